@@ -1,0 +1,257 @@
+//! What the server has seen: exact counters, written by every thread, read at any moment.
+//!
+//! A request is in flight from the arrival of its head until the last part of its answer is handed to the connection,
+//! before that part is written. So the server never counts a request that the client has already seen end, and the
+//! highest count is a fair judge of a client's limits: it can only err in the client's favour.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Counters since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stats {
+    /// Requests whose head has arrived.
+    pub requests: u64,
+    /// Those of them that came over HTTP/2.
+    pub http2_requests: u64,
+    /// Accepted connections.
+    pub connections: u64,
+    /// Connections open now.
+    pub open_connections: u64,
+    /// Most connections open at once.
+    pub max_open_connections: u64,
+    /// Connections refused because their local address was not loopback.
+    pub off_loopback: u64,
+    /// Completed TLS handshakes.
+    pub tls_handshakes: u64,
+    /// Those of them that resumed an earlier session.
+    pub resumed_tls: u64,
+    /// TLS handshakes that failed.
+    pub failed_tls: u64,
+    /// Requests in flight now.
+    pub in_flight: u64,
+    /// Most requests in flight at once.
+    pub max_in_flight: u64,
+    /// Most requests in flight at once for one host (the Host header without its port, or the `:authority`).
+    pub max_in_flight_per_host: u64,
+    /// Different hosts asked for.
+    pub hosts: u64,
+}
+
+/// What one host was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostStats {
+    /// The Host header without its port, lower case.
+    pub host: String,
+    /// Requests whose head has arrived.
+    pub requests: u64,
+    /// Most requests in flight at once.
+    pub max_in_flight: u64,
+}
+
+/// The present value of something and the highest it has been.
+#[derive(Debug, Default)]
+struct Gauge {
+    now: AtomicU64,
+    max: AtomicU64,
+}
+
+impl Gauge {
+    /// Adds one; returns the highest value so far. Exact: of all additions one sees the true peak.
+    fn rise(&self) -> u64 {
+        let now = self.now.fetch_add(1, Relaxed) + 1;
+        let max = self.max.load(Relaxed);
+        if now > max { self.max.fetch_max(now, Relaxed).max(now) } else { max }
+    }
+
+    fn fall(&self) {
+        self.now.fetch_sub(1, Relaxed);
+    }
+}
+
+#[derive(Debug, Default)]
+struct Totals {
+    requests: AtomicU64,
+    http2_requests: AtomicU64,
+    connections: AtomicU64,
+    off_loopback: AtomicU64,
+    tls_handshakes: AtomicU64,
+    resumed_tls: AtomicU64,
+    failed_tls: AtomicU64,
+    open: Gauge,
+    in_flight: Gauge,
+    max_in_flight_per_host: AtomicU64,
+}
+
+/// The counters of one host. Connections keep a reference, so the map is asked once per connection and host.
+#[derive(Debug)]
+pub(crate) struct HostCounters {
+    totals: Arc<Totals>,
+    requests: AtomicU64,
+    in_flight: Gauge,
+}
+
+impl HostCounters {
+    /// Counts a request in flight until the result is dropped.
+    pub(crate) fn enter(self: &Arc<Self>, http2: bool) -> InFlight {
+        let totals = &self.totals;
+        totals.requests.fetch_add(1, Relaxed);
+        if http2 {
+            totals.http2_requests.fetch_add(1, Relaxed);
+        }
+        self.requests.fetch_add(1, Relaxed);
+        totals.in_flight.rise();
+        let peak = self.in_flight.rise();
+        if peak > totals.max_in_flight_per_host.load(Relaxed) {
+            totals.max_in_flight_per_host.fetch_max(peak, Relaxed);
+        }
+        InFlight(Arc::clone(self))
+    }
+}
+
+/// A request in flight.
+#[derive(Debug)]
+pub(crate) struct InFlight(Arc<HostCounters>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fall();
+        self.0.totals.in_flight.fall();
+    }
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub(crate) struct Open(Arc<Totals>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fall();
+    }
+}
+
+/// All counters of a server.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    totals: Arc<Totals>,
+    hosts: Mutex<HashMap<String, Arc<HostCounters>>>,
+}
+
+impl Counters {
+    /// Counts a connection as open until the result is dropped.
+    pub(crate) fn connected(&self) -> Open {
+        self.totals.connections.fetch_add(1, Relaxed);
+        self.totals.open.rise();
+        Open(Arc::clone(&self.totals))
+    }
+
+    pub(crate) fn refused_off_loopback(&self) {
+        self.totals.off_loopback.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn tls_completed(&self, resumed: bool) {
+        self.totals.tls_handshakes.fetch_add(1, Relaxed);
+        if resumed {
+            self.totals.resumed_tls.fetch_add(1, Relaxed);
+        }
+    }
+
+    pub(crate) fn tls_failed(&self) {
+        self.totals.failed_tls.fetch_add(1, Relaxed);
+    }
+
+    /// The counters of a host, made when it is first asked for. O(1), under a lock.
+    pub(crate) fn host(&self, host: &str) -> Arc<HostCounters> {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(counters) = hosts.get(host) {
+            return Arc::clone(counters);
+        }
+        let counters = Arc::new(HostCounters {
+            totals: Arc::clone(&self.totals),
+            requests: AtomicU64::new(0),
+            in_flight: Gauge::default(),
+        });
+        hosts.insert(host.to_owned(), Arc::clone(&counters));
+        counters
+    }
+
+    pub(crate) fn snapshot(&self) -> Stats {
+        let totals = &self.totals;
+        Stats {
+            requests: totals.requests.load(Relaxed),
+            http2_requests: totals.http2_requests.load(Relaxed),
+            connections: totals.connections.load(Relaxed),
+            open_connections: totals.open.now.load(Relaxed),
+            max_open_connections: totals.open.max.load(Relaxed),
+            off_loopback: totals.off_loopback.load(Relaxed),
+            tls_handshakes: totals.tls_handshakes.load(Relaxed),
+            resumed_tls: totals.resumed_tls.load(Relaxed),
+            failed_tls: totals.failed_tls.load(Relaxed),
+            in_flight: totals.in_flight.now.load(Relaxed),
+            max_in_flight: totals.in_flight.max.load(Relaxed),
+            max_in_flight_per_host: totals.max_in_flight_per_host.load(Relaxed),
+            hosts: self.hosts.lock().unwrap_or_else(PoisonError::into_inner).len() as u64,
+        }
+    }
+
+    /// The counters of every host, sorted by name.
+    pub(crate) fn hosts(&self) -> Vec<HostStats> {
+        let hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<HostStats> = hosts
+            .iter()
+            .map(|(host, counters)| HostStats {
+                host: host.clone(),
+                requests: counters.requests.load(Relaxed),
+                max_in_flight: counters.in_flight.max.load(Relaxed),
+            })
+            .collect();
+        all.sort_unstable_by(|a, b| a.host.cmp(&b.host));
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn test_peaks_are_exact_when_requests_overlap() {
+        let counters = Counters::default();
+        let (a, b) = (counters.host("a"), counters.host("b"));
+        let first = a.enter(false);
+        let second = a.enter(false);
+        drop(first);
+        let third = b.enter(true);
+        drop((second, third));
+        drop(a.enter(false));
+        let stats = counters.snapshot();
+        assert_eq!((stats.requests, stats.http2_requests, stats.hosts), (4, 1, 2));
+        assert_eq!((stats.in_flight, stats.max_in_flight, stats.max_in_flight_per_host), (0, 2, 2));
+        let hosts = counters.hosts();
+        assert_eq!(hosts.iter().map(|host| host.max_in_flight).collect::<Vec<_>>(), [2, 1]);
+    }
+
+    #[test]
+    fn test_peak_is_exact_when_threads_compete() {
+        let gauge = Gauge::default();
+        let held = std::sync::Barrier::new(4);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..1000 {
+                        gauge.rise();
+                        gauge.fall();
+                    }
+                    gauge.rise();
+                    held.wait();
+                    gauge.fall();
+                });
+            }
+        });
+        assert_eq!(gauge.now.load(Relaxed), 0);
+        assert_eq!(gauge.max.load(Relaxed), 4);
+    }
+}
