@@ -1,0 +1,398 @@
+//! Finished rows in columns of fixed width, their bytes in one arena.
+//!
+//! A row's bytes lie together: URL, final URL, reason, error detail, headers, body. So a row can leave its batch
+//! with one copy, and a batch can go back to be filled again. Bodies from `OWN_BODY` up keep a buffer of their own.
+
+use std::mem::size_of;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::{HeaderMap, Method, Version};
+
+use crate::error::Code;
+use crate::outcome::{AttemptRecord, Body, Hop, Truncated};
+use crate::timings::Timings;
+
+/// A body of this size or more moves into its row without a copy.
+const OWN_BODY: usize = 32 << 10;
+/// Arenas kept for reuse, and the largest that is.
+const KEPT_ARENAS: usize = 8;
+const KEPT_ARENA_BYTES: usize = 2 << 20;
+
+/// What few rows have.
+#[derive(Clone, Debug, Default)]
+pub struct Extra {
+    /// Redirects that were followed, in order.
+    pub hops: Vec<Hop>,
+    /// Every attempt but the last, in order.
+    pub earlier: Vec<AttemptRecord>,
+}
+
+/// The fixed part of a row; the variable part lies in the arena.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Position in the input.
+    pub index: u64,
+    /// Status, if a response came.
+    pub status: Option<u16>,
+    /// Why there is no whole response.
+    pub code: Option<Code>,
+    /// The method as asked.
+    pub method: Method,
+    /// Attempts, the first included; 0 when nothing was sent.
+    pub attempts: u32,
+    /// HTTP version of the response.
+    pub version: Option<Version>,
+    /// The peer.
+    pub remote: Option<IpAddr>,
+    /// Whether the connection had served before.
+    pub conn_reused: bool,
+    /// Why the body is a prefix.
+    pub truncated: Option<Truncated>,
+    /// Start of the last attempt, microseconds since 1970-01-01 UTC.
+    pub fetched_at_us: i64,
+    /// Wait before the last attempt, microseconds.
+    pub wait_us: u64,
+    /// Phases of the last attempt.
+    pub timings: Timings,
+    /// Bytes of the body as received, before decoding.
+    pub wire_bytes: u64,
+    /// Redirects and earlier attempts.
+    pub extra: Option<Box<Extra>>,
+    own_body: Option<Vec<u8>>,
+    start: u32,
+    url_end: u32,
+    final_url_end: u32,
+    reason_end: u32,
+    detail_end: u32,
+    headers_end: u32,
+    body_end: u32,
+}
+
+impl Row {
+    /// The response arrived whole and its status is below 400.
+    pub fn ok(&self) -> bool {
+        self.code.is_none() && self.truncated.is_none() && self.status.is_some_and(|status| status < 400)
+    }
+
+    /// The body's length, decoded.
+    pub fn body_len(&self) -> usize {
+        self.own_body.as_ref().map_or((self.body_end - self.headers_end) as usize, Vec::len)
+    }
+}
+
+/// What a row is made of before its bytes are laid out.
+#[derive(Debug)]
+pub(crate) struct Draft<'a> {
+    pub(crate) row: Row,
+    pub(crate) url: &'a str,
+    pub(crate) final_url: &'a str,
+    pub(crate) reason: &'a [u8],
+    pub(crate) detail: &'a str,
+    pub(crate) headers: Option<&'a HeaderMap>,
+    pub(crate) body: Body,
+}
+
+impl Row {
+    /// A row about which nothing is known but what was asked.
+    pub(crate) fn new(index: u64, method: Method) -> Self {
+        Self {
+            index,
+            status: None,
+            code: None,
+            method,
+            attempts: 0,
+            version: None,
+            remote: None,
+            conn_reused: false,
+            truncated: None,
+            fetched_at_us: 0,
+            wait_us: 0,
+            timings: Timings::default(),
+            wire_bytes: 0,
+            extra: None,
+            own_body: None,
+            start: 0,
+            url_end: 0,
+            final_url_end: 0,
+            reason_end: 0,
+            detail_end: 0,
+            headers_end: 0,
+            body_end: 0,
+        }
+    }
+}
+
+/// A row with its bytes, wherever they lie.
+#[derive(Clone, Copy, Debug)]
+pub struct RowView<'a> {
+    /// The fixed part.
+    pub row: &'a Row,
+    head: &'a [u8],
+    body: &'a [u8],
+}
+
+impl<'a> RowView<'a> {
+    fn part(&self, from: u32, to: u32) -> &'a [u8] {
+        self.head.get(from as usize..to as usize).unwrap_or_default()
+    }
+
+    fn text(&self, from: u32, to: u32) -> &'a str {
+        std::str::from_utf8(self.part(from, to)).unwrap_or_default()
+    }
+
+    /// The URL as asked.
+    pub fn url(&self) -> &'a str {
+        self.text(0, self.row.url_end)
+    }
+
+    /// Where redirects ended.
+    pub fn final_url(&self) -> &'a str {
+        if self.row.final_url_end == self.row.url_end {
+            return self.url();
+        }
+        self.text(self.row.url_end, self.row.final_url_end)
+    }
+
+    /// The reason phrase, where the peer sent one of its own.
+    pub fn reason(&self) -> &'a [u8] {
+        self.part(self.row.final_url_end, self.row.reason_end)
+    }
+
+    /// The failure in words.
+    pub fn detail(&self) -> &'a str {
+        self.text(self.row.reason_end, self.row.detail_end)
+    }
+
+    /// The headers in order, duplicates kept.
+    pub fn headers(&self) -> Headers<'a> {
+        Headers { rest: self.part(self.row.detail_end, self.row.headers_end) }
+    }
+
+    /// The body, decoded.
+    pub fn body(&self) -> &'a [u8] {
+        self.body
+    }
+}
+
+/// Iterates over a row's headers as name and value.
+#[derive(Clone, Debug)]
+pub struct Headers<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Headers<'a> {
+    type Item = (&'a str, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (name_len, rest) = self.rest.split_first_chunk::<2>()?;
+        let (value_len, rest) = rest.split_first_chunk::<4>()?;
+        let (name, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*name_len)))?;
+        let (value, rest) = rest.split_at_checked(u32::from_le_bytes(*value_len) as usize)?;
+        self.rest = rest;
+        Some((std::str::from_utf8(name).unwrap_or_default(), value))
+    }
+}
+
+/// A row that has left its batch.
+#[derive(Clone, Debug)]
+pub struct OwnedRow {
+    row: Row,
+    head: Box<[u8]>,
+}
+
+impl OwnedRow {
+    /// The fixed part.
+    pub fn row(&self) -> &Row {
+        &self.row
+    }
+
+    /// The row with its bytes; the body is empty, it went its own way.
+    pub fn view(&self) -> RowView<'_> {
+        RowView { row: &self.row, head: &self.head, body: &[] }
+    }
+}
+
+/// Finished rows of one job.
+#[derive(Debug, Default)]
+pub struct Batch {
+    rows: Vec<Row>,
+    arena: Vec<u8>,
+    own_bytes: usize,
+    recycler: Option<Arc<Recycler>>,
+}
+
+impl Batch {
+    /// How many rows.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Memory the rows hold.
+    pub fn bytes(&self) -> usize {
+        self.arena.len() + self.own_bytes + self.rows.len() * size_of::<Row>()
+    }
+
+    /// The rows in order of completion.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = RowView<'_>> {
+        self.rows.iter().map(|row| self.view(row))
+    }
+
+    /// One row.
+    pub fn get(&self, position: usize) -> Option<RowView<'_>> {
+        self.rows.get(position).map(|row| self.view(row))
+    }
+
+    /// Takes a row out with a copy of all but its body.
+    pub fn detach(&self, position: usize) -> Option<OwnedRow> {
+        let row = self.rows.get(position)?;
+        let start = row.start as usize;
+        let head = self.arena.get(start..start + row.headers_end as usize)?;
+        // The body is left behind: a clone of a large one would be paid for nothing.
+        let row = Row { own_body: None, extra: row.extra.clone(), method: row.method.clone(), ..*row };
+        Some(OwnedRow { row, head: head.into() })
+    }
+
+    fn view<'a>(&'a self, row: &'a Row) -> RowView<'a> {
+        let (start, split) = (row.start as usize, row.headers_end as usize);
+        let bytes = self.arena.get(start..start + row.body_end as usize).unwrap_or_default();
+        let (head, body) = bytes.split_at_checked(split).unwrap_or_default();
+        RowView { row, head, body: row.own_body.as_deref().unwrap_or(body) }
+    }
+
+    /// Lays out a row's bytes behind those already there.
+    pub(crate) fn push(&mut self, draft: Draft<'_>) {
+        let Draft { mut row, url, final_url, reason, detail, headers, body } = draft;
+        let start = self.arena.len();
+        let arena = &mut self.arena;
+        let mark = |arena: &Vec<u8>| u32::try_from(arena.len() - start).unwrap_or(u32::MAX);
+        arena.extend_from_slice(url.as_bytes());
+        row.url_end = mark(arena);
+        if final_url != url {
+            arena.extend_from_slice(final_url.as_bytes());
+        }
+        row.final_url_end = mark(arena);
+        arena.extend_from_slice(reason);
+        row.reason_end = mark(arena);
+        arena.extend_from_slice(detail.as_bytes());
+        row.detail_end = mark(arena);
+        for (name, value) in headers.into_iter().flatten() {
+            let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
+            arena.extend_from_slice(&u16::try_from(name.len()).unwrap_or(u16::MAX).to_le_bytes());
+            arena.extend_from_slice(&u32::try_from(value.len()).unwrap_or(u32::MAX).to_le_bytes());
+            arena.extend_from_slice(name);
+            arena.extend_from_slice(value);
+        }
+        row.headers_end = mark(arena);
+        match body {
+            Body::Owned(bytes) if bytes.len() >= OWN_BODY => {
+                self.own_bytes += bytes.len();
+                row.own_body = Some(bytes);
+            }
+            body => arena.extend_from_slice(body.as_bytes()),
+        }
+        row.body_end = mark(arena);
+        row.start = u32::try_from(start).unwrap_or(u32::MAX);
+        self.rows.push(row);
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        if let Some(recycler) = self.recycler.take() {
+            recycler.give_back(std::mem::take(&mut self.rows), std::mem::take(&mut self.arena));
+        }
+    }
+}
+
+/// Keeps the memory of spent batches: fresh pages cost more than the copy into them.
+#[derive(Debug, Default)]
+pub(crate) struct Recycler {
+    spent: Mutex<Vec<(Vec<Row>, Vec<u8>)>>,
+}
+
+impl Recycler {
+    /// An empty batch, with used memory where there is some.
+    pub(crate) fn batch(self: &Arc<Self>) -> Batch {
+        let (rows, arena) = self.spent.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        Batch { rows, arena, own_bytes: 0, recycler: Some(Arc::clone(self)) }
+    }
+
+    fn give_back(&self, mut rows: Vec<Row>, mut arena: Vec<u8>) {
+        if arena.capacity() > KEPT_ARENA_BYTES || arena.capacity() == 0 {
+            return;
+        }
+        rows.clear();
+        arena.clear();
+        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        if spent.len() < KEPT_ARENAS {
+            spent.push((rows, arena));
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn push(batch: &mut Batch, index: u64, body: Body) {
+        let mut headers = HeaderMap::new();
+        headers.append("x-a", HeaderValue::from_static("1"));
+        headers.append("x-a", HeaderValue::from_bytes(b"\xff2").unwrap());
+        batch.push(Draft {
+            row: Row::new(index, Method::GET),
+            url: "http://a/1",
+            final_url: if index == 0 { "http://a/1" } else { "http://b/2" },
+            reason: b"Fine",
+            detail: "",
+            headers: Some(&headers),
+            body,
+        });
+    }
+
+    #[test]
+    fn rows_come_back_as_they_went_in() {
+        let mut batch = Batch::default();
+        push(&mut batch, 0, Body::Owned(b"small".to_vec()));
+        push(&mut batch, 1, Body::Owned(vec![7; OWN_BODY]));
+        let first = batch.get(0).unwrap();
+        assert_eq!((first.url(), first.final_url(), first.body()), ("http://a/1", "http://a/1", &b"small"[..]));
+        let second = batch.get(1).unwrap();
+        assert_eq!((second.final_url(), second.body().len()), ("http://b/2", OWN_BODY));
+        let headers: Vec<_> = second.headers().collect();
+        assert_eq!(headers, [("x-a", &b"1"[..]), ("x-a", &b"\xff2"[..])]);
+        assert!(batch.get(2).is_none());
+        assert!(batch.bytes() > OWN_BODY);
+    }
+
+    #[test]
+    fn a_detached_row_needs_its_batch_no_more() {
+        let mut batch = Batch::default();
+        push(&mut batch, 0, Body::default());
+        push(&mut batch, 1, Body::default());
+        let row = batch.detach(1).unwrap();
+        drop(batch);
+        assert_eq!(row.view().final_url(), "http://b/2");
+        assert_eq!(row.view().reason(), b"Fine");
+        assert_eq!(row.view().headers().count(), 2);
+    }
+
+    #[test]
+    fn spent_memory_is_used_again_and_comes_back_empty() {
+        let recycler = Arc::new(Recycler::default());
+        let mut batch = recycler.batch();
+        push(&mut batch, 0, Body::default());
+        let memory = batch.arena.as_ptr();
+        drop(batch);
+        let batch = recycler.batch();
+        assert!(batch.is_empty());
+        assert_eq!(batch.arena.as_ptr(), memory);
+    }
+}

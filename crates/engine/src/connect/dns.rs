@@ -1,0 +1,422 @@
+//! Names to addresses: one answer for all ten thousand URLs of a host.
+//!
+//! A [`Resolver`] belongs to one shard. It answers from its cache without allocating, asks for each name once
+//! however many requests wait for it, and bounds how many names it asks for at a time. How one name is asked
+//! for is in `query`, what is remembered in `cache`.
+
+mod cache;
+mod query;
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::{Instant, timeout};
+
+use self::cache::{Cache, Keep};
+use self::query::Source;
+use crate::error::{Code, Failure};
+
+/// A host's addresses, in the order in which they are to be tried; or why there are none.
+pub(crate) type Answer = Result<Rc<[IpAddr]>, Failure>;
+
+/// How names are looked up.
+#[derive(Clone, Debug)]
+pub(crate) struct DnsConfig {
+    /// The servers to ask; empty means as the system does, hosts file included.
+    pub(crate) nameservers: Vec<SocketAddr>,
+    /// The time for one name, with all its queries.
+    pub(crate) timeout: Duration,
+    /// The most names that are asked for at a time.
+    pub(crate) concurrency: usize,
+    /// The most names whose answers are remembered.
+    pub(crate) cache_size: usize,
+}
+
+impl Default for DnsConfig {
+    fn default() -> Self {
+        Self {
+            nameservers: Vec::new(),
+            timeout: Duration::from_secs(10),
+            concurrency: 128,
+            cache_size: 1 << 16,
+        }
+    }
+}
+
+/// The names of one shard. Not `Send`: it lives and is used inside a `LocalSet`.
+pub(crate) struct Resolver {
+    shared: Rc<Shared>,
+}
+
+struct Shared {
+    config: DnsConfig,
+    cache: RefCell<Cache>,
+    flights: RefCell<HashMap<Rc<str>, Rc<Flight>>>,
+    slots: Semaphore,
+    source: OnceCell<Source>,
+}
+
+/// A look-up under way, and those who wait for it.
+#[derive(Default)]
+struct Flight {
+    answer: OnceCell<Answer>,
+    landed: Notify,
+}
+
+impl Resolver {
+    /// A resolver with an empty cache. The system's configuration is read at the first query.
+    pub(crate) fn new(config: DnsConfig) -> Self {
+        let shared = Shared {
+            cache: RefCell::new(Cache::new(config.cache_size)),
+            flights: RefCell::default(),
+            slots: Semaphore::new(config.concurrency.max(1)),
+            source: OnceCell::new(),
+            config,
+        };
+        Self { shared: Rc::new(shared) }
+    }
+
+    /// The addresses of a host, at most 64, IPv6 and IPv4 in turn (RFC 8305 §4).
+    ///
+    /// O(1) and without allocation for a name that is remembered. Must run inside a `LocalSet`.
+    ///
+    /// # Errors
+    /// `dns.not_found`, `dns.no_address`, `dns.temporary`, `timeout.dns`, `local.fds`, `local.ports`. The first
+    /// is remembered for the run, the second for a minute, the others not at all.
+    ///
+    /// # Cancel safety
+    /// Dropping the future affects no other waiter: the look-up goes on and its answer is remembered.
+    pub(crate) async fn lookup(&self, host: &str) -> Answer {
+        if let Some(answer) = self.shared.cache.borrow_mut().get(host, Instant::now()) {
+            return answer;
+        }
+        if let Some(answer) = without_query(host) {
+            self.shared.remember(host, &answer, Keep::Forever);
+            return answer;
+        }
+        self.flight(host).wait().await
+    }
+
+    /// The look-up of this name that is under way, or a new one.
+    fn flight(&self, host: &str) -> Rc<Flight> {
+        let mut flights = self.shared.flights.borrow_mut();
+        if let Some(flight) = flights.get(host) {
+            return Rc::clone(flight);
+        }
+        let name: Rc<str> = host.into();
+        let flight = Rc::new(Flight::default());
+        flights.insert(Rc::clone(&name), Rc::clone(&flight));
+        let landing = Landing { shared: Rc::clone(&self.shared), name, flight: Rc::clone(&flight) };
+        tokio::task::spawn_local(landing.run());
+        flight
+    }
+}
+
+impl Shared {
+    async fn resolve(&self, host: &str) -> (Answer, Keep) {
+        // Closed never: the semaphore lives as long as `self`.
+        let _slot = self.slots.acquire().await;
+        let source = self.source.get_or_init(|| Source::new(&self.config.nameservers));
+        timeout(self.config.timeout, source.resolve(host)).await.unwrap_or_else(|_| {
+            (Err(Failure::new(Code::TimeoutDns, "the name server did not answer in time")), Keep::Not)
+        })
+    }
+
+    fn remember(&self, host: &str, answer: &Answer, keep: Keep) {
+        self.cache.borrow_mut().insert(host, answer, keep, Instant::now());
+    }
+}
+
+impl Flight {
+    async fn wait(&self) -> Answer {
+        loop {
+            // Made before the check: a landing between the two is not missed.
+            let landed = self.landed.notified();
+            if let Some(answer) = self.answer.get() {
+                return answer.clone();
+            }
+            landed.await;
+        }
+    }
+}
+
+/// Ends a flight exactly once, whatever happens to the task that carries it.
+struct Landing {
+    shared: Rc<Shared>,
+    name: Rc<str>,
+    flight: Rc<Flight>,
+}
+
+impl Landing {
+    async fn run(self) {
+        let (answer, keep) = self.shared.resolve(&self.name).await;
+        self.shared.remember(&self.name, &answer, keep);
+        // Set once, here; the waiters are woken when `self` is dropped.
+        let _ = self.flight.answer.set(answer);
+    }
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        self.shared.flights.borrow_mut().remove(&self.name);
+        self.flight.answer.get_or_init(|| Err(Failure::new(Code::InternalPanic, "the look-up was lost")));
+        self.flight.landed.notify_waiters();
+    }
+}
+
+/// What is known without asking: literal addresses, and the names that must not be asked for.
+///
+/// Source: RFC 6761 §6.3 and §6.4 (`localhost`, `invalid`), RFC 7686 §2 (`onion`).
+fn without_query(host: &str) -> Option<Answer> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Some(Ok(Rc::new([address])));
+    }
+    let name = host.strip_suffix('.').unwrap_or(host);
+    let top = name.rsplit('.').next().unwrap_or_default();
+    if top.eq_ignore_ascii_case("localhost") {
+        return Some(Ok(Rc::new([Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()])));
+    }
+    (top.eq_ignore_ascii_case("invalid") || top.eq_ignore_ascii_case("onion")).then(|| Err(not_found()))
+}
+
+fn not_found() -> Failure {
+    Failure::new(Code::DnsNotFound, "the name does not exist")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+    use super::*;
+    use tokio::net::UdpSocket;
+    use tokio::task::{LocalSet, spawn_local};
+
+    const A: u16 = 1;
+    const AAAA: u16 = 28;
+
+    /// A name server on a loopback socket that answers by the name's first label, and counts.
+    struct FakeServer {
+        address: SocketAddr,
+        queries: Rc<RefCell<Vec<(String, u16)>>>,
+    }
+
+    impl FakeServer {
+        async fn start() -> Self {
+            let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            let address = socket.local_addr().unwrap();
+            let queries = Rc::new(RefCell::new(Vec::new()));
+            let log = Rc::clone(&queries);
+            spawn_local(async move {
+                let mut buffer = [0; 512];
+                loop {
+                    let (length, peer) = socket.recv_from(&mut buffer).await.unwrap();
+                    let (name, kind, question) = read_question(&buffer[..length]);
+                    log.borrow_mut().push((name.clone(), kind));
+                    if name.starts_with("slow.") {
+                        tokio::time::sleep(Duration::from_millis(40)).await;
+                    }
+                    if let Some(answer) = answer(&name, kind, &buffer[..2], &question) {
+                        socket.send_to(&answer, peer).await.unwrap();
+                    }
+                }
+            });
+            Self { address, queries }
+        }
+
+        fn resolver(&self) -> Resolver {
+            Resolver::new(DnsConfig {
+                nameservers: vec![self.address],
+                timeout: Duration::from_millis(400),
+                ..DnsConfig::default()
+            })
+        }
+
+        fn count(&self, name: &str, kind: u16) -> usize {
+            self.queries.borrow().iter().filter(|query| query.0 == name && query.1 == kind).count()
+        }
+    }
+
+    fn read_question(message: &[u8]) -> (String, u16, Vec<u8>) {
+        let (mut name, mut at) = (String::new(), 12);
+        while message[at] != 0 {
+            let end = at + 1 + usize::from(message[at]);
+            name.push_str(std::str::from_utf8(&message[at + 1..end]).unwrap());
+            name.push('.');
+            at = end;
+        }
+        let kind = u16::from_be_bytes([message[at + 1], message[at + 2]]);
+        (name.to_ascii_lowercase(), kind, message[12..at + 5].to_vec())
+    }
+
+    fn answer(name: &str, kind: u16, id: &[u8], question: &[u8]) -> Option<Vec<u8>> {
+        let v4 = |count: u8| (0..count).map(|last| vec![192, 0, 2, last]).collect();
+        let v6 = vec![vec![0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]];
+        let (code, records): (u8, Vec<Vec<u8>>) = match (name.split('.').next()?, kind) {
+            ("missing", _) => (3, vec![]),
+            ("broken", _) | ("half-broken", AAAA) => (2, vec![]),
+            ("silent", _) | ("silent6", AAAA) => return None,
+            ("both" | "silent6" | "slow", A) => (0, v4(2)),
+            ("many", A) => (0, v4(30)),
+            ("both" | "only6", AAAA) => (0, v6),
+            _ => (0, vec![]),
+        };
+        let mut message = id.to_vec();
+        message.extend([0x81, 0x80 | code, 0, 1, 0, records.len() as u8, 0, 0, 0, 0]);
+        message.extend(question);
+        for data in records {
+            message.extend([0xc0, 12, 0, kind as u8, 0, 1, 0, 0, 0, 60, 0, data.len() as u8]);
+            message.extend(data);
+        }
+        Some(message)
+    }
+
+    fn addresses(answer: &Answer) -> Vec<String> {
+        answer.as_ref().unwrap().iter().map(IpAddr::to_string).collect()
+    }
+
+    fn code(answer: &Answer) -> Code {
+        answer.as_ref().unwrap_err().code
+    }
+
+    #[tokio::test]
+    async fn both_kinds_of_address_are_found_and_remembered() {
+        LocalSet::new()
+            .run_until(async {
+                let server = FakeServer::start().await;
+                let resolver = server.resolver();
+                for _ in 0..3 {
+                    let answer = resolver.lookup("both.example").await;
+                    assert_eq!(addresses(&answer), ["2001:db8::1", "192.0.2.0", "192.0.2.1"]);
+                }
+                assert_eq!((server.count("both.example.", A), server.count("both.example.", AAAA)), (1, 1));
+                assert_eq!(addresses(&resolver.lookup("only6.example").await), ["2001:db8::1"]);
+                assert_eq!(resolver.lookup("many.example").await.unwrap().len(), 30);
+            })
+            .await;
+    }
+
+    #[tokio::test]
+    async fn a_thousand_waiters_cost_one_pair_of_queries() {
+        LocalSet::new()
+            .run_until(async {
+                let server = FakeServer::start().await;
+                let resolver = Rc::new(server.resolver());
+                let waiters: Vec<_> = (0..1_000)
+                    .map(|_| {
+                        let resolver = Rc::clone(&resolver);
+                        spawn_local(async move { resolver.lookup("both.example").await })
+                    })
+                    .collect();
+                for waiter in waiters {
+                    assert_eq!(waiter.await.unwrap().unwrap().len(), 3);
+                }
+                assert_eq!(server.queries.borrow().len(), 2);
+            })
+            .await;
+    }
+
+    #[tokio::test]
+    async fn d1_a_name_that_does_not_exist_is_asked_for_once() {
+        LocalSet::new()
+            .run_until(async {
+                let server = FakeServer::start().await;
+                let resolver = server.resolver();
+                for _ in 0..3 {
+                    assert_eq!(code(&resolver.lookup("missing.example").await), Code::DnsNotFound);
+                }
+                assert_eq!(server.count("missing.example.", A), 1);
+            })
+            .await;
+    }
+
+    #[tokio::test]
+    async fn d2_a_failing_server_is_asked_again() {
+        LocalSet::new()
+            .run_until(async {
+                let server = FakeServer::start().await;
+                let resolver = server.resolver();
+                assert_eq!(code(&resolver.lookup("broken.example").await), Code::DnsTemporary);
+                let before = server.count("broken.example.", A);
+                assert_eq!(code(&resolver.lookup("broken.example").await), Code::DnsTemporary);
+                assert!(server.count("broken.example.", A) > before, "SERVFAIL was remembered");
+                // No A, and AAAA could not be asked for: that is not "no address".
+                assert_eq!(code(&resolver.lookup("half-broken.example").await), Code::DnsTemporary);
+            })
+            .await;
+    }
+
+    #[tokio::test]
+    async fn d3_silence_ends_in_time_and_holds_up_nobody() {
+        LocalSet::new()
+            .run_until(async {
+                let server = FakeServer::start().await;
+                let resolver = Rc::new(server.resolver());
+                let (started, other) = (Instant::now(), Rc::clone(&resolver));
+                let silent = spawn_local(async move { other.lookup("silent.example").await });
+                assert!(resolver.lookup("both.example").await.is_ok());
+                assert!(started.elapsed() < Duration::from_millis(300));
+                assert_eq!(code(&silent.await.unwrap()), Code::TimeoutDns);
+                // One kind of address is enough.
+                let started = Instant::now();
+                assert_eq!(addresses(&resolver.lookup("silent6.example").await), ["192.0.2.0", "192.0.2.1"]);
+                assert!(started.elapsed() < Duration::from_millis(300));
+            })
+            .await;
+    }
+
+    #[tokio::test]
+    async fn d4_a_name_without_addresses() {
+        LocalSet::new()
+            .run_until(async {
+                let server = FakeServer::start().await;
+                assert_eq!(code(&server.resolver().lookup("empty.example").await), Code::DnsNoAddress);
+            })
+            .await;
+    }
+
+    #[tokio::test]
+    async fn the_first_waiter_may_leave() {
+        LocalSet::new()
+            .run_until(async {
+                let server = FakeServer::start().await;
+                let resolver = Rc::new(server.resolver());
+                let other = Rc::clone(&resolver);
+                let first = spawn_local(async move { other.lookup("slow.example").await });
+                tokio::task::yield_now().await;
+                let other = Rc::clone(&resolver);
+                let second = spawn_local(async move { other.lookup("slow.example").await });
+                tokio::task::yield_now().await;
+                first.abort();
+                assert!(first.await.unwrap_err().is_cancelled());
+                assert_eq!(second.await.unwrap().unwrap().len(), 2);
+                assert_eq!(server.count("slow.example.", A), 1);
+                assert!(resolver.shared.flights.borrow().is_empty());
+            })
+            .await;
+    }
+
+    #[tokio::test]
+    async fn some_names_are_never_asked_for() {
+        LocalSet::new()
+            .run_until(async {
+                let server = FakeServer::start().await;
+                let resolver = server.resolver();
+                assert_eq!(addresses(&resolver.lookup("192.0.2.7").await), ["192.0.2.7"]);
+                assert_eq!(addresses(&resolver.lookup("2001:db8::7").await), ["2001:db8::7"]);
+                for name in ["localhost", "localhost.", "a.localhost"] {
+                    assert_eq!(addresses(&resolver.lookup(name).await), ["::1", "127.0.0.1"], "{name}");
+                }
+                for name in ["invalid", "a.invalid", "b.invalid.", "x.onion"] {
+                    assert_eq!(code(&resolver.lookup(name).await), Code::DnsNotFound, "{name}");
+                }
+                let long_label = format!("{}.example", "a".repeat(64));
+                assert_eq!(code(&resolver.lookup(&long_label).await), Code::DnsNotFound);
+                assert!(server.queries.borrow().is_empty());
+            })
+            .await;
+    }
+}

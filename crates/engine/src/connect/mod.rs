@@ -1,0 +1,12 @@
+//! From an origin to a byte stream: names, TCP, TLS.
+
+mod dns;
+mod stream;
+mod tcp;
+mod tls;
+mod verifier;
+
+pub(crate) use dns::{DnsConfig, Resolver};
+pub(crate) use stream::{Opened, Stream, open};
+pub(crate) use tcp::raise_fd_limit;
+pub(crate) use tls::TlsContext;

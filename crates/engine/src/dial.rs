@@ -1,0 +1,122 @@
+//! Finds the way for a request that has no kept-alive connection: a place on a shared HTTP/2 connection, or a
+//! new connection. An origin's protocol is found out once; meanwhile its other requests wait for the answer
+//! instead of opening connections that HTTP/2 would not need.
+
+use std::rc::Rc;
+
+use tokio::sync::Notify;
+
+use crate::clock::PhaseClock;
+use crate::connect::{self, Opened};
+use crate::error::{Code, Failure};
+use crate::exchange::handshake_failure;
+use crate::flight::Flight;
+use crate::pool::{H1, H2, Origin, OriginId, Protocol, StreamPlace};
+use crate::seat::Seat;
+use crate::shard::Shard;
+
+/// What a request goes out on.
+pub(crate) enum Line {
+    /// A connection to itself.
+    Http1(H1),
+    /// A place on a shared connection.
+    Http2(StreamPlace),
+}
+
+enum Step {
+    Enter(StreamPlace),
+    Open { shared: bool },
+    Wait(Rc<Notify>),
+}
+
+/// A way to the origin of `flight`.
+///
+/// # Errors
+/// Those of [`connect::open`]; `protocol.h2`.
+///
+/// # Cancel safety
+/// Dropped midway, the others that wait for the outcome find it out themselves.
+pub(crate) async fn dial(shard: &Rc<Shard>, flight: &Flight, clock: &PhaseClock) -> Result<Line, Failure> {
+    loop {
+        let step = {
+            let mut origins = shard.origins.borrow_mut();
+            match origins.get_mut(flight.origin) {
+                Some(origin) => next_step(origin),
+                None => Step::Open { shared: false },
+            }
+        };
+        match step {
+            Step::Enter(place) => return Ok(Line::Http2(place)),
+            Step::Wait(changed) => changed.notified().await,
+            Step::Open { shared } => {
+                let _opening = shared.then(|| Opening { shard: Rc::clone(shard), origin: flight.origin });
+                return open(shard, flight, clock).await;
+            }
+        }
+    }
+}
+
+fn next_step(origin: &mut Origin<Seat>) -> Step {
+    if origin.protocol == Protocol::Http1 {
+        return Step::Open { shared: false };
+    }
+    if let Some(connection) = origin.shared_with_room() {
+        return Step::Enter(connection.enter());
+    }
+    if origin.opening {
+        return Step::Wait(origin.changed());
+    }
+    if origin.protocol == Protocol::Unknown && origin.failed_to_open {
+        // It may be down: its requests find that out side by side, not one after the other.
+        return Step::Open { shared: false };
+    }
+    origin.opening = true;
+    Step::Open { shared: true }
+}
+
+/// Whoever opens a connection that others wait for. Whatever comes of it, they are told.
+struct Opening {
+    shard: Rc<Shard>,
+    origin: OriginId,
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        if let Some(origin) = self.shard.origins.borrow_mut().get_mut(self.origin) {
+            origin.opening = false;
+            origin.failed_to_open = origin.shared.is_empty();
+            origin.announce();
+        }
+    }
+}
+
+async fn open(shard: &Rc<Shard>, flight: &Flight, clock: &PhaseClock) -> Result<Line, Failure> {
+    let opened = connect::open(&flight.request.target, &shard.resolver, &shard.core.tls, clock).await?;
+    let Opened { stream, remote, http2 } = opened;
+    flight.job.state.opened();
+    let known = {
+        let mut origins = shard.origins.borrow_mut();
+        origins.get_mut(flight.origin).map(|origin| origin.protocol)
+    };
+    let http2 = http2 || (known == Some(Protocol::Http2) && !flight.request.target.is_https());
+    if !http2 {
+        set_protocol(shard, flight.origin, Protocol::Http1);
+        let connection = H1::handshake(stream, remote).await;
+        return connection.map(Line::Http1).map_err(|error| handshake_failure(&error));
+    }
+    let connection = H2::handshake(stream, remote).await.map_err(|error| handshake_failure(&error))?;
+    let place = connection.enter();
+    let mut origins = shard.origins.borrow_mut();
+    let Some(origin) = origins.get_mut(flight.origin) else {
+        return Err(Failure::new(Code::InternalPanic, "an origin was forgotten"));
+    };
+    origin.protocol = Protocol::Http2;
+    origin.shared.push(connection);
+    Ok(Line::Http2(place))
+}
+
+fn set_protocol(shard: &Shard, origin: OriginId, protocol: Protocol) {
+    if let Some(origin) = shard.origins.borrow_mut().get_mut(origin) {
+        origin.protocol = protocol;
+    }
+}

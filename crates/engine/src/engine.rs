@@ -1,0 +1,241 @@
+//! The engine as its users see it: requests go in by the list, finished rows come out by the batch. Neither waits
+//! for the other, and nothing here knows what a request looks like on the wire.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::task::LocalSet;
+
+use crate::connect::{TlsContext, raise_fd_limit};
+use crate::error::ConfigError;
+use crate::exchange::Heads;
+use crate::job::{JobState, Next};
+use crate::options::Options;
+use crate::permits::Permits;
+use crate::request::Submission;
+use crate::router::Router;
+use crate::shard::{Core, Message, Shard};
+use crate::stats::Stats;
+use crate::timings::WallClock;
+
+/// Why an engine could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An option cannot work.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The system gave no thread or no event queue.
+    #[error("cannot start a thread of the engine: {0}")]
+    Thread(#[from] io::Error),
+}
+
+/// The engine was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the engine is closed")]
+pub struct Closed;
+
+/// Threads, connections, names and TLS sessions. Jobs run on it side by side.
+pub struct Engine {
+    core: Arc<Core>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    jobs: Mutex<Vec<Weak<JobState>>>,
+    next_job: AtomicU64,
+    closed: AtomicBool,
+}
+
+impl Engine {
+    /// Starts the threads. No connection is opened yet, no certificate is read.
+    ///
+    /// # Errors
+    /// An option that cannot work, or a system that gives no thread.
+    pub fn start(options: Options) -> Result<Self, StartError> {
+        options.validate()?;
+        raise_fd_limit();
+        let shards = match options.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        };
+        let (mailboxes, inboxes): (Vec<_>, Vec<_>) = (0..shards).map(|_| unbounded_channel()).unzip();
+        let core = Arc::new(Core {
+            heads: Heads::new(&options.headers),
+            tls: TlsContext::new(&options.verify, options.http2)?,
+            permits: Permits::new(options.concurrency, shards),
+            router: Router::new(shards, options.concurrency_per_host),
+            wall: WallClock::now(),
+            mailboxes,
+            options,
+        });
+        let engine = Self {
+            core,
+            threads: Mutex::default(),
+            jobs: Mutex::default(),
+            next_job: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
+        };
+        for (at, inbox) in inboxes.into_iter().enumerate() {
+            let thread = start_shard(at, Arc::clone(&engine.core), inbox)?;
+            engine.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+        }
+        Ok(engine)
+    }
+
+    /// The options it was started with.
+    pub fn options(&self) -> &Options {
+        &self.core.options
+    }
+
+    /// Opens a job. After `max_duration` its requests that have not been sent end as `timeout.job`.
+    ///
+    /// # Errors
+    /// The engine is closed.
+    pub fn job(&self, max_duration: Option<Duration>) -> Result<Job, Closed> {
+        let expires = max_duration.map(|limit| Instant::now() + limit);
+        let id = self.next_job.fetch_add(1, Ordering::Relaxed);
+        let state = Arc::new(JobState::new(id, self.core.options.max_buffer, expires));
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.closed.load(Ordering::SeqCst) {
+            return Err(Closed);
+        }
+        jobs.retain(|job| job.strong_count() > 0);
+        jobs.push(Arc::downgrade(&state));
+        Ok(Job { core: Arc::clone(&self.core), state })
+    }
+
+    /// Cancels every job and ends the threads. Idempotent.
+    pub fn close(&self) {
+        let jobs = {
+            let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+            self.closed.store(true, Ordering::SeqCst);
+            std::mem::take(&mut *jobs)
+        };
+        for job in jobs.iter().filter_map(Weak::upgrade) {
+            job.cancel();
+        }
+        self.core.tell_all(|| Message::Close);
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            // A shard that panicked has said so already.
+            thread.join().unwrap_or_default();
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn start_shard(at: usize, core: Arc<Core>, inbox: UnboundedReceiver<Message>) -> io::Result<JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+    std::thread::Builder::new().name(format!("hurtle-{at}")).spawn(move || {
+        let local = LocalSet::new();
+        local.block_on(&runtime, async move { Shard::new(at, core).serve(inbox).await });
+        // Connections and whatever is in flight end here, with the runtime still there to close them.
+        drop(runtime.enter());
+        drop(local);
+    })
+}
+
+/// One stream of requests in, one stream of batches out. Dropped, it is cancelled.
+pub struct Job {
+    core: Arc<Core>,
+    state: Arc<JobState>,
+}
+
+impl Job {
+    /// Queues requests; waits while too many wait already. False: the job takes no more.
+    pub fn submit(&self, submissions: Vec<Submission>) -> bool {
+        if submissions.is_empty() {
+            return !self.state.is_cancelled();
+        }
+        if !self.state.admit(submissions.len()) {
+            return false;
+        }
+        let shards = self.core.mailboxes.len();
+        if shards == 1 {
+            self.core.tell(0, Message::Submit(Arc::clone(&self.state), submissions));
+            return true;
+        }
+        let mut dealt: Vec<Vec<Submission>> = (0..shards).map(|_| Vec::new()).collect();
+        for submission in submissions {
+            let shard = match &submission {
+                Submission::Send(request) => self.core.router.shard_of(request.target.host(), request.index),
+                Submission::Refuse { .. } => 0,
+            };
+            if let Some(hand) = dealt.get_mut(shard) {
+                hand.push(submission);
+            }
+        }
+        for (shard, hand) in dealt.into_iter().enumerate().filter(|(_, hand)| !hand.is_empty()) {
+            self.core.tell(shard, Message::Submit(Arc::clone(&self.state), hand));
+        }
+        true
+    }
+
+    /// Says that no more requests come.
+    pub fn finish(&self) {
+        self.state.finish();
+    }
+
+    /// Waits up to `timeout` for finished rows.
+    pub fn next_batch(&self, timeout: Duration) -> Next {
+        let (next, resume) = self.state.next(timeout);
+        if resume {
+            self.core.tell_all(|| Message::Resume(self.state.id));
+        }
+        next
+    }
+
+    /// Drops what is queued and in flight. Idempotent.
+    pub fn cancel(&self) {
+        self.state.cancel();
+        self.core.tell_all(|| Message::Cancel(self.state.id));
+    }
+
+    /// Whether every row was taken, or the job was cancelled.
+    pub fn is_done(&self) -> bool {
+        self.state.is_done()
+    }
+
+    /// The options of the engine.
+    pub fn options(&self) -> &Options {
+        &self.core.options
+    }
+
+    /// The counters of this moment.
+    pub fn progress(&self) -> Progress {
+        Progress {
+            submitted: self.state.submitted(),
+            in_flight: self.state.in_flight(),
+            queued: self.state.waiting(),
+            conns_opened: self.state.conns_opened(),
+            stats: self.state.stats(),
+        }
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        self.cancel();
+    }
+}
+
+/// The counters of a job at one moment.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    /// Requests handed in.
+    pub submitted: u64,
+    /// Requests that hold a slot.
+    pub in_flight: u64,
+    /// Requests that wait for a slot for the first time.
+    pub queued: u64,
+    /// Connections opened.
+    pub conns_opened: u64,
+    /// What is known of the rows taken so far.
+    pub stats: Stats,
+}

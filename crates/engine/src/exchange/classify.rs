@@ -1,0 +1,116 @@
+//! Names what hyper reports, by its typed questions and the errors beneath, never by its words.
+
+use std::error::Error;
+use std::io;
+
+use crate::error::{Code, Failure};
+use crate::timings::Phase;
+
+/// An error from the moment a connection was ready.
+pub(crate) fn failure(error: &hyper::Error, phase: Phase) -> Failure {
+    let code = code(error, phase);
+    Failure::new(code, words(error))
+}
+
+/// An error while two sides agreed on HTTP/2.
+pub(crate) fn handshake_failure(error: &hyper::Error) -> Failure {
+    let io = source::<io::Error>(error).map_or(Code::ProtocolH2, io_code);
+    Failure::new(io, words(error))
+}
+
+fn code(error: &hyper::Error, phase: Phase) -> Code {
+    let in_body = phase == Phase::Body;
+    if let Some(h2) = source::<h2::Error>(error) {
+        return h2_code(h2, in_body);
+    }
+    if error.is_parse_too_large() {
+        return Code::TooLargeHeaders;
+    }
+    if error.is_parse_status() {
+        return Code::ProtocolStatusLine;
+    }
+    if error.is_parse() {
+        return if in_body { Code::ProtocolChunk } else { Code::ProtocolOther };
+    }
+    if in_body {
+        // Whatever ended the connection, the body is a prefix.
+        return match source::<io::Error>(error) {
+            Some(io) if io.kind() == io::ErrorKind::InvalidData || io.kind() == io::ErrorKind::InvalidInput => {
+                Code::ProtocolChunk
+            }
+            _ => Code::TruncatedDisconnect,
+        };
+    }
+    if error.is_incomplete_message() {
+        return Code::ProtocolEmpty;
+    }
+    if let Some(io) = source::<io::Error>(error) {
+        return io_code(io);
+    }
+    if error.is_closed() || error.is_canceled() {
+        return Code::ProtocolEmpty;
+    }
+    Code::ProtocolOther
+}
+
+fn io_code(error: &io::Error) -> Code {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
+            Code::ConnectReset
+        }
+        io::ErrorKind::UnexpectedEof => Code::ProtocolEmpty,
+        io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => Code::ConnectUnreachable,
+        _ => Code::ConnectFailed,
+    }
+}
+
+fn h2_code(error: &h2::Error, in_body: bool) -> Code {
+    if error.is_io() {
+        return match (in_body, error.get_io()) {
+            (true, _) => Code::TruncatedDisconnect,
+            (false, Some(io)) => io_code(io),
+            (false, None) => Code::ConnectReset,
+        };
+    }
+    if in_body && error.is_reset() {
+        return Code::TruncatedH2Reset;
+    }
+    Code::ProtocolH2
+}
+
+/// Whether the peer says that it has not begun to work on the request: it may be sent again at no risk.
+/// Source: RFC 9113, sections 6.8 (GOAWAY) and 8.7 (`REFUSED_STREAM`).
+pub(crate) fn was_not_processed(error: &hyper::Error) -> bool {
+    source::<h2::Error>(error).is_some_and(|error| {
+        error.is_remote()
+            && (error.reason() == Some(h2::Reason::REFUSED_STREAM)
+                || (error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR)))
+    })
+}
+
+/// The first error of type `E` beneath.
+fn source<E: Error + 'static>(error: &hyper::Error) -> Option<&E> {
+    let mut next = error.source();
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<E>() {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// The error and its causes, in one line.
+fn words(error: &hyper::Error) -> String {
+    let mut words = error.to_string();
+    let mut next = error.source();
+    while let Some(error) = next {
+        let cause = error.to_string();
+        if !words.ends_with(&cause) {
+            words.push_str(": ");
+            words.push_str(&cause);
+        }
+        next = error.source();
+    }
+    words
+}

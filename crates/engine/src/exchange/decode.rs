@@ -1,0 +1,647 @@
+//! Undoing Content-Encoding, within limits.
+//!
+//! A body is input from a stranger: it may be a bomb, end early, lie about its coding or carry junk. The rules
+//! are the cases E1 to E11 of the fault table. Nothing here does I/O.
+//!
+//! Memory: beside the body as it came, at most `cap` decoded bytes plus one step ([`STEP`]) exist per layer,
+//! and a layer's input is freed before the next layer starts. Work is bounded by the input's length and the cap.
+//!
+//! Source: RFC 9110 §8.4, RFC 1950 to 1952, RFC 7932, RFC 8878, RFC 9659.
+
+mod gzip;
+
+use brotli::{BrotliDecompressStream, BrotliResult, BrotliState, HeapAlloc};
+use flate2::{Crc, Decompress, FlushDecompress, Status};
+use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, ResetDirective, zstd_sys::ZSTD_ErrorCode};
+
+use crate::error::{Code, Failure};
+use crate::options::OnOversize;
+
+/// The most codings that are undone, one inside the other.
+const MAX_LAYERS: usize = 5;
+
+/// The most gzip members or zstd frames of one body that may be empty: beyond, they are there to burn time.
+const MAX_EMPTY_MEMBERS: u32 = 64;
+
+/// The least room a decoder is given at once, in bytes.
+const STEP: usize = 16 << 10;
+
+/// The largest zstd window, 8 MiB (RFC 9659 §3), as a power of two.
+const ZSTD_WINDOW_LOG: u32 = 23;
+
+/// What a body may become.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// The most decoded bytes.
+    pub(crate) cap: u64,
+    /// What to do with more.
+    pub(crate) on_oversize: OnOversize,
+    /// Whether the body as it came is known to be a prefix; its early end is then no error.
+    pub(crate) partial: bool,
+}
+
+/// A body without its codings.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Decoded {
+    /// The bytes.
+    pub(crate) body: Vec<u8>,
+    /// The codings that are unknown here and still applied to the bytes, as Content-Encoding would list them.
+    pub(crate) left: Option<String>,
+    /// Whether these bytes are only the first part of what was encoded.
+    pub(crate) truncated: bool,
+    /// Whether bytes followed the end of the encoded data; they are dropped.
+    pub(crate) trailing: bool,
+}
+
+/// Decoder state that is worth keeping between bodies: 40 KiB for deflate, 160 KiB and more for zstd. One per
+/// shard; the states are made when first needed.
+#[derive(Default)]
+pub(crate) struct Decoder {
+    inflate: Option<Decompress>,
+    zstd: Option<DCtx<'static>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Coding {
+    Gzip,
+    Deflate,
+    Brotli,
+    Zstd,
+}
+
+impl Coding {
+    fn named(name: &str) -> Option<Self> {
+        const NAMES: [(&str, Coding); 5] = [
+            ("gzip", Coding::Gzip),
+            ("x-gzip", Coding::Gzip),
+            ("deflate", Coding::Deflate),
+            ("br", Coding::Brotli),
+            ("zstd", Coding::Zstd),
+        ];
+        NAMES.iter().find(|(known, _)| name.eq_ignore_ascii_case(known)).map(|&(_, coding)| coding)
+    }
+}
+
+/// How one layer ended.
+struct Layer {
+    /// How much of the input was read.
+    used: usize,
+    end: End,
+}
+
+enum End {
+    /// At the end of the encoded data.
+    Whole,
+    /// At the cap, with more to come.
+    Cap,
+    /// At the end of the input, inside the encoded data.
+    Input,
+    /// At the end of the input, with all data and without the check that has to follow.
+    Unchecked,
+}
+
+impl Decoder {
+    /// Undoes the codings that the Content-Encoding lines list, the last one first.
+    ///
+    /// A coding that is unknown here stops the work without being an error: see [`Decoded::left`]. An empty body
+    /// is whole under any coding.
+    ///
+    /// # Errors
+    /// - `decode.too_many_layers`: more than five codings.
+    /// - `decode.truncated`: the input ends early.
+    /// - `decode.corrupt`: the input is not in its coding, or fails its check.
+    /// - `decode.window`: a zstd window over 8 MiB.
+    /// - `too_large.decoded`: over the cap, unless the limits say to truncate.
+    pub(crate) fn decode<'a>(
+        &mut self,
+        lines: impl IntoIterator<Item = &'a [u8]>,
+        body: Vec<u8>,
+        limits: Limits,
+    ) -> Result<Decoded, Failure> {
+        let lines: Vec<_> = lines.into_iter().map(String::from_utf8_lossy).collect();
+        let mut names: Vec<&str> = lines
+            .iter()
+            .flat_map(|line| line.split(','))
+            .map(str::trim)
+            .filter(|name| !name.is_empty() && !name.eq_ignore_ascii_case("identity"))
+            .collect();
+        if names.len() > MAX_LAYERS {
+            return Err(Failure::new(Code::DecodeTooManyLayers, "more than five layers of Content-Encoding"));
+        }
+        let mut decoded = Decoded { body, left: None, truncated: limits.partial, trailing: false };
+        while let Some(coding) = names.last().and_then(|name| Coding::named(name)) {
+            names.pop();
+            if !decoded.body.is_empty() {
+                self.undo(coding, &mut decoded, limits)?;
+            }
+        }
+        decoded.left = (!names.is_empty()).then(|| names.join(", "));
+        Ok(decoded)
+    }
+
+    fn undo(&mut self, coding: Coding, decoded: &mut Decoded, limits: Limits) -> Result<(), Failure> {
+        let input = std::mem::take(&mut decoded.body);
+        let mut output = Output::new(limits.cap, input.len());
+        let layer = match coding {
+            Coding::Gzip => self.gzip(&input, &mut output),
+            Coding::Deflate => self.deflate(&input, &mut output),
+            Coding::Brotli => brotli(&input, &mut output),
+            Coding::Zstd => self.zstd(&input, &mut output),
+        }?;
+        match layer.end {
+            End::Whole => decoded.trailing |= layer.used < input.len(),
+            End::Cap if limits.on_oversize == OnOversize::Truncate => decoded.truncated = true,
+            End::Cap => {
+                return Err(Failure::new(Code::TooLargeDecoded, "the decoded body exceeds max_body_size"));
+            }
+            End::Input | End::Unchecked if decoded.truncated => {}
+            End::Input => return Err(Failure::new(Code::DecodeTruncated, "the compressed body ends early")),
+            End::Unchecked => return Err(corrupt("the gzip check is missing")),
+        }
+        decoded.body = output.finish();
+        Ok(())
+    }
+
+    fn inflate(&mut self, zlib: bool) -> &mut Decompress {
+        if let Some(inflate) = &mut self.inflate {
+            inflate.reset(zlib);
+        }
+        self.inflate.get_or_insert_with(|| Decompress::new(zlib))
+    }
+
+    /// All members, one after the other (RFC 1952 §2.2).
+    fn gzip(&mut self, input: &[u8], output: &mut Output) -> Result<Layer, Failure> {
+        let mut used = 0;
+        let mut empty = 0;
+        loop {
+            let rest = input.get(used..).unwrap_or_default();
+            if used > 0 && !rest.starts_with(&gzip::MAGIC) {
+                return Ok(Layer { used, end: End::Whole });
+            }
+            let Some(header) = gzip::header(rest)? else { return Ok(Layer { used, end: End::Input }) };
+            let start = output.bytes.len();
+            let data = rest.get(header..).unwrap_or_default();
+            let layer = run_inflate(self.inflate(false), data, output)?;
+            let End::Whole = layer.end else { return Ok(Layer { used, end: layer.end }) };
+            let member = output.bytes.get(start..).unwrap_or_default();
+            let Some(trailer) = data.get(layer.used..layer.used + gzip::TRAILER) else {
+                return Ok(Layer { used, end: End::Unchecked });
+            };
+            let mut crc = Crc::new();
+            crc.update(member);
+            if trailer != gzip::trailer(crc.sum(), member.len()) {
+                return Err(corrupt("the gzip check does not match"));
+            }
+            empty += u32::from(member.is_empty());
+            if empty > MAX_EMPTY_MEMBERS {
+                return Err(corrupt("too many empty gzip members"));
+            }
+            used += header + layer.used + gzip::TRAILER;
+        }
+    }
+
+    /// The zlib format, or deflate without it, which some servers send (RFC 9110 §8.4.1.2).
+    fn deflate(&mut self, input: &[u8], output: &mut Output) -> Result<Layer, Failure> {
+        if is_zlib(input) {
+            let first = run_inflate(self.inflate(true), input, output);
+            if first.is_ok() || !output.bytes.is_empty() {
+                return first;
+            }
+        }
+        run_inflate(self.inflate(false), input, output)
+    }
+
+    /// All frames, one after the other (RFC 8878 §3).
+    fn zstd(&mut self, input: &[u8], output: &mut Output) -> Result<Layer, Failure> {
+        let context = match &mut self.zstd {
+            Some(context) => context,
+            none => none.insert(DCtx::try_create().ok_or_else(|| corrupt("no memory for zstd"))?),
+        };
+        // A failed body leaves the context inside a frame.
+        context.reset(ResetDirective::SessionOnly).map_err(zstd_failure)?;
+        context.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG)).map_err(zstd_failure)?;
+        let mut source = InBuffer::around(input);
+        let mut empty = 0;
+        loop {
+            let start = output.bytes.len();
+            match zstd_frame(context, &mut source, output)? {
+                End::Whole => {}
+                end => return Ok(Layer { used: source.pos(), end }),
+            }
+            empty += u32::from(output.bytes.len() == start);
+            if empty > MAX_EMPTY_MEMBERS {
+                return Err(corrupt("too many empty zstd frames"));
+            }
+            if !is_zstd(input.get(source.pos()..).unwrap_or_default()) {
+                return Ok(Layer { used: source.pos(), end: End::Whole });
+            }
+        }
+    }
+}
+
+/// The decoded bytes. Grows by doubling, never past the cap and one byte: that byte tells a body that just fits
+/// from one that is larger.
+struct Output {
+    bytes: Vec<u8>,
+    cap: usize,
+}
+
+impl Output {
+    fn new(cap: u64, input: usize) -> Self {
+        let cap = usize::try_from(cap).unwrap_or(usize::MAX).min(isize::MAX as usize - 1);
+        // Text shrinks to about a fourth; what shrinks further costs a few more steps.
+        let first = input.saturating_mul(4).max(STEP).min(cap + 1);
+        Self { bytes: Vec::with_capacity(first), cap }
+    }
+
+    /// Makes room for at least one more byte. False when the cap is passed.
+    fn grow(&mut self) -> bool {
+        let length = self.bytes.len();
+        if length > self.cap {
+            return false;
+        }
+        if length == self.bytes.capacity() {
+            self.bytes.reserve_exact(length.max(STEP).min(self.cap + 1 - length));
+        }
+        true
+    }
+
+    fn is_over(&self) -> bool {
+        self.bytes.len() > self.cap
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        self.bytes.truncate(self.cap);
+        self.bytes
+    }
+}
+
+fn corrupt(words: &'static str) -> Failure {
+    Failure::new(Code::DecodeCorrupt, words)
+}
+
+/// Whether the first two bytes are a zlib header (RFC 1950 §2.2).
+fn is_zlib(input: &[u8]) -> bool {
+    input.first_chunk().is_some_and(|&[first, second]| {
+        first & 0x0f == 8 && u16::from_be_bytes([first, second]).is_multiple_of(31)
+    })
+}
+
+fn run_inflate(inflate: &mut Decompress, input: &[u8], output: &mut Output) -> Result<Layer, Failure> {
+    loop {
+        if !output.grow() {
+            return Ok(Layer { used: inflate.total_in() as usize, end: End::Cap });
+        }
+        let before = (inflate.total_in(), inflate.total_out());
+        let rest = input.get(before.0 as usize..).unwrap_or_default();
+        let status = inflate
+            .decompress_vec(rest, &mut output.bytes, FlushDecompress::None)
+            .map_err(|_| corrupt("the body is not deflate"))?;
+        let used = inflate.total_in() as usize;
+        match status {
+            Status::StreamEnd if output.is_over() => return Ok(Layer { used, end: End::Cap }),
+            Status::StreamEnd => return Ok(Layer { used, end: End::Whole }),
+            _ if before == (inflate.total_in(), inflate.total_out()) => {
+                return Ok(Layer { used, end: End::Input });
+            }
+            _ => {}
+        }
+    }
+}
+
+fn brotli(input: &[u8], output: &mut Output) -> Result<Layer, Failure> {
+    let (u8s, u32s, codes) = (HeapAlloc::default(), HeapAlloc::default(), HeapAlloc::default());
+    // Strict: the large-window extension is not what `br` means, and may ask for gigabytes.
+    let mut state = BrotliState::new_strict(u8s, u32s, codes);
+    let (mut left, mut used, mut total) = (input.len(), 0, 0);
+    loop {
+        if !output.grow() {
+            return Ok(Layer { used, end: End::Cap });
+        }
+        let mut written = output.bytes.len();
+        output.bytes.resize(output.bytes.capacity().min(output.cap + 1), 0);
+        let mut room = output.bytes.len() - written;
+        let bytes = &mut output.bytes;
+        let result = BrotliDecompressStream(
+            &mut left,
+            &mut used,
+            input,
+            &mut room,
+            &mut written,
+            bytes,
+            &mut total,
+            &mut state,
+        );
+        output.bytes.truncate(written);
+        match result {
+            BrotliResult::ResultSuccess if output.is_over() => return Ok(Layer { used, end: End::Cap }),
+            BrotliResult::ResultSuccess => return Ok(Layer { used, end: End::Whole }),
+            BrotliResult::NeedsMoreInput => return Ok(Layer { used, end: End::Input }),
+            BrotliResult::NeedsMoreOutput => {}
+            BrotliResult::ResultFailure => return Err(corrupt("the body is not brotli")),
+        }
+    }
+}
+
+/// Whether a zstd frame starts here: its magic number, or that of a skippable one (RFC 8878 §3.1).
+fn is_zstd(input: &[u8]) -> bool {
+    input
+        .first_chunk()
+        .map(|&magic| u32::from_le_bytes(magic))
+        .is_some_and(|magic| magic == 0xfd2f_b528 || magic & 0xffff_fff0 == 0x184d_2a50)
+}
+
+fn zstd_frame(
+    context: &mut DCtx<'_>,
+    source: &mut InBuffer<'_>,
+    output: &mut Output,
+) -> Result<End, Failure> {
+    loop {
+        if !output.grow() {
+            return Ok(End::Cap);
+        }
+        let (read, written) = (source.pos(), output.bytes.len());
+        let hint = context
+            .decompress_stream(&mut OutBuffer::around_pos(&mut output.bytes, written), source)
+            .map_err(zstd_failure)?;
+        if hint == 0 {
+            return Ok(if output.is_over() { End::Cap } else { End::Whole });
+        }
+        if read == source.pos() && written == output.bytes.len() {
+            return Ok(End::Input);
+        }
+    }
+}
+
+fn zstd_failure(code: usize) -> Failure {
+    // zstd returns the negated error number (ZSTD_getErrorCode in zstd_errors.h).
+    if code.wrapping_neg() == ZSTD_ErrorCode::ZSTD_error_frameParameter_windowTooLarge as usize {
+        return Failure::new(Code::DecodeWindow, "the zstd window is over 8 MiB");
+    }
+    corrupt("the body is not zstd")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+    use super::*;
+    use flate2::Compression;
+    use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+    use std::io::Write;
+
+    const LIMITS: Limits = Limits { cap: 1 << 20, on_oversize: OnOversize::Error, partial: false };
+    const ALL: [&str; 4] = ["gzip", "deflate", "br", "zstd"];
+
+    fn encode(coding: &str, data: &[u8]) -> Vec<u8> {
+        match coding {
+            "gzip" => {
+                let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+                encoder.write_all(data).unwrap();
+                encoder.finish().unwrap()
+            }
+            "deflate" => {
+                let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+                encoder.write_all(data).unwrap();
+                encoder.finish().unwrap()
+            }
+            "br" => {
+                let mut encoder = brotli::CompressorWriter::new(Vec::new(), 4096, 5, 22);
+                encoder.write_all(data).unwrap();
+                encoder.into_inner()
+            }
+            _ => zstd::bulk::compress(data, 3).unwrap(),
+        }
+    }
+
+    fn raw_deflate(data: &[u8]) -> Vec<u8> {
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(data).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn decode_with(lines: &[&str], body: Vec<u8>, limits: Limits) -> Result<Decoded, Failure> {
+        Decoder::default().decode(lines.iter().map(|line| line.as_bytes()), body, limits)
+    }
+
+    fn decode(line: &str, body: Vec<u8>) -> Result<Decoded, Failure> {
+        decode_with(&[line], body, LIMITS)
+    }
+
+    fn code(line: &str, body: Vec<u8>) -> Code {
+        decode(line, body).unwrap_err().code
+    }
+
+    /// Text that shrinks to about a third, of any length.
+    fn text(length: usize) -> Vec<u8> {
+        let words = (0u32..)
+            .flat_map(|number| format!("{} bottles ", number.wrapping_mul(2_654_435_761)).into_bytes());
+        words.take(length).collect()
+    }
+
+    #[test]
+    fn every_coding_gives_the_bytes_back() {
+        let mut decoder = Decoder::default();
+        for length in [1, 100, STEP - 1, STEP, STEP + 1, 300_000] {
+            for coding in ALL {
+                let data = text(length);
+                let result = decoder.decode([coding.as_bytes()], encode(coding, &data), LIMITS).unwrap();
+                assert!(result.body == data, "{coding} {length}");
+                assert_eq!((result.left, result.truncated, result.trailing), (None, false, false));
+            }
+        }
+    }
+
+    #[test]
+    fn a_decoder_is_good_after_any_failure() {
+        let mut decoder = Decoder::default();
+        let data = text(50_000);
+        for coding in ALL {
+            let whole = encode(coding, &data);
+            // Brotli has no check of its own: only the marks that end it can be broken for sure.
+            let mut corrupt = whole.clone();
+            corrupt.truncate(whole.len() / 2);
+            corrupt.extend([0xff; 64]);
+            for broken in [whole[..whole.len() / 2].to_vec(), corrupt] {
+                assert!(decoder.decode([coding.as_bytes()], broken, LIMITS).is_err(), "{coding}");
+                let result = decoder.decode([coding.as_bytes()], whole.clone(), LIMITS).unwrap();
+                assert!(result.body == data, "{coding}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_read_as_http_writes_them() {
+        let body = encode("gzip", b"x");
+        for line in ["gzip", "GZIP", "x-gzip", " gzip ,", "identity, gzip", "gzip, Identity"] {
+            assert_eq!(decode(line, body.clone()).unwrap().body, b"x", "{line}");
+        }
+        for line in ["", "identity", ","] {
+            assert_eq!(decode(line, body.clone()).unwrap().body, body, "{line}");
+        }
+    }
+
+    #[test]
+    fn e1_a_bomb_stops_at_the_cap() {
+        for coding in ALL {
+            let bomb = encode(coding, &vec![0; 2 << 20]);
+            assert_eq!(code(coding, bomb.clone()), Code::TooLargeDecoded, "{coding}");
+            let truncate = Limits { on_oversize: OnOversize::Truncate, ..LIMITS };
+            let decoded = decode_with(&[coding], bomb, truncate).unwrap();
+            assert_eq!((decoded.body.len() as u64, decoded.truncated), (LIMITS.cap, true), "{coding}");
+            assert!(decoded.body.capacity() as u64 <= LIMITS.cap + STEP as u64, "{coding}");
+        }
+    }
+
+    #[test]
+    fn e1_a_body_that_just_fits_is_whole() {
+        for coding in ALL {
+            for (cap, fits) in [(100_000, true), (99_999, false)] {
+                let result = decode_with(&[coding], encode(coding, &text(100_000)), Limits { cap, ..LIMITS });
+                assert_eq!(result.is_ok_and(|decoded| !decoded.truncated), fits, "{coding} {cap}");
+            }
+        }
+    }
+
+    #[test]
+    fn e2_truncated_at_any_place() {
+        for coding in ALL {
+            let data = text(400);
+            let body = encode(coding, &data);
+            // The last 8 bytes of gzip are its check: see E3.
+            let end = body.len() - if coding == "gzip" { 8 } else { 0 };
+            for length in 1..end {
+                assert_eq!(code(coding, body[..length].to_vec()), Code::DecodeTruncated, "{coding} {length}");
+            }
+            let partial = Limits { partial: true, ..LIMITS };
+            let decoded = decode_with(&[coding], body[..end - 4].to_vec(), partial).unwrap();
+            assert!(decoded.truncated && data.starts_with(&decoded.body), "{coding}");
+        }
+    }
+
+    #[test]
+    fn e3_bad_or_missing_check() {
+        let body = encode("gzip", &text(400));
+        for missing in 1..=8 {
+            assert_eq!(code("gzip", body[..body.len() - missing].to_vec()), Code::DecodeCorrupt, "{missing}");
+        }
+        for at in 1..=8 {
+            let mut body = body.clone();
+            let position = body.len() - at;
+            body[position] ^= 1;
+            assert_eq!(code("gzip", body), Code::DecodeCorrupt, "{at}");
+        }
+        let mut body = encode("deflate", &text(400));
+        *body.last_mut().unwrap() ^= 1;
+        assert_eq!(code("deflate", body), Code::DecodeCorrupt);
+    }
+
+    #[test]
+    fn e4_plain_text_under_a_coding() {
+        for coding in ["gzip", "deflate", "zstd"] {
+            assert_eq!(code(coding, b"<!doctype html><html>".to_vec()), Code::DecodeCorrupt, "{coding}");
+        }
+        // To brotli nearly any byte is a beginning.
+        assert!(decode("br", b"<!doctype html><html>".to_vec()).is_err());
+        let mut body = encode("gzip", b"x");
+        body[3] = 0xff;
+        assert_eq!(code("gzip", body), Code::DecodeCorrupt);
+    }
+
+    #[test]
+    fn e5_all_members_are_read() {
+        for coding in ["gzip", "zstd"] {
+            let mut body = encode(coding, b"one ");
+            body.extend(encode(coding, b""));
+            body.extend(encode(coding, b"two"));
+            let decoded = decode(coding, body).unwrap();
+            assert_eq!((&decoded.body[..], decoded.trailing), (&b"one two"[..], false), "{coding}");
+            assert_eq!(code(coding, encode(coding, b"").repeat(1_000)), Code::DecodeCorrupt, "{coding}");
+        }
+    }
+
+    #[test]
+    fn e5_a_header_with_every_optional_part() {
+        let plain = encode("gzip", b"x");
+        let mut body = plain[..3].to_vec();
+        body.push(2 | 4 | 8 | 16);
+        body.extend(&plain[4..10]);
+        body.extend(b"\x03\0abcname\0comment\0\xab\xcd");
+        body.extend(&plain[10..]);
+        assert_eq!(decode("gzip", body.clone()).unwrap().body, b"x");
+        for length in 1..30 {
+            assert_eq!(code("gzip", body[..length].to_vec()), Code::DecodeTruncated, "{length}");
+        }
+    }
+
+    #[test]
+    fn e6_trailing_bytes_are_dropped_and_marked() {
+        for coding in ALL {
+            for junk in [&b"\0\0\0\0"[..], b"junk", b"\x1f\x8b"] {
+                let mut body = encode(coding, b"x");
+                body.extend(junk);
+                let decoded = decode(coding, body).unwrap();
+                assert_eq!((&decoded.body[..], decoded.trailing), (&b"x"[..], true), "{coding} {junk:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn e7_raw_deflate() {
+        for length in [1, 10, 1_000, 100_000] {
+            let data = text(length);
+            assert_eq!(decode("deflate", raw_deflate(&data)).unwrap().body, data);
+        }
+        // Looks like a zlib header and is raw: a stored block whose padding and length happen to fit.
+        let misleading = [&[0x78, 0x01, 0x00, 0xfe, 0xff][..], b"!"].concat();
+        assert!(is_zlib(&misleading));
+        assert!(decode("deflate", misleading).is_err());
+    }
+
+    #[test]
+    fn e8_layers() {
+        let layered = |count: usize| (0..count).fold(b"x".to_vec(), |body, _| encode("gzip", &body));
+        assert_eq!(decode("gzip, gzip", layered(2)).unwrap().body, b"x");
+        assert_eq!(decode_with(&["gzip", "gzip,gzip", "gzip, gzip"], layered(5), LIMITS).unwrap().body, b"x");
+        assert_eq!(code("gzip,gzip,gzip,gzip,gzip,gzip", layered(6)), Code::DecodeTooManyLayers);
+        let mixed = encode("zstd", &encode("br", &encode("deflate", b"x")));
+        assert_eq!(decode("deflate, br, zstd", mixed).unwrap().body, b"x");
+    }
+
+    #[test]
+    fn e8_a_bomb_inside_a_bomb() {
+        let bomb = encode("gzip", &encode("gzip", &vec![0; 4 << 20]));
+        assert_eq!(code("gzip, gzip", bomb), Code::TooLargeDecoded);
+    }
+
+    #[test]
+    fn e9_unknown_codings_are_left() {
+        let body = encode("gzip", b"x");
+        let decoded = decode("compress, gzip", body.clone()).unwrap();
+        assert_eq!((&decoded.body[..], decoded.left.as_deref()), (&b"x"[..], Some("compress")));
+        let decoded = decode("gzip, exi", body.clone()).unwrap();
+        assert_eq!((decoded.body, decoded.left.as_deref()), (body, Some("gzip, exi")));
+        let decoded = Decoder::default().decode([&b"\xff\xfe"[..]], b"x".to_vec(), LIMITS).unwrap();
+        assert_eq!(decoded.left.as_deref(), Some("\u{fffd}\u{fffd}"));
+    }
+
+    #[test]
+    fn e10_a_zstd_window_of_16_mib() {
+        // Magic, no single segment, window descriptor, then one raw last block of one byte.
+        let frame = |exponent: u8| vec![0x28, 0xb5, 0x2f, 0xfd, 0, (exponent - 10) << 3, 9, 0, 0, b'x'];
+        assert_eq!(decode("zstd", frame(23)).unwrap().body, b"x");
+        assert_eq!(code("zstd", frame(24)), Code::DecodeWindow);
+    }
+
+    #[test]
+    fn e11_an_empty_body_is_whole() {
+        for line in ["gzip", "br", "zstd", "deflate", "gzip, br"] {
+            let decoded = decode(line, Vec::new()).unwrap();
+            assert_eq!(
+                decoded,
+                Decoded { body: vec![], left: None, truncated: false, trailing: false },
+                "{line}"
+            );
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! One request on one connection: head out, head in, body in, decoded.
+
+mod body;
+mod classify;
+mod decode;
+pub(crate) mod redirect;
+mod send;
+
+pub(crate) use body::BodyRules;
+pub(crate) use decode::Decoder;
+pub(crate) use classify::handshake_failure;
+pub(crate) use send::{Channel, Exchanged, Heads, exchange};

@@ -1,0 +1,310 @@
+//! Whether and how a redirect is followed. Pure: a status and its Location lines in, a decision out.
+//!
+//! Source: RFC 9110 §15.4, WHATWG Fetch <https://fetch.spec.whatwg.org/#http-redirect-fetch>; the cases are R1
+//! to R11 of the fault table.
+
+use std::borrow::Cow;
+
+use http::{HeaderName, Method, StatusCode, header};
+
+use crate::error::{Code, Failure};
+use crate::target::Target;
+
+/// What to do with a response.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Redirect {
+    /// It is the answer: no redirect, or one that says not where to.
+    None,
+    /// Ask there.
+    Follow(Follow),
+    /// It says where to, and that cannot be followed.
+    Fail(Failure),
+}
+
+/// The next request of a chain, as far as it differs from the one before.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Follow {
+    /// Where to.
+    pub(crate) target: Target,
+    /// User and password from the Location; only ever there for the same origin.
+    pub(crate) userinfo: Option<(String, String)>,
+    /// Whether the method becomes GET; then the body is dropped, and with it every header that
+    /// [`describes_body`].
+    pub(crate) method_becomes_get: bool,
+    /// Whether scheme, host or port differ: credentials, cookies and all headers but those of
+    /// [`keeps_header`] are dropped.
+    pub(crate) cross_origin: bool,
+    /// Whether the chain leaves https for http.
+    pub(crate) downgrade: bool,
+}
+
+/// Decides about the response to `method` at `current`, which `hops` redirects led to, of at most `max`.
+///
+/// `locations` are the values of all Location lines.
+pub(crate) fn decide(
+    status: StatusCode,
+    locations: &[&[u8]],
+    current: &Target,
+    method: &Method,
+    hops: u32,
+    max: u32,
+) -> Redirect {
+    if !is_redirect(status) {
+        return Redirect::None;
+    }
+    let location = match the_one(locations) {
+        Ok(Some(location)) => location,
+        Ok(None) => return Redirect::None,
+        Err(failure) => return Redirect::Fail(failure),
+    };
+    if hops >= max {
+        return Redirect::Fail(Failure::new(Code::RedirectTooMany, format!("more than {max} redirects")));
+    }
+    match follow(status, &text(location), current, method) {
+        Ok(follow) => Redirect::Follow(follow),
+        Err(failure) => Redirect::Fail(failure),
+    }
+}
+
+/// Whether a header of the caller may be sent to an origin that the caller did not name.
+///
+/// An allow-list, because secrets travel under any name (`X-Api-Key`, `PRIVATE-TOKEN`).
+pub(crate) fn keeps_header(name: &HeaderName) -> bool {
+    const KEPT: [HeaderName; 8] = [
+        header::ACCEPT,
+        header::ACCEPT_ENCODING,
+        header::ACCEPT_LANGUAGE,
+        header::CACHE_CONTROL,
+        header::PRAGMA,
+        header::RANGE,
+        header::UPGRADE_INSECURE_REQUESTS,
+        header::USER_AGENT,
+    ];
+    KEPT.contains(name) || (describes_body(name) && name != header::CONTENT_LOCATION)
+}
+
+/// Whether a header says something about the request's body, and goes when that goes.
+pub(crate) fn describes_body(name: &HeaderName) -> bool {
+    const DESCRIBE: [HeaderName; 6] = [
+        header::CONTENT_ENCODING,
+        header::CONTENT_LANGUAGE,
+        header::CONTENT_LENGTH,
+        header::CONTENT_LOCATION,
+        header::CONTENT_TYPE,
+        header::TRANSFER_ENCODING,
+    ];
+    DESCRIBE.contains(name)
+}
+
+fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+/// The Location to follow; none where there is none or it is empty.
+fn the_one<'a>(locations: &[&'a [u8]]) -> Result<Option<&'a [u8]>, Failure> {
+    let mut given =
+        locations.iter().map(|location| location.trim_ascii()).filter(|location| !location.is_empty());
+    let first = given.next();
+    if given.any(|other| Some(other) != first) {
+        return Err(Failure::new(Code::RedirectAmbiguous, "two different Location headers"));
+    }
+    Ok(first)
+}
+
+/// UTF-8 as it is; other bytes as Latin-1, as browsers read them.
+fn text(location: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(location) {
+        Ok(text) => text.into(),
+        Err(_) => location.iter().map(|&byte| char::from(byte)).collect(),
+    }
+}
+
+fn follow(status: StatusCode, location: &str, current: &Target, method: &Method) -> Result<Follow, Failure> {
+    let parsed = current.join(location).map_err(|failure| match failure.code {
+        Code::InputScheme => Failure::new(Code::RedirectScheme, failure.detail),
+        _ => Failure::new(Code::RedirectInvalid, failure.detail),
+    })?;
+    let method_becomes_get = match status.as_u16() {
+        301 | 302 => *method == Method::POST,
+        303 => *method != Method::GET && *method != Method::HEAD,
+        _ => false,
+    };
+    let cross_origin = parsed.target.origin() != current.origin();
+    Ok(Follow {
+        userinfo: parsed.userinfo.filter(|_| !cross_origin),
+        method_becomes_get,
+        cross_origin,
+        downgrade: current.is_https() && !parsed.target.is_https(),
+        target: parsed.target,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+
+    use super::*;
+
+    const BASE: &str = "https://a.example:8443/dir/page?q";
+
+    fn target(url: &str) -> Target {
+        Target::parse(url).unwrap().target
+    }
+
+    fn decide_get(base: &str, locations: &[&[u8]]) -> Redirect {
+        decide(StatusCode::FOUND, locations, &target(base), &Method::GET, 0, 10)
+    }
+
+    fn followed(base: &str, location: impl AsRef<[u8]>) -> Follow {
+        match decide_get(base, &[location.as_ref()]) {
+            Redirect::Follow(follow) => follow,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn code(redirect: Redirect) -> Code {
+        match redirect {
+            Redirect::Fail(failure) => failure.code,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn only_five_statuses_redirect() {
+        for status in 100..600 {
+            let redirect =
+                decide(StatusCode::from_u16(status).unwrap(), &[b"/x"], &target(BASE), &Method::GET, 0, 10);
+            let follows = matches!(redirect, Redirect::Follow(_));
+            assert_eq!(follows, [301, 302, 303, 307, 308].contains(&status), "{status}");
+        }
+    }
+
+    #[test]
+    fn methods_change_as_fetch_says() {
+        for (status, method, becomes_get) in [
+            (301, Method::POST, true),
+            (302, Method::POST, true),
+            (303, Method::POST, true),
+            (307, Method::POST, false),
+            (308, Method::POST, false),
+            (301, Method::PUT, false),
+            (302, Method::DELETE, false),
+            (303, Method::PUT, true),
+            (303, Method::HEAD, false),
+            (303, Method::GET, false),
+            (301, Method::HEAD, false),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            let Redirect::Follow(follow) = decide(status, &[b"/x"], &target(BASE), &method, 0, 10) else {
+                panic!("{status} {method}");
+            };
+            assert_eq!(follow.method_becomes_get, becomes_get, "{status} {method}");
+        }
+    }
+
+    #[test]
+    fn r1_too_many() {
+        let at = |hops, max| decide(StatusCode::FOUND, &[b"/x"], &target(BASE), &Method::GET, hops, max);
+        assert!(matches!(at(9, 10), Redirect::Follow(_)));
+        assert_eq!(code(at(10, 10)), Code::RedirectTooMany);
+        assert_eq!(code(at(0, 0)), Code::RedirectTooMany);
+    }
+
+    #[test]
+    fn r2_an_origin_is_scheme_host_and_port() {
+        for (location, cross_origin) in [
+            ("/x", false),
+            ("https://a.example:8443/", false),
+            ("https://A.EXAMPLE:8443/", false),
+            ("https://a.example/", true),
+            ("https://b.example:8443/", true),
+            ("http://a.example:8443/", true),
+            ("//b.example:8443/", true),
+        ] {
+            assert_eq!(followed(BASE, location).cross_origin, cross_origin, "{location}");
+        }
+        assert!(!followed("https://a.example/", "https://a.example:443/x").cross_origin);
+    }
+
+    #[test]
+    fn r2_only_listed_headers_cross_origins() {
+        for (name, kept) in [
+            ("accept", true),
+            ("user-agent", true),
+            ("content-type", true),
+            ("authorization", false),
+            ("cookie", false),
+            ("proxy-authorization", false),
+            ("x-api-key", false),
+            ("private-token", false),
+            ("referer", false),
+            ("origin", false),
+            ("host", false),
+        ] {
+            assert_eq!(keeps_header(&HeaderName::from_static(name)), kept, "{name}");
+        }
+        assert!(describes_body(&header::CONTENT_TYPE) && !describes_body(&header::ACCEPT));
+    }
+
+    #[test]
+    fn r3_other_schemes() {
+        for location in ["file:///etc/passwd", "gopher://a/", "data:text/plain,x", "ftp://a/", "mailto:a@b"] {
+            assert_eq!(code(decide_get(BASE, &[location.as_bytes()])), Code::RedirectScheme, "{location}");
+        }
+    }
+
+    #[test]
+    fn r5_references_are_resolved() {
+        for (location, url) in [
+            (&b"../up"[..], "https://a.example:8443/up"),
+            (b"next", "https://a.example:8443/dir/next"),
+            (b"//b.example/x", "https://b.example/x"),
+            (b"/a b", "https://a.example:8443/a%20b"),
+            (b"  /trimmed ", "https://a.example:8443/trimmed"),
+            ("/ü".as_bytes(), "https://a.example:8443/%C3%BC"),
+            (b"/\xfc", "https://a.example:8443/%C3%BC"),
+            (b"/x#fragment", "https://a.example:8443/x"),
+        ] {
+            assert_eq!(followed(BASE, location).target.as_str(), url);
+        }
+    }
+
+    #[test]
+    fn r6_a_downgrade_is_marked() {
+        assert!(followed(BASE, "http://a.example/").downgrade);
+        assert!(!followed(BASE, "https://b.example/").downgrade);
+        assert!(!followed("http://a.example/", "http://b.example/").downgrade);
+        assert!(!followed("http://a.example/", "https://a.example/").downgrade);
+    }
+
+    #[test]
+    fn r7_without_location_it_is_the_answer() {
+        for locations in [&[][..], &[&b""[..]], &[b"  "]] {
+            assert_eq!(decide_get(BASE, locations), Redirect::None);
+        }
+    }
+
+    #[test]
+    fn r8_two_locations() {
+        assert_eq!(code(decide_get(BASE, &[b"/a", b"/b"])), Code::RedirectAmbiguous);
+        assert!(matches!(decide_get(BASE, &[b"/a", b"/a", b""]), Redirect::Follow(_)));
+    }
+
+    #[test]
+    fn r9_unparsable() {
+        for location in ["https://[/", "http://a:99999/", "https://"] {
+            assert_eq!(code(decide_get(BASE, &[location.as_bytes()])), Code::RedirectInvalid, "{location}");
+        }
+        let long = format!("/{}", "a".repeat(1 << 17));
+        assert_eq!(code(decide_get(BASE, &[long.as_bytes()])), Code::RedirectInvalid);
+    }
+
+    #[test]
+    fn r11_userinfo_stays_in_its_origin() {
+        let follow = followed(BASE, "https://u:p@b.example/");
+        assert_eq!((follow.userinfo, follow.target.as_str()), (None, "https://b.example/"));
+        let follow = followed(BASE, "https://u:p@a.example:8443/");
+        assert_eq!(follow.userinfo, Some(("u".to_owned(), "p".to_owned())));
+        assert_eq!(follow.target.as_str(), "https://a.example:8443/");
+    }
+}

@@ -1,0 +1,175 @@
+//! A request on its way through one shard, and the shard's end of its job.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::batch::{Batch, Draft, Extra, Row};
+use crate::error::Failure;
+use crate::gate::Gate;
+use crate::job::JobState;
+use crate::outcome::{AttemptRecord, Hop, Outcome};
+use crate::politeness::HostId;
+use crate::pool::OriginId;
+use crate::request::Request;
+use crate::timings::WallClock;
+
+/// A batch is full at this many rows or bytes.
+const BATCH_ROWS: usize = 256;
+const BATCH_BYTES: usize = 1 << 20;
+/// A consumer that waits gets its rows from this many on; fewer come with the next flush.
+const STARVED_ROWS: usize = 64;
+
+/// What happened to a request before its present attempt. Most have none.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Course {
+    /// Attempts that ended, redirects not counted.
+    pub(crate) earlier: Vec<AttemptRecord>,
+    /// Redirects followed in the present attempt.
+    pub(crate) hops: Vec<Hop>,
+    /// A hop left the origin: the caller's headers stay behind.
+    pub(crate) left_origin: bool,
+    /// Sent again because a kept-alive connection had gone; not an attempt.
+    pub(crate) resent: u32,
+    /// The wait before the present attempt, in microseconds.
+    pub(crate) wait_us: u64,
+    /// The request before any redirect, for the next attempt and the row.
+    pub(crate) asked: Option<Box<Request>>,
+}
+
+/// What can go to another shard.
+#[derive(Debug)]
+pub(crate) struct Transfer {
+    pub(crate) job: Arc<JobState>,
+    pub(crate) request: Request,
+    pub(crate) arrived: Instant,
+    pub(crate) course: Option<Box<Course>>,
+}
+
+/// A request on its way.
+pub(crate) struct Flight {
+    pub(crate) job: Rc<LocalJob>,
+    pub(crate) request: Request,
+    pub(crate) host: HostId,
+    pub(crate) origin: OriginId,
+    /// When it came to the engine.
+    pub(crate) arrived: Instant,
+    /// When it came to its present queue.
+    pub(crate) queued: Instant,
+    pub(crate) course: Option<Box<Course>>,
+    /// It counts as waiting in its job's look-ahead.
+    pub(crate) counted: bool,
+}
+
+impl Flight {
+    pub(crate) fn course(&mut self) -> &mut Course {
+        self.course.get_or_insert_default()
+    }
+
+    /// The number of the present attempt, from 1.
+    pub(crate) fn attempt(&self) -> u32 {
+        self.course.as_ref().map_or(1, |course| course.earlier.len() as u32 + 1)
+    }
+
+    /// The request as the caller made it, before any redirect.
+    pub(crate) fn asked(&self) -> &Request {
+        self.course.as_ref().and_then(|course| course.asked.as_deref()).unwrap_or(&self.request)
+    }
+
+    pub(crate) fn into_transfer(self) -> Transfer {
+        Transfer {
+            job: Arc::clone(&self.job.state),
+            request: self.request,
+            arrived: self.arrived,
+            course: self.course,
+        }
+    }
+}
+
+/// A shard's end of a job: the batch being filled, and requests that wait for the consumer.
+pub(crate) struct LocalJob {
+    pub(crate) state: Arc<JobState>,
+    pub(crate) gate: Gate,
+    open: RefCell<Batch>,
+    /// Requests that would start if the consumer were not behind.
+    pub(crate) parked: RefCell<VecDeque<Flight>>,
+}
+
+impl LocalJob {
+    pub(crate) fn new(state: Arc<JobState>) -> Self {
+        let open = RefCell::new(state.recycler.batch());
+        let gate = Gate::new(Arc::clone(&state));
+        Self { state, gate, open, parked: RefCell::default() }
+    }
+
+    /// Whether rows wait for the next flush.
+    pub(crate) fn has_rows(&self) -> bool {
+        !self.open.borrow().is_empty()
+    }
+
+    /// Turns the end of a flight into its row.
+    pub(crate) fn land(&self, mut flight: Flight, outcome: Outcome, wall: &WallClock) {
+        let course = flight.course.take().map(|course| *course).unwrap_or_default();
+        let asked = course.asked.as_deref().unwrap_or(&flight.request);
+        let mut row = Row::new(asked.index, asked.method().clone());
+        row.attempts = course.earlier.len() as u32 + u32::from(outcome.was_sent());
+        row.wait_us = course.wait_us;
+        row.fetched_at_us = wall.micros_at(outcome.started);
+        row.timings = outcome.timings;
+        row.remote = outcome.via.remote;
+        row.conn_reused = outcome.via.reused;
+        row.code = outcome.failure.as_ref().map(|failure| failure.code);
+        let received = outcome.received.unwrap_or_default();
+        if received.status != 0 {
+            row.status = Some(received.status);
+            row.version = Some(received.version);
+        }
+        row.truncated = received.truncated;
+        row.wire_bytes = received.wire_bytes;
+        if !course.hops.is_empty() || !course.earlier.is_empty() {
+            row.extra = Some(Box::new(Extra { hops: course.hops, earlier: course.earlier }));
+        }
+        let url = asked.asked();
+        // The fragment and other things the caller wrote are no redirect: only a hop changes where it ended.
+        let final_url = if course.asked.is_some() { flight.request.target.as_str() } else { url };
+        self.push(Draft {
+            row,
+            url,
+            final_url,
+            reason: received.reason.as_deref().unwrap_or_default(),
+            detail: outcome.failure.as_ref().map_or("", |failure| &failure.detail),
+            headers: Some(&received.headers),
+            body: received.body,
+        });
+    }
+
+    /// A row for a request that was never sent.
+    pub(crate) fn refuse(&self, mut row: Row, url: &str, failure: &Failure) {
+        row.code = Some(failure.code);
+        let (detail, body) = (&*failure.detail, crate::outcome::Body::default());
+        self.push(Draft { row, url, final_url: url, reason: b"", detail, headers: None, body });
+    }
+
+    fn push(&self, draft: Draft<'_>) {
+        let mut open = self.open.borrow_mut();
+        let before = open.bytes();
+        open.push(draft);
+        self.state.buffer(open.bytes() - before);
+        let enough = if self.state.is_starved() { STARVED_ROWS } else { BATCH_ROWS };
+        if open.len() >= enough || open.bytes() >= BATCH_BYTES {
+            drop(open);
+            self.flush();
+        }
+    }
+
+    /// Hands over the rows so far.
+    pub(crate) fn flush(&self) {
+        let mut open = self.open.borrow_mut();
+        if !open.is_empty() {
+            let full = std::mem::replace(&mut *open, self.state.recycler.batch());
+            self.state.publish(full);
+        }
+    }
+}

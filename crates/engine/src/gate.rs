@@ -1,0 +1,46 @@
+//! Where requests of one job wait while its consumer is far behind.
+
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use crate::job::JobState;
+
+/// One shard's gate of one job.
+pub(crate) struct Gate {
+    job: Arc<JobState>,
+    opened: Notify,
+}
+
+impl Gate {
+    pub(crate) fn new(job: Arc<JobState>) -> Self {
+        Self { job, opened: Notify::new() }
+    }
+
+    /// Whether reading has to stop.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.job.must_stop_reading()
+    }
+
+    /// Waits until reading may go on.
+    ///
+    /// # Cancel safety
+    /// May be dropped at any time.
+    pub(crate) async fn passed(&self) {
+        loop {
+            let opened = self.opened.notified();
+            tokio::pin!(opened);
+            // Registered before the look: an opening in between is not missed.
+            opened.as_mut().enable();
+            if !self.is_closed() {
+                return;
+            }
+            opened.await;
+        }
+    }
+
+    /// The consumer has caught up.
+    pub(crate) fn open(&self) {
+        self.opened.notify_waiters();
+    }
+}

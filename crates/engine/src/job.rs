@@ -1,0 +1,253 @@
+//! A job: one stream of requests in, one stream of batches out. This is the part that both sides share, the
+//! consumer's thread and the shards' threads; every wait here is the caller's, never a shard's.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::batch::{Batch, Recycler};
+use crate::stats::Stats;
+
+/// Requests that may wait in the engine before `submit` waits.
+const LOOK_AHEAD: i64 = 8192;
+
+/// What a consumer gets.
+#[derive(Debug)]
+pub enum Next {
+    /// Finished rows.
+    Batch(Batch),
+    /// Nothing yet.
+    Pending,
+    /// Every row was taken, or the job was cancelled.
+    Done,
+}
+
+#[derive(Debug, Default)]
+struct Output {
+    batches: VecDeque<Batch>,
+    submitted: u64,
+    taken: u64,
+    finished: bool,
+    cancelled: bool,
+}
+
+/// The shared state of a job.
+#[derive(Debug)]
+pub(crate) struct JobState {
+    pub(crate) id: u64,
+    output: Mutex<Output>,
+    /// Signals a batch, the end of input, or cancellation.
+    batch_ready: Condvar,
+    /// The consumer waits: rows should not.
+    starved: AtomicBool,
+    /// Bytes that wait for the consumer.
+    buffered: AtomicU64,
+    max_buffer: u64,
+    /// Some shard has stopped because of `buffered`.
+    stalled: AtomicBool,
+    cancelled: AtomicBool,
+    /// Requests submitted and not yet started.
+    waiting: AtomicI64,
+    /// The submitter waits for room.
+    blocked: AtomicBool,
+    room: Condvar,
+    in_flight: AtomicI64,
+    conns_opened: AtomicU64,
+    pub(crate) recycler: Arc<Recycler>,
+    stats: Mutex<Stats>,
+    pub(crate) expires: Option<Instant>,
+}
+
+impl JobState {
+    pub(crate) fn new(id: u64, max_buffer: u64, expires: Option<Instant>) -> Self {
+        Self {
+            id,
+            output: Mutex::default(),
+            batch_ready: Condvar::new(),
+            starved: AtomicBool::new(false),
+            buffered: AtomicU64::new(0),
+            max_buffer,
+            stalled: AtomicBool::new(false),
+            cancelled: AtomicBool::new(false),
+            waiting: AtomicI64::new(0),
+            blocked: AtomicBool::new(false),
+            room: Condvar::new(),
+            in_flight: AtomicI64::new(0),
+            conns_opened: AtomicU64::new(0),
+            recycler: Arc::default(),
+            stats: Mutex::default(),
+            expires,
+        }
+    }
+
+    fn output(&self) -> MutexGuard<'_, Output> {
+        self.output.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until there is room for more requests, then counts `count` in. False: the job takes no more.
+    pub(crate) fn admit(&self, count: usize) -> bool {
+        let mut output = self.output();
+        while self.waiting.load(Ordering::SeqCst) >= LOOK_AHEAD && !output.cancelled {
+            self.blocked.store(true, Ordering::SeqCst);
+            if self.waiting.load(Ordering::SeqCst) < LOOK_AHEAD {
+                break;
+            }
+            output = self.room.wait(output).unwrap_or_else(PoisonError::into_inner);
+        }
+        self.blocked.store(false, Ordering::SeqCst);
+        if output.cancelled || output.finished {
+            return false;
+        }
+        output.submitted += count as u64;
+        self.waiting.fetch_add(count as i64, Ordering::SeqCst);
+        true
+    }
+
+    /// One request has left its queue. Called by shards.
+    pub(crate) fn left_queue(&self) {
+        let waiting = self.waiting.fetch_sub(1, Ordering::SeqCst);
+        // Half of the look-ahead at a time: waking for each request would cost more than it wins.
+        if waiting <= LOOK_AHEAD / 2 && self.blocked.load(Ordering::SeqCst) {
+            let _output = self.output();
+            self.blocked.store(false, Ordering::SeqCst);
+            self.room.notify_all();
+        }
+    }
+
+    /// A request holds its permits. Called by shards.
+    pub(crate) fn started(&self) {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A request holds its permits no more. Called by shards.
+    pub(crate) fn ended(&self) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// A connection was opened. Called by shards.
+    pub(crate) fn opened(&self) {
+        self.conns_opened.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Requests that hold their permits.
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.in_flight.load(Ordering::Relaxed).max(0) as u64
+    }
+
+    /// Connections opened.
+    pub(crate) fn conns_opened(&self) -> u64 {
+        self.conns_opened.load(Ordering::Relaxed)
+    }
+
+    /// Requests submitted and not yet started.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.waiting.load(Ordering::Relaxed).max(0) as u64
+    }
+
+    pub(crate) fn submitted(&self) -> u64 {
+        self.output().submitted
+    }
+
+    pub(crate) fn finish(&self) {
+        self.output().finished = true;
+        self.batch_ready.notify_all();
+    }
+
+    /// Hands finished rows to the consumer. Called by shards.
+    pub(crate) fn publish(&self, batch: Batch) {
+        if self.is_cancelled() {
+            return;
+        }
+        let mut output = self.output();
+        output.batches.push_back(batch);
+        drop(output);
+        if self.starved.load(Ordering::SeqCst) {
+            self.batch_ready.notify_one();
+        }
+    }
+
+    /// Whether the consumer waits for rows.
+    pub(crate) fn is_starved(&self) -> bool {
+        self.starved.load(Ordering::Relaxed)
+    }
+
+    /// Counts bytes that now wait for the consumer.
+    pub(crate) fn buffer(&self, bytes: usize) {
+        self.buffered.fetch_add(bytes as u64, Ordering::SeqCst);
+    }
+
+    /// The consumer is too far behind for further requests. Notes that a shard will have to be told when it is not.
+    pub(crate) fn must_wait(&self) -> bool {
+        self.over(self.max_buffer)
+    }
+
+    /// The consumer is too far behind even for reading what has been asked for.
+    pub(crate) fn must_stop_reading(&self) -> bool {
+        self.over(self.max_buffer.saturating_mul(2))
+    }
+
+    fn over(&self, mark: u64) -> bool {
+        if self.buffered.load(Ordering::Relaxed) < mark {
+            return false;
+        }
+        self.stalled.store(true, Ordering::SeqCst);
+        self.buffered.load(Ordering::SeqCst) >= mark
+    }
+
+    /// Waits up to `timeout` for finished rows. The bool says that shards which stopped may go on.
+    pub(crate) fn next(&self, timeout: Duration) -> (Next, bool) {
+        let deadline = Instant::now() + timeout;
+        let mut output = self.output();
+        let batch = loop {
+            if output.cancelled {
+                return (Next::Done, false);
+            }
+            if let Some(batch) = output.batches.pop_front() {
+                break batch;
+            }
+            if output.finished && output.taken == output.submitted {
+                return (Next::Done, false);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return (Next::Pending, false);
+            }
+            self.starved.store(true, Ordering::SeqCst);
+            output = self.batch_ready.wait_timeout(output, left).unwrap_or_else(PoisonError::into_inner).0;
+            self.starved.store(false, Ordering::SeqCst);
+        };
+        output.taken += batch.len() as u64;
+        drop(output);
+        self.stats.lock().unwrap_or_else(PoisonError::into_inner).add(&batch);
+        let bytes = batch.bytes() as u64;
+        let before = self.buffered.fetch_sub(bytes, Ordering::SeqCst);
+        let relieved = before.saturating_sub(bytes) < self.max_buffer;
+        (Next::Batch(batch), relieved && self.stalled.swap(false, Ordering::SeqCst))
+    }
+
+    /// Every row was taken, or the job was cancelled.
+    pub(crate) fn is_done(&self) -> bool {
+        let output = self.output();
+        output.cancelled || (output.finished && output.taken == output.submitted)
+    }
+
+    /// True the first time.
+    pub(crate) fn cancel(&self) -> bool {
+        let mut output = self.output();
+        let first = !std::mem::replace(&mut output.cancelled, true);
+        output.batches.clear();
+        self.cancelled.store(true, Ordering::SeqCst);
+        self.batch_ready.notify_all();
+        self.room.notify_all();
+        first
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        self.stats.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

@@ -1,0 +1,46 @@
+//! The engine of hurtle: sends many HTTP requests at once, as fast as the machine and the hosts allow.
+//!
+//! It knows no Python. Requests go in by the list ([`Job::submit`]), finished rows come out by the batch
+//! ([`Job::next_batch`]). Inside, each thread is a [`shard`] of its own: hosts, connections and queues belong to
+//! one thread, and no lock is taken on the way of a request. From the outside in:
+//! `engine` > `shard` > `worker` > `dial` > `exchange` > `pool` > `connect` > plain data.
+
+mod alarm;
+mod auth;
+mod batch;
+mod clock;
+mod connect;
+mod dial;
+mod engine;
+mod error;
+mod exchange;
+mod flight;
+mod gate;
+mod job;
+mod later;
+mod options;
+mod outcome;
+mod permits;
+mod politeness;
+mod pool;
+mod random;
+mod request;
+mod retry;
+mod router;
+mod seat;
+mod shard;
+mod stats;
+mod target;
+mod timings;
+mod worker;
+
+pub use auth::basic;
+pub use batch::{Batch, Extra, Headers, OwnedRow, Row, RowView};
+pub use engine::{Closed, Engine, Job, Progress, StartError};
+pub use error::{Code, ConfigError, Failure};
+pub use job::Next;
+pub use options::{Http2, OnOversize, Options, RetryPolicy, Timeouts, Verify};
+pub use outcome::{AttemptRecord, Hop, Truncated};
+pub use request::{Request, Spec, Submission};
+pub use stats::{Latencies, Stats};
+pub use timings::Timings;

@@ -1,0 +1,142 @@
+//! How a request ended, before it becomes a row of a batch.
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{HeaderMap, Version};
+
+use crate::error::{Code, Failure};
+use crate::timings::Timings;
+
+/// Why a body is a prefix. WARC's vocabulary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Truncated {
+    /// Cut at `max_body_size`.
+    Length,
+    /// Cut by a time limit.
+    Time,
+    /// Cut by the peer.
+    Disconnect,
+}
+
+impl Truncated {
+    /// The word in the result table.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Length => "length",
+            Self::Time => "time",
+            Self::Disconnect => "disconnect",
+        }
+    }
+}
+
+/// A body as it was read: one piece of the connection's read buffer, or a buffer of its own.
+#[derive(Debug)]
+pub(crate) enum Body {
+    /// A slice that pins hyper's read buffer: to be copied out at once.
+    Slice(Bytes),
+    /// Owned bytes.
+    Owned(Vec<u8>),
+}
+
+impl Default for Body {
+    fn default() -> Self {
+        Self::Slice(Bytes::new())
+    }
+}
+
+impl Body {
+    /// The bytes.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Slice(bytes) => bytes,
+            Self::Owned(bytes) => bytes,
+        }
+    }
+}
+
+/// A response as far as it arrived.
+#[derive(Debug, Default)]
+pub(crate) struct Received {
+    /// The status code.
+    pub(crate) status: u16,
+    /// HTTP version of the response.
+    pub(crate) version: Version,
+    /// The reason phrase where it is not the standard one.
+    pub(crate) reason: Option<Box<[u8]>>,
+    /// The headers as received.
+    pub(crate) headers: HeaderMap,
+    /// The body, decoded.
+    pub(crate) body: Body,
+    /// Bytes of the body as received, before decoding.
+    pub(crate) wire_bytes: u64,
+    /// Why the body is a prefix, if it is one.
+    pub(crate) truncated: Option<Truncated>,
+}
+
+/// What is known of the connection an attempt used.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Via {
+    /// The peer's address.
+    pub(crate) remote: Option<IpAddr>,
+    /// Whether an earlier request had opened the connection.
+    pub(crate) reused: bool,
+}
+
+/// One attempt, ended.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// The response, whole or in part.
+    pub(crate) received: Option<Received>,
+    /// Why the response is not whole.
+    pub(crate) failure: Option<Failure>,
+    /// The connection.
+    pub(crate) via: Via,
+    /// How long each phase took.
+    pub(crate) timings: Timings,
+    /// When the slot was granted.
+    pub(crate) started: Instant,
+}
+
+impl Outcome {
+    /// The end of a request that was not sent.
+    pub(crate) fn unsent(failure: Failure) -> Self {
+        Self {
+            received: None,
+            failure: Some(failure),
+            via: Via::default(),
+            timings: Timings::default(),
+            started: Instant::now(),
+        }
+    }
+
+    /// Whether an attempt was made at all.
+    pub(crate) fn was_sent(&self) -> bool {
+        self.timings.total.is_some()
+    }
+}
+
+/// One attempt, as the row's log keeps it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttemptRecord {
+    /// The status, if a response came.
+    pub status: Option<u16>,
+    /// The code, if it failed.
+    pub code: Option<Code>,
+    /// Start, in microseconds since 1970-01-01 UTC.
+    pub started_us: i64,
+    /// Length in microseconds.
+    pub duration_us: u64,
+    /// The wait between the attempt before and this one, in microseconds.
+    pub wait_us: u64,
+}
+
+/// One redirect that was followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hop {
+    /// The URL that answered.
+    pub url: Box<str>,
+    /// With which status.
+    pub status: u16,
+}

@@ -1,0 +1,5 @@
+//! Decides when a host may be asked. Pure data structures: no I/O, no clock of their own.
+
+mod scheduler;
+
+pub(crate) use scheduler::{HostId, Scheduler};

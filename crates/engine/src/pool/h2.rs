@@ -1,0 +1,118 @@
+//! One HTTP/2 connection, shared by the requests of its origin.
+
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::net::IpAddr;
+use std::pin::pin;
+use std::rc::Rc;
+
+use hyper::client::conn::http2::{Builder, SendRequest};
+use hyper::rt::Executor;
+use hyper_util::rt::{TokioIo, TokioTimer};
+
+use super::SendBody;
+use crate::connect::Stream;
+
+/// Streams on one connection before another is opened, where the peer allows more.
+const MAX_STREAMS: usize = 100;
+/// The largest head of a response, in bytes.
+const MAX_HEAD: u32 = 256 << 10;
+/// What may be on the way to us: per stream, and per connection.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 8 << 20;
+
+/// A connection and what is known of it. Its bytes are moved by a task of its own.
+pub(crate) struct H2 {
+    sender: SendRequest<SendBody>,
+    pub(crate) remote: Option<IpAddr>,
+    streams: Cell<usize>,
+    max_streams: Cell<usize>,
+    served: Cell<u32>,
+}
+
+/// One request's place on a connection; given back when dropped.
+pub(crate) struct StreamPlace {
+    connection: Rc<H2>,
+    /// Whether an earlier request has used the connection.
+    pub(crate) reused: bool,
+}
+
+#[derive(Clone, Copy)]
+struct OnThisThread;
+
+impl<F: Future<Output: 'static> + 'static> Executor<F> for OnThisThread {
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
+    }
+}
+
+impl H2 {
+    /// Starts to speak HTTP/2.
+    ///
+    /// # Errors
+    /// Those of hyper: the preface could not be sent.
+    pub(crate) async fn handshake(stream: Stream, remote: Option<IpAddr>) -> hyper::Result<Rc<Self>> {
+        let (sender, connection) = Builder::new(OnThisThread)
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(MAX_HEAD)
+            .handshake(TokioIo::new(stream))
+            .await?;
+        let this = Rc::new(Self {
+            sender,
+            remote,
+            streams: Cell::new(0),
+            max_streams: Cell::new(MAX_STREAMS),
+            served: Cell::new(0),
+        });
+        let watcher = Rc::downgrade(&this);
+        tokio::task::spawn_local(async move {
+            let mut connection = pin!(connection);
+            // Its errors reach the requests on it.
+            poll_fn(|cx| {
+                let ended = connection.as_mut().poll(cx).map(Result::unwrap_or_default);
+                if let Some(watched) = watcher.upgrade() {
+                    watched.max_streams.set(connection.current_max_send_streams().clamp(1, MAX_STREAMS));
+                }
+                ended
+            })
+            .await;
+        });
+        Ok(this)
+    }
+
+    /// Whether it takes new requests at all.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.sender.is_closed()
+    }
+
+    /// Whether it takes a new request now.
+    pub(crate) fn has_room(&self) -> bool {
+        self.streams.get() < self.max_streams.get()
+    }
+
+    /// Takes a place on it.
+    pub(crate) fn enter(self: &Rc<Self>) -> StreamPlace {
+        self.streams.set(self.streams.get() + 1);
+        self.served.set(self.served.get().saturating_add(1));
+        StreamPlace { connection: Rc::clone(self), reused: self.served.get() > 1 }
+    }
+}
+
+impl StreamPlace {
+    pub(crate) fn sender(&self) -> SendRequest<SendBody> {
+        self.connection.sender.clone()
+    }
+
+    pub(crate) fn remote(&self) -> Option<IpAddr> {
+        self.connection.remote
+    }
+}
+
+impl Drop for StreamPlace {
+    fn drop(&mut self) {
+        let streams = &self.connection.streams;
+        streams.set(streams.get().saturating_sub(1));
+    }
+}

@@ -1,0 +1,12 @@
+//! Ready connections: a byte stream becomes something that takes requests, and waits here between them.
+
+mod h1;
+mod h2;
+mod origins;
+
+pub(crate) use h1::{Driver, H1};
+pub(crate) use h2::{H2, StreamPlace};
+pub(crate) use origins::{Idle, Origin, OriginId, Origins, Protocol};
+
+/// The body of a request, as hyper sends it.
+pub(crate) type SendBody = http_body_util::Full<bytes::Bytes>;

@@ -1,0 +1,299 @@
+//! What a shard knows of each origin: its protocol, its shared connections, and those that wait for work.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+use std::task::Waker;
+
+use http::HeaderValue;
+use tokio::sync::Notify;
+
+use super::H2;
+use crate::options::Http2;
+use crate::politeness::HostId;
+use crate::target::Target;
+
+/// An origin known to a shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct OriginId(u32);
+
+/// Which protocol an origin speaks, as far as is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// Not asked yet.
+    Unknown,
+    /// HTTP/1.1: each request has a connection to itself.
+    Http1,
+    /// HTTP/2: requests share connections.
+    Http2,
+}
+
+impl Protocol {
+    /// What is settled without asking the origin.
+    fn before_asking(target: &Target, http2: Http2) -> Self {
+        match (http2, target.is_https()) {
+            (Http2::Always, _) => Self::Http2,
+            (Http2::Never, _) | (Http2::Auto, false) => Self::Http1,
+            (Http2::Auto, true) => Self::Unknown,
+        }
+    }
+}
+
+/// An HTTP/1.1 connection that waits for work of type `T`. Its task sleeps on this.
+pub(crate) struct Idle<T> {
+    work: Cell<Option<T>>,
+    waker: RefCell<Option<Waker>>,
+    origin: OriginId,
+    /// It is in its origin's stack.
+    waiting: Cell<bool>,
+    /// It has to make room for others.
+    evicted: Cell<bool>,
+    /// Counts the times it came to wait, so that an old place in line is not taken for a new one.
+    turn: Cell<u32>,
+}
+
+impl<T> Idle<T> {
+    pub(crate) fn new(origin: OriginId) -> Rc<Self> {
+        Rc::new(Self {
+            work: Cell::new(None),
+            waker: RefCell::new(None),
+            origin,
+            waiting: Cell::new(false),
+            evicted: Cell::new(false),
+            turn: Cell::new(0),
+        })
+    }
+
+    /// Takes the work that was assigned, if any.
+    pub(crate) fn take_work(&self) -> Option<T> {
+        self.work.take()
+    }
+
+    /// Whether the connection has to close.
+    pub(crate) fn is_evicted(&self) -> bool {
+        self.evicted.get()
+    }
+
+    /// Says whom to wake for work.
+    pub(crate) fn register(&self, waker: &Waker) {
+        let mut registered = self.waker.borrow_mut();
+        if !registered.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *registered = Some(waker.clone());
+        }
+    }
+
+    fn wake(&self) {
+        // The borrow ends before the wake: a waker may run code.
+        let waker = self.waker.borrow().clone();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+/// What is known of one origin.
+pub(crate) struct Origin<T> {
+    pub(crate) host: HostId,
+    pub(crate) protocol: Protocol,
+    /// Someone is finding out the protocol, or opening a shared connection.
+    pub(crate) opening: bool,
+    /// The last that tried did not get a shared connection.
+    pub(crate) failed_to_open: bool,
+    /// The value of the Host header.
+    pub(crate) authority: HeaderValue,
+    pub(crate) shared: Vec<Rc<H2>>,
+    /// Last in, first out: the warmest connection first, the others age out.
+    idle: Vec<Rc<Idle<T>>>,
+    changed: Option<Rc<Notify>>,
+}
+
+impl<T> Origin<T> {
+    /// A shared connection that takes a request now; those that are over are forgotten.
+    pub(crate) fn shared_with_room(&mut self) -> Option<Rc<H2>> {
+        self.shared.retain(|connection| connection.is_open());
+        self.shared.iter().find(|connection| connection.has_room()).map(Rc::clone)
+    }
+
+    /// To wait for `announce`.
+    pub(crate) fn changed(&mut self) -> Rc<Notify> {
+        Rc::clone(self.changed.get_or_insert_default())
+    }
+
+    /// Wakes those who wait for the protocol or for a shared connection.
+    pub(crate) fn announce(&mut self) {
+        if let Some(changed) = &self.changed {
+            changed.notify_waiters();
+        }
+    }
+}
+
+/// All origins of a shard, and its idle connections in the order in which they came to wait.
+pub(crate) struct Origins<T> {
+    by_name: HashMap<Box<str>, OriginId>,
+    all: Vec<Origin<T>>,
+    line: VecDeque<(Rc<Idle<T>>, u32)>,
+    idle: usize,
+    max_idle: usize,
+}
+
+impl<T> Origins<T> {
+    /// `max_idle` connections may wait; the one that waited longest makes room.
+    pub(crate) fn new(max_idle: usize) -> Self {
+        Self { by_name: HashMap::new(), all: Vec::new(), line: VecDeque::new(), idle: 0, max_idle }
+    }
+
+    /// The origin of `target`, made known with `host` if it is new. O(1).
+    pub(crate) fn find_or_add(
+        &mut self,
+        target: &Target,
+        http2: Http2,
+        host: impl FnOnce() -> HostId,
+    ) -> OriginId {
+        if let Some(&id) = self.by_name.get(target.origin()) {
+            return id;
+        }
+        let id = OriginId(u32::try_from(self.all.len()).unwrap_or(u32::MAX));
+        self.by_name.insert(target.origin().into(), id);
+        self.all.push(Origin {
+            host: host(),
+            protocol: Protocol::before_asking(target, http2),
+            opening: false,
+            failed_to_open: false,
+            authority: HeaderValue::from_str(target.authority()).unwrap_or(HeaderValue::from_static("")),
+            shared: Vec::new(),
+            idle: Vec::new(),
+            changed: None,
+        });
+        id
+    }
+
+    /// An origin by its id.
+    pub(crate) fn get_mut(&mut self, id: OriginId) -> Option<&mut Origin<T>> {
+        self.all.get_mut(id.0 as usize)
+    }
+
+    /// Puts a connection in its origin's stack. The one that waited longest is told to close if there are too many.
+    pub(crate) fn wait(&mut self, connection: &Rc<Idle<T>>) {
+        let Some(origin) = self.all.get_mut(connection.origin.0 as usize) else { return };
+        origin.idle.push(Rc::clone(connection));
+        connection.waiting.set(true);
+        connection.turn.set(connection.turn.get().wrapping_add(1));
+        self.idle += 1;
+        if self.line.len() > 2 * self.max_idle {
+            // Places of those that got work meanwhile. At most half of the line is live: O(1) amortised.
+            self.line.retain(|(other, turn)| other.waiting.get() && other.turn.get() == *turn);
+        }
+        self.line.push_back((Rc::clone(connection), connection.turn.get()));
+        if self.idle > self.max_idle {
+            self.evict_one();
+        }
+    }
+
+    /// Tells the connection that waited longest to close, if one waits. O(1) amortised.
+    pub(crate) fn evict_one(&mut self) {
+        while let Some((first, turn)) = self.line.pop_front() {
+            if first.waiting.get() && first.turn.get() == turn {
+                self.leave(&first);
+                first.evicted.set(true);
+                first.wake();
+                return;
+            }
+        }
+    }
+
+    /// Takes a connection out of its stack: it closed, or gave up waiting. O(idle connections of its origin).
+    pub(crate) fn leave(&mut self, connection: &Rc<Idle<T>>) {
+        if connection.waiting.replace(false)
+            && let Some(origin) = self.all.get_mut(connection.origin.0 as usize)
+        {
+            origin.idle.retain(|other| !Rc::ptr_eq(other, connection));
+            self.idle -= 1;
+        }
+    }
+
+    /// Gives `work` to the connection of `origin` that came last to wait; gives it back where none waits. O(1).
+    pub(crate) fn assign(&mut self, origin: OriginId, work: T) -> Option<T> {
+        let Some(connection) = self.all.get_mut(origin.0 as usize).and_then(|origin| origin.idle.pop()) else {
+            return Some(work);
+        };
+        self.idle -= 1;
+        connection.waiting.set(false);
+        connection.work.set(Some(work));
+        connection.wake();
+        None
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::politeness::Scheduler;
+
+    fn origins(max_idle: usize) -> (Origins<u32>, OriginId, OriginId) {
+        let mut scheduler = Scheduler::<()>::new();
+        let mut origins = Origins::new(max_idle);
+        let host = scheduler.add_host(1);
+        let a = origins.find_or_add(&Target::parse("http://a.example/x").unwrap().target, Http2::Auto, || host);
+        let b = origins.find_or_add(&Target::parse("https://a.example/x").unwrap().target, Http2::Auto, || host);
+        (origins, a, b)
+    }
+
+    #[test]
+    fn an_origin_is_scheme_host_and_port() {
+        let (mut origins, a, b) = origins(8);
+        assert_ne!(a, b);
+        let again = Target::parse("http://a.example/other").unwrap().target;
+        let host = origins.get_mut(a).unwrap().host;
+        assert_eq!(origins.find_or_add(&again, Http2::Auto, || host), a);
+    }
+
+    #[test]
+    fn work_goes_to_the_connection_that_came_last() {
+        let (mut origins, a, b) = origins(8);
+        let (first, second) = (Idle::new(a), Idle::new(a));
+        origins.wait(&first);
+        origins.wait(&second);
+        assert_eq!(origins.assign(b, 1), Some(1));
+        assert_eq!(origins.assign(a, 2), None);
+        assert_eq!((first.take_work(), second.take_work()), (None, Some(2)));
+        assert_eq!(origins.assign(a, 3), None);
+        assert_eq!(origins.assign(a, 4), Some(4));
+    }
+
+    #[test]
+    fn who_left_gets_no_work() {
+        let (mut origins, a, _) = origins(8);
+        let only = Idle::new(a);
+        origins.wait(&only);
+        origins.leave(&only);
+        origins.leave(&only);
+        assert_eq!(origins.assign(a, 1), Some(1));
+        assert_eq!(origins.idle, 0);
+    }
+
+    #[test]
+    fn who_waited_longest_makes_room() {
+        let (mut origins, a, b) = origins(2);
+        let all: Vec<_> = [a, b, a].into_iter().map(Idle::new).collect();
+        for connection in &all {
+            origins.wait(connection);
+        }
+        let evicted: Vec<_> = all.iter().map(|connection| connection.is_evicted()).collect();
+        assert_eq!(evicted, [true, false, false]);
+        assert_eq!(origins.idle, 2);
+    }
+
+    #[test]
+    fn a_place_in_line_is_as_old_as_the_last_time_it_came_to_wait() {
+        let (mut origins, a, b) = origins(2);
+        let (first, second) = (Idle::new(a), Idle::new(b));
+        origins.wait(&first);
+        origins.wait(&second);
+        assert_eq!(origins.assign(a, 1), None);
+        first.take_work().unwrap();
+        origins.wait(&first);
+        origins.wait(&Idle::new(a));
+        assert!(second.is_evicted() && !first.is_evicted());
+    }
+}

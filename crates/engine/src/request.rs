@@ -1,0 +1,181 @@
+//! What a user asks for, as the engine keeps it while it waits.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use http::header::AUTHORIZATION;
+use http::{HeaderName, HeaderValue, Method};
+
+use crate::auth::basic;
+use crate::error::Failure;
+use crate::options::Timeouts;
+use crate::target::{Parsed, Target};
+
+/// One request. A plain GET is its URL and nothing else, so that millions can wait cheaply.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Position in the input, from 0; the request's identity.
+    pub index: u64,
+    /// Where to.
+    pub(crate) target: Target,
+    /// What differs from a plain GET.
+    pub spec: Option<Box<Spec>>,
+}
+
+/// What one request asks for beyond its URL.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// The method.
+    pub method: Method,
+    /// The caller's own headers; they win over the shared ones.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The body to send.
+    pub body: Option<Bytes>,
+    /// Limits of one attempt, where they differ from the engine's.
+    pub timeout: Option<Timeouts>,
+    /// The URL as the caller wrote it, without credentials, where it differs from what is sent.
+    pub asked: Option<Box<str>>,
+}
+
+impl Default for Spec {
+    fn default() -> Self {
+        Self { method: Method::GET, headers: Vec::new(), body: None, timeout: None, asked: None }
+    }
+}
+
+impl Request {
+    /// The method to send.
+    pub fn method(&self) -> &Method {
+        self.spec.as_ref().map_or(&Method::GET, |spec| &spec.method)
+    }
+
+    /// The URL as the caller wrote it, without credentials.
+    pub fn asked(&self) -> &str {
+        self.spec.as_ref().and_then(|spec| spec.asked.as_deref()).unwrap_or_else(|| self.target.as_str())
+    }
+}
+
+/// One row of the input: a request, or the reason why it cannot be one. Either way it ends as one row.
+#[derive(Clone, Debug)]
+pub enum Submission {
+    /// To be sent.
+    Send(Request),
+    /// Never sent.
+    Refuse {
+        /// Position in the input.
+        index: u64,
+        /// The method as far as it is known.
+        method: Method,
+        /// The URL as given, without credentials.
+        url: Box<str>,
+        /// Why.
+        failure: Failure,
+    },
+}
+
+impl Submission {
+    /// Reads `url`; credentials in it become an Authorization header, unless the caller set one. `params` are
+    /// appended to the query, already encoded.
+    pub fn new(index: u64, url: &str, spec: Option<Box<Spec>>, params: Option<&str>) -> Self {
+        match Target::parse(url) {
+            Ok(parsed) => Self::Send(request(index, url, parsed, spec, params)),
+            Err(failure) => {
+                Self::refuse(index, spec.map_or(Method::GET, |spec| spec.method), url, failure)
+            }
+        }
+    }
+
+    /// A row of the input that is not to be sent. Credentials in `url` are left out.
+    pub fn refuse(index: u64, method: Method, url: &str, failure: Failure) -> Self {
+        Self::Refuse { index, method, url: without_userinfo(url).into(), failure }
+    }
+
+    /// Position in the input.
+    pub fn index(&self) -> u64 {
+        match self {
+            Self::Send(request) => request.index,
+            Self::Refuse { index, .. } => *index,
+        }
+    }
+}
+
+fn request(
+    index: u64,
+    url: &str,
+    parsed: Parsed,
+    mut spec: Option<Box<Spec>>,
+    params: Option<&str>,
+) -> Request {
+    let mut target = parsed.target;
+    if let Some((user, password)) = parsed.userinfo {
+        let spec = spec.get_or_insert_default();
+        if !spec.headers.iter().any(|(name, _)| name == AUTHORIZATION) {
+            spec.headers.extend(basic(&user, &password).map(|value| (AUTHORIZATION, value)));
+        }
+    }
+    if let Some(params) = params {
+        target = target.with_params(params);
+    }
+    if target.as_str() != url {
+        spec.get_or_insert_default().asked = Some(without_userinfo(url).into());
+    }
+    Request { index, target, spec }
+}
+
+/// The text without what stands between `://` and the last `@` of the authority.
+fn without_userinfo(url: &str) -> Cow<'_, str> {
+    let Some((scheme, rest)) = url.split_once("://") else { return Cow::Borrowed(url) };
+    let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    match authority.rfind('@').and_then(|at| rest.get(at + 1..)) {
+        Some(rest) => Cow::Owned(format!("{scheme}://{rest}")),
+        None => Cow::Borrowed(url),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::panic)]
+mod tests {
+    use super::*;
+
+    fn sent(url: &str, params: Option<&str>) -> Request {
+        match Submission::new(0, url, None, params) {
+            Submission::Send(request) => request,
+            Submission::Refuse { failure, .. } => panic!("{failure}"),
+        }
+    }
+
+    #[test]
+    fn a_plain_url_needs_nothing_beside_its_text() {
+        let request = sent("http://a.example/x?y=1", None);
+        assert!(request.spec.is_none());
+        assert_eq!(request.asked(), "http://a.example/x?y=1");
+    }
+
+    #[test]
+    fn the_url_is_reported_as_it_was_written() {
+        let request = sent("http://A.example", None);
+        assert_eq!((request.asked(), request.target.as_str()), ("http://A.example", "http://a.example/"));
+        let request = sent("http://a.example/", Some("k=v"));
+        assert_eq!((request.asked(), request.target.as_str()), ("http://a.example/", "http://a.example/?k=v"));
+    }
+
+    #[test]
+    fn credentials_become_a_header_and_are_seen_nowhere_else() {
+        let request = sent("http://me:s%20cret@a.example/", None);
+        assert_eq!(request.asked(), "http://a.example/");
+        assert_eq!(request.target.as_str(), "http://a.example/");
+        let headers = request.spec.map(|spec| spec.headers).unwrap_or_default();
+        assert_eq!(headers, [(AUTHORIZATION, HeaderValue::from_static("Basic bWU6cyBjcmV0"))]);
+    }
+
+    #[test]
+    fn a_refused_url_keeps_its_row_without_credentials() {
+        match Submission::new(7, "ftp://me:secret@a.example/x", None, None) {
+            Submission::Refuse { index, url, failure, .. } => {
+                assert_eq!((index, &*url, failure.code.as_str()), (7, "ftp://a.example/x", "input.scheme"));
+                assert!(!failure.detail.contains("secret"));
+            }
+            Submission::Send(request) => panic!("{request:?}"),
+        }
+    }
+}

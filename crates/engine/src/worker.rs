@@ -1,0 +1,366 @@
+//! The one loop: a connection asks for its host's next request, sends it, decides what its end means, and asks
+//! again. When nothing is left it waits for work, and ends when that takes too long.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use http::header::{AUTHORIZATION, LOCATION};
+use http::{HeaderValue, Method, StatusCode};
+
+use crate::alarm::Alarm;
+use crate::auth;
+use crate::clock::PhaseClock;
+use crate::dial::{Line, dial};
+use crate::error::{Code, Failure};
+use crate::exchange::redirect::{self, Follow, Redirect};
+use crate::exchange::{BodyRules, Channel, Exchanged, exchange};
+use crate::flight::{Course, Flight};
+use crate::options::Options;
+use crate::outcome::{AttemptRecord, Hop, Outcome, Via};
+use crate::pool::{H1, Idle, OriginId};
+use crate::random;
+use crate::request::Request;
+use crate::retry::{self, Ended};
+use crate::seat::Seat;
+use crate::shard::Shard;
+use crate::timings::WallClock;
+
+/// How long a connection waits for work.
+const IDLE: Duration = Duration::from_secs(60);
+/// How often a request is sent again, uncounted, that no server has worked on.
+const MAX_RESENT: u32 = 3;
+/// The wait before a request is tried again that this machine had no descriptor or port for.
+const LOCAL_WAIT: Duration = Duration::from_millis(50);
+
+/// A kept-alive connection and the place where it waits.
+struct Held {
+    connection: H1,
+    origin: OriginId,
+    /// Made when it first waits.
+    idle: Option<Rc<Idle<Seat>>>,
+}
+
+struct Worker {
+    shard: Rc<Shard>,
+    id: u64,
+    /// The job it works for, for the shard to see.
+    job: Rc<Cell<Option<u64>>>,
+    alarm: Alarm,
+    held: Option<Held>,
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if let Some(idle) = self.held.as_ref().and_then(|held| held.idle.as_ref()) {
+            self.shard.origins.borrow_mut().leave(idle);
+            // Work that came too late: its seat knows what becomes of it.
+            drop(idle.take_work());
+        }
+        self.shard.worker_ended(self.id);
+    }
+}
+
+/// Serves requests, that of `seat` first, until its connection is gone and nothing is left to do.
+///
+/// # Cancel safety
+/// May be dropped at any time, also before it is first polled.
+pub(crate) fn run(shard: Rc<Shard>, id: u64, job: Rc<Cell<Option<u64>>>, seat: Seat) -> impl Future<Output = ()> {
+    let mut worker = Worker { shard, id, job, alarm: Alarm::new(), held: None };
+    async move {
+        let mut next = Some(seat);
+        while let Some(seat) = next {
+            worker.serve(seat).await;
+            worker.job.set(None);
+            next = worker.wait_for_work().await;
+        }
+    }
+}
+
+/// What the end of an attempt means.
+enum Verdict {
+    /// The same seat goes on with it at once.
+    Again(Flight),
+    /// It has gone to another queue.
+    Moved,
+    /// It has ended, or goes on later by itself.
+    Gone,
+}
+
+impl Worker {
+    async fn serve(&mut self, mut seat: Seat) {
+        let mut streak = 0;
+        while let Some(flight) = seat.flight() {
+            if self.held.as_ref().is_some_and(|held| held.origin != flight.origin) {
+                // The host's next request is for its other origin: a connection of that one has to take it.
+                return self.shard.dispatch(seat);
+            }
+            self.job.set(Some(flight.job.state.id));
+            let mut verdict = Verdict::Gone;
+            if !flight.job.state.is_cancelled() {
+                let attempted = self.attempt(flight).await;
+                if attempted.lacks_local_means() && self.shard.has_time(flight) {
+                    // Its permits stay taken meanwhile: with less in flight there will be descriptors and ports.
+                    self.shard.origins.borrow_mut().evict_one();
+                    tokio::time::sleep(LOCAL_WAIT).await;
+                    continue;
+                }
+                let Some(flight) = seat.take() else { return };
+                verdict = self.conclude(flight, attempted);
+            }
+            if let Verdict::Again(flight) = verdict {
+                seat.put(flight);
+                continue;
+            }
+            drop(seat.take());
+            streak += 1;
+            if let Some(flight) = self.shard.next_of(seat.host(), streak) {
+                seat.put(flight);
+            }
+            if matches!(verdict, Verdict::Moved) {
+                // Only now: what moved within the host has just been taken by this seat.
+                self.shard.pump();
+            }
+        }
+    }
+
+    /// Sends the request once, within its limits.
+    async fn attempt(&mut self, flight: &Flight) -> Attempted {
+        let shard = Rc::clone(&self.shard);
+        let options = &shard.core.options;
+        let own = flight.request.spec.as_ref().and_then(|spec| spec.timeout);
+        let clock = PhaseClock::start(own.unwrap_or(options.timeout), flight.queued, shard.deadline(flight));
+        let via = Cell::new(Via::default());
+        let held = self.held.take().filter(|held| held.connection.is_open());
+        let ended = {
+            let mut work = pin!(once(&shard, flight, held, &clock, &via));
+            poll_fn(|cx| {
+                if let Poll::Ready(ended) = work.as_mut().poll(cx) {
+                    return Poll::Ready(Ok(ended));
+                }
+                self.alarm.poll(cx, clock.limit()).map(Err)
+            })
+            .await
+        };
+        let exchanged = match ended {
+            Ok((exchanged, held)) => {
+                self.held = held;
+                exchanged
+            }
+            Err(()) => Exchanged::failed(timed_out(&clock, shard.deadline(flight))),
+        };
+        Attempted { exchanged, via: via.get(), clock }
+    }
+
+    /// Decides what the end of an attempt means, and does it.
+    fn conclude(&self, mut flight: Flight, attempted: Attempted) -> Verdict {
+        let shard = &self.shard;
+        if attempted.is_free_to_resend(&flight) {
+            flight.course().resent += 1;
+            return Verdict::Again(flight);
+        }
+        let mut outcome = attempted.outcome();
+        match next_hop(&flight, &outcome, &shard.core.options) {
+            Redirect::Follow(follow) => {
+                take_hop(&mut flight, follow, &outcome);
+                shard.forward(flight);
+                return Verdict::Moved;
+            }
+            Redirect::Fail(failure) => outcome.failure = Some(failure),
+            Redirect::None => {}
+        }
+        if let Some(wait) = next_wait(shard, &flight, &outcome) {
+            take_attempt(&mut flight, &outcome, wait, &shard.core.wall);
+            shard.queue_later(flight, wait);
+        } else {
+            shard.land(flight, outcome);
+        }
+        Verdict::Gone
+    }
+
+    /// Waits among the idle connections of its origin. None: the connection is gone.
+    async fn wait_for_work(&mut self) -> Option<Seat> {
+        let held = self.held.as_mut().filter(|held| held.connection.is_open())?;
+        let idle = held.idle.get_or_insert_with(|| Idle::new(held.origin));
+        self.shard.origins.borrow_mut().wait(idle);
+        let limit = Some(Instant::now() + IDLE);
+        let (driver, alarm) = (&mut held.connection.driver, &mut self.alarm);
+        let work = poll_fn(|cx| {
+            idle.register(cx.waker());
+            if let Some(seat) = idle.take_work() {
+                return Poll::Ready(Some(seat));
+            }
+            if idle.is_evicted() || !driver.poll(cx) || alarm.poll(cx, limit).is_ready() {
+                return Poll::Ready(None);
+            }
+            Poll::Pending
+        })
+        .await;
+        if work.is_none() {
+            self.shard.origins.borrow_mut().leave(idle);
+        }
+        work
+    }
+}
+
+/// One attempt, ended, before it is known what that means.
+struct Attempted {
+    exchanged: Exchanged,
+    via: Via,
+    clock: PhaseClock,
+}
+
+impl Attempted {
+    /// No server can have worked on it, or a kept-alive connection went away just as it was sent: both are no
+    /// fault of the request. Source: RFC 9112, section 9.3.1, and RFC 9110, section 9.2.2.
+    fn is_free_to_resend(&self, flight: &Flight) -> bool {
+        let resent = flight.course.as_ref().map_or(0, |course| course.resent);
+        let method = flight.request.method();
+        let lost_race =
+            self.exchanged.no_answer && self.via.reused && matches!(*method, Method::GET | Method::HEAD);
+        let untouched = self.exchanged.refused || (self.exchanged.unsent && self.via.reused);
+        resent < MAX_RESENT && (untouched || lost_race)
+    }
+
+    fn lacks_local_means(&self) -> bool {
+        let code = self.exchanged.failure.as_ref().map(|failure| failure.code);
+        matches!(code, Some(Code::LocalFds | Code::LocalPorts))
+    }
+
+    fn outcome(self) -> Outcome {
+        Outcome {
+            received: self.exchanged.received,
+            failure: self.exchanged.failure,
+            via: self.via,
+            timings: self.clock.finish(),
+            started: self.clock.started(),
+        }
+    }
+}
+
+/// Finds a connection and sends the request on it. Gives the connection back if it can be used again.
+async fn once(
+    shard: &Rc<Shard>,
+    flight: &Flight,
+    held: Option<Held>,
+    clock: &PhaseClock,
+    via: &Cell<Via>,
+) -> (Exchanged, Option<Held>) {
+    let (line, idle) = match held {
+        Some(held) => (Line::Http1(held.connection), held.idle),
+        None => match dial(shard, flight, clock).await {
+            Ok(line) => (line, None),
+            Err(failure) => return (Exchanged::failed(failure), None),
+        },
+    };
+    let options = &shard.core.options;
+    let rules = BodyRules {
+        max_bytes: options.max_body_size,
+        on_oversize: options.on_oversize,
+        gate: &flight.job.gate,
+        decoder: &shard.decoder,
+    };
+    let authority = shard.origins.borrow_mut().get_mut(flight.origin).map(|origin| origin.authority.clone());
+    let authority = authority.unwrap_or(HeaderValue::from_static(""));
+    let left_origin = flight.course.as_ref().is_some_and(|course| course.left_origin);
+    let (request, heads) = (&flight.request, &shard.core.heads);
+    match line {
+        Line::Http1(mut connection) => {
+            via.set(Via { remote: connection.remote, reused: connection.served > 0 });
+            connection.served = connection.served.saturating_add(1);
+            let channel = Channel::Http1(&mut connection);
+            let exchanged = exchange(channel, request, heads, &authority, left_origin, &rules, clock).await;
+            let reusable = exchanged.reusable && connection.is_open();
+            let held = reusable.then_some(Held { connection, origin: flight.origin, idle });
+            (exchanged, held)
+        }
+        Line::Http2(place) => {
+            via.set(Via { remote: place.remote(), reused: place.reused });
+            let channel = Channel::Http2(&place);
+            (exchange(channel, request, heads, &authority, left_origin, &rules, clock).await, None)
+        }
+    }
+}
+
+fn timed_out(clock: &PhaseClock, deadline: Option<Instant>) -> Failure {
+    let phase = clock.phase();
+    if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        return Failure::new(Code::TimeoutDeadline, format!("the deadline passed in phase {}", phase.as_str()));
+    }
+    let elapsed = clock.started().elapsed().as_secs_f64();
+    Failure::new(phase.timeout_code(), format!("gave up after {elapsed:.1} s in phase {}", phase.as_str()))
+}
+
+fn next_hop(flight: &Flight, outcome: &Outcome, options: &Options) -> Redirect {
+    let Some(received) = &outcome.received else { return Redirect::None };
+    if !options.follow_redirects || !(300..400).contains(&received.status) || outcome.failure.is_some() {
+        return Redirect::None;
+    }
+    let Ok(status) = StatusCode::from_u16(received.status) else { return Redirect::None };
+    let locations: Vec<&[u8]> = received.headers.get_all(LOCATION).iter().map(HeaderValue::as_bytes).collect();
+    let hops = flight.course.as_ref().map_or(0, |course| course.hops.len() as u32);
+    let request = &flight.request;
+    redirect::decide(status, &locations, &request.target, request.method(), hops, options.max_redirects)
+}
+
+/// Turns the request into the next one of its chain.
+fn take_hop(flight: &mut Flight, follow: Follow, outcome: &Outcome) {
+    let status = outcome.received.as_ref().map_or(0, |received| received.status);
+    let before = flight.request.clone();
+    let course = flight.course();
+    course.hops.push(Hop { url: before.target.as_str().into(), status });
+    course.left_origin |= follow.cross_origin;
+    let mut request = Request { target: follow.target, ..before.clone() };
+    course.asked.get_or_insert_with(|| Box::new(before));
+    if let Some(spec) = &mut request.spec {
+        spec.asked = None;
+        if follow.method_becomes_get {
+            spec.method = Method::GET;
+            spec.body = None;
+            spec.headers.retain(|(name, _)| !redirect::describes_body(name));
+        }
+    }
+    if let Some(value) = follow.userinfo.and_then(|(user, password)| auth::basic(&user, &password)) {
+        let spec = request.spec.get_or_insert_default();
+        spec.headers.retain(|(name, _)| name != AUTHORIZATION);
+        spec.headers.push((AUTHORIZATION, value));
+    }
+    flight.request = request;
+}
+
+/// The wait before another attempt; None when this one was the last.
+fn next_wait(shard: &Shard, flight: &Flight, outcome: &Outcome) -> Option<Duration> {
+    let ended = match (&outcome.failure, &outcome.received) {
+        (Some(failure), _) => Ended::Failed(failure.code),
+        (None, Some(received)) => Ended::Status(received.status),
+        (None, None) => return None,
+    };
+    let policy = &shard.core.options.retries;
+    let wait = retry::next_wait(policy, flight.asked().method(), flight.attempt(), ended, random::share())?;
+    let in_time = |end: Option<Instant>| end.is_none_or(|end| Instant::now() + wait < end);
+    (in_time(shard.deadline(flight)) && in_time(flight.job.state.expires)).then_some(wait)
+}
+
+/// Notes an attempt that is not the last, and sets the request back to what was asked.
+fn take_attempt(flight: &mut Flight, outcome: &Outcome, wait: Duration, wall: &WallClock) {
+    let status = outcome.received.as_ref().map(|received| received.status).filter(|&status| status != 0);
+    let asked = flight.course.as_mut().and_then(|course| course.asked.take());
+    if let Some(asked) = asked {
+        flight.request = *asked;
+    }
+    let course = flight.course();
+    let earlier = std::mem::take(&mut course.earlier);
+    let wait_before = course.wait_us;
+    *course = Course { earlier, ..Course::default() };
+    course.earlier.push(AttemptRecord {
+        status,
+        code: outcome.failure.as_ref().map(|failure| failure.code),
+        started_us: wall.micros_at(outcome.started),
+        duration_us: outcome.timings.total.unwrap_or_default().as_micros() as u64,
+        wait_us: wait_before,
+    });
+    course.wait_us = wait.as_micros() as u64;
+}
