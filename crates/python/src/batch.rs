@@ -1,0 +1,113 @@
+//! `Batch`: finished rows, as Response objects or as columns; nobody pays for both.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyTuple};
+
+use crate::capsules;
+use crate::job::Objects;
+use crate::jsonl;
+use crate::response::Response;
+use crate::table;
+
+/// Finished rows. Iterate for `Response` objects, or take the columns through Arrow.
+#[pyclass(frozen, module = "hurtle._engine")]
+pub(crate) struct Batch {
+    pub(crate) rows: Arc<hurtle_engine::Batch>,
+    /// The objects behind requests that are more than a URL.
+    pub(crate) objects: Arc<Objects>,
+}
+
+impl Batch {
+    pub(crate) fn new(rows: hurtle_engine::Batch, objects: Objects) -> Self {
+        Self { rows: Arc::new(rows), objects: Arc::new(objects) }
+    }
+
+    /// The caller's ids and passthrough, by row, as text.
+    pub(crate) fn labels(&self, py: Python<'_>) -> PyResult<table::Labels> {
+        if self.objects.is_empty() {
+            return Ok(table::Labels::default());
+        }
+        let mut labels = table::Labels::default();
+        for (&index, object) in self.objects.iter() {
+            let object = object.bind(py);
+            let Ok(meta) = object.getattr("meta_json") else { continue };
+            let id: Option<String> = object.getattr("id")?.extract()?;
+            let meta: Option<String> = meta.call0()?.extract()?;
+            labels.add(index, id, meta);
+        }
+        Ok(labels)
+    }
+}
+
+#[pymethods]
+impl Batch {
+    fn __len__(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn __iter__(&self) -> BatchIterator {
+        BatchIterator {
+            rows: Arc::clone(&self.rows),
+            objects: Arc::clone(&self.objects),
+            next: Mutex::new(0),
+        }
+    }
+
+    #[pyo3(signature = (requested_schema=None))]
+    fn __arrow_c_array__<'py>(
+        &self,
+        py: Python<'py>,
+        requested_schema: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        // Another schema may be asked for; the one there is may be given. Source: Arrow PyCapsule Interface.
+        let _ = requested_schema;
+        let labels = self.labels(py)?;
+        let rows = Arc::clone(&self.rows);
+        let table = py.detach(move || table::record_batch(&rows, &labels));
+        capsules::array_capsules(py, table.map_err(|error| capsules::raised(&error))?)
+    }
+
+    #[expect(clippy::unused_self, reason = "a method by the Arrow PyCapsule interface")]
+    fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        capsules::schema_capsule(py)
+    }
+
+    /// Return the rows as JSON lines, keys as in the result table.
+    fn to_jsonl<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let labels = self.labels(py)?;
+        let lines = py.detach(|| jsonl::lines(&self.rows, &labels));
+        Ok(PyBytes::new(py, &lines))
+    }
+}
+
+/// Iterates over a batch, making each Response when its turn comes.
+#[pyclass(frozen, module = "hurtle._engine")]
+struct BatchIterator {
+    rows: Arc<hurtle_engine::Batch>,
+    objects: Arc<Objects>,
+    next: Mutex<usize>,
+}
+
+#[pymethods]
+impl BatchIterator {
+    fn __iter__(this: Py<Self>) -> Py<Self> {
+        this
+    }
+
+    fn __next__(&self, py: Python<'_>) -> Option<Response> {
+        let position = {
+            let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+            *next += 1;
+            *next - 1
+        };
+        let view = self.rows.get(position)?;
+        let content = PyBytes::new(py, view.body()).unbind();
+        let object = match self.objects.get(&view.row.index) {
+            Some(object) => Some(object.clone_ref(py)),
+            None => None,
+        };
+        Some(Response::new(self.rows.detach(position)?, content, object))
+    }
+}

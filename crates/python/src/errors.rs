@@ -1,0 +1,82 @@
+//! The exceptions and value types that are defined in Python, found once.
+
+use hurtle_engine::{Code, ConfigError, StartError};
+use pyo3::exceptions::{PyOSError, PyRuntimeError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyDict;
+
+/// A name in one of hurtle's own Python modules, imported when first needed.
+pub(crate) struct Imported {
+    module: &'static str,
+    name: &'static str,
+    found: PyOnceLock<Py<PyAny>>,
+}
+
+impl Imported {
+    pub(crate) const fn new(module: &'static str, name: &'static str) -> Self {
+        Self { module, name, found: PyOnceLock::new() }
+    }
+
+    pub(crate) fn get<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyAny>> {
+        let found = self.found.get_or_try_init(py, || {
+            PyResult::Ok(py.import(self.module)?.getattr(self.name)?.unbind())
+        })?;
+        Ok(found.bind(py))
+    }
+}
+
+static CONFIG_ERROR: Imported = Imported::new("hurtle.errors", "ConfigError");
+static CLOSED_ERROR: Imported = Imported::new("hurtle.errors", "ClosedError");
+static ERROR_FOR: Imported = Imported::new("hurtle.errors", "error_for");
+
+fn raised(made: PyResult<Bound<'_, PyAny>>) -> PyErr {
+    made.map_or_else(|error| error, PyErr::from_value)
+}
+
+/// `ConfigError`, naming the option.
+pub(crate) fn config_error(py: Python<'_>, error: &ConfigError) -> PyErr {
+    let make = || {
+        let named = PyDict::new(py);
+        named.set_item("option", error.option)?;
+        CONFIG_ERROR.get(py)?.call((error.to_string(),), Some(&named))
+    };
+    raised(make())
+}
+
+/// What an engine that did not start raises.
+pub(crate) fn start_error(py: Python<'_>, error: &StartError) -> PyErr {
+    match error {
+        StartError::Config(error) => config_error(py, error),
+        StartError::Thread(_) => PyOSError::new_err(error.to_string()),
+    }
+}
+
+/// `ClosedError`.
+pub(crate) fn closed_error(py: Python<'_>) -> PyErr {
+    raised(CLOSED_ERROR.get(py).and_then(|class| class.call1(("the client is closed",))))
+}
+
+/// The `RequestError` of a failed row.
+pub(crate) fn request_error<'py>(
+    py: Python<'py>,
+    code: Code,
+    detail: &str,
+    attempts: u32,
+) -> PyResult<Bound<'py, PyAny>> {
+    let text = code.as_str();
+    // Timeouts are named after their phase; the other classes are phases themselves.
+    let phase = text.strip_prefix("timeout.").unwrap_or_else(|| code.class());
+    let named = PyDict::new(py);
+    named.set_item("phase", phase)?;
+    named.set_item("retryable", code.retryable())?;
+    named.set_item("attempts", attempts)?;
+    ERROR_FOR.get(py)?.call((text, detail), Some(&named))
+}
+
+/// The engine's threads stay behind when a process forks: its copy cannot work.
+pub(crate) fn forked_error() -> PyErr {
+    PyRuntimeError::new_err(
+        "this client was made before a fork: its threads are in the parent process; make a new one in the child",
+    )
+}

@@ -1,0 +1,185 @@
+//! `Job`: one stream of requests through an engine, and its counters.
+
+use std::collections::{BTreeMap, HashMap};
+use std::mem::ManuallyDrop;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use hurtle_engine::{Latencies, Next};
+use pyo3::prelude::*;
+
+use crate::batch::Batch;
+use crate::errors::forked_error;
+use crate::request::{self, Shared};
+
+/// How often a consumer that waits looks for signals.
+const SIGNAL_CHECK: Duration = Duration::from_millis(100);
+
+/// The objects behind requests that are more than a URL, by index, until their rows come.
+pub(crate) type Objects = HashMap<u64, Py<PyAny>>;
+
+/// One stream of requests through an engine. Methods may be called from different threads.
+#[pyclass(frozen, module = "hurtle._engine")]
+pub(crate) struct Job {
+    inner: ManuallyDrop<hurtle_engine::Job>,
+    next_index: AtomicU64,
+    objects: Mutex<Objects>,
+    pid: u32,
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        // In a forked child the other side is gone, and its locks may be held for ever.
+        if self.pid == std::process::id() {
+            self.inner.cancel();
+        }
+    }
+}
+
+impl Job {
+    pub(crate) fn new(inner: hurtle_engine::Job) -> Self {
+        Self {
+            inner: ManuallyDrop::new(inner),
+            next_index: AtomicU64::new(0),
+            objects: Mutex::default(),
+            pid: std::process::id(),
+        }
+    }
+
+    fn objects(&self) -> MutexGuard<'_, Objects> {
+        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn check_fork(&self) -> PyResult<()> {
+        if self.pid == std::process::id() { Ok(()) } else { Err(forked_error()) }
+    }
+}
+
+#[pymethods]
+impl Job {
+    /// Queue requests; wait, without the GIL, while the look-ahead is full. False when the job takes no more.
+    fn submit(&self, py: Python<'_>, requests: &Bound<'_, PyAny>) -> PyResult<bool> {
+        self.check_fork()?;
+        let options = self.inner.options();
+        let shared = Shared { params: options.params.as_deref(), timeout: options.timeout };
+        let mut submissions = Vec::with_capacity(requests.len()?);
+        let mut kept = Vec::new();
+        for item in requests.try_iter()? {
+            let item = item?;
+            let index = self.next_index.load(Ordering::Relaxed) + submissions.len() as u64;
+            let (submission, keep) = request::read(&item, index, &shared)?;
+            submissions.push(submission);
+            if keep {
+                kept.push((index, item.unbind()));
+            }
+        }
+        self.next_index.fetch_add(submissions.len() as u64, Ordering::Relaxed);
+        if !kept.is_empty() {
+            self.objects().extend(kept);
+        }
+        Ok(py.detach(|| self.inner.submit(submissions)))
+    }
+
+    /// Say that no more input comes.
+    fn finish(&self) {
+        self.inner.finish();
+    }
+
+    /// Wait, without the GIL and checking signals, for finished rows. None: done, or the timeout has passed.
+    #[pyo3(signature = (timeout=None))]
+    fn next_batch(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Batch>> {
+        self.check_fork()?;
+        let deadline = timeout.and_then(|timeout| {
+            Instant::now().checked_add(Duration::try_from_secs_f64(timeout).unwrap_or_default())
+        });
+        loop {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let wait = left.map_or(SIGNAL_CHECK, |left| left.min(SIGNAL_CHECK));
+            match py.detach(|| self.inner.next_batch(wait)) {
+                Next::Batch(batch) => {
+                    let mut objects = self.objects();
+                    let taken = if objects.is_empty() {
+                        Objects::new()
+                    } else {
+                        let indices = batch.iter().map(|view| view.row.index);
+                        indices.filter_map(|index| Some((index, objects.remove(&index)?))).collect()
+                    };
+                    return Ok(Some(Batch::new(batch, taken)));
+                }
+                Next::Done => return Ok(None),
+                Next::Pending => {
+                    py.check_signals()?;
+                    if left.is_some_and(|left| left.is_zero()) {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Drop what is queued and in flight. Idempotent.
+    fn cancel(&self, py: Python<'_>) {
+        if self.check_fork().is_ok() {
+            py.detach(|| self.inner.cancel());
+            self.objects().clear();
+        }
+    }
+
+    /// All input is finished and every row was taken, or the job was cancelled.
+    #[getter]
+    fn done(&self) -> bool {
+        self.inner.is_done()
+    }
+
+    /// Return the counters of this moment.
+    fn progress(&self, py: Python<'_>) -> Progress {
+        Progress::from(py.detach(|| self.inner.progress()))
+    }
+}
+
+/// Counters of a job at one moment.
+#[pyclass(frozen, get_all, module = "hurtle._engine")]
+pub(crate) struct Progress {
+    submitted: u64,
+    done: u64,
+    ok: u64,
+    failed: u64,
+    in_flight: u64,
+    queued: u64,
+    attempts: u64,
+    bytes_wire: u64,
+    bytes_body: u64,
+    statuses: BTreeMap<u16, u64>,
+    errors: BTreeMap<&'static str, u64>,
+    first_byte: BTreeMap<&'static str, f64>,
+    total: BTreeMap<&'static str, f64>,
+    conns_opened: u64,
+}
+
+impl From<hurtle_engine::Progress> for Progress {
+    fn from(progress: hurtle_engine::Progress) -> Self {
+        let stats = progress.stats;
+        Self {
+            submitted: progress.submitted,
+            done: stats.done,
+            ok: stats.ok,
+            failed: stats.failed(),
+            in_flight: progress.in_flight,
+            queued: progress.queued,
+            attempts: stats.attempts,
+            bytes_wire: stats.wire_bytes,
+            bytes_body: stats.body_bytes,
+            first_byte: quantiles(&stats.first_byte),
+            total: quantiles(&stats.total),
+            statuses: stats.statuses,
+            errors: stats.errors,
+            conns_opened: progress.conns_opened,
+        }
+    }
+}
+
+fn quantiles(latencies: &Latencies) -> BTreeMap<&'static str, f64> {
+    let shares = [("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("max", 1.0)];
+    shares.into_iter().filter_map(|(name, share)| Some((name, latencies.quantile(share)?))).collect()
+}

@@ -1,0 +1,103 @@
+//! The result table as JSON lines: the same keys in the same order, nulls included.
+
+use std::io::Write;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chrono::DateTime;
+use hurtle_engine::{Batch, Code, RowView, Truncated};
+use serde_json::{Value, json};
+
+use crate::response::{phases, text_of_header, version_text};
+use crate::table::{Labels, header};
+
+/// One line a row.
+pub(crate) fn lines(batch: &Batch, labels: &Labels) -> Vec<u8> {
+    let mut out = Vec::with_capacity(batch.bytes() * 2);
+    for view in batch.iter() {
+        line(&mut out, view, labels);
+    }
+    out
+}
+
+fn line(out: &mut Vec<u8>, view: RowView<'_>, labels: &Labels) {
+    let row = view.row;
+    let hops: &[_] = row.extra.as_ref().map(|extra| extra.hops.as_slice()).unwrap_or_default();
+    let redirects: Vec<Value> =
+        hops.iter().map(|hop| json!({"url": &*hop.url, "status": hop.status})).collect();
+    let headers: Vec<Value> =
+        view.headers().map(|(name, value)| json!({"name": name, "value": text_of_header(value)})).collect();
+    let mut object = Object::begin(out);
+    object.field("index", row.index);
+    object.field("id", labels.id(row.index).map_or_else(|| row.index.to_string(), str::to_owned));
+    object.raw("meta", labels.meta(row.index).unwrap_or("null"));
+    object.field("method", row.method.as_str());
+    object.field("url", view.url());
+    object.field("final_url", view.final_url());
+    object.field("redirects", redirects);
+    object.field("ok", row.ok());
+    object.field("status", row.status);
+    object.field("error", row.code.map(Code::as_str));
+    object.field("error_detail", row.code.map(|_| view.detail()));
+    object.field("attempts", row.attempts);
+    object.field("fetched_at", timestamp(row.fetched_at_us));
+    for (name, seconds) in phases(&row.timings) {
+        object.field(&format!("t_{name}"), seconds);
+    }
+    object.field("http_version", row.version.map(version_text));
+    object.field("remote_ip", row.remote);
+    object.field("conn_reused", row.conn_reused);
+    object.field("headers", headers);
+    object.field("content_type", header(&view, "content-type"));
+    object.field("content_encoding", header(&view, "content-encoding"));
+    object.field("bytes_wire", row.wire_bytes);
+    object.field("bytes_body", view.body().len());
+    match std::str::from_utf8(view.body()) {
+        _ if row.status.is_none() => object.raw("body", "null"),
+        Ok(text) => object.field("body", text),
+        Err(_) => object.field("body_base64", STANDARD.encode(view.body())),
+    }
+    object.field("truncated", row.truncated.map(Truncated::as_str));
+    object.end();
+}
+
+/// ISO 8601 in UTC, to the microsecond.
+fn timestamp(micros: i64) -> Option<String> {
+    DateTime::from_timestamp_micros(micros).map(|time| time.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string())
+}
+
+/// One JSON object on one line, written key by key: its order is the table's.
+struct Object<'a> {
+    out: &'a mut Vec<u8>,
+    first: bool,
+}
+
+impl<'a> Object<'a> {
+    fn begin(out: &'a mut Vec<u8>) -> Self {
+        out.push(b'{');
+        Self { out, first: true }
+    }
+
+    fn key(&mut self, key: &str) {
+        if !std::mem::take(&mut self.first) {
+            self.out.push(b',');
+        }
+        // Writing to memory does not fail.
+        write!(self.out, "\"{key}\":").unwrap_or_default();
+    }
+
+    fn field(&mut self, key: &str, value: impl serde::Serialize) {
+        self.key(key);
+        serde_json::to_writer(&mut *self.out, &value).unwrap_or_default();
+    }
+
+    /// A value that is JSON already.
+    fn raw(&mut self, key: &str, json: &str) {
+        self.key(key);
+        self.out.extend_from_slice(json.as_bytes());
+    }
+
+    fn end(self) {
+        self.out.extend_from_slice(b"}\n");
+    }
+}

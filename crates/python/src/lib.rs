@@ -1,0 +1,43 @@
+//! The extension module `hurtle._engine`: the boundary between Python and the engine. It is crossed per batch,
+//! never per request, and engine threads never attach to Python.
+
+mod batch;
+mod capsules;
+mod engine;
+mod errors;
+mod job;
+mod jsonl;
+mod options;
+mod request;
+mod response;
+mod table;
+mod testserver;
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+/// Every error code, and whether a request that ends with it is retryable.
+#[pyfunction]
+fn error_codes(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let codes = PyDict::new(py);
+    for code in hurtle_engine::Code::ALL {
+        codes.set_item(code.as_str(), code.retryable())?;
+    }
+    Ok(codes)
+}
+
+#[pymodule(gil_used = false)]
+fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_function(wrap_pyfunction!(error_codes, module)?)?;
+    module.add_function(wrap_pyfunction!(options::option_defaults, module)?)?;
+    module.add_function(wrap_pyfunction!(capsules::result_schema, module)?)?;
+    module.add_class::<capsules::Schema>()?;
+    module.add_class::<capsules::ArrowStream>()?;
+    module.add_class::<batch::Batch>()?;
+    module.add_class::<engine::Engine>()?;
+    module.add_class::<job::Job>()?;
+    module.add_class::<job::Progress>()?;
+    module.add_class::<response::Response>()?;
+    module.add_class::<testserver::TestServer>()
+}

@@ -1,0 +1,106 @@
+//! Reads what a source yields: a URL, a `Request`, or a `BadRow`. Whatever is wrong with one of them becomes its
+//! own row's failure.
+
+use std::time::Duration;
+
+use http::Method;
+use hurtle_engine::{Code, Failure, Spec, Submission, Timeouts};
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+
+use crate::errors::Imported;
+use crate::options::header;
+
+static BAD_ROW: Imported = Imported::new("hurtle.models", "BadRow");
+static INVALID_REQUEST: Imported = Imported::new("hurtle.errors", "InvalidRequest");
+
+/// Parameters and limits of every request, where it has none of its own.
+pub(crate) struct Shared<'a> {
+    pub(crate) params: Option<&'a str>,
+    pub(crate) timeout: Timeouts,
+}
+
+/// Reads one item. Plain text is a GET; the bool says that the object itself is needed again for the row.
+pub(crate) fn read(item: &Bound<'_, PyAny>, index: u64, shared: &Shared<'_>) -> PyResult<(Submission, bool)> {
+    if let Ok(text) = item.cast::<PyString>() {
+        return Ok((plain(text, index, shared), false));
+    }
+    let py = item.py();
+    if item.is_instance(BAD_ROW.get(py)?)? {
+        return bad_row(item, index).map(|row| (row, true));
+    }
+    let url: String = item.getattr("url")?.extract()?;
+    let method: String = item.getattr("method")?.extract()?;
+    let read = match spec(item, &method, shared)? {
+        Ok((spec, params)) => Submission::new(index, &url, Some(Box::new(spec)), params.as_deref()),
+        Err(failure) => {
+            let method = Method::from_bytes(method.as_bytes()).unwrap_or_default();
+            Submission::refuse(index, method, &url, failure)
+        }
+    };
+    Ok((read, true))
+}
+
+fn plain(text: &Bound<'_, PyString>, index: u64, shared: &Shared<'_>) -> Submission {
+    match text.to_cow() {
+        Ok(url) => Submission::new(index, &url, None, shared.params),
+        Err(_) => {
+            let failure = Failure::new(Code::InputUrl, "the URL holds a lone surrogate");
+            Submission::refuse(index, Method::GET, &text.to_string_lossy(), failure)
+        }
+    }
+}
+
+fn bad_row(item: &Bound<'_, PyAny>, index: u64) -> PyResult<Submission> {
+    let text: String = item.getattr("text")?.extract()?;
+    let code: String = item.getattr("code")?.extract()?;
+    let detail: String = item.getattr("detail")?.extract()?;
+    let line: Option<u64> = item.getattr("line")?.extract()?;
+    let code = Code::ALL.iter().find(|known| known.as_str() == code).copied().unwrap_or(Code::InputRow);
+    let detail = line.map_or(detail.clone(), |line| format!("line {line}: {detail}"));
+    Ok(Submission::refuse(index, Method::GET, &text, Failure::new(code, detail)))
+}
+
+type SpecAndParams = (Spec, Option<String>);
+
+/// What a `Request` asks for beyond its URL, with its query parameters; or why it cannot be sent.
+fn spec(item: &Bound<'_, PyAny>, method: &str, shared: &Shared<'_>) -> PyResult<Result<SpecAndParams, Failure>> {
+    let Ok(method) = Method::from_bytes(method.as_bytes()) else {
+        return Ok(Err(Failure::new(Code::InputHeader, format!("{method:?} is no method"))));
+    };
+    let rendered = (|| {
+        let params: Option<String> = item.call_method0("encoded_params")?.extract()?;
+        let headers: Vec<(String, String)> = item.call_method0("header_items")?.extract()?;
+        let body: Option<Vec<u8>> = item.call_method0("body")?.extract()?;
+        PyResult::Ok((params, headers, body))
+    })();
+    let (params, headers, body) = match rendered {
+        Ok(rendered) => rendered,
+        Err(error) => return refused(item.py(), error).map(Err),
+    };
+    let mut spec = Spec { method, body: body.map(Into::into), ..Spec::default() };
+    for (name, value) in &headers {
+        match header(name, value) {
+            Ok(header) => spec.headers.push(header),
+            Err(reason) => return Ok(Err(Failure::new(Code::InputHeader, reason))),
+        }
+    }
+    if let Some(total) = item.getattr("timeout")?.extract::<Option<f64>>()? {
+        spec.timeout = Some(Timeouts { total: Duration::try_from_secs_f64(total).ok(), ..shared.timeout });
+    }
+    let params = match (shared.params, params) {
+        (Some(shared), Some(own)) => Some(format!("{shared}&{own}")),
+        (shared, own) => own.or_else(|| shared.map(str::to_owned)),
+    };
+    Ok(Ok((spec, params)))
+}
+
+/// A request that cannot be rendered fails alone; any other exception is not its fault and goes on.
+fn refused(py: Python<'_>, error: PyErr) -> PyResult<Failure> {
+    let value = error.value(py);
+    if !value.is_instance(INVALID_REQUEST.get(py)?)? {
+        return Err(error);
+    }
+    let detail: String = value.getattr("detail")?.extract()?;
+    Ok(Failure::new(Code::InputRow, detail))
+}

@@ -1,0 +1,348 @@
+//! `Response`: one finished request. What is seldom asked for is made when it is asked for.
+
+use std::borrow::Cow;
+
+use http::{StatusCode, Version};
+use hurtle_engine::{AttemptRecord, OwnedRow, Timings, Truncated};
+use pyo3::exceptions::{PyLookupError, PyUnicodeDecodeError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
+
+use crate::errors::{Imported, request_error};
+
+static HEADERS: Imported = Imported::new("hurtle.models", "Headers");
+static HOP: Imported = Imported::new("hurtle.models", "Hop");
+static ATTEMPT: Imported = Imported::new("hurtle.models", "Attempt");
+static TIMINGS: Imported = Imported::new("hurtle.models", "Timings");
+static REQUEST: Imported = Imported::new("hurtle.models", "Request");
+static STATUS_ERROR: Imported = Imported::new("hurtle.errors", "StatusError");
+static JSON_LOADS: Imported = Imported::new("json", "loads");
+
+/// One finished request: the response, or why there is none.
+#[pyclass(frozen, weakref, module = "hurtle._engine")]
+pub(crate) struct Response {
+    row: OwnedRow,
+    content: Py<PyBytes>,
+    /// The `Request` it answers, where that is more than a URL.
+    object: Option<Py<PyAny>>,
+    headers: PyOnceLock<Py<PyAny>>,
+    text: PyOnceLock<Py<PyString>>,
+}
+
+impl Response {
+    pub(crate) fn new(row: OwnedRow, content: Py<PyBytes>, object: Option<Py<PyAny>>) -> Self {
+        Self { row, content, object, headers: PyOnceLock::new(), text: PyOnceLock::new() }
+    }
+
+    /// An attribute of the Request behind this, if there is one. A row that was no request has none.
+    fn of_object<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let Some(object) = &self.object else { return Ok(None) };
+        object.bind(py).getattr_opt(name)
+    }
+
+    fn header(&self, wanted: &str) -> Option<&[u8]> {
+        self.row.view().headers().find(|(name, _)| *name == wanted).map(|(_, value)| value)
+    }
+
+    /// The charset that Content-Type names.
+    fn charset(&self) -> Option<&str> {
+        let content_type = std::str::from_utf8(self.header("content-type")?).ok()?;
+        content_type.split(';').skip(1).find_map(|parameter| {
+            let (name, value) = parameter.split_once('=')?;
+            let named = name.trim().eq_ignore_ascii_case("charset");
+            named.then(|| value.trim().trim_matches(['"', '\'']))
+        })
+    }
+}
+
+#[pymethods]
+impl Response {
+    /// Position in the input, from 0.
+    #[getter]
+    fn index(&self) -> u64 {
+        self.row.row().index
+    }
+
+    /// The caller's id; the index where there is none.
+    #[getter]
+    fn id(&self, py: Python<'_>) -> PyResult<String> {
+        let id = self.of_object(py, "id")?.map(|id| id.extract::<Option<String>>()).transpose()?.flatten();
+        Ok(id.unwrap_or_else(|| self.row.row().index.to_string()))
+    }
+
+    /// The caller's passthrough.
+    #[getter]
+    fn meta<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.of_object(py, "meta")
+    }
+
+    /// The request.
+    #[getter]
+    fn request<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match &self.object {
+            Some(object) => Ok(object.bind(py).clone()),
+            None => REQUEST.get(py)?.call1((self.row.view().url(),)),
+        }
+    }
+
+    /// The method.
+    #[getter]
+    fn method(&self) -> &str {
+        self.row.row().method.as_str()
+    }
+
+    /// The URL as asked.
+    #[getter]
+    fn url(&self) -> &str {
+        self.row.view().url()
+    }
+
+    /// Where redirects ended.
+    #[getter]
+    fn final_url(&self) -> &str {
+        self.row.view().final_url()
+    }
+
+    /// The redirects that were followed, in order.
+    #[getter]
+    fn redirects<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let hops = self.row.row().extra.as_ref().map(|extra| extra.hops.as_slice()).unwrap_or_default();
+        let class = HOP.get(py)?;
+        let hops: Vec<_> = hops
+            .iter()
+            .map(|hop| {
+                let fields = PyDict::new(py);
+                fields.set_item("url", &*hop.url)?;
+                fields.set_item("status", hop.status)?;
+                class.call((), Some(&fields))
+            })
+            .collect::<PyResult<_>>()?;
+        PyTuple::new(py, hops)
+    }
+
+    /// An alias of `redirects`.
+    #[getter]
+    fn history<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        self.redirects(py)
+    }
+
+    /// Whether the response arrived whole and its status is below 400.
+    #[getter]
+    fn ok(&self) -> bool {
+        self.row.row().ok()
+    }
+
+    /// The status code.
+    #[getter]
+    fn status(&self) -> Option<u16> {
+        self.row.row().status
+    }
+
+    /// An alias of `status`.
+    #[getter]
+    fn status_code(&self) -> Option<u16> {
+        self.row.row().status
+    }
+
+    /// The reason phrase.
+    #[getter]
+    fn reason(&self) -> Option<Cow<'_, str>> {
+        let own = self.row.view().reason();
+        if !own.is_empty() {
+            return Some(String::from_utf8_lossy(own));
+        }
+        let status = StatusCode::from_u16(self.row.row().status?).ok()?;
+        Some(Cow::Borrowed(status.canonical_reason().unwrap_or_default()))
+    }
+
+    /// The headers of the response.
+    #[getter]
+    fn headers(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let headers = self.headers.get_or_try_init(py, || {
+            let pairs = PyList::empty(py);
+            for (name, value) in self.row.view().headers() {
+                pairs.append((name, text_of_header(value)))?;
+            }
+            PyResult::Ok(HEADERS.get(py)?.call1((pairs,))?.unbind())
+        })?;
+        Ok(headers.clone_ref(py))
+    }
+
+    /// The body, decoded.
+    #[getter]
+    fn content(&self, py: Python<'_>) -> Py<PyBytes> {
+        self.content.clone_ref(py)
+    }
+
+    /// The charset of the body: what Content-Type names, else UTF-8.
+    #[getter]
+    fn encoding(&self) -> &str {
+        self.charset().unwrap_or("utf-8")
+    }
+
+    /// The body as text; bytes that are not in its charset become U+FFFD.
+    #[getter]
+    fn text(&self, py: Python<'_>) -> PyResult<Py<PyString>> {
+        let text = self.text.get_or_try_init(py, || {
+            let content = self.content.bind(py);
+            let decoded = content.call_method1("decode", (self.encoding(), "replace"));
+            let decoded = match decoded {
+                // A charset that nobody knows, or that is no charset of text.
+                Err(error)
+                    if error.is_instance_of::<PyLookupError>(py)
+                        || error.is_instance_of::<PyUnicodeDecodeError>(py) =>
+                {
+                    content.call_method1("decode", ("utf-8", "replace"))
+                }
+                decoded => decoded,
+            };
+            PyResult::Ok(decoded?.cast_into::<PyString>()?.unbind())
+        })?;
+        Ok(text.clone_ref(py))
+    }
+
+    /// Parse the body as JSON.
+    fn json<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        JSON_LOADS.get(py)?.call1((self.content.bind(py),))
+    }
+
+    /// `1.0`, `1.1` or `2`.
+    #[getter]
+    fn http_version(&self) -> Option<&'static str> {
+        self.row.row().version.map(version_text)
+    }
+
+    /// The address of the peer.
+    #[getter]
+    fn remote_ip(&self) -> Option<String> {
+        self.row.row().remote.map(|address| address.to_string())
+    }
+
+    /// Attempts, the first included; 0 when nothing was sent.
+    #[getter]
+    fn attempts(&self) -> u32 {
+        self.row.row().attempts
+    }
+
+    /// Every attempt, in order.
+    #[getter]
+    fn attempt_log<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let row = self.row.row();
+        let earlier = row.extra.as_ref().map(|extra| extra.earlier.as_slice()).unwrap_or_default();
+        let last = (row.attempts > 0).then(|| AttemptRecord {
+            status: row.status,
+            code: row.code,
+            started_us: row.fetched_at_us,
+            duration_us: row.timings.total.unwrap_or_default().as_micros() as u64,
+            wait_us: row.wait_us,
+        });
+        let attempts: Vec<_> =
+            earlier.iter().chain(&last).map(|record| attempt(py, record)).collect::<PyResult<_>>()?;
+        PyTuple::new(py, attempts)
+    }
+
+    /// Seconds of the last attempt, from its slot to the last byte.
+    #[getter]
+    fn elapsed(&self) -> f64 {
+        self.row.row().timings.total.unwrap_or_default().as_secs_f64()
+    }
+
+    /// Seconds of each phase of the last attempt.
+    #[getter]
+    fn timings<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let fields = PyDict::new(py);
+        for (name, value) in phases(&self.row.row().timings) {
+            fields.set_item(name, value)?;
+        }
+        TIMINGS.get(py)?.call((), Some(&fields))
+    }
+
+    /// Bytes of the body as received, before decoding.
+    #[getter]
+    fn bytes_wire(&self) -> u64 {
+        self.row.row().wire_bytes
+    }
+
+    /// Why the body is a prefix: `length`, `time`, `disconnect`.
+    #[getter]
+    fn truncated(&self) -> Option<&'static str> {
+        self.row.row().truncated.map(Truncated::as_str)
+    }
+
+    /// Why there is no whole response.
+    #[getter]
+    fn error<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let row = self.row.row();
+        let detail = self.row.view().detail();
+        row.code.map(|code| request_error(py, code, detail, row.attempts)).transpose()
+    }
+
+    /// Raise the error, or a `StatusError` for a status of 400 or more; return self otherwise.
+    fn raise_for_status(this: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
+        let py = this.py();
+        let response = this.get();
+        if let Some(error) = response.error(py)? {
+            return Err(PyErr::from_value(error));
+        }
+        if let Some(status) = response.status().filter(|&status| status >= 400) {
+            let named = PyDict::new(py);
+            named.set_item("attempts", response.attempts())?;
+            let fields = (status, response.final_url(), response.reason());
+            return Err(PyErr::from_value(STATUS_ERROR.get(py)?.call(fields, Some(&named))?));
+        }
+        Ok(this)
+    }
+
+    fn __repr__(&self) -> String {
+        let row = self.row.row();
+        let ended = match (row.code, row.status) {
+            (Some(code), _) => code.as_str().to_owned(),
+            (None, status) => status.map_or_else(String::new, |status| status.to_string()),
+        };
+        format!("<Response [{ended}] {}>", self.row.view().url())
+    }
+}
+
+fn attempt<'py>(py: Python<'py>, record: &AttemptRecord) -> PyResult<Bound<'py, PyAny>> {
+    let fields = PyDict::new(py);
+    fields.set_item("status", record.status)?;
+    fields.set_item("code", record.code.map(hurtle_engine::Code::as_str))?;
+    fields.set_item("start", record.started_us as f64 / 1e6)?;
+    fields.set_item("seconds", record.duration_us as f64 / 1e6)?;
+    fields.set_item("wait", record.wait_us as f64 / 1e6)?;
+    ATTEMPT.get(py)?.call((), Some(&fields))
+}
+
+/// Phases by name, in seconds.
+pub(crate) fn phases(timings: &Timings) -> [(&'static str, Option<f64>); 7] {
+    let phases = [
+        ("queue", timings.queue),
+        ("dns", timings.dns),
+        ("connect", timings.connect),
+        ("tls", timings.tls),
+        ("first_byte", timings.first_byte),
+        ("body", timings.body),
+        ("total", timings.total),
+    ];
+    phases.map(|(name, value)| (name, value.map(|value| value.as_secs_f64())))
+}
+
+/// The version as people write it.
+pub(crate) fn version_text(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_09 => "0.9",
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2",
+        Version::HTTP_3 => "3",
+        _ => "1.1",
+    }
+}
+
+/// A header's value as text: UTF-8 where it is that, else Latin-1, in which every byte is a character.
+pub(crate) fn text_of_header(value: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(value) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => Cow::Owned(value.iter().map(|&byte| char::from(byte)).collect()),
+    }
+}

@@ -1,0 +1,123 @@
+//! `TestServer`: the scripted server, on threads of its own.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hurtle_testserver::{Config, Hosts, Profile, Server, StartError, TlsFault};
+use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::prelude::*;
+
+/// The scripted server on threads of its own, on loopback.
+#[pyclass(frozen, module = "hurtle._engine")]
+pub(crate) struct TestServer {
+    server: Mutex<Server>,
+}
+
+impl TestServer {
+    fn server(&self) -> MutexGuard<'_, Server> {
+        self.server.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[pymethods]
+impl TestServer {
+    #[new]
+    #[pyo3(signature = (*, host="127.0.0.1", port=0, tls_port=Some(0), tls_fault=None, all_loopback=false,
+                        latency=0.0, jitter=0.0, error_rate=0.0, error_status=503, reset_rate=0.0, threads=1))]
+    #[expect(clippy::too_many_arguments, reason = "keywords of the Python class")]
+    fn new(
+        py: Python<'_>,
+        host: &str,
+        port: u16,
+        tls_port: Option<u16>,
+        tls_fault: Option<&str>,
+        all_loopback: bool,
+        latency: f64,
+        jitter: f64,
+        error_rate: f64,
+        error_status: u16,
+        reset_rate: f64,
+        threads: usize,
+    ) -> PyResult<Self> {
+        let seconds = |name: &str, value: f64| {
+            Duration::try_from_secs_f64(value)
+                .map_err(|_| PyValueError::new_err(format!("{name}: {value} is no number of seconds from 0 up")))
+        };
+        let profile = Profile {
+            latency: seconds("latency", latency)?,
+            jitter: seconds("jitter", jitter)?,
+            error_rate,
+            error_status,
+            reset_rate,
+        };
+        let host: IpAddr =
+            host.parse().map_err(|_| PyValueError::new_err(format!("host: {host:?} is no IP address")))?;
+        let hosts = if all_loopback { Hosts::AllLoopback } else { Hosts::One };
+        let tls_fault = tls_fault.map(fault).transpose()?;
+        let config = Config { host, hosts, port, tls_port, tls_fault, profile, threads };
+        let server = py.detach(|| Server::start(config)).map_err(|error| match error {
+            StartError::Invalid { .. } => PyValueError::new_err(error.to_string()),
+            _ => PyOSError::new_err(error.to_string()),
+        })?;
+        Ok(Self { server: Mutex::new(server) })
+    }
+
+    /// The port for HTTP/1.1 and h2c.
+    #[getter]
+    fn port(&self) -> u16 {
+        self.server().addr().port()
+    }
+
+    /// The port for TLS, if there is one.
+    #[getter]
+    fn tls_port(&self) -> Option<u16> {
+        self.server().tls_addr().map(|address| address.port())
+    }
+
+    /// The throw-away CA, PEM; empty without TLS.
+    #[getter]
+    fn ca_pem(&self) -> String {
+        self.server().ca_pem().to_owned()
+    }
+
+    /// Counters since the start.
+    fn stats(&self) -> BTreeMap<&'static str, u64> {
+        let stats = self.server().stats();
+        BTreeMap::from([
+            ("requests", stats.requests),
+            ("http2_requests", stats.http2_requests),
+            ("connections", stats.connections),
+            ("open_connections", stats.open_connections),
+            ("max_open_connections", stats.max_open_connections),
+            ("tls_handshakes", stats.tls_handshakes),
+            ("resumed_tls", stats.resumed_tls),
+            ("failed_tls", stats.failed_tls),
+            ("in_flight", stats.in_flight),
+            ("max_in_flight", stats.max_in_flight),
+            ("max_in_flight_per_host", stats.max_in_flight_per_host),
+            ("hosts", stats.hosts),
+        ])
+    }
+
+    /// Stop, and wait until every thread has ended. Idempotent.
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| self.server().stop());
+    }
+}
+
+fn fault(name: &str) -> PyResult<TlsFault> {
+    Ok(match name {
+        "expired" => TlsFault::Expired,
+        "wrong_name" => TlsFault::WrongName,
+        "self_signed" => TlsFault::SelfSigned,
+        "unknown_ca" => TlsFault::UnknownCa,
+        "eof" => TlsFault::Eof,
+        "stall" => TlsFault::Stall,
+        _ => {
+            let allowed = "expired, wrong_name, self_signed, unknown_ca, eof, stall";
+            return Err(PyValueError::new_err(format!("tls_fault: {name:?} is not one of {allowed}")));
+        }
+    })
+}

@@ -1,0 +1,58 @@
+"""Send hundreds to millions of HTTP requests, as fast as the machine allows, politely, losing none.
+
+Names are loaded when they are first used, so that `import hurtle` costs next to nothing.
+"""
+
+from typing import TYPE_CHECKING
+
+from hurtle.version import __version__
+
+if TYPE_CHECKING:
+    from hurtle._engine import Response
+    from hurtle.api import Client, afetch, arun, astream, fetch, run, stream, stream_arrow
+    from hurtle.errors import (
+        ClosedError,
+        ConfigError,
+        HurtleError,
+        InternalError,
+        MissingExtraError,
+        RequestError,
+        SinkError,
+        StatusError,
+    )
+    from hurtle.models import Headers, Request
+    from hurtle.options import Retry, Timeout
+    from hurtle.report import Results, Summary
+
+_HOMES = {
+    "_engine": ("Response",),
+    "api": ("Client", "afetch", "arun", "astream", "fetch", "run", "stream", "stream_arrow"),
+    "errors": (
+        "ClosedError", "ConfigError", "HurtleError", "InternalError", "MissingExtraError", "RequestError",
+        "SinkError", "StatusError",
+    ),
+    "models": ("Headers", "Request"),
+    "options": ("Retry", "Timeout"),
+    "report": ("Results", "Summary"),
+}  # fmt: skip
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+__all__ = [
+    "Client", "ClosedError", "ConfigError", "Headers", "HurtleError", "InternalError", "MissingExtraError",
+    "Request", "RequestError", "Response", "Results", "Retry", "SinkError", "StatusError", "Summary",
+    "Timeout", "__version__", "afetch", "arun", "astream", "errors", "fetch", "run", "stream", "stream_arrow",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    home = _HOME_OF.get(name)
+    if home is None and name != "errors":
+        raise AttributeError(f"module 'hurtle' has no attribute {name!r}")
+    from importlib import import_module
+
+    module = import_module(f"hurtle.{home or name}")
+    value = globals()[name] = module if home is None else getattr(module, name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,151 @@
+"""The boundary: what the Rust extension gives to Python. It is crossed per batch, never per request."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, final
+
+from hurtle.errors import RequestError
+from hurtle.models import BadRow, Headers, Hop, Request, Timings, Attempt
+from hurtle.options import Options
+
+__version__: str
+
+def error_codes() -> dict[str, bool]:
+    """Return every error code, and whether a request that ends with it is retryable."""
+
+def option_defaults() -> dict[str, object]:
+    """Return the engine's defaults by option name (scalars; timeouts in seconds)."""
+
+@final
+class Engine:
+    """Threads, connections, DNS and TLS state. Jobs run on it side by side."""
+
+    def __new__(cls, options: Options) -> Engine: ...
+    def job(self, *, max_duration: float | None = None) -> Job:
+        """Open a job: one stream of requests in, one stream of batches out."""
+
+    def close(self) -> None:
+        """Cancel every job and end the threads. Further calls raise ClosedError."""
+
+@final
+class Job:
+    """One stream of requests through an engine. Methods may be called from different threads."""
+
+    def submit(self, requests: Sequence[str | Request | BadRow]) -> bool:
+        """Queue requests; wait, without the GIL, while the look-ahead is full. False when the job was cancelled."""
+
+    def finish(self) -> None:
+        """Say that no more input comes."""
+
+    def next_batch(self, timeout: float | None = None) -> Batch | None:
+        """Wait, without the GIL and checking signals, for finished rows.
+
+        None: the job is done (or the timeout, in seconds, has passed: then `done` is False).
+        """
+
+    def cancel(self) -> None:
+        """Drop what is queued and in flight. Idempotent."""
+
+    @property
+    def done(self) -> bool:
+        """All input is finished and every row was taken, or the job was cancelled."""
+
+    def progress(self) -> Progress:
+        """Return the counters of this moment."""
+
+@final
+class Progress:
+    """Counters of a job at one moment. `done` counts rows taken with next_batch."""
+
+    submitted: int
+    done: int
+    ok: int
+    failed: int
+    in_flight: int
+    queued: int
+    attempts: int
+    bytes_wire: int
+    bytes_body: int
+    statuses: dict[int, int]
+    errors: dict[str, int]
+    first_byte: dict[str, float]
+    """Seconds by name: p50, p95, p99, max. Empty without a response."""
+    total: dict[str, float]
+    conns_opened: int
+
+@final
+class Batch:
+    """Finished rows. Iterate for Response objects, or take the columns through Arrow; never pay for both."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[Response]: ...
+    def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]: ...
+    def __arrow_c_schema__(self) -> object: ...
+    def to_jsonl(self) -> bytes:
+        """Return the rows as JSON lines, keys as in the result table."""
+
+def arrow_schema() -> object:
+    """Return the result table's schema: an object with __arrow_c_schema__."""
+
+@final
+class Response:
+    """One finished request: the response, or why there is none.
+
+    Headers, text and JSON are made on first access.
+    """
+
+    index: int
+    id: str
+    meta: Any
+    request: Request
+    method: str
+    url: str
+    final_url: str
+    redirects: tuple[Hop, ...]
+    history: tuple[Hop, ...]
+    ok: bool
+    status: int | None
+    status_code: int | None
+    reason: str | None
+    headers: Headers
+    content: bytes
+    text: str
+    encoding: str
+    http_version: str | None
+    remote_ip: str | None
+    attempts: int
+    attempt_log: tuple[Attempt, ...]
+    elapsed: float
+    timings: Timings
+    bytes_wire: int
+    truncated: str | None
+    error: RequestError | None
+    def json(self) -> Any: ...
+    def raise_for_status(self) -> Response: ...
+
+@final
+class TestServer:
+    """The scripted server on threads of its own, on loopback."""
+
+    def __new__(
+        cls,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        tls_port: int | None = 0,
+        latency: float = 0.0,
+        jitter: float = 0.0,
+        error_rate: float = 0.0,
+        error_status: int = 503,
+        reset_rate: float = 0.0,
+        threads: int = 1,
+    ) -> TestServer: ...
+    @property
+    def port(self) -> int: ...
+    @property
+    def tls_port(self) -> int | None: ...
+    @property
+    def ca_pem(self) -> str: ...
+    def stats(self) -> dict[str, int]:
+        """Counters since the start: requests, connections, and the most requests in flight to one Host."""
+
+    def close(self) -> None: ...

@@ -1,0 +1,302 @@
+"""The verbs `stream`, `fetch`, `run`, `stream_arrow` and their asyncio forms; `Client` has them as methods.
+
+A verb of this module opens a client for the one call; a `Client` keeps connections, DNS answers and TLS
+sessions. Wrong options and inputs raise before anything is sent.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from os import PathLike
+from typing import TYPE_CHECKING, Unpack
+
+from hurtle.client import EngineClient, Transfer
+from hurtle.errors import ConfigError
+from hurtle.job import Job, Outcome
+from hurtle.options import JobOptions, Options, OptionsDict, ProgressCallback
+from hurtle.report import Results, Summary
+from hurtle.sinks import open_sink
+from hurtle.sources import AsyncRequests, AsyncSource, Requests, Source, open_async_source, open_source
+
+if TYPE_CHECKING:
+    from hurtle._engine import ArrowStream, Batch, Response
+
+
+class Client(EngineClient):
+    """Options, connections, DNS answers and TLS sessions, shared by every call.
+
+    A context manager, sync and async. Safe to use from several threads: each call is a job of its own on the
+    same engine.
+
+    Args:
+        **options: See `OptionsDict`. Those of `JobOptions` may be set again for a call.
+
+    Raises:
+        ConfigError: A wrong option; it names the option, the value and what is allowed.
+
+    Example:
+        >>> with Client(concurrency=64) as client:
+        ...     statuses = [response.status for response in client.stream([])]
+    """
+
+    def __init__(self, **options: Unpack[OptionsDict]) -> None:
+        super().__init__(Options.resolve(options))
+
+    def stream(self, requests: Requests, **options: Unpack[JobOptions]) -> "Iterator[Response]":
+        """Send requests and yield responses as they complete; input is read lazily, memory is bounded.
+
+        Sending starts with the first step of the iteration. Leaving the loop cancels what is in flight.
+
+        Args:
+            requests: An iterable of URLs, dicts or `Request`s, the path of a list, or a table.
+            **options: See `JobOptions`.
+
+        Returns:
+            Iterator of Response, in completion order; in input order with `ordered=True`.
+
+        Raises:
+            ConfigError: A wrong option or input, before anything is sent.
+        """
+        return self._transfer(open_source(requests), self._for_job(options)).responses()
+
+    def astream(self, requests: AsyncRequests, **options: Unpack[JobOptions]) -> "AsyncIterator[Response]":
+        """Send requests and yield responses as `stream` does, on the running event loop.
+
+        Args:
+            requests: As for `stream`, or an async iterable.
+            **options: See `JobOptions`.
+
+        Returns:
+            Async iterator of Response.
+
+        Raises:
+            ConfigError: A wrong option or input, before anything is sent.
+        """
+        return self._transfer(open_async_source(requests), self._for_job(options)).aresponses()
+
+    def fetch(self, requests: Requests, **options: Unpack[JobOptions]) -> Results:
+        """Send requests and return all responses. Everything is held in memory: `stream` and `run` are not.
+
+        Args:
+            requests: As for `stream`.
+            **options: See `JobOptions`.
+
+        Returns:
+            Sequence of Response, in input order.
+
+        Raises:
+            ConfigError: A wrong option or input, before anything is sent.
+        """
+        settled = self._for_job(options)
+        transfer = self._transfer(open_source(requests), settled)
+        batches: list[Batch] = []
+        responses: list[Response] = []
+        for batch in transfer.batches():
+            _collect(batch, batches, responses, settled)
+        return _results(transfer, batches, responses)
+
+    async def afetch(self, requests: AsyncRequests, **options: Unpack[JobOptions]) -> Results:
+        """Send requests and return all responses as `fetch` does, on the running event loop.
+
+        Raises:
+            ConfigError: A wrong option or input, before anything is sent.
+        """
+        settled = self._for_job(options)
+        transfer = self._transfer(open_async_source(requests), settled)
+        batches: list[Batch] = []
+        responses: list[Response] = []
+        stream = transfer.abatches()
+        try:
+            async for batch in stream:
+                _collect(batch, batches, responses, settled)
+        finally:
+            await stream.aclose()
+        return _results(transfer, batches, responses)
+
+    def run(
+        self,
+        requests: Requests,
+        out: str | PathLike[str],
+        *,
+        format: str | None = None,  # noqa: A002 - the public name
+        **options: Unpack[JobOptions],
+    ) -> Summary:
+        """Send requests and write the result table, one row for each; memory is bounded.
+
+        Args:
+            requests: As for `stream`.
+            out: A file; its extension says the format. "-" is stdout. It appears when the run ends.
+            format: "jsonl" or "parquet", where the extension does not say it.
+            **options: See `JobOptions`.
+
+        Returns:
+            The numbers of the run.
+
+        Raises:
+            ConfigError: A wrong option, input or output, before anything is sent.
+            SinkError: The output could not be written.
+        """
+        return _summary(self._job(open_source(requests), out, format, options).run())
+
+    async def arun(
+        self,
+        requests: AsyncRequests,
+        out: str | PathLike[str],
+        *,
+        format: str | None = None,  # noqa: A002 - the public name
+        **options: Unpack[JobOptions],
+    ) -> Summary:
+        """Send requests and write the result table as `run` does, on the running event loop.
+
+        Raises:
+            ConfigError: A wrong option, input or output, before anything is sent.
+            SinkError: The output could not be written.
+        """
+        return _summary(await self._job(open_async_source(requests), out, format, options).arun())
+
+    def stream_arrow(self, requests: Requests, **options: Unpack[JobOptions]) -> "ArrowStream":
+        """Send requests and give the result table as a stream of Arrow record batches, as they fill.
+
+        Args:
+            requests: As for `stream`.
+            **options: See `JobOptions`; `ordered` and `on_error="raise"` do not fit.
+
+        Returns:
+            An object with `__arrow_c_stream__`, to be read once by pyarrow, polars or duckdb.
+
+        Raises:
+            ConfigError: A wrong option or input, before anything is sent.
+        """
+        settled = self._for_job(options)
+        if settled.ordered:
+            raise ConfigError("ordered does not fit stream_arrow: sort by the column index", option="ordered")
+        if settled.on_error == "raise":
+            raise ConfigError(
+                "on_error='raise' does not fit stream_arrow: read the column error", option="on_error"
+            )
+        transfer = self._transfer(open_source(requests), settled)
+        from hurtle._engine import ArrowStream
+
+        return ArrowStream(transfer.batches())
+
+    def _for_job(self, given: JobOptions) -> Options:
+        options = self._options.for_job(given)
+        self.engine()
+        return options
+
+    def _at_end(self) -> None:
+        """Called after each call has ended."""
+
+    def _transfer(self, source: Source | AsyncSource, options: Options) -> Transfer:
+        progress, at_end = _watched(options, source.total, self._at_end)
+        return Transfer(self, source, options, progress=progress, at_end=at_end)
+
+    def _job(
+        self,
+        source: Source | AsyncSource,
+        out: str | PathLike[str],
+        format: str | None,  # noqa: A002
+        given: JobOptions,
+    ) -> Job:
+        options = self._for_job(given)
+        sink = open_sink(out, format)
+        progress, at_end = _watched(options, source.total, self._at_end)
+        return Job(self, source, sink, options, progress=progress, at_end=at_end)
+
+
+class _OneCall(Client):
+    """The client of one call: closed when the call has ended."""
+
+    def _at_end(self) -> None:
+        self.close()
+
+
+def stream(requests: Requests, **options: Unpack[OptionsDict]) -> "Iterator[Response]":
+    """Send requests and yield responses as they complete. See `Client.stream`; all options are allowed.
+
+    Example:
+        >>> [response.status for response in stream([])]
+        []
+    """
+    return _OneCall(**options).stream(requests)
+
+
+def astream(requests: AsyncRequests, **options: Unpack[OptionsDict]) -> "AsyncIterator[Response]":
+    """Do what `stream` does on the running event loop. See `Client.astream`; all options are allowed."""
+    return _OneCall(**options).astream(requests)
+
+
+def fetch(requests: Requests, **options: Unpack[OptionsDict]) -> Results:
+    """Send requests and return all responses, in input order. See `Client.fetch`; all options are allowed.
+
+    Example:
+        >>> len(fetch([]))
+        0
+    """
+    return _OneCall(**options).fetch(requests)
+
+
+async def afetch(requests: AsyncRequests, **options: Unpack[OptionsDict]) -> Results:
+    """Do what `fetch` does on the running event loop. See `Client.afetch`; all options are allowed."""
+    return await _OneCall(**options).afetch(requests)
+
+
+def run(
+    requests: Requests,
+    out: str | PathLike[str],
+    *,
+    format: str | None = None,  # noqa: A002 - the public name
+    **options: Unpack[OptionsDict],
+) -> Summary:
+    """Send requests and write the result table to a file. See `Client.run`; all options are allowed."""
+    return _OneCall(**options).run(requests, out, format=format)
+
+
+async def arun(
+    requests: AsyncRequests,
+    out: str | PathLike[str],
+    *,
+    format: str | None = None,  # noqa: A002 - the public name
+    **options: Unpack[OptionsDict],
+) -> Summary:
+    """Do what `run` does on the running event loop. See `Client.arun`; all options are allowed."""
+    return await _OneCall(**options).arun(requests, out, format=format)
+
+
+def stream_arrow(requests: Requests, **options: Unpack[OptionsDict]) -> "ArrowStream":
+    """Send requests and give an Arrow stream. See `Client.stream_arrow`; all options are allowed."""
+    return _OneCall(**options).stream_arrow(requests)
+
+
+def _watched(
+    options: Options, total: int | None, at_end: Callable[[], None]
+) -> tuple[ProgressCallback | None, Callable[[], None]]:
+    """Return what to call with counters, and what to call at the end."""
+    if options.progress is not True:
+        return options.progress or None, at_end
+    from hurtle.report.progress import open_progress
+
+    view = open_progress(total)
+
+    def end() -> None:
+        view.close()
+        at_end()
+
+    return view.update, end
+
+
+def _collect(batch: "Batch", batches: "list[Batch]", responses: "list[Response]", options: Options) -> None:
+    rows = list(batch)
+    if options.on_error == "raise":
+        for response in rows:
+            if response.error is not None:
+                raise response.error
+    batches.append(batch)
+    responses += rows
+
+
+def _results(transfer: Transfer, batches: "list[Batch]", responses: "list[Response]") -> Results:
+    summary = Summary.from_counters(transfer.counters(), transfer.seconds, transfer.skipped)
+    return Results(batches, responses, summary)
+
+
+def _summary(outcome: Outcome) -> Summary:
+    return Summary.from_counters(outcome.counters, outcome.seconds, outcome.skipped)

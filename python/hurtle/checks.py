@@ -1,0 +1,138 @@
+"""What each kind of option value may be. Every check returns the value in its one form or raises ConfigError.
+
+The words always name the option, the value and what is allowed.
+"""
+
+import math
+import re
+from collections.abc import Iterable
+from os import PathLike, fspath
+from pathlib import Path
+
+from hurtle.errors import ConfigError
+
+_UNITS = {
+    "": 1, "b": 1,
+    "k": 10**3, "kb": 10**3, "m": 10**6, "mb": 10**6, "g": 10**9, "gb": 10**9,
+    "kib": 2**10, "mib": 2**20, "gib": 2**30,
+}  # fmt: skip
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([a-z]*)", re.IGNORECASE | re.ASCII)
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+MAX_COUNT = 2**32 - 1
+"""Counts are u32 on the other side of the boundary."""
+
+
+def wrong(option: str, value: object, allowed: str) -> ConfigError:
+    """Make the error for a value that an option does not take."""
+    return ConfigError(f"{option}={_shown(value)}: must be {allowed}", option=option)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def count(option: str, value: object, least: int = 1) -> int:
+    """Check a whole number of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MAX_COUNT:
+        raise wrong(option, value, f"a whole number from {least} to {MAX_COUNT}")
+    return value
+
+
+def seconds(option: str, value: object) -> float:
+    """Check a span above 0, in seconds."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+        raise wrong(option, value, "seconds above 0, such as 30 or 0.5")
+    return float(value)
+
+
+def seconds_or_none(option: str, value: object) -> float | None:
+    """Check a span above 0, in seconds, or None for no limit."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+        raise wrong(option, value, "seconds above 0, such as 30 or 0.5, or None for no limit")
+    return float(value)
+
+
+def seconds_from_zero(option: str, value: object) -> float:
+    """Check a span of 0 or more, in seconds."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+        raise wrong(option, value, "seconds from 0 up")
+    return float(value)
+
+
+def share(option: str, value: object) -> float:
+    """Check a number from 0 to 1."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise wrong(option, value, "a number from 0 to 1")
+    return float(value)
+
+
+def size(option: str, value: object) -> int:
+    """Check a size in bytes: a whole number, or text such as "64MiB" or "10 MB"."""
+    number: object = value
+    if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
+        unit = _UNITS.get(match[2].lower())
+        number = None if unit is None else int(float(match[1]) * unit)
+    if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number < 2**63:
+        raise wrong(
+            option, value, 'bytes above 0, such as 1048576 or "64MiB" (units: kB, MB, GB, KiB, MiB, GiB)'
+        )
+    return number
+
+
+def flag(option: str, value: object) -> bool:
+    """Check True or False."""
+    if not isinstance(value, bool):
+        raise wrong(option, value, "True or False")
+    return value
+
+
+def statuses(option: str, value: object) -> tuple[int, ...]:
+    """Check HTTP statuses from 100 to 599."""
+    allowed = "HTTP statuses from 100 to 599, such as (429, 503)"
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise wrong(option, value, allowed)
+    found = tuple(value)
+    if not all(isinstance(one, int) and not isinstance(one, bool) and 100 <= one <= 599 for one in found):
+        raise wrong(option, value, allowed)
+    return found
+
+
+def methods(option: str, value: object) -> tuple[str, ...]:
+    """Check method names; returned in capitals."""
+    allowed = 'method names, such as ("GET", "HEAD")'
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise wrong(option, value, allowed)
+    found = tuple(value)
+    if not all(isinstance(one, str) and _TOKEN.fullmatch(one) for one in found):
+        raise wrong(option, value, allowed)
+    return tuple(one.upper() for one in found)
+
+
+def trust(option: str, value: object) -> bool | str:
+    """Check whom to trust: True, False, or the path of a PEM file that can be found."""
+    if isinstance(value, bool):
+        return value
+    if not isinstance(value, (str, PathLike)):
+        raise wrong(option, value, "True, False or the path of a PEM file of certificates")
+    path = fspath(value)
+    if not isinstance(path, str) or not Path(path).is_file():
+        raise wrong(
+            option, value, "True, False or the path of a PEM file of certificates; there is no such file"
+        )
+    return path
+
+
+def header_fields(option: str, pairs: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Check header fields that every request would carry: no name or value that must not be sent.
+
+    Source: RFC 9110, sections 5.1 and 5.5.
+    """
+    for name, value in pairs:
+        if not _TOKEN.fullmatch(name):
+            raise wrong(option, name, "header names of letters, digits and -_.")
+        if any(char in value for char in "\r\n\0"):
+            raise wrong(option, name, "a header whose value holds no CR, LF or NUL")
+    return tuple(pairs)

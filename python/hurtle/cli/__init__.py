@@ -1,0 +1,1 @@
+"""The command `hurtle`: arguments in, verbs called, words out. Data on stdout, everything else on stderr."""

@@ -1,0 +1,228 @@
+"""The arguments of every command. curl's letters keep their meaning."""
+
+import argparse
+
+from hurtle.options import Options
+from hurtle.sinks import FORMATS as OUTPUT_FORMATS
+from hurtle.sources import FORMATS as INPUT_FORMATS
+from hurtle.version import __version__
+
+DEFAULTS = Options()
+FETCH_EPILOG = """\
+exit status: 0 all ok, 1 some requests failed, 2 wrong usage, 3 the run itself failed, 130 or 143 interrupted.
+A size is a number of bytes or text such as 64MiB.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    top = argparse.ArgumentParser(
+        prog="hurtle",
+        description="Send hundreds to millions of HTTP requests, losing none.",
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="version", version=f"hurtle {__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_fetch(commands)
+    _add_serve(commands)
+    commands.add_parser("version", help="print the version of hurtle, its engine and Python")
+    return top
+
+
+def _add_fetch(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    fetch = commands.add_parser(
+        "fetch",
+        help="send a list of requests, write one row for each",
+        description="Send a list of requests and write one row for each. Reads text, JSONL, CSV, Parquet.",
+        epilog=FETCH_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    fetch.add_argument(
+        "requests",
+        nargs="+",
+        metavar="URLS",
+        help='a file, "-" for stdin, or the URLs themselves (http://... or https://...)',
+    )
+    _add_files(fetch.add_argument_group("input and output"))
+    _add_request(fetch.add_argument_group("what is sent"))
+    _add_limits(fetch.add_argument_group("how much and how long"))
+    _add_connection(fetch.add_argument_group("how it is sent"))
+
+
+def _add_files(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "-o",
+        "--output",
+        default="-",
+        metavar="OUT",
+        help="a .parquet or .jsonl file; JSON lines on stdout without it",
+    )
+    group.add_argument(
+        "--format", choices=OUTPUT_FORMATS, help="the output's format, where its name does not say it"
+    )
+    group.add_argument(
+        "--input-format", choices=INPUT_FORMATS, help="the input's format, where its name does not say it"
+    )
+    group.add_argument("-q", "--quiet", action="store_true", help="no progress and no summary")
+    group.add_argument("-v", "--verbose", action="store_true", help="a line on stderr for each response")
+
+
+def _add_request(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "-X",
+        "--request",
+        dest="method",
+        metavar="METHOD",
+        help="the method of plain URLs (GET; POST with a body)",
+    )
+    group.add_argument(
+        "-H",
+        "--header",
+        action="append",
+        default=[],
+        metavar="LINE",
+        help="'Name: value', for every request; repeatable",
+    )
+    body = group.add_mutually_exclusive_group()
+    body.add_argument(
+        "-d",
+        "--data",
+        action="append",
+        metavar="DATA",
+        help="a form's body for plain URLs; @FILE reads it; repeatable",
+    )
+    body.add_argument("--json", metavar="DATA", help="a JSON body for plain URLs; @FILE reads it")
+    group.add_argument(
+        "--param",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a query parameter of every request; repeatable",
+    )
+    group.add_argument("-b", "--cookie", metavar="'A=1; B=2'", help="cookies of every request")
+    group.add_argument("-A", "--user-agent", metavar="TEXT", help="the user agent (hurtle/VERSION)")
+    credentials = group.add_mutually_exclusive_group()
+    credentials.add_argument(
+        "-u", "--user", metavar="USER:PASSWORD", help="credentials for Basic authentication"
+    )
+    credentials.add_argument("--bearer", metavar="TOKEN", help="a bearer token")
+
+
+def _add_limits(group: argparse._ArgumentGroup) -> None:
+    default = DEFAULTS
+    group.add_argument(
+        "--concurrency", type=int, metavar="N", help=f"requests in flight, all hosts ({default.concurrency})"
+    )
+    group.add_argument(
+        "--concurrency-per-host",
+        type=int,
+        metavar="N",
+        help=f"requests in flight to one host ({default.concurrency_per_host})",
+    )
+    group.add_argument(
+        "--timeout",
+        type=float,
+        metavar="S",
+        help=f"seconds for one attempt ({default.timeout_total:g}); 0: no limit",
+    )
+    group.add_argument("--connect-timeout", type=float, metavar="S", help="seconds for name, TCP and TLS")
+    group.add_argument(
+        "--first-byte-timeout", type=float, metavar="S", help="seconds to the response's first byte"
+    )
+    group.add_argument(
+        "--read-timeout", type=float, metavar="S", help="seconds between two reads of the body"
+    )
+    group.add_argument(
+        "--deadline", type=float, metavar="S", help="seconds for one request with all its retries"
+    )
+    group.add_argument("--max-duration", type=float, metavar="S", help="seconds for the whole run")
+    group.add_argument(
+        "--retries", type=int, metavar="N", help=f"further attempts after the first ({default.retry_total})"
+    )
+    group.add_argument(
+        "--max-body-size",
+        metavar="SIZE",
+        help=f"the largest body, decoded ({default.max_body_size >> 20}MiB)",
+    )
+    group.add_argument(
+        "--on-oversize",
+        choices=("error", "truncate"),
+        help="fail a larger body's row, or keep its start (error)",
+    )
+    group.add_argument(
+        "--max-buffer",
+        metavar="SIZE",
+        help=f"bytes that may wait for the output ({default.max_buffer >> 20}MiB)",
+    )
+    group.add_argument(
+        "--on-error",
+        choices=("record", "raise"),
+        help="go on after a failed request, or stop the run (record)",
+    )
+
+
+def _add_connection(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "-L",
+        "--location",
+        dest="follow",
+        action="store_true",
+        default=None,
+        help="follow redirects (the default)",
+    )
+    group.add_argument("--no-location", dest="follow", action="store_false", help="do not follow redirects")
+    group.add_argument(
+        "--max-redirects",
+        type=int,
+        metavar="N",
+        help=f"the most hops of one request ({DEFAULTS.max_redirects})",
+    )
+    trust = group.add_mutually_exclusive_group()
+    trust.add_argument("-k", "--insecure", action="store_true", help="do not verify TLS certificates")
+    trust.add_argument("--verify", "--cacert", metavar="PEM", help="trust only the certificates of this file")
+    group.add_argument(
+        "--http2",
+        choices=("auto", "always", "never"),
+        help="HTTP/2 by ALPN, with prior knowledge, or not (auto)",
+    )
+    group.add_argument("--threads", type=int, metavar="N", help="threads of the engine (one per core)")
+    # Not built: named here so that it is refused in words instead of read as a URL.
+    group.add_argument("-x", "--proxy", help=argparse.SUPPRESS)
+
+
+def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    serve = commands.add_parser(
+        "serve",
+        help="start the test server",
+        description="Run the test server on loopback until Ctrl-C. Its page / lists what it answers.",
+        allow_abbrev=False,
+    )
+    serve.add_argument("--host", default="127.0.0.1", help="a loopback address (127.0.0.1)")
+    serve.add_argument("--port", type=int, default=0, help="the plain port; 0 picks a free one (0)")
+    serve.add_argument("--tls-port", type=int, default=0, help="the TLS port; 0 picks a free one (0)")
+    serve.add_argument("--no-tls", action="store_true", help="no TLS port")
+    serve.add_argument(
+        "--latency", type=float, default=0.0, metavar="S", help="seconds before every answer (0)"
+    )
+    serve.add_argument(
+        "--jitter", type=float, default=0.0, metavar="S", help="up to so many seconds more, at random (0)"
+    )
+    serve.add_argument(
+        "--error-rate",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="the share of requests answered with an error, 0 to 1 (0)",
+    )
+    serve.add_argument(
+        "--error-status", type=int, default=503, metavar="STATUS", help="that error's status (503)"
+    )
+    serve.add_argument(
+        "--reset-rate",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="the share of connections reset, 0 to 1 (0)",
+    )
+    serve.add_argument("--threads", type=int, default=1, metavar="N", help="threads of the server (1)")

@@ -1,0 +1,42 @@
+"""`hurtle serve`: the test server, until Ctrl-C."""
+
+import signal
+import threading
+from argparse import Namespace
+from types import FrameType
+
+from hurtle.testing import Server
+
+
+def serve(given: Namespace) -> int:
+    """Start the server, print its addresses on stdout, and wait for SIGINT or SIGTERM.
+
+    Returns:
+        0: being stopped is how a server ends.
+    """
+    stopped = threading.Event()
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        stopped.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    with Server(
+        host=given.host,
+        port=given.port,
+        tls_port=None if given.no_tls else given.tls_port,
+        latency=given.latency,
+        jitter=given.jitter,
+        error_rate=given.error_rate,
+        error_status=given.error_status,
+        reset_rate=given.reset_rate,
+        threads=given.threads,
+    ) as server:
+        print(f"http   {server.url('')}", flush=True)
+        if not given.no_tls:
+            print(f"https  {server.tls_url('')}", flush=True)
+            print(f"ca     {server.ca_path}", flush=True)
+        # A wait without end would not let signal handlers run on every platform.
+        while not stopped.wait(1.0):
+            continue
+    return 0

@@ -1,0 +1,195 @@
+"""One job with its feeder, from first request to last row, drained by a `for` loop or an event loop."""
+
+from collections.abc import AsyncGenerator, Callable, Iterator
+from time import monotonic
+from typing import TYPE_CHECKING, cast
+
+from hurtle.client.engine_client import EngineClient
+from hurtle.client.feed import AsyncInput, Chunks, Feeder, Input, LiveChunks, SteadyChunks
+from hurtle.client.reorder import LEAST_ROWS, Reorder, Window
+from hurtle.errors import ClosedError
+from hurtle.options import Options
+
+if TYPE_CHECKING:
+    from hurtle._engine import Batch, Job, Progress, Response
+
+TICK_S = 0.1
+"""Seconds between two calls of a progress callback."""
+
+
+class Transfer:
+    """Rows in at one end, batches or responses out at the other.
+
+    Starts with the first step of its one iteration. Leaving it early cancels what is queued and in flight.
+
+    Args:
+        client: Whose engine sends.
+        source: The rows.
+        options: `ordered`, `on_error`, `max_duration` and the size of the reorder window are read.
+        progress: Called with the job's counters, about every TICK_S, and once at the end.
+        at_end: Called once when the transfer has ended, however it ended.
+    """
+
+    def __init__(
+        self,
+        client: EngineClient,
+        source: Input | AsyncInput,
+        options: Options,
+        *,
+        progress: "Callable[[Progress], None] | None" = None,
+        at_end: Callable[[], None] | None = None,
+    ) -> None:
+        self._client = client
+        self._source = source
+        self._options = options
+        self._progress = progress
+        self._at_end = at_end
+        self._started = 0.0
+        self._ended = 0.0
+        self._window: Window | None = None
+        self._job: Job | None = None
+        self._feeder: Feeder | None = None
+
+    def _start(self) -> "tuple[Job, Feeder]":
+        options = self._options
+        self._started = monotonic()
+        if options.ordered:
+            self._window = Window(max(4 * options.concurrency, LEAST_ROWS), options.max_buffer)
+        until = None if options.max_duration is None else self._started + options.max_duration
+        self._job = self._client.engine().job(max_duration=options.max_duration)
+        self._feeder = Feeder(self._job, _chunks(self._source, until), self._window)
+        return self._job, self._feeder
+
+    def counters(self) -> "Progress":
+        """Return the job's counters of this moment.
+
+        Raises:
+            ValueError: The transfer has not started.
+        """
+        if self._job is None:
+            raise ValueError("the transfer has not started")
+        return self._job.progress()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds from the start to the end, or until now."""
+        return (self._ended or monotonic()) - self._started
+
+    @property
+    def skipped(self) -> int:
+        """Blank lines and comments of the input."""
+        return self._source.skipped
+
+    def close(self, *, wait: bool = True) -> None:
+        """Cancel what is left and stop feeding. Idempotent.
+
+        Args:
+            wait: Wait, for a second at most, for the feeding thread.
+        """
+        self._ended = self._ended or monotonic()
+        if self._job is not None:
+            self._job.cancel()
+        if self._feeder is not None:
+            self._feeder.stop(wait=wait)
+        at_end, self._at_end = self._at_end, None
+        if at_end is not None:
+            at_end()
+
+    def batches(self) -> "Iterator[Batch]":
+        """Yield batches as they fill, in completion order.
+
+        Raises:
+            ClosedError: The client was closed meanwhile.
+            BaseException: What the source raised, after the rows that came before it.
+        """
+        report = self._progress
+        due = 0.0
+        try:
+            job, feeder = self._start()
+            while True:
+                batch = job.next_batch(None if report is None else TICK_S)
+                if report is not None and (batch is None or monotonic() >= due):
+                    report(job.progress())
+                    due = monotonic() + TICK_S
+                if batch is not None:
+                    yield batch
+                elif job.done:
+                    break
+            self._finish(job, feeder)
+        finally:
+            self.close()
+
+    def _finish(self, job: "Job", feeder: Feeder) -> None:
+        self._ended = monotonic()
+        counters = job.progress()
+        if self._progress is not None:
+            self._progress(counters)
+        if not feeder.result() or counters.done < counters.submitted:
+            raise ClosedError("the client was closed before every response had come")
+
+    def responses(self) -> "Iterator[Response]":
+        """Yield responses, in completion order or, with `ordered`, in input order.
+
+        Raises:
+            RequestError: With `on_error="raise"`, the first row's error.
+        """
+        reorder = Reorder() if self._options.ordered else None
+        raising = self._options.on_error == "raise"
+        try:
+            for batch in self.batches():
+                rows = batch if reorder is None else reorder.pass_on(batch, self._window)
+                if raising:
+                    yield from _raising(rows)
+                else:
+                    yield from rows
+        finally:
+            self.close()
+
+    async def abatches(self) -> "AsyncGenerator[Batch, None]":
+        """Yield batches as `batches` does, on the running event loop: one wake-up of the loop for each."""
+        from hurtle.client.pump import Pump
+
+        pump: Pump | None = None
+        try:
+            job, feeder = self._start()
+            pump = Pump(job, self._progress, TICK_S)
+            while (batch := await pump.get()) is not None:
+                yield batch
+            self._finish(job, feeder)
+        finally:
+            self.close(wait=False)
+            if pump is not None:
+                pump.close()
+
+    async def aresponses(self) -> "AsyncGenerator[Response, None]":
+        """Yield responses as `responses` does, on the running event loop."""
+        reorder = Reorder() if self._options.ordered else None
+        raising = self._options.on_error == "raise"
+        batches = self.abatches()
+        try:
+            async for batch in batches:
+                rows = batch if reorder is None else reorder.pass_on(batch, self._window)
+                for row in _raising(rows) if raising else rows:
+                    yield row
+        finally:
+            await batches.aclose()
+
+
+def _raising(rows: "Iterator[Response] | Batch") -> "Iterator[Response]":
+    for row in rows:
+        if row.error is not None:
+            raise row.error
+        yield row
+
+
+def _chunks(source: Input | AsyncInput, until: float | None) -> Chunks:
+    """Choose how to read a source.
+
+    A list or a file ends by itself, so each of its rows gets a result even after `max_duration`; an iterator
+    may be endless and is read no further.
+    """
+    if hasattr(source, "__aiter__"):
+        from hurtle.client.pump import AsyncChunks
+
+        return AsyncChunks(cast("AsyncInput", source), until)
+    return SteadyChunks(source) if source.steady else LiveChunks(source, until)

@@ -1,0 +1,252 @@
+"""Every exception of hurtle.
+
+    HurtleError
+    ├── ConfigError (ValueError)        an option, a path or an input that cannot work; nothing was sent
+    ├── MissingExtraError (ImportError) an optional package is not installed
+    ├── ClosedError                     a client used after it was closed
+    ├── InternalError                   a defect of hurtle itself
+    ├── SinkError                       the output could not be written
+    ├── JournalError                    the record of what is done could not be written
+    └── RequestError                    why ONE request has no whole, usable response
+        ├── InvalidRequest (ValueError) input.*
+        ├── BlockedError                blocked.*
+        ├── DnsError                    dns.*
+        ├── ConnectError                connect.*
+        ├── TlsError                    tls.*
+        ├── TimeoutError (TimeoutError) timeout.*
+        ├── ProtocolError               protocol.*
+        ├── TruncatedError              truncated.*
+        ├── DecodeError                 decode.*
+        ├── TooLargeError               too_large.*
+        ├── RedirectError               redirect.*
+        ├── ProxyError                  proxy.*
+        ├── HostError                   host.*
+        ├── LocalError                  local.*
+        ├── RequestPanicError (InternalError) internal.*
+        └── StatusError                 only from Response.raise_for_status()
+
+A request's failure is data: it is `Response.error`, and raised only where `on_error="raise"` asks for it.
+Decide by type, `code` and `phase`, never by the words.
+"""
+
+import builtins
+
+
+class HurtleError(Exception):
+    """The root of all exceptions that hurtle raises on purpose."""
+
+
+class ConfigError(HurtleError, ValueError):
+    """An option, a path or an input that cannot work, found before anything was sent."""
+
+    def __init__(self, message: str, *, option: str | None = None) -> None:
+        """Keep the words and the public name of the option at fault, where there is one."""
+        super().__init__(message)
+        self.option = option
+
+
+class MissingExtraError(HurtleError, ImportError):
+    """An optional package is not installed."""
+
+    def __init__(self, extra: str, needed_for: str = "this") -> None:
+        """Say what is missing and how to get it.
+
+        Args:
+            extra: The name of hurtle's extra, such as "parquet".
+            needed_for: What the caller wanted, as the subject of the sentence.
+        """
+        super().__init__(f"{needed_for} needs an optional package: pip install 'hurtle[{extra}]'")
+        self.extra = extra
+        self.needed_for = needed_for
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle by what the exception was made of."""
+        return type(self), (self.extra, self.needed_for)
+
+
+class ClosedError(HurtleError):
+    """A client, engine or server used after it was closed."""
+
+
+class InternalError(HurtleError):
+    """A defect of hurtle itself, such as a caught panic. Please report it."""
+
+
+class SinkError(HurtleError):
+    """The output could not be written; the run stopped."""
+
+
+class JournalError(HurtleError):
+    """The record of what is done could not be written or read; the run stopped."""
+
+
+class RequestError(HurtleError):
+    """Why one request has no whole, usable response.
+
+    Attributes:
+        code: `class.reason` out of the closed list of `hurtle._engine.error_codes()`.
+        detail: Words for a person, without secrets.
+        phase: What the attempt was doing ("dns", "connect", "tls", "send", "first_byte", "body", …), or None.
+        retryable: Whether another attempt of an idempotent request may end differently.
+        attempts: How many attempts were made, the first included.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        detail: str = "",
+        *,
+        phase: str | None = None,
+        retryable: bool = False,
+        attempts: int = 1,
+    ) -> None:
+        """Keep the parts; the message is `code: detail`."""
+        super().__init__(f"{code}: {detail}" if detail else code)
+        self.code = code
+        self.detail = detail
+        self.phase = phase
+        self.retryable = retryable
+        self.attempts = attempts
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle by the parts, so that the error crosses process borders whole."""
+        return _rebuild, (type(self), self.code, self.detail, self.phase, self.retryable, self.attempts)
+
+
+class InvalidRequest(RequestError, ValueError):
+    """The row of the input is no request that can be sent (input.*)."""
+
+
+class BlockedError(RequestError):
+    """The address is one that the caller's guard refuses (blocked.*)."""
+
+
+class DnsError(RequestError):
+    """The host's name has no usable address (dns.*)."""
+
+
+class ConnectError(RequestError):
+    """No connection to the host (connect.*)."""
+
+
+class TlsError(RequestError):
+    """The TLS handshake or the certificate failed (tls.*)."""
+
+
+class TimeoutError(RequestError, builtins.TimeoutError):
+    """A phase took longer than its limit (timeout.*)."""
+
+
+class ProtocolError(RequestError):
+    """The response broke HTTP (protocol.*)."""
+
+
+class TruncatedError(RequestError):
+    """The connection ended inside the body (truncated.*)."""
+
+
+class DecodeError(RequestError):
+    """The body could not be decompressed (decode.*)."""
+
+
+class TooLargeError(RequestError):
+    """The headers or the body are over their cap (too_large.*)."""
+
+
+class RedirectError(RequestError):
+    """A redirect that is not followed (redirect.*)."""
+
+
+class ProxyError(RequestError):
+    """The proxy failed or refused (proxy.*)."""
+
+
+class HostError(RequestError):
+    """The host is not asked now (host.*)."""
+
+
+class LocalError(RequestError):
+    """This machine ran out of something (local.*)."""
+
+
+class RequestPanicError(RequestError, InternalError):
+    """A defect of hurtle itself met one request; the others went on (internal.*)."""
+
+
+class StatusError(RequestError):
+    """A response that arrived whole with a status of 400 or more; only `raise_for_status()` raises it."""
+
+    def __init__(self, status: int, url: str, reason: str | None = None, *, attempts: int = 1) -> None:
+        """Keep the status and the final URL.
+
+        Args:
+            status: The response's status, 400 to 599.
+            url: Where the response came from.
+            reason: The status line's words, where there are any.
+            attempts: How many attempts were made.
+        """
+        words = f"{status} {reason}" if reason else str(status)
+        super().__init__(f"status.{status}", f"{words} for {url}", phase="response", attempts=attempts)
+        self.status = status
+        self.url = url
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle by the status and the URL."""
+        return _rebuild_status, (type(self), self.status, self.url, self.reason, self.attempts)
+
+
+ERROR_CLASSES: dict[str, type[RequestError]] = {
+    "input": InvalidRequest,
+    "blocked": BlockedError,
+    "dns": DnsError,
+    "connect": ConnectError,
+    "tls": TlsError,
+    "timeout": TimeoutError,
+    "protocol": ProtocolError,
+    "truncated": TruncatedError,
+    "decode": DecodeError,
+    "too_large": TooLargeError,
+    "redirect": RedirectError,
+    "proxy": ProxyError,
+    "host": HostError,
+    "local": LocalError,
+    "internal": RequestPanicError,
+}
+"""The exception for each class of code: the part before the dot."""
+
+
+def error_for(
+    code: str,
+    detail: str = "",
+    *,
+    phase: str | None = None,
+    retryable: bool = False,
+    attempts: int = 1,
+) -> RequestError:
+    """Make the exception that belongs to a code.
+
+    Args:
+        code: `class.reason`.
+        detail: Words for a person.
+        phase: What the attempt was doing.
+        retryable: Whether another attempt may end differently.
+        attempts: How many attempts were made.
+
+    Returns:
+        An instance of the class's exception; a plain RequestError for a class this version does not know.
+    """
+    cls = ERROR_CLASSES.get(code.partition(".")[0], RequestError)
+    return cls(code, detail, phase=phase, retryable=retryable, attempts=attempts)
+
+
+def _rebuild(
+    cls: type[RequestError], code: str, detail: str, phase: str | None, retryable: bool, attempts: int
+) -> RequestError:
+    return cls(code, detail, phase=phase, retryable=retryable, attempts=attempts)
+
+
+def _rebuild_status(
+    cls: type[StatusError], status: int, url: str, reason: str | None, attempts: int
+) -> StatusError:
+    return cls(status, url, reason, attempts=attempts)

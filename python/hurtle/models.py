@@ -1,0 +1,328 @@
+"""The values that go in and come out: requests, bad rows, and the parts of a response. Plain data, no I/O."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import KW_ONLY, dataclass, fields
+from typing import Any, TypeAlias
+
+from hurtle import wire
+from hurtle.errors import InvalidRequest
+
+JsonValue: TypeAlias = Any
+"""Whatever `json.dumps` takes: JSON has no closed type that every caller's data fits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request to send.
+
+    Shapes are checked here; URL, method and header bytes by the engine, for that row alone.
+
+    Args:
+        url: An absolute http:// or https:// URL.
+        method: The method; written in capitals.
+        params: Query parameters, added to the URL's own: a mapping, pairs, or encoded text.
+        headers: A mapping or pairs; they win over the options' headers of the same name.
+        cookies: Names and values for one Cookie header.
+        json: A value sent as JSON. One of json, data and content at most.
+        data: A mapping or pairs sent as a form.
+        content: Bytes, or text sent as UTF-8.
+        auth: (user, password) for Basic, or a token for Bearer.
+        timeout: Seconds for one attempt, in place of the option's total.
+        id: A name for the row; the input index when None.
+        meta: Any JSON value; carried to the response untouched.
+        priority: Higher is sent earlier among the requests of one host.
+
+    Raises:
+        InvalidRequest: A value of the wrong type, or several bodies.
+
+    Example:
+        >>> Request("http://127.0.0.1/search", params={"q": "snail"}).encoded_params()
+        'q=snail'
+    """
+
+    url: str
+    method: str = "GET"
+    _: KW_ONLY
+    params: wire.Params | None = None
+    headers: wire.HeaderPairs | None = None
+    cookies: Mapping[str, str] | None = None
+    json: JsonValue = None
+    data: wire.Form | None = None
+    content: bytes | str | None = None
+    auth: wire.Auth | None = None
+    timeout: float | None = None
+    id: str | None = None
+    meta: JsonValue = None
+    priority: int = 0
+
+    def __post_init__(self) -> None:
+        """Check shapes, and write method, id and auth in their one form."""
+        if not isinstance(self.url, str):
+            raise _invalid(f"url takes text, not {type(self.url).__name__}")
+        if not isinstance(self.method, str) or not self.method:
+            raise _invalid(f"method takes text, not {self.method!r}")
+        if not self.method.isupper():
+            object.__setattr__(self, "method", self.method.upper())
+        if self.id is not None and not isinstance(self.id, str):
+            object.__setattr__(self, "id", _id_text(self.id))
+        if isinstance(self.auth, list):
+            object.__setattr__(self, "auth", tuple(self.auth))
+        if self.timeout is not None and not _is_positive(self.timeout):
+            raise _invalid(f"timeout takes seconds above 0, not {self.timeout!r}")
+        if isinstance(self.priority, bool) or not isinstance(self.priority, int):
+            raise _invalid(f"priority takes a whole number, not {self.priority!r}")
+        self._check_body()
+        if self.params is not None:
+            self.encoded_params()
+        if self.headers is not None or self.cookies is not None or self.auth is not None:
+            self.header_items()
+
+    def _check_body(self) -> None:
+        given = [name for name in ("json", "data", "content") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise _invalid(f"{' and '.join(given)} are given; a request has one body")
+        if self.content is not None and not isinstance(self.content, (bytes, bytearray, memoryview, str)):
+            raise _invalid(f"content takes bytes or text, not {type(self.content).__name__}")
+        if self.data is not None:
+            self.body()
+
+    @classmethod
+    def from_mapping(cls, row: Mapping[str, JsonValue]) -> "Request":
+        """Make a request of a dict, as in a line of JSONL.
+
+        Args:
+            row: The arguments by name, and `content_base64` for bytes.
+
+        Raises:
+            InvalidRequest: No `url`, an unknown key, or a value of the wrong type; code `input.row`.
+        """
+        unknown = row.keys() - REQUEST_KEYS
+        if unknown:
+            names = ", ".join(sorted(repr(key) for key in unknown))
+            raise _invalid(f"unknown key {names}; a request has {', '.join(sorted(REQUEST_KEYS))}")
+        if "url" not in row:
+            raise _invalid("the row has no url")
+        if "content_base64" not in row:
+            return cls(**row)
+        values = dict(row)
+        encoded = values.pop("content_base64")
+        if encoded is not None:
+            if values.get("content") is not None:
+                raise _invalid("content and content_base64 are given; a request has one body")
+            values["content"] = _from_base64(encoded)
+        return cls(**values)
+
+    def encoded_params(self) -> str | None:
+        """Return the query parameters as sent, without the URL's own; None when there are none."""
+        if self.params is None:
+            return None
+        try:
+            return wire.query_string(self.params)
+        except (TypeError, ValueError) as error:
+            raise _invalid(str(error)) from error
+
+    def header_items(self) -> list[tuple[str, str]]:
+        """Return the header fields as sent: headers, cookies, credentials and the body's content type."""
+        try:
+            pairs = wire.rendered(self.headers, self.cookies, self.auth)
+        except (TypeError, ValueError) as error:
+            raise _invalid(str(error)) from error
+        content_type = None
+        if self.json is not None:
+            content_type = "application/json"
+        elif self.data is not None:
+            content_type = "application/x-www-form-urlencoded"
+        if content_type is not None and not wire.has_field(pairs, "content-type"):
+            pairs.append(("content-type", content_type))
+        return pairs
+
+    def body(self) -> bytes | None:
+        """Return the bytes to send, None without a body.
+
+        Raises:
+            InvalidRequest: `json` does not serialise.
+        """
+        try:
+            if self.json is not None:
+                return _json_bytes(self.json)
+            if self.data is not None:
+                return wire.form_body(self.data)
+            if isinstance(self.content, str):
+                return self.content.encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise _invalid(str(error)) from error
+        return None if self.content is None else bytes(self.content)
+
+    def meta_json(self) -> str | None:
+        """Return `meta` as JSON text for the result table; what JSON does not know as its `str`."""
+        if self.meta is None:
+            return None
+        from json import dumps
+
+        return dumps(self.meta, ensure_ascii=False, separators=(",", ":"), default=str)
+
+
+REQUEST_KEYS = frozenset(field.name for field in fields(Request)) | {"content_base64"}
+"""The keys of a row that describes a request, in JSONL, CSV and tables."""
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row of the input that is no request. It becomes a result like any other, failed and never sent.
+
+    Attributes:
+        code: "input.row" or "input.truncated".
+        detail: Words for a person.
+        line: The line of the file, counted from 1, where there is one.
+        text: The start of what stood there.
+    """
+
+    code: str
+    detail: str
+    line: int | None = None
+    text: str = ""
+
+
+Row: TypeAlias = str | Request | BadRow
+"""What a source yields and a job takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One redirect that was followed: where the response came from and its status."""
+
+    url: str
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try of a request.
+
+    Attributes:
+        status: The response's status, None without a response.
+        code: The error's code, None where a whole response arrived.
+        start: Seconds since the Unix epoch at which the attempt began.
+        seconds: How long it took.
+        wait: Seconds waited before it (backoff, Retry-After); 0 for the first.
+    """
+
+    status: int | None
+    code: str | None
+    start: float
+    seconds: float
+    wait: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """How long each phase of the last attempt took, in seconds; None where a phase did not happen.
+
+    `total` runs from the slot that was granted to the last byte: it leaves `queue` out.
+    """
+
+    queue: float | None = None
+    dns: float | None = None
+    connect: float | None = None
+    tls: float | None = None
+    first_byte: float | None = None
+    body: float | None = None
+    total: float | None = None
+
+
+class Headers(Mapping[str, str]):
+    """Header fields: case-insensitive, in order, duplicates kept.
+
+    `headers["name"]` joins duplicates with ", " (RFC 9110, section 5.3); `get_list` keeps them apart, which
+    Set-Cookie needs.
+
+    Example:
+        >>> Headers([("set-cookie", "a=1"), ("set-cookie", "b=2")]).get_list("Set-Cookie")
+        ['a=1', 'b=2']
+    """
+
+    __slots__ = ("_by_name", "_pairs")
+
+    def __init__(self, pairs: list[tuple[str, str]]) -> None:
+        """Keep the pairs; the index by name is made at the first look-up."""
+        self._pairs = pairs
+        self._by_name: dict[str, list[str]] | None = None
+
+    def _index(self) -> dict[str, list[str]]:
+        if self._by_name is None:
+            by_name: dict[str, list[str]] = {}
+            for name, value in self._pairs:
+                by_name.setdefault(name.lower(), []).append(value)
+            self._by_name = by_name
+        return self._by_name
+
+    def __getitem__(self, name: str) -> str:
+        """Return the field's value, duplicates joined with ", "."""
+        return ", ".join(self._index()[name.lower()])
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names in lower case, each once."""
+        return iter(self._index())
+
+    def __len__(self) -> int:
+        """Return how many different names there are."""
+        return len(self._index())
+
+    def __contains__(self, name: object) -> bool:
+        """Whether a field of this name, in any case, is present."""
+        return isinstance(name, str) and name.lower() in self._index()
+
+    def __eq__(self, other: object) -> bool:
+        """Compare values by name, in any case; the order of different names does not matter."""
+        if isinstance(other, Headers):
+            return self._index() == other._index()
+        return NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def get_list(self, name: str) -> list[str]:
+        """Return every value of a field, in order; an empty list where it is absent."""
+        return list(self._index().get(name.lower(), ()))
+
+    def multi_items(self) -> list[tuple[str, str]]:
+        """Return every field as received: name and value, in order, duplicates included."""
+        return list(self._pairs)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle by the pairs."""
+        return Headers, (self._pairs,)
+
+    def __repr__(self) -> str:
+        """Show the pairs."""
+        return f"Headers({self._pairs!r})"
+
+
+def _invalid(detail: str) -> InvalidRequest:
+    return InvalidRequest("input.row", detail)
+
+
+def _id_text(value: object) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    raise _invalid(f"id takes text or a whole number, not {type(value).__name__}")
+
+
+def _is_positive(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < float("inf")
+
+
+def _json_bytes(value: JsonValue) -> bytes:
+    from json import dumps
+
+    return dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _from_base64(text: object) -> bytes:
+    from base64 import b64decode
+
+    if not isinstance(text, str):
+        raise _invalid(f"content_base64 takes text, not {type(text).__name__}")
+    try:
+        return b64decode(text, validate=True)
+    except ValueError as error:
+        raise _invalid(f"content_base64: {error}") from error

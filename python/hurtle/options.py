@@ -1,0 +1,318 @@
+"""Every option, with its default, as the engine is told it.
+
+Callers write options by their public names (`OptionsDict`); `Options.resolve` turns them into the one frozen
+value that crosses the boundary whole. The engine holds the same defaults; a contract test proves them equal.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any, Literal, TypeAlias, TypedDict
+
+from hurtle import checks, wire
+from hurtle.errors import ConfigError
+from hurtle.version import __version__
+
+USER_AGENT = f"hurtle/{__version__}"
+ProgressCallback: TypeAlias = Callable[[Any], None]
+"""Called with `hurtle._engine.Progress`, about ten times a second, on the thread that takes the rows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeout:
+    """Limits on the time of ONE attempt, from the moment a slot is granted; queueing never counts.
+
+    Args:
+        total: Seconds for the whole attempt, to the last byte of the body. None: no limit.
+        connect: Seconds for name, TCP and TLS together.
+        first_byte: Seconds from the request sent to the response's first byte.
+        read: Seconds between two reads of the body.
+    """
+
+    total: float | None = 30.0
+    connect: float | None = None
+    first_byte: float | None = None
+    read: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check every limit."""
+        for name in ("total", "connect", "first_byte", "read"):
+            object.__setattr__(self, name, checks.seconds_or_none(f"timeout.{name}", getattr(self, name)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """When a request is tried again.
+
+    Args:
+        total: Further attempts after the first.
+        statuses: Statuses that are tried again.
+        methods: Methods that may be repeated; by default those that RFC 9110 calls idempotent.
+        backoff: Seconds of the first wait; doubles with each attempt.
+        max_backoff: Seconds of the longest wait.
+        jitter: The part of each wait that is random, from 0 to 1.
+    """
+
+    total: int = 2
+    statuses: tuple[int, ...] = (408, 429, 500, 502, 503, 504)
+    methods: tuple[str, ...] = ("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE")
+    backoff: float = 0.5
+    max_backoff: float = 60.0
+    jitter: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check every value; any iterable becomes a tuple."""
+        keep = object.__setattr__
+        keep(self, "total", checks.count("retries.total", self.total, least=0))
+        keep(self, "statuses", checks.statuses("retries.statuses", self.statuses))
+        keep(self, "methods", checks.methods("retries.methods", self.methods))
+        keep(self, "backoff", checks.seconds_from_zero("retries.backoff", self.backoff))
+        keep(self, "max_backoff", checks.seconds_from_zero("retries.max_backoff", self.max_backoff))
+        keep(self, "jitter", checks.share("retries.jitter", self.jitter))
+
+
+class JobOptions(TypedDict, total=False):
+    """The options that each call may set for itself, on a `Client` too."""
+
+    ordered: bool
+    on_error: Literal["record", "raise"]
+    progress: bool | ProgressCallback | None
+    max_duration: float | None
+
+
+class EngineOptions(TypedDict, total=False):
+    """The options that hold for as long as a `Client` lives."""
+
+    concurrency: int
+    concurrency_per_host: int
+    timeout: float | tuple[float | None, float | None] | Timeout | None
+    deadline: float | None
+    retries: int | Retry
+    follow_redirects: bool
+    allow_redirects: bool
+    max_redirects: int
+    verify: bool | str | PathLike[str]
+    http2: Literal["auto"] | bool
+    max_body_size: int | str
+    on_oversize: Literal["error", "truncate"]
+    max_buffer: int | str
+    threads: int
+    headers: wire.HeaderPairs | None
+    params: wire.Params | None
+    cookies: Mapping[str, str] | None
+    auth: wire.Auth | None
+    user_agent: str | None
+
+
+class OptionsDict(EngineOptions, JobOptions, total=False):
+    """Every option by its public name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """All options, resolved: what the engine reads, attribute by attribute, and what the Python side needs.
+
+    Times are seconds, sizes bytes. `headers` holds user agent, cookies and credentials as header fields;
+    `params` is an encoded query; `threads` 0 means one per core this process may use.
+    """
+
+    concurrency: int = 256
+    concurrency_per_host: int = 10
+    timeout_total: float | None = 30.0
+    timeout_connect: float | None = None
+    timeout_first_byte: float | None = None
+    timeout_read: float | None = None
+    deadline: float | None = None
+    retry_total: int = 2
+    retry_statuses: tuple[int, ...] = Retry().statuses
+    retry_methods: tuple[str, ...] = Retry().methods
+    retry_backoff: float = 0.5
+    retry_max_backoff: float = 60.0
+    retry_jitter: float = 1.0
+    follow_redirects: bool = True
+    max_redirects: int = 10
+    verify: bool | str = True
+    http2: Literal["auto"] | bool = "auto"
+    max_body_size: int = 64 << 20
+    truncate_oversize: bool = False
+    headers: tuple[tuple[str, str], ...] = (("user-agent", USER_AGENT),)
+    params: str | None = None
+    max_buffer: int = 64 << 20
+    threads: int = 0
+    ordered: bool = False
+    on_error: Literal["record", "raise"] = "record"
+    progress: bool | ProgressCallback | None = None
+    max_duration: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check every value that is checked the same way however it was written."""
+        checks.count("concurrency", self.concurrency)
+        checks.count("concurrency_per_host", self.concurrency_per_host)
+        checks.count("max_redirects", self.max_redirects, least=0)
+        checks.count("threads", self.threads, least=0)
+        for name in ("deadline", "max_duration"):
+            checks.seconds_or_none(name, getattr(self, name))
+        for name in ("follow_redirects", "ordered"):
+            checks.flag(name, getattr(self, name))
+        if not (isinstance(self.http2, bool) or self.http2 == "auto"):
+            raise checks.wrong("http2", self.http2, '"auto", True or False')
+        if self.on_error not in ("record", "raise"):
+            raise checks.wrong("on_error", self.on_error, '"record" or "raise"')
+        if not (self.progress is None or isinstance(self.progress, bool) or callable(self.progress)):
+            raise checks.wrong("progress", self.progress, "True, False, None or a function of one argument")
+
+    @classmethod
+    def resolve(cls, given: Mapping[str, Any]) -> "Options":
+        """Turn options by their public names into the one resolved value.
+
+        Args:
+            given: What the caller wrote, as in `OptionsDict`.
+
+        Raises:
+            ConfigError: An unknown name, a value that is not allowed, an option this version does not have.
+        """
+        return cls(**_resolved(_named(given)))
+
+    def for_job(self, given: Mapping[str, Any]) -> "Options":
+        """Return these options with the job's own ones replaced.
+
+        Raises:
+            ConfigError: An option that belongs to the client, an unknown name, a value that is not allowed.
+        """
+        for name in given:
+            if name in EngineOptions.__annotations__:
+                raise ConfigError(f"{name} belongs to the client: give it to Client({name}=...)", option=name)
+        if not given:
+            return self
+        from dataclasses import replace
+
+        return replace(self, **_named(given))
+
+
+_UNAVAILABLE: dict[str, tuple[object, ...]] = {
+    "proxy": (None,),
+    "cert": (None,),
+    "robots": (False, None),
+    "block_private": (False, None),
+    "rate_limit": (None,),
+    "rate_limit_per_host": (None,),
+}
+"""Names set aside, with the values that ask for nothing: never accepted and ignored."""
+
+_ALIASES = {"allow_redirects": "follow_redirects", "proxies": "proxy"}
+_KNOWN = frozenset(OptionsDict.__annotations__) | _UNAVAILABLE.keys() | _ALIASES.keys()
+_AS_GIVEN = (
+    "concurrency", "concurrency_per_host", "deadline", "follow_redirects", "max_redirects", "http2",
+    "threads", "ordered", "on_error", "progress", "max_duration",
+)  # fmt: skip
+
+
+def _named(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Replace aliases; refuse unknown names and options that are not built."""
+    named: dict[str, Any] = {}
+    for written, value in given.items():
+        if written not in _KNOWN:
+            raise _unknown(written)
+        name = _ALIASES.get(written, written)
+        if name in named:
+            raise ConfigError(f"{written} and {name} are given; they are one option", option=name)
+        if name in _UNAVAILABLE:
+            if not any(value is nothing for nothing in _UNAVAILABLE[name]):
+                raise ConfigError(f"{written} is not available in this version", option=name)
+            continue
+        named[name] = value
+    if named.get("concurrency") == "auto":
+        raise ConfigError('concurrency="auto" is not available in this version', option="concurrency")
+    return named
+
+
+def _unknown(name: str) -> ConfigError:
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, sorted(_KNOWN - _UNAVAILABLE.keys() - _ALIASES.keys()), n=1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    return ConfigError(f"there is no option {name!r}{hint}", option=name)
+
+
+def _resolved(named: dict[str, Any]) -> dict[str, Any]:
+    """Turn public names and sugar into the fields of Options."""
+    fields = {name: named[name] for name in _AS_GIVEN if name in named}
+    if "timeout" in named:
+        limits = _timeout(named["timeout"])
+        fields.update(
+            timeout_total=limits.total,
+            timeout_connect=limits.connect,
+            timeout_first_byte=limits.first_byte,
+            timeout_read=limits.read,
+        )
+    if "retries" in named:
+        retry = _retry(named["retries"])
+        fields.update(
+            retry_total=retry.total,
+            retry_statuses=retry.statuses,
+            retry_methods=retry.methods,
+            retry_backoff=retry.backoff,
+            retry_max_backoff=retry.max_backoff,
+            retry_jitter=retry.jitter,
+        )
+    for name in ("max_body_size", "max_buffer"):
+        if name in named:
+            fields[name] = checks.size(name, named[name])
+    if "verify" in named:
+        fields["verify"] = checks.trust("verify", named["verify"])
+    if "on_oversize" in named:
+        if named["on_oversize"] not in ("error", "truncate"):
+            raise checks.wrong("on_oversize", named["on_oversize"], '"error" or "truncate"')
+        fields["truncate_oversize"] = named["on_oversize"] == "truncate"
+    fields["headers"] = _headers(named)
+    if named.get("params") is not None:
+        try:
+            fields["params"] = wire.query_string(named["params"])
+        except TypeError as error:
+            raise ConfigError(str(error), option="params") from error
+    return fields
+
+
+def _timeout(value: object) -> Timeout:
+    match value:
+        case Timeout():
+            return value
+        case (connect, read):
+            # As in requests, the pair sets these two limits and no third one.
+            return Timeout(
+                total=None,
+                connect=checks.seconds_or_none("timeout[0] (connect)", connect),
+                read=checks.seconds_or_none("timeout[1] (read)", read),
+            )
+    if value is not None and (
+        isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0
+    ):
+        raise checks.wrong(
+            "timeout", value, "seconds above 0, (connect, read), Timeout(...), or None for no limit"
+        )
+    return Timeout(total=None if value is None else checks.seconds("timeout", value))
+
+
+def _retry(value: object) -> Retry:
+    if isinstance(value, Retry):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise checks.wrong("retries", value, "a whole number from 0 up, or Retry(...)")
+    return Retry(total=value)
+
+
+def _headers(named: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Render headers, cookies, credentials and user agent. No word shows a value: it may be a secret."""
+    try:
+        pairs = wire.rendered(named.get("headers"), named.get("cookies"), named.get("auth"))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(str(error), option=str(error).partition(" ")[0].rstrip(":")) from error
+    agent = named.get("user_agent")
+    if agent is not None and (not isinstance(agent, str) or not agent):
+        raise checks.wrong("user_agent", agent, "text that is not empty")
+    if agent is not None or not wire.has_field(pairs, "user-agent"):
+        pairs = [
+            ("user-agent", agent or USER_AGENT),
+            *(pair for pair in pairs if pair[0].lower() != "user-agent"),
+        ]
+    return checks.header_fields("headers", pairs)

@@ -1,0 +1,69 @@
+"""The responses of a `fetch`, in input order."""
+
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, overload
+
+from hurtle.errors import MissingExtraError
+from hurtle.report.summary import Summary
+
+if TYPE_CHECKING:
+    from hurtle._engine import Batch, Response
+
+
+class Results(Sequence["Response"]):
+    """All responses, in input order, with their summary.
+
+    Args:
+        batches: The batches they came in.
+        responses: Their rows, in any order.
+        summary: The numbers of the run.
+    """
+
+    __slots__ = ("_batches", "_responses", "_summary")
+
+    def __init__(self, batches: "list[Batch]", responses: "list[Response]", summary: Summary) -> None:
+        self._batches = batches
+        self._responses = sorted(responses, key=attrgetter("index"))
+        self._summary = summary
+
+    @overload
+    def __getitem__(self, position: int) -> "Response": ...
+    @overload
+    def __getitem__(self, position: slice) -> "list[Response]": ...
+    def __getitem__(self, position: int | slice) -> "Response | list[Response]":
+        """Return the response to the request at this position of the input; a list for a slice."""
+        return self._responses[position]
+
+    def __len__(self) -> int:
+        """Return how many requests there were."""
+        return len(self._responses)
+
+    @property
+    def failed(self) -> "list[Response]":
+        """The responses that are not ok, in input order."""
+        return [response for response in self._responses if not response.ok]
+
+    def summary(self) -> Summary:
+        """Return the numbers of the run."""
+        return self._summary
+
+    def to_arrow(self) -> Any:  # noqa: ANN401 - pyarrow has no types
+        """Return the result table in input order, as a `pyarrow.Table`.
+
+        Raises:
+            MissingExtraError: pyarrow is not installed.
+        """
+        try:
+            import pyarrow
+        except ImportError as error:
+            raise MissingExtraError("parquet", "to_arrow()") from error
+        from hurtle._engine import arrow_schema
+
+        schema = pyarrow.schema(arrow_schema())
+        batches = [pyarrow.record_batch(batch) for batch in self._batches]
+        return pyarrow.Table.from_batches(batches, schema=schema).sort_by("index")
+
+    def __repr__(self) -> str:
+        """Show how many there are and how many failed."""
+        return f"<Results: {len(self)} responses, {self._summary.failed} failed>"

@@ -1,0 +1,82 @@
+"""The numbers of a run."""
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hurtle._engine import Progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What a run came to. Times are seconds, sizes bytes.
+
+    Attributes:
+        requests: Rows of the result, one for each of the input.
+        ok: Responses that arrived whole with a status below 400.
+        failed: All others.
+        statuses: How often each status was a request's last one.
+        errors: How often each error code was a request's end.
+        attempts: Requests sent, retries included.
+        skipped: Blank lines and comments of the input.
+        connections: Connections opened.
+        bytes_wire: Bytes of bodies as received.
+        bytes_body: Bytes of bodies after decoding.
+        seconds: From the start to the last row.
+        first_byte: Seconds to the first byte by name: p50, p95, p99, max. Empty without a response.
+        total: Seconds of the last attempt, by the same names.
+    """
+
+    requests: int
+    ok: int
+    failed: int
+    statuses: dict[int, int]
+    errors: dict[str, int]
+    attempts: int
+    skipped: int
+    connections: int
+    bytes_wire: int
+    bytes_body: int
+    seconds: float
+    first_byte: dict[str, float]
+    total: dict[str, float]
+
+    @classmethod
+    def from_counters(cls, counters: "Progress", seconds: float, skipped: int = 0) -> "Summary":
+        """Make the summary of a job that has ended.
+
+        Args:
+            counters: The job's last counters.
+            seconds: How long it took.
+            skipped: Blank lines and comments of its input.
+        """
+        return cls(
+            requests=counters.done,
+            ok=counters.ok,
+            failed=counters.failed,
+            statuses=dict(sorted(counters.statuses.items())),
+            errors=dict(sorted(counters.errors.items(), key=lambda item: (-item[1], item[0]))),
+            attempts=counters.attempts,
+            skipped=skipped,
+            connections=counters.conns_opened,
+            bytes_wire=counters.bytes_wire,
+            bytes_body=counters.bytes_body,
+            seconds=seconds,
+            first_byte=dict(counters.first_byte),
+            total=dict(counters.total),
+        )
+
+    @property
+    def rate_per_s(self) -> float:
+        """Rows per second, over the whole run; 0 for an empty one."""
+        return self.requests / self.seconds if self.requests and self.seconds > 0 else 0.0
+
+    def as_dict(self) -> dict[str, object]:
+        """Return all numbers by name, fit for JSON but for the whole numbers that are keys of `statuses`."""
+        return asdict(self) | {"rate_per_s": self.rate_per_s}
+
+    def __str__(self) -> str:
+        """Return the numbers as aligned text."""
+        from hurtle.report.text import summary_text
+
+        return summary_text(self)

@@ -1,0 +1,91 @@
+"""Numbers for a person to read."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hurtle.report.summary import Summary
+
+LABEL_WIDTH = 12
+QUANTILES = ("p50", "p95", "p99", "max")
+
+
+def summary_text(summary: "Summary") -> str:
+    """Return a summary as a few aligned lines, without a line end."""
+    rate = f", {rate_text(summary.rate_per_s)} requests/s" if summary.requests else ""
+    lines = [f"{count_text(summary.requests, 'request')} in {seconds_text(summary.seconds)}{rate}"]
+    lines.append(_line("ok", f"{summary.ok:,}"))
+    lines.append(_line("failed", f"{summary.failed:,}"))
+    lines += _counted("status", {str(status): count for status, count in summary.statuses.items()})
+    lines += _counted("error", summary.errors)
+    for label, quantiles in (("first byte", summary.first_byte), ("total", summary.total)):
+        if quantiles:
+            parts = [f"{name} {seconds_text(quantiles[name])}" for name in QUANTILES if name in quantiles]
+            lines.append(_line(label, "   ".join(parts)))
+    lines.append(_line("received", _received(summary)))
+    extra = summary.attempts - summary.requests
+    tried = f" ({extra:,} more than requests)" if extra > 0 else ""
+    lines.append(_line("attempts", f"{summary.attempts:,}{tried}"))
+    lines.append(_line("connections", f"{summary.connections:,}"))
+    if summary.skipped:
+        lines.append(_line("skipped", f"{count_text(summary.skipped, 'blank or comment line')}"))
+    return "\n".join(lines)
+
+
+def _received(summary: "Summary") -> str:
+    text = bytes_text(summary.bytes_wire)
+    if summary.bytes_body != summary.bytes_wire:
+        text += f", {bytes_text(summary.bytes_body)} decoded"
+    if summary.bytes_wire and summary.seconds > 0:
+        text += f", {bytes_text(summary.bytes_wire / summary.seconds)}/s"
+    return text
+
+
+def _line(label: str, value: str) -> str:
+    return f"  {label:<{LABEL_WIDTH}} {value}"
+
+
+def _counted(label: str, counts: Mapping[str, int]) -> list[str]:
+    """Return a line for each name, the label on the first one only."""
+    if not counts:
+        return []
+    width = max(map(len, counts))
+    labels = [label] + [""] * (len(counts) - 1)
+    return [
+        _line(head, f"{name:<{width}}  {n:,}") for head, (name, n) in zip(labels, counts.items(), strict=True)
+    ]
+
+
+def count_text(number: int, noun: str) -> str:
+    """Return a count with its noun: "1 request", "2,000 requests"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def rate_text(per_s: float) -> str:
+    """Return a rate with three digits that say something."""
+    return f"{per_s:,.0f}" if per_s >= 100 else f"{per_s:.3g}"
+
+
+def seconds_text(seconds: float) -> str:
+    """Return a span: "310 µs", "12.3 ms", "4.56 s", "3 min 20 s", "2 h 05 min"."""
+    if seconds < 0.9995e-3:
+        return f"{seconds * 1e6:.0f} µs"
+    if seconds < 0.9995:
+        return f"{seconds * 1e3:.3g} ms"
+    if seconds < 59.95:
+        return f"{seconds:.3g} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+def bytes_text(size: float) -> str:
+    """Return a size in powers of 1,000: "512 B", "1.23 MB"."""
+    if size < 999.5:
+        return f"{size:.0f} B"
+    for unit in ("kB", "MB", "GB"):
+        size /= 1000
+        if size < 999.5:
+            return f"{size:.3g} {unit}"
+    return f"{size / 1000:,.3g} TB"

@@ -1,0 +1,136 @@
+"""What every sink does: open, write batches, flush, and close, which makes the output appear whole."""
+
+import os
+import stat
+import sys
+from abc import ABC, abstractmethod
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from hurtle.errors import ConfigError, SinkError
+
+if TYPE_CHECKING:
+    from hurtle._engine import Batch
+
+
+class Sink(ABC):
+    """Writes the result table: `open`, then `write` for each batch, then `close`.
+
+    Or `abort`, after which nothing stays. Not for several threads at once.
+    """
+
+    @abstractmethod
+    def open(self) -> None:
+        """Make ready to write.
+
+        Raises:
+            ConfigError: The output cannot be written there.
+            MissingExtraError: The format needs an optional package.
+        """
+
+    @abstractmethod
+    def write(self, batch: "Batch") -> None:
+        """Take a batch's rows.
+
+        Raises:
+            SinkError: The disk is full, or the output is gone.
+        """
+
+    @abstractmethod
+    def flush(self) -> None:
+        """Give what is held in memory to the operating system, where the format allows it."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Write what is left and put the output in its place. Idempotent.
+
+        Raises:
+            SinkError: The output could not be completed.
+        """
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Drop the output, as far as it is not out already. Never raises. Idempotent."""
+
+
+class OutputFile:
+    """A file that appears under its name when it is complete; stdout and devices are written to directly.
+
+    Args:
+        path: The final name; "-" is stdout. A symbolic link is followed, so that the link stays one.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.shown = "stdout" if path == "-" else path
+        self._final = None if path == "-" else Path(path).resolve()
+        self._temporary: Path | None = None
+        self._file: IO[bytes] | None = None
+
+    def open(self) -> IO[bytes]:
+        """Open for writing: a temporary name in the same folder, so that the rename at the end is atomic.
+
+        Raises:
+            ConfigError: The output cannot be written there.
+        """
+        try:
+            self._file = self._opened()
+        except OSError as error:
+            raise ConfigError(
+                f"{self.shown} cannot be written: {error.strerror or error}", option="out"
+            ) from error
+        return self._file
+
+    def _opened(self) -> IO[bytes]:
+        if self._final is None:
+            return sys.stdout.buffer
+        if self._final.is_dir():
+            raise ConfigError(f"{self.shown} is a folder; name a file in it", option="out")
+        if self._final.exists() and not stat.S_ISREG(self._final.stat().st_mode):
+            return self._final.open("wb")  # a device or a pipe: a rename would put a file in its place
+        if self._final.exists() and not os.access(self._final, os.W_OK):
+            raise PermissionError(None, "Permission denied")
+        temporary = self._final.with_name(f".{self._final.name}.{os.getpid()}.tmp")
+        file = temporary.open("wb")
+        self._temporary = temporary
+        return file
+
+    def close(self) -> None:
+        """Complete the file: flush, fsync, and rename to the final name. Idempotent.
+
+        Raises:
+            SinkError: One of these failed; the file is dropped.
+        """
+        file, self._file = self._file, None
+        if file is None:
+            return
+        try:
+            file.flush()
+            if self._temporary is not None and self._final is not None:
+                os.fsync(file.fileno())
+                file.close()
+                self._temporary.replace(self._final)
+                self._temporary = None
+            elif self._final is not None:
+                file.close()
+        except OSError as error:
+            self._drop(file)
+            raise self.failure(error) from error
+
+    def abort(self) -> None:
+        """Drop the file. Idempotent."""
+        file, self._file = self._file, None
+        if file is not None:
+            self._drop(file)
+
+    def _drop(self, file: IO[bytes]) -> None:
+        if self._final is not None:
+            with suppress(OSError):
+                file.close()
+        if self._temporary is not None:
+            self._temporary.unlink(missing_ok=True)
+            self._temporary = None
+
+    def failure(self, error: OSError) -> SinkError:
+        """Make the error for an output that broke while it was written."""
+        return SinkError(f"{self.shown} could not be written: {error.strerror or error}")

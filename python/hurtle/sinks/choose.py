@@ -1,0 +1,54 @@
+"""Pick the sink by the output's name, before anything is sent."""
+
+from os import PathLike, fspath
+from pathlib import Path
+
+from hurtle.errors import ConfigError
+from hurtle.sinks.base import Sink
+
+EXTENSIONS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet"}
+FORMATS = ("jsonl", "parquet")
+
+
+def open_sink(out: str | PathLike[str], format: str | None = None) -> Sink:  # noqa: A002 - the public name
+    """Return an open sink.
+
+    Args:
+        out: A file; its extension says the format. "-" is stdout, JSON lines where nothing else is said.
+        format: One of FORMATS, where the extension does not say it.
+
+    Raises:
+        ConfigError: An unknown format, or an output that cannot be written.
+        MissingExtraError: The format needs an optional package.
+    """
+    path = fspath(out) if isinstance(out, (str, PathLike)) else None
+    if not isinstance(path, str) or not path:
+        raise ConfigError(f'out={out!r}: must be the path of a file, or "-" for stdout', option="out")
+    sink = _sink(path, _format_of(path, format))
+    sink.open()
+    return sink
+
+
+def _format_of(path: str, format: str | None) -> str:  # noqa: A002
+    if format is not None:
+        if format not in FORMATS:
+            raise ConfigError(f"format={format!r}: must be one of {', '.join(FORMATS)}", option="format")
+        return format
+    if path == "-":
+        return "jsonl"
+    extension = Path(path).suffix.lower()
+    if extension not in EXTENSIONS:
+        raise ConfigError(
+            f"{path}: unknown output format {extension!r}; name it {' or '.join(EXTENSIONS)}", option="out"
+        )
+    return EXTENSIONS[extension]
+
+
+def _sink(path: str, format: str) -> Sink:  # noqa: A002
+    if format == "parquet":
+        from hurtle.sinks.parquet import ParquetSink
+
+        return ParquetSink(path)
+    from hurtle.sinks.jsonl import JsonlSink
+
+    return JsonlSink(path)

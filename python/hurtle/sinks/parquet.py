@@ -1,0 +1,103 @@
+"""The result table as Parquet, by pyarrow: row groups of bounded size, zstd."""
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from hurtle.errors import ConfigError, MissingExtraError
+from hurtle.sinks.base import OutputFile, Sink
+
+if TYPE_CHECKING:
+    from hurtle._engine import Batch
+
+GROUP_ROWS = 65_536
+GROUP_BYTES = 16 << 20
+"""A row group is written at so many rows or bytes: held in memory here, read at once by a reader."""
+
+FEW_VALUES = [
+    "method", "status", "error", "http_version", "remote_ip", "content_type", "content_encoding", "truncated",
+    "headers.list.element.name", "headers.list.element.value",
+]  # fmt: skip
+"""Columns worth a dictionary. A dictionary of bodies or URLs would only be given up again after a page."""
+
+WITH_BOUNDS = ["index", "status", "error", "attempts", "fetched_at", "t_total", "t_first_byte", "bytes_body"]
+"""Columns with minimum and maximum in the footer, by which a reader skips row groups."""
+
+
+class ParquetSink(Sink):
+    """Collects batches to row groups.
+
+    Args:
+        path: A file. A Parquet file is read from its end, so stdout cannot be one.
+    """
+
+    def __init__(self, path: str) -> None:
+        if path == "-":
+            raise ConfigError("Parquet cannot be written to stdout; name a file", option="out")
+        self._output = OutputFile(path)
+        self._arrow: Any = None
+        self._writer: Any = None
+        self._batches: list[Any] = []
+        self._rows = 0
+        self._bytes = 0
+
+    def open(self) -> None:
+        """Open the file and write its head."""
+        try:
+            import pyarrow
+            from pyarrow import parquet
+        except ImportError as error:
+            raise MissingExtraError("parquet", "writing Parquet") from error
+        from hurtle._engine import arrow_schema
+
+        self._arrow = pyarrow
+        schema = pyarrow.schema(arrow_schema())
+        self._writer = parquet.ParquetWriter(
+            self._output.open(),
+            schema,
+            compression="zstd",
+            compression_level=1,
+            use_dictionary=FEW_VALUES,
+            write_statistics=WITH_BOUNDS,
+        )
+
+    def write(self, batch: "Batch") -> None:
+        """Take a batch without copying it; write a row group when enough has come."""
+        record_batch = self._arrow.record_batch(batch)
+        self._batches.append(record_batch)
+        self._rows += record_batch.num_rows
+        self._bytes += record_batch.nbytes
+        if self._rows >= GROUP_ROWS or self._bytes >= GROUP_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what has come as a row group."""
+        if not self._batches:
+            return
+        table = self._arrow.Table.from_batches(self._batches)
+        self._batches, self._rows, self._bytes = [], 0, 0
+        try:
+            self._writer.write_table(table, row_group_size=GROUP_ROWS)
+        except OSError as error:
+            raise self._output.failure(error) from error
+
+    def close(self) -> None:
+        """Write the last row group and the footer, and put the file in its place."""
+        if self._writer is None:
+            return
+        self.flush()
+        writer, self._writer = self._writer, None
+        try:
+            writer.close()
+        except OSError as error:
+            raise self._output.failure(error) from error
+        self._output.close()
+
+    def abort(self) -> None:
+        """Drop the file."""
+        writer, self._writer = self._writer, None
+        self._batches = []
+        if writer is not None:
+            # A writer left open writes its footer when it is collected, into a file that is closed by then.
+            with suppress(Exception):
+                writer.close()
+        self._output.abort()

@@ -1,0 +1,109 @@
+"""What every source offers, and the sources that need no format: a caller's own iterables."""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sized
+from os import PathLike
+from typing import Any, Protocol, TypeAlias
+
+from hurtle.errors import InvalidRequest
+from hurtle.models import BadRow, Request, Row
+
+TEXT_SHOWN = 200
+"""Characters of a bad row that its result shows."""
+
+
+class ArrowStream(Protocol):
+    """Any table that speaks the Arrow C stream interface: pyarrow, polars, pandas, duckdb."""
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Return a capsule of the stream."""
+
+
+Requests: TypeAlias = str | PathLike[str] | Iterable[str | Mapping[str, Any] | Request] | ArrowStream
+"""What the verbs take: an iterable of URLs, dicts or requests; the path of a list ("-": stdin); a table."""
+
+AsyncRequests: TypeAlias = Requests | AsyncIterable[str | Mapping[str, Any] | Request]
+"""What the asyncio verbs take: the same, or an async iterable."""
+
+
+class Source(ABC):
+    """Rows to send, read lazily. Iterate once; the thread that iterates also closes.
+
+    Attributes:
+        steady: Whether the next row is always at hand; False where iterating may wait for anything.
+        skipped: Blank lines and comments passed over so far.
+    """
+
+    steady: bool = True
+    skipped: int = 0
+
+    @property
+    def total(self) -> int | None:
+        """How many rows there are; None where that takes reading them."""
+        return None
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Row]:
+        """Yield rows; one that is no request as a BadRow in its place."""
+
+    def close(self) -> None:
+        """Let go of what is open. Idempotent."""
+        return
+
+
+def as_row(item: object) -> Row:
+    """Turn what a caller's iterable yields into a row; what is no request becomes a BadRow."""
+    if isinstance(item, (str, Request, BadRow)):
+        return item
+    if isinstance(item, Mapping):
+        return request_row(item)
+    return BadRow(
+        "input.row", f"expected a URL, a dict or a Request, not {type(item).__name__}", text=shown(item)
+    )
+
+
+def request_row(values: Mapping[str, Any], line: int | None = None) -> Request | BadRow:
+    """Turn a dict into a request, or into a BadRow that says what is wrong with it."""
+    try:
+        return Request.from_mapping(values)
+    except InvalidRequest as error:
+        url = values.get("url")
+        return BadRow(error.code, error.detail, line, url if isinstance(url, str) else shown(values))
+
+
+def shown(value: object) -> str:
+    """Return the start of what stood in a row."""
+    return (value if isinstance(value, str) else repr(value))[:TEXT_SHOWN]
+
+
+class IterableSource(Source):
+    """A caller's iterable. A collection is steady; an iterator may wait for anything."""
+
+    def __init__(self, items: Iterable[object]) -> None:
+        self._items = items
+        self.steady = isinstance(items, Sized)
+
+    @property
+    def total(self) -> int | None:
+        """The collection's length."""
+        return len(self._items) if isinstance(self._items, Sized) else None
+
+    def __iter__(self) -> Iterator[Row]:
+        """Yield each item as a row."""
+        return (item if type(item) is str else as_row(item) for item in self._items)
+
+
+class AsyncSource:
+    """A caller's async iterable."""
+
+    steady = False
+    skipped = 0
+    total: int | None = None
+
+    def __init__(self, items: AsyncIterable[object]) -> None:
+        self._items = items
+
+    async def __aiter__(self) -> AsyncIterator[Row]:
+        """Yield each item as a row."""
+        async for item in self._items:
+            yield as_row(item)

@@ -1,0 +1,120 @@
+"""The lines of a file, of stdin or of a compressed file: numbered, bounded, broken ones in their place."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, cast
+
+from hurtle.errors import ConfigError, MissingExtraError
+from hurtle.models import BadRow
+
+LONGEST_LINE = 16 << 20
+"""Bytes of the longest line: a JSONL row may hold a body; a file without line ends must not fill memory."""
+
+LARGEST_COUNTED = 256 << 20
+"""Bytes of a file whose lines are counted for a progress line's ETA: a second's reading at most."""
+
+_BOM = b"\xef\xbb\xbf"
+
+
+class LineReader:
+    """Reads lines as bytes.
+
+    Args:
+        path: A file; one that ends in .gz or .zst is decompressed; "-" is stdin.
+
+    Raises:
+        ConfigError: The file cannot be opened.
+        MissingExtraError: .zst needs a package on Python before 3.14.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.regular = path != "-" and Path(path).is_file()
+        self._file: IO[bytes] | None = None
+        self._open()
+        if self.regular:
+            # Opened again when it is read: a source that nobody iterates must not hold a file.
+            self.close()
+
+    def _open(self) -> IO[bytes]:
+        if self._file is None:
+            try:
+                self._file = _opened(self.path)
+            except OSError as error:
+                raise ConfigError(f"{self.path}: {error.strerror or error}", option="requests") from error
+        return self._file
+
+    def numbered(self) -> Iterator[tuple[int, bytes | BadRow]]:
+        """Yield each line's number, from 1, and its bytes without the line end.
+
+        A line over LONGEST_LINE, or the place where a compressed file breaks off, comes as a BadRow.
+        """
+        number = 0
+        read = self._open().readline
+        while True:
+            number += 1
+            try:
+                line = read(LONGEST_LINE)
+            except (EOFError, OSError, ValueError) as error:
+                if not self._compressed():
+                    raise
+                yield number, BadRow("input.truncated", f"{self.path} ends early: {error}", number)
+                return
+            if not line:
+                return
+            if number == 1 and line.startswith(_BOM):
+                line = line[len(_BOM) :]
+            if len(line) >= LONGEST_LINE and not line.endswith(b"\n"):
+                while (rest := read(LONGEST_LINE)) and not rest.endswith(b"\n"):
+                    continue
+                yield number, BadRow("input.row", "the line is too long", number, escaped(line[:200]))
+                continue
+            yield number, line.rstrip(b"\r\n")
+
+    def _compressed(self) -> bool:
+        return self.path.lower().endswith((".gz", ".zst"))
+
+    def countable(self) -> bool:
+        """Whether reading all lines twice is possible and cheap."""
+        if not self.regular or self._compressed():
+            return False
+        return Path(self.path).stat().st_size <= LARGEST_COUNTED
+
+    def close(self) -> None:
+        """Close the file; stdin stays open. Idempotent."""
+        file, self._file = self._file, None
+        if file is not None and self.path != "-":
+            file.close()
+
+
+def escaped(line: bytes) -> str:
+    r"""Return a line as text: UTF-8 where it is, other bytes as \\xNN."""
+    return line.decode("utf-8", "backslashreplace")
+
+
+def _opened(path: str) -> IO[bytes]:
+    if path == "-":
+        return sys.stdin.buffer
+    lower = path.lower()
+    if lower.endswith(".gz"):
+        import gzip
+
+        return cast("IO[bytes]", gzip.open(path))
+    if lower.endswith(".zst"):
+        return _opened_zstd(path)
+    return Path(path).open("rb")
+
+
+def _opened_zstd(path: str) -> IO[bytes]:
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+
+        return zstd.open(path)
+    try:
+        import pyarrow
+    except ImportError as error:
+        raise MissingExtraError("parquet", f"{path}: reading .zst") from error
+    import io
+
+    return io.BufferedReader(pyarrow.CompressedInputStream(pyarrow.OSFile(path), "zstd"))

@@ -1,0 +1,126 @@
+"""The scripted test server, for tests of hurtle and of your own code. Loopback only.
+
+Example:
+    >>> with Server() as server:
+    ...     server.url("/bytes/100").startswith("http://127.0.0.1:")
+    True
+"""
+
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from hurtle._engine import TestServer
+from hurtle.errors import ClosedError
+
+
+class Server:
+    """An HTTP/1.1 and HTTP/2 server on threads of its own, in the clear and, with a throw-away CA, over TLS.
+
+    A context manager, sync and async; it listens while it is open. The page "/" lists what it answers.
+
+    Args:
+        host: A loopback address.
+        port: The plain port; 0 picks a free one.
+        tls_port: The TLS port; 0 picks a free one, None leaves TLS out.
+        latency: Seconds before every answer.
+        jitter: Up to so many seconds more, at random.
+        error_rate: The share of requests answered with `error_status`, from 0 to 1.
+        error_status: That error's status.
+        reset_rate: The share of requests whose connection is reset, from 0 to 1.
+        threads: The server's threads.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        tls_port: int | None = 0,
+        latency: float = 0.0,
+        jitter: float = 0.0,
+        error_rate: float = 0.0,
+        error_status: int = 503,
+        reset_rate: float = 0.0,
+        threads: int = 1,
+    ) -> None:
+        self._host = host
+        self._settings = {
+            "host": host, "port": port, "tls_port": tls_port, "latency": latency, "jitter": jitter,
+            "error_rate": error_rate, "error_status": error_status, "reset_rate": reset_rate,
+            "threads": threads,
+        }  # fmt: skip
+        self._running: TestServer | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    def start(self) -> Self:
+        """Listen. A no-op for a server that listens already.
+
+        Raises:
+            OSError: A port is taken.
+        """
+        if self._running is None:
+            self._running = TestServer(**self._settings)  # type: ignore[arg-type]
+        return self
+
+    def close(self) -> None:
+        """Stop listening and drop every connection. Idempotent."""
+        running, self._running = self._running, None
+        if running is not None:
+            running.close()
+        folder, self._folder = self._folder, None
+        if folder is not None:
+            folder.cleanup()
+
+    def _server(self) -> TestServer:
+        if self._running is None:
+            raise ClosedError("the server is not running: use it in a with block, or call start()")
+        return self._running
+
+    def url(self, path: str = "/") -> str:
+        """Return the http:// URL of a path."""
+        return f"http://{self._netloc(self._server().port)}{path}"
+
+    def tls_url(self, path: str = "/") -> str:
+        """Return the https:// URL of a path.
+
+        Raises:
+            ValueError: The server has no TLS port.
+        """
+        port = self._server().tls_port
+        if port is None:
+            raise ValueError("this server has no TLS port")
+        return f"https://localhost:{port}{path}"
+
+    def _netloc(self, port: int) -> str:
+        return f"[{self._host}]:{port}" if ":" in self._host else f"{self._host}:{port}"
+
+    @property
+    def ca_path(self) -> Path:
+        """A PEM file with the server's throw-away CA, for `verify=`; it lives as long as the server."""
+        if self._folder is None:
+            pem = self._server().ca_pem
+            self._folder = tempfile.TemporaryDirectory(prefix="hurtle-")
+            Path(self._folder.name, "ca.pem").write_text(pem, encoding="ascii")
+        return Path(self._folder.name, "ca.pem")
+
+    def stats(self) -> dict[str, int]:
+        """Return counters since the start: requests, connections, the most requests in flight to one Host."""
+        return self._server().stats()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self.start()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,149 @@
+"""What a person writes, as it goes on the wire: params, header fields, cookies, credentials and forms.
+
+Pure functions. A value of the wrong type raises TypeError and one that cannot be sent ValueError, with words
+that fit both an option and a request; the callers say where the value stood.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeAlias
+
+Scalar: TypeAlias = str | int | float | bool | None
+Params: TypeAlias = str | Mapping[str, Scalar | Sequence[Scalar]] | Sequence[tuple[str, Scalar]]
+HeaderPairs: TypeAlias = Mapping[str, str] | Sequence[tuple[str, str]]
+Auth: TypeAlias = str | tuple[str, str]
+Form: TypeAlias = Mapping[str, Scalar | Sequence[Scalar]] | Sequence[tuple[str, Scalar]]
+
+
+def query_string(params: Params) -> str | None:
+    """Encode query parameters.
+
+    Args:
+        params: A mapping (a list as value repeats the name), pairs, or text that is encoded already. A value
+            of None leaves its name out; True and False become "true" and "false".
+
+    Returns:
+        The query without its question mark; None when nothing is left.
+
+    Source: https://url.spec.whatwg.org/#urlencoded-serializing
+    """
+    if isinstance(params, str):
+        return params.removeprefix("?") or None
+    from urllib.parse import urlencode
+
+    return urlencode(list(_flat(params, "params"))) or None
+
+
+def form_body(data: Form) -> bytes:
+    """Encode a form as application/x-www-form-urlencoded."""
+    if isinstance(data, (str, bytes, bytearray)):
+        raise TypeError("data takes a mapping or pairs; send text or bytes with content=")
+    from urllib.parse import urlencode
+
+    return urlencode(list(_flat(data, "data"))).encode("ascii")
+
+
+def header_list(headers: HeaderPairs) -> list[tuple[str, str]]:
+    """Return header fields as pairs, in order, duplicates kept.
+
+    The bytes are not judged here: the engine refuses what must not be sent (CR, LF, NUL) for that row alone.
+    """
+    return [
+        (_text(name, "headers: a name"), _text(value, f"headers: {name!r}"))
+        for name, value in _pairs(headers)
+    ]
+
+
+def cookie_header(cookies: Mapping[str, str]) -> str:
+    """Return the value of a Cookie header.
+
+    Source: RFC 6265, section 4.2.1.
+    """
+    if not isinstance(cookies, Mapping):
+        raise TypeError(f"cookies takes a mapping of names to values, not {type(cookies).__name__}")
+    parts = []
+    for name, value in cookies.items():
+        part = f"{_text(name, 'cookies: a name')}={_text(value, f'cookies: {name!r}')}"
+        if ";" in part or "=" in name or not part.isprintable():
+            raise ValueError(f"cookies: {name!r} holds a character that a cookie cannot hold")
+        parts.append(part)
+    return "; ".join(parts)
+
+
+def authorization(auth: Auth) -> str:
+    """Return the value of an Authorization header: Basic for (user, password), Bearer for a token.
+
+    Source: RFC 7617, section 2 (UTF-8); RFC 6750, section 2.1.
+    """
+    if isinstance(auth, str):
+        return f"Bearer {auth}"
+    match auth:
+        case (str(user), str(password)):
+            if ":" in user:
+                raise ValueError("auth: a user name cannot hold a colon")
+            from base64 import b64encode
+
+            return "Basic " + b64encode(f"{user}:{password}".encode()).decode("ascii")
+    raise TypeError("auth takes (user, password) or a bearer token as text")
+
+
+def has_field(pairs: Iterable[tuple[str, str]], name: str) -> bool:
+    """Whether a header field is present, by its lower-case name."""
+    return any(field.lower() == name for field, _ in pairs)
+
+
+def rendered(
+    headers: HeaderPairs | None, cookies: Mapping[str, str] | None, auth: Auth | None
+) -> list[tuple[str, str]]:
+    """Return headers, cookies and credentials as one list of header fields."""
+    pairs = header_list(headers) if headers is not None else []
+    if cookies:
+        if has_field(pairs, "cookie"):
+            raise ValueError("cookies and a Cookie header are given; give one of them")
+        pairs.append(("cookie", cookie_header(cookies)))
+    if auth is not None:
+        if has_field(pairs, "authorization"):
+            raise ValueError("auth and an Authorization header are given; give one of them")
+        pairs.append(("authorization", authorization(auth)))
+    return pairs
+
+
+def _pairs(values: object) -> Iterable[tuple[object, object]]:
+    if isinstance(values, Mapping):
+        return values.items()
+    if isinstance(values, Sequence) and not isinstance(values, (str, bytes)):
+        return (_pair(item) for item in values)
+    raise TypeError(f"headers takes a mapping or pairs, not {type(values).__name__}")
+
+
+def _pair(item: object) -> tuple[object, object]:
+    if isinstance(item, Sequence) and not isinstance(item, (str, bytes)) and len(item) == 2:
+        return item[0], item[1]
+    raise TypeError(f"expected a pair (name, value), not {item!r}")
+
+
+def _flat(values: object, what: str) -> Iterable[tuple[str, str]]:
+    if isinstance(values, Mapping):
+        items: Iterable[tuple[object, object]] = values.items()
+    elif isinstance(values, Sequence) and not isinstance(values, (str, bytes)):
+        items = (_pair(item) for item in values)
+    else:
+        raise TypeError(f"{what} takes a mapping or pairs, not {type(values).__name__}")
+    for name, value in items:
+        many = value if isinstance(value, (list, tuple)) else (value,)
+        for one in many:
+            if one is not None:
+                yield _text(name, f"{what}: a name"), _scalar(one, f"{what}: {name!r}")
+
+
+def _scalar(value: object, what: str) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (str, int, float)):
+        return str(value)
+    raise TypeError(f"{what} takes text or a number, not {type(value).__name__}")
+
+
+def _text(value: object, what: str) -> str:
+    if isinstance(value, str):
+        return value
+    raise TypeError(f"{what} takes text, not {type(value).__name__}")
