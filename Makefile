@@ -1,0 +1,88 @@
+# Everything that people and continuous integration run. `make help` lists the targets.
+# Needed on the machine: CPython >= 3.11, a Rust toolchain, make, a C compiler. Every target sets up the rest.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+# release: what is shipped and measured. quick: near release speed, built in a fraction of the time.
+PROFILE ?= release
+
+VENV := .venv
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+# One interpreter for every cargo call, or each would rebuild PyO3 for another one.
+export PYO3_PYTHON := $(CURDIR)/$(PY)
+# A machine's own settings must not change what the tests see.
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+LOCKED := $(if $(CI),--locked)
+RUST_SOURCES := $(shell find crates -type f \( -name '*.rs' -o -name Cargo.toml \) -not -path '*/tests/*' 2>/dev/null)
+BUILT := $(VENV)/.built-$(PROFILE)
+
+.PHONY: help build quick demo test test-rust test-python corpus check lint types layers bench lock clean
+
+help: ## Say what each target does
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
+
+build: $(BUILT) ## Make .venv and install the release build with every extra
+
+quick: ## The same with a profile that builds in seconds, for work on the engine
+	@$(MAKE) --no-print-directory build PROFILE=quick
+
+$(VENV)/.dev: requirements-dev.lock scripts/find-python
+	@python=$$(sh scripts/find-python) && echo "$(VENV): $$($$python --version) and $<" && $$python -m venv --clear $(VENV)
+	$(PY) -m pip install --quiet --requirement $<
+	@touch $@
+
+# The Python files are used in place: only a change on the Rust side builds again.
+$(BUILT): $(VENV)/.dev $(RUST_SOURCES) Cargo.toml Cargo.lock pyproject.toml
+	@command -v cargo >/dev/null || { echo "hurtle needs a Rust toolchain: cargo is not on the PATH" >&2; exit 1; }
+	PIP_QUIET=1 VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --quiet --profile $(PROFILE) --extras all $(LOCKED)
+	@rm -f $(VENV)/.built-*
+	@touch $@
+
+demo: $(BUILT) ## Fetch 100,000 URLs from the built-in server to Parquet, and show the summary
+	$(PY) examples/demo.py
+
+test: test-rust test-python ## Every test: engine, test server, Python, real documents from nginx
+
+test-rust:
+	cargo test --quiet $(LOCKED) -p hurtle-engine -p hurtle-testserver
+
+test-python: $(BUILT) corpus
+	$(PY) -m pytest
+
+corpus: ## Install nginx and a documentation tree for tests/corpus, where apt-get may
+	@sh scripts/install-packages nginx=/usr/sbin/nginx cppreference-doc-en-html=/usr/share/cppreference/doc/html
+
+check: lint types layers ## Format, lint, types, layers and the other contracts
+
+lint: $(VENV)/.dev
+	cargo fmt --all --check
+	cargo clippy --quiet $(LOCKED) --workspace --all-targets -- -D warnings
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(BUILT)
+	$(BIN)/mypy
+	$(BIN)/stubtest hurtle._engine
+
+layers: $(BUILT)
+	$(BIN)/lint-imports --no-cache
+	$(PY) -m pytest tests/contracts
+
+bench: $(BUILT) $(VENV)/.bench ## Measure against the peers; takes two cores and ten quiet minutes
+	@sh scripts/install-packages nginx=/usr/sbin/nginx wrk=/usr/bin/wrk
+	$(PY) -m benchmarks
+
+$(VENV)/.bench: $(VENV)/.dev requirements-bench.lock
+	$(PY) -m pip install --quiet --requirement requirements-bench.lock
+	@touch $@
+
+lock: ## Write the lists of pinned Python packages anew
+	sh scripts/lock "$$(PYTHON='python3.11' sh scripts/find-python)"
+
+clean: ## Remove everything that was built
+	rm -rf $(VENV) target demo dist benchmarks/out .mypy_cache .ruff_cache .pytest_cache
+	find python tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -f python/hurtle/_engine*.so python/hurtle/_engine*.pyd

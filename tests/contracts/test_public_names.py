@@ -1,0 +1,21 @@
+"""The public names: whoever adds or takes one away says so here."""
+
+import hurtle
+
+NAMES = {
+    "verbs": ["stream", "fetch", "run", "stream_arrow", "astream", "afetch", "arun"],
+    "a client": ["Client"],
+    "what goes in": ["Request"],
+    "what comes out": ["Response", "Headers", "Results", "Summary"],
+    "groups of options": ["Timeout", "Retry"],
+    "exceptions": ["HurtleError"],
+    "about a run": ["ConfigError", "MissingExtraError", "ClosedError", "SinkError", "InternalError"],
+    "a request's failure": ["RequestError", "StatusError", "errors"],
+    "about hurtle": ["__version__"],
+}
+
+
+def test_the_public_names_are_these() -> None:
+    assert sorted(hurtle.__all__) == sorted(name for names in NAMES.values() for name in names)
+    assert all(getattr(hurtle, name) is not None for name in hurtle.__all__)
+    assert dir(hurtle) == sorted(hurtle.__all__)
