@@ -19,7 +19,7 @@ LOCKED := $(if $(CI),--locked)
 RUST_SOURCES := $(shell find crates -type f \( -name '*.rs' -o -name Cargo.toml \) -not -path '*/tests/*' 2>/dev/null)
 BUILT := $(VENV)/.built-$(PROFILE)
 
-.PHONY: help build quick demo test test-rust test-python corpus check lint types layers bench lock clean
+.PHONY: help build quick wheel demo test test-rust test-python corpus check lint types layers bench lock clean
 
 help: ## Say what each target does
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -40,6 +40,13 @@ $(BUILT): $(VENV)/.dev $(RUST_SOURCES) Cargo.toml Cargo.lock pyproject.toml
 	PIP_QUIET=1 VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --quiet --profile $(PROFILE) --extras all $(LOCKED)
 	@rm -f $(VENV)/.built-*
 	@touch $@
+
+wheel: $(VENV)/.dev ## Build the wheel into dist/, and try it in an empty environment
+	$(BIN)/maturin build --release --strip --out dist $(LOCKED)
+	$(PY) -m venv --clear dist/venv
+	dist/venv/bin/python -m pip install --quiet --no-index --find-links dist --force-reinstall hurtle
+	dist/venv/bin/hurtle --version
+	@rm -rf dist/venv
 
 demo: $(BUILT) ## Fetch 100,000 URLs from the built-in server to Parquet, and show the summary
 	$(PY) examples/demo.py

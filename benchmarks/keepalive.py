@@ -129,10 +129,11 @@ def _publish(setting: Setting, samples: dict[str, list[Sample]]) -> None:
             Spread.of([sample.rate_per_s for sample in taken]).show(0),
             Spread.of([sample.server_cpu_us for sample in taken]).show(1),
             f"{max(sample.steal for sample in taken):.1%}",
+            f"{max(sample.by_others for sample in taken):.1%}",
         ]
         for name, taken in samples.items()
     ]
-    header = ["client", "client µs/request", "÷ hurtle", "requests/s", "server µs/request", "steal"]
+    header = ["client", "client µs/request", "÷ hurtle", "requests/s", "server µs/request", "steal", "others"]
     publish(
         "keepalive",
         command=f"python -m benchmarks.keepalive --runs {setting.runs} --concurrency {setting.concurrency}",

@@ -13,31 +13,45 @@ SERVER_CORE = 0
 CLIENT_CORE = 1
 """The core of the measured process; on a machine with more cores, everything else keeps off it."""
 
-STEAL_FIELD = 8
-"""The column of a cpu line of /proc/stat that counts ticks the hypervisor gave to others."""
+TICKS_PER_S = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 
-@dataclass(frozen=True, slots=True)
-class Ticks:
-    """The two cores' time counters at one moment, in clock ticks."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cores:
+    """The time counters of the server's and the client's core at one moment, in seconds since the boot."""
 
-    total: int
-    stolen: int
+    total_s: float
+    busy_s: float
+    """In processes, in user and system mode; interrupts are nobody's."""
+    stolen_s: float
+    """Given to other guests by the hypervisor."""
 
     @classmethod
-    def now(cls) -> Ticks:
-        """Read the counters of the server's and the client's core."""
-        total = stolen = 0
+    def now(cls) -> Cores:
+        """Read the counters."""
+        total = busy = stolen = 0
         for line in Path("/proc/stat").read_text(encoding="ascii").splitlines():
-            fields = line.split()
-            if fields[0] in {f"cpu{SERVER_CORE}", f"cpu{CLIENT_CORE}"}:
-                total += sum(int(field) for field in fields[1 : STEAL_FIELD + 1])
-                stolen += int(fields[STEAL_FIELD])
-        return cls(total, stolen)
+            name, *fields = line.split()
+            if name in {f"cpu{SERVER_CORE}", f"cpu{CLIENT_CORE}"}:
+                user, nice, system, idle, wait, interrupt, softirq, steal = map(int, fields[:8])
+                busy += user + nice + system
+                stolen += steal
+                total += user + nice + system + idle + wait + interrupt + softirq + steal
+        return cls(total_s=total / TICKS_PER_S, busy_s=busy / TICKS_PER_S, stolen_s=stolen / TICKS_PER_S)
 
-    def steal_since(self, earlier: Ticks) -> float:
-        """Return the stolen share of the time since then, from 0 to 1."""
-        return (self.stolen - earlier.stolen) / max(1, self.total - earlier.total)
+    def share_stolen_since(self, earlier: Cores) -> float:
+        """Return the share of the time since then that the hypervisor took, from 0 to 1."""
+        return (self.stolen_s - earlier.stolen_s) / max(1 / TICKS_PER_S, self.total_s - earlier.total_s)
+
+    def share_of_others_since(self, earlier: Cores, ours_s: float) -> float:
+        """Return the share of the time since then that processes other than ours used, from 0 to 1.
+
+        Args:
+            earlier: The counters at the start.
+            ours_s: The processor time that the measured processes used meanwhile, in seconds.
+        """
+        others_s = self.busy_s - earlier.busy_s - ours_s
+        return max(0.0, others_s / max(1 / TICKS_PER_S, self.total_s - earlier.total_s))
 
 
 def pin_to(core: int) -> None:
@@ -49,7 +63,7 @@ def cpu_seconds_of(pid: int) -> float:
     """Return the user and system time that a running process has used."""
     # The name of the program may hold spaces: the fields are counted after its closing parenthesis.
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
 
 
 def describe() -> dict[str, str]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import resource
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from benchmarks.machine import Ticks
+from benchmarks.machine import Cores
 
 MOST_STEAL = 0.02
-"""A run during which the hypervisor took more than this share of the cores' time is thrown away."""
+"""A run during which the hypervisor took more than this share of the two cores' time is thrown away."""
+
+MOST_BY_OTHERS = 0.05
+"""The same for what other processes of this machine took."""
 
 MOST_ROUNDS_PER_RUN = 3
 """How many rounds may be tried for one that counts, before a noisy machine is given up."""
@@ -29,6 +34,12 @@ class Sample:
     """User and system time of the client, without its start-up."""
     server_cpu_s: float
     steal: float = 0.0
+    by_others: float = 0.0
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nobody disturbed the run."""
+        return self.steal <= MOST_STEAL and self.by_others <= MOST_BY_OTHERS
 
     @property
     def rate_per_s(self) -> float:
@@ -87,27 +98,34 @@ def interleave(
             sample = taken[name]
             tell(
                 f"{name:<16} {sample.rate_per_s:>9,.0f}/s  client {sample.client_cpu_us:>7.2f} µs"
-                f"  server {sample.server_cpu_us:>6.2f} µs  steal {sample.steal:.1%}"
+                f"  server {sample.server_cpu_us:>6.2f} µs"
+                f"  steal {sample.steal:.1%}  others {sample.by_others:.1%}"
             )
-        if max(sample.steal for sample in taken.values()) > MOST_STEAL:
-            tell("thrown away: another guest of this machine was busy")
+        if not all(sample.quiet for sample in taken.values()):
+            tell("thrown away: the machine was busy with something else")
             continue
         done += 1
         for name, sample in taken.items():
             samples[name].append(sample)
     if done < runs:
-        raise NoisyMachineError(f"only {done} of {runs} rounds had at most {MOST_STEAL:.0%} steal")
+        raise NoisyMachineError(f"only {done} of {runs} rounds were quiet")
     return samples
 
 
 def _watched(contestant: Callable[[], Sample]) -> Sample:
-    before = Ticks.now()
+    before, ended_s = Cores.now(), _ended_children_s()
     sample = contestant()
-    steal = Ticks.now().steal_since(before)
-    return Sample(
-        requests=sample.requests,
-        wall_s=sample.wall_s,
-        client_cpu_s=sample.client_cpu_s,
-        server_cpu_s=sample.server_cpu_s,
-        steal=steal,
+    after = Cores.now()
+    # The client's whole life, start-up and warm-up included, and the server's part in it.
+    ours_s = _ended_children_s() - ended_s + sample.server_cpu_s
+    return dataclasses.replace(
+        sample,
+        steal=after.share_stolen_since(before),
+        by_others=after.share_of_others_since(before, ours_s),
     )
+
+
+def _ended_children_s() -> float:
+    """Return the user and system time of every child process that has ended and was waited for."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime

@@ -3,9 +3,11 @@
 Names are loaded when they are first used, so that `import hurtle` costs next to nothing.
 """
 
-from typing import TYPE_CHECKING
-
 from hurtle.version import __version__
+
+TYPE_CHECKING = (
+    False  # known to type checkers by its name; importing typing would cost more than all the rest
+)
 
 if TYPE_CHECKING:
     from hurtle._engine import Response

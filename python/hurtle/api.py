@@ -13,7 +13,7 @@ from hurtle.errors import ConfigError
 from hurtle.job import Job, Outcome
 from hurtle.options import JobOptions, Options, OptionsDict, ProgressCallback
 from hurtle.report import Results, Summary
-from hurtle.sinks import open_sink
+from hurtle.sinks import Sink, open_sink
 from hurtle.sources import AsyncRequests, AsyncSource, Requests, Source, open_async_source, open_source
 
 if TYPE_CHECKING:
@@ -134,7 +134,9 @@ class Client(EngineClient):
             ConfigError: A wrong option, input or output, before anything is sent.
             SinkError: The output could not be written.
         """
-        return _summary(self._job(open_source(requests), out, format, options).run())
+        settled = self._for_job(options)
+        source = open_source(requests)
+        return _summary(self._job(source, open_sink(out, format), settled).run())
 
     async def arun(
         self,
@@ -150,7 +152,13 @@ class Client(EngineClient):
             ConfigError: A wrong option, input or output, before anything is sent.
             SinkError: The output could not be written.
         """
-        return _summary(await self._job(open_async_source(requests), out, format, options).arun())
+        from asyncio import to_thread
+
+        settled = self._for_job(options)
+        source = open_async_source(requests)
+        # A sink imports pyarrow and opens a file: nothing for an event loop.
+        sink = await to_thread(open_sink, out, format)
+        return _summary(await self._job(source, sink, settled).arun())
 
     def stream_arrow(self, requests: Requests, **options: Unpack[JobOptions]) -> "ArrowStream":
         """Send requests and give the result table as a stream of Arrow record batches, as they fill.
@@ -189,15 +197,7 @@ class Client(EngineClient):
         progress, at_end = _watched(options, source.total, self._at_end)
         return Transfer(self, source, options, progress=progress, at_end=at_end)
 
-    def _job(
-        self,
-        source: Source | AsyncSource,
-        out: str | PathLike[str],
-        format: str | None,  # noqa: A002
-        given: JobOptions,
-    ) -> Job:
-        options = self._for_job(given)
-        sink = open_sink(out, format)
+    def _job(self, source: Source | AsyncSource, sink: Sink, options: Options) -> Job:
         progress, at_end = _watched(options, source.total, self._at_end)
         return Job(self, source, sink, options, progress=progress, at_end=at_end)
 

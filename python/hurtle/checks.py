@@ -3,7 +3,6 @@
 The words always name the option, the value and what is allowed.
 """
 
-import math
 import re
 from collections.abc import Iterable
 from os import PathLike, fspath
@@ -18,6 +17,9 @@ _UNITS = {
 }  # fmt: skip
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([a-z]*)", re.IGNORECASE | re.ASCII)
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+LONGEST_S = 1e9
+"""Seconds of the longest span, some thirty years: the clocks of some systems count no further."""
+
 MAX_COUNT = 2**32 - 1
 """Counts are u32 on the other side of the boundary."""
 
@@ -41,7 +43,7 @@ def count(option: str, value: object, least: int = 1) -> int:
 
 def seconds(option: str, value: object) -> float:
     """Check a span above 0, in seconds."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= LONGEST_S:
         raise wrong(option, value, "seconds above 0, such as 30 or 0.5")
     return float(value)
 
@@ -50,14 +52,14 @@ def seconds_or_none(option: str, value: object) -> float | None:
     """Check a span above 0, in seconds, or None for no limit."""
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= LONGEST_S:
         raise wrong(option, value, "seconds above 0, such as 30 or 0.5, or None for no limit")
     return float(value)
 
 
 def seconds_from_zero(option: str, value: object) -> float:
     """Check a span of 0 or more, in seconds."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= LONGEST_S:
         raise wrong(option, value, "seconds from 0 up")
     return float(value)
 
@@ -133,6 +135,17 @@ def header_fields(option: str, pairs: list[tuple[str, str]]) -> tuple[tuple[str,
     for name, value in pairs:
         if not _TOKEN.fullmatch(name):
             raise wrong(option, name, "header names of letters, digits and -_.")
-        if any(char in value for char in "\r\n\0"):
+        if any(char in value for char in "\r\n\0") or not is_text(value):
             raise wrong(option, name, "a header whose value holds no CR, LF or NUL")
     return tuple(pairs)
+
+
+def is_text(value: str) -> bool:
+    """Whether a string is text that UTF-8 can hold: JSON may bring half of a surrogate pair."""
+    if value.isascii():
+        return True
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

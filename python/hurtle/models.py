@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, fields
 from typing import Any, TypeAlias
 
-from hurtle import wire
+from hurtle import checks, wire
 from hurtle.errors import InvalidRequest
 
 JsonValue: TypeAlias = Any
@@ -59,11 +59,13 @@ class Request:
         """Check shapes, and write method, id and auth in their one form."""
         if not isinstance(self.url, str):
             raise _invalid(f"url takes text, not {type(self.url).__name__}")
-        if not isinstance(self.method, str) or not self.method:
-            raise _invalid(f"method takes text, not {self.method!r}")
+        if not checks.is_text(self.url):
+            raise _invalid("url holds half of a surrogate pair")
+        if not isinstance(self.method, str) or not self.method or not self.method.isascii():
+            raise _invalid(f"method takes a name such as 'GET', not {self.method!r}")
         if not self.method.isupper():
             object.__setattr__(self, "method", self.method.upper())
-        if self.id is not None and not isinstance(self.id, str):
+        if self.id is not None and not (isinstance(self.id, str) and self.id.isascii()):
             object.__setattr__(self, "id", _id_text(self.id))
         if isinstance(self.auth, list):
             object.__setattr__(self, "auth", tuple(self.auth))
@@ -173,7 +175,7 @@ class BadRow:
     Attributes:
         code: "input.row" or "input.truncated".
         detail: Words for a person.
-        line: The line of the file, counted from 1, where there is one.
+        line: The line of the file, counted from 1, where there is one; the engine puts it before the detail.
         text: The start of what stood there.
     """
 
@@ -302,13 +304,15 @@ def _invalid(detail: str) -> InvalidRequest:
 
 
 def _id_text(value: object) -> str:
+    if isinstance(value, str) and checks.is_text(value):
+        return value
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     raise _invalid(f"id takes text or a whole number, not {type(value).__name__}")
 
 
 def _is_positive(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < float("inf")
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= checks.LONGEST_S
 
 
 def _json_bytes(value: JsonValue) -> bytes:

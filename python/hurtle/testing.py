@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from hurtle._engine import TestServer
-from hurtle.errors import ClosedError
+from hurtle.errors import ClosedError, ConfigError
 
 
 class Server:
@@ -24,6 +24,8 @@ class Server:
         host: A loopback address.
         port: The plain port; 0 picks a free one.
         tls_port: The TLS port; 0 picks a free one, None leaves TLS out.
+        tls_fault: What is wrong with TLS: expired, wrong_name, self_signed, unknown_ca, eof, stall.
+        all_loopback: Answer on every address of 127.0.0.0/8, so that a test has as many hosts as it wants.
         latency: Seconds before every answer.
         jitter: Up to so many seconds more, at random.
         error_rate: The share of requests answered with `error_status`, from 0 to 1.
@@ -38,6 +40,8 @@ class Server:
         host: str = "127.0.0.1",
         port: int = 0,
         tls_port: int | None = 0,
+        tls_fault: str | None = None,
+        all_loopback: bool = False,
         latency: float = 0.0,
         jitter: float = 0.0,
         error_rate: float = 0.0,
@@ -47,7 +51,8 @@ class Server:
     ) -> None:
         self._host = host
         self._settings = {
-            "host": host, "port": port, "tls_port": tls_port, "latency": latency, "jitter": jitter,
+            "host": host, "port": port, "tls_port": tls_port, "tls_fault": tls_fault,
+            "all_loopback": all_loopback, "latency": latency, "jitter": jitter,
             "error_rate": error_rate, "error_status": error_status, "reset_rate": reset_rate,
             "threads": threads,
         }  # fmt: skip
@@ -58,10 +63,14 @@ class Server:
         """Listen. A no-op for a server that listens already.
 
         Raises:
+            ConfigError: A setting that cannot be, such as an address that is not loopback.
             OSError: A port is taken.
         """
         if self._running is None:
-            self._running = TestServer(**self._settings)  # type: ignore[arg-type]
+            try:
+                self._running = TestServer(**self._settings)  # type: ignore[arg-type]
+            except ValueError as error:
+                raise ConfigError(str(error)) from error
         return self
 
     def close(self) -> None:

@@ -13,7 +13,8 @@ ALIASES = {"allow_redirects"}
 
 def rows(page: str, heading: str = "") -> list[list[str]]:
     """Return the cells of every table row of a page, from a heading on."""
-    text = (ROOT / "docs" / page).read_text(encoding="utf-8").partition(heading)[2]
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    text = text[text.index(heading) :]
     lines = [line for line in text.splitlines() if line.startswith("| `")]
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
 

@@ -129,8 +129,8 @@ fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
 mod tests {
     use super::*;
 
-    fn seconds(value: u64) -> Option<Duration> {
-        Some(Duration::from_secs(value))
+    const fn seconds(value: u64) -> Duration {
+        Duration::from_secs(value)
     }
 
     #[test]
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn name_tcp_and_tls_share_the_connect_limit() {
-        let timeouts = Timeouts { connect: seconds(5), ..Timeouts::default() };
+        let timeouts = Timeouts { connect: Some(seconds(5)), ..Timeouts::default() };
         let clock = PhaseClock::start(timeouts, Instant::now(), None);
         clock.enter(Phase::Dns);
         let limit = clock.limit();
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_stopped_clock_strikes_nobody_and_loses_nothing() {
-        let timeouts = Timeouts { total: seconds(30), ..Timeouts::default() };
+        let timeouts = Timeouts { total: Some(seconds(30)), ..Timeouts::default() };
         let clock = PhaseClock::start(timeouts, Instant::now(), None);
         clock.enter(Phase::Body);
         let before = clock.limit();
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn the_total_and_the_deadline_cap_every_phase() {
-        let timeouts = Timeouts { total: seconds(30), read: seconds(60), ..Timeouts::default() };
+        let timeouts = Timeouts { total: Some(seconds(30)), read: Some(seconds(60)), ..Timeouts::default() };
         let deadline = Instant::now() + Duration::from_secs(3);
         let clock = PhaseClock::start(timeouts, Instant::now(), Some(deadline));
         clock.enter(Phase::Body);

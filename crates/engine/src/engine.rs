@@ -136,8 +136,11 @@ fn start_shard(at: usize, core: Arc<Core>, inbox: UnboundedReceiver<Message>) ->
         let local = LocalSet::new();
         local.block_on(&runtime, async move { Shard::new(at, core).serve(inbox).await });
         // Connections and whatever is in flight end here, with the runtime still there to close them.
-        drop(runtime.enter());
+        let context = runtime.enter();
         drop(local);
+        drop(context);
+        // Does not wait for a name that the system's library is still looking up.
+        runtime.shutdown_background();
     })
 }
 
@@ -164,7 +167,7 @@ impl Job {
         let mut dealt: Vec<Vec<Submission>> = (0..shards).map(|_| Vec::new()).collect();
         for submission in submissions {
             let shard = match &submission {
-                Submission::Send(request) => self.core.router.shard_of(request.target.host(), request.index),
+                Submission::Send(request) => self.core.router.deal(request.target.host()),
                 Submission::Refuse { .. } => 0,
             };
             if let Some(hand) = dealt.get_mut(shard) {

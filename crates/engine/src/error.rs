@@ -125,7 +125,7 @@ codes! {
     ProtocolOther = "protocol.other", final;
     /// The connection ended inside the body.
     TruncatedDisconnect = "truncated.disconnect", retry;
-    /// TLS ended without close_notify in a body that only the close delimits.
+    /// TLS ended without `close_notify` in a body that only the close delimits.
     TruncatedTlsClose = "truncated.tls_close", retry;
     /// The HTTP/2 stream was reset inside the body.
     TruncatedH2Reset = "truncated.h2_reset", retry;
@@ -214,6 +214,7 @@ pub struct ConfigError {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use std::collections::HashSet;
@@ -223,7 +224,7 @@ mod tests {
         let mut seen = HashSet::new();
         for code in Code::ALL {
             let text = code.as_str();
-            let (class, reason) = text.split_once('.').expect("class.reason");
+            let (class, reason) = text.split_once('.').unwrap();
             assert!(!class.is_empty() && !reason.is_empty(), "{text}");
             assert!(seen.insert(text), "{text} twice");
             assert_eq!(code.class(), class);

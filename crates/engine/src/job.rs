@@ -100,7 +100,7 @@ impl JobState {
             return false;
         }
         output.submitted += count as u64;
-        self.waiting.fetch_add(count as i64, Ordering::SeqCst);
+        self.waiting.fetch_add(i64::try_from(count).unwrap_or(i64::MAX), Ordering::SeqCst);
         true
     }
 

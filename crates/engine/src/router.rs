@@ -6,7 +6,7 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 #[derive(Debug)]
@@ -14,9 +14,18 @@ pub(crate) struct Router {
     shards: usize,
     limit_per_host: u32,
     hasher: RandomState,
-    split: RwLock<Vec<Box<str>>>,
-    /// Length of `split`, to be read without the lock.
-    split_count: AtomicUsize,
+    split: RwLock<Vec<Split>>,
+    /// No further host will be split; to be read without the lock.
+    settled: AtomicBool,
+}
+
+/// A host whose requests go to several shards.
+#[derive(Debug)]
+struct Split {
+    host: Box<str>,
+    /// Requests dealt out so far. Their places in the input would not do: where two hosts take turns in the input,
+    /// each would meet every other shard only.
+    dealt: AtomicUsize,
 }
 
 impl Router {
@@ -26,35 +35,45 @@ impl Router {
             limit_per_host,
             hasher: RandomState::new(),
             split: RwLock::default(),
-            split_count: AtomicUsize::new(0),
+            settled: AtomicBool::new(false),
         }
     }
 
-    /// The shard that sends the request number `turn` to `host`.
-    pub(crate) fn shard_of(&self, host: &str, turn: u64) -> usize {
+    /// The shard that sends the next request to `host`.
+    pub(crate) fn deal(&self, host: &str) -> usize {
         if self.shards == 1 {
             return 0;
         }
+        self.may_split(host);
         let home = self.home(host);
-        if !self.is_split(host, true) {
-            return home;
+        let split = self.split.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(split) = find(&split, host) else { return home };
+        let place = split.dealt.fetch_add(1, Ordering::Relaxed) % self.ways();
+        (home + place) % self.shards
+    }
+
+    /// The shard that goes on with a request to `host` that is on its way at `shard`: the same if it may.
+    pub(crate) fn next_to(&self, shard: usize, host: &str) -> usize {
+        if self.shards == 1 {
+            return 0;
         }
-        let ways = self.ways() as u64;
-        (home + (turn % ways) as usize) % self.shards
+        self.may_split(host);
+        if self.limit_at(host, shard) > 0 { shard } else { self.home(host) }
     }
 
     /// How many requests `shard` may have in flight to `host`. Summed over the shards: the limit, exactly.
     pub(crate) fn limit_at(&self, host: &str, shard: usize) -> u32 {
-        if self.shards == 1 || !self.is_split(host, false) {
+        if self.shards == 1 {
             return self.limit_per_host;
         }
+        let split = self.split.read().unwrap_or_else(PoisonError::into_inner);
+        let ways = if find(&split, host).is_some() { self.ways() } else { 1 };
         let place = (shard + self.shards - self.home(host)) % self.shards;
-        let ways = self.ways();
         if place >= ways {
             return 0;
         }
-        let (share, rest) = (self.limit_per_host / ways as u32, self.limit_per_host as usize % ways);
-        share + u32::from(place < rest)
+        let rest = self.limit_per_host as usize % ways;
+        self.limit_per_host / ways as u32 + u32::from(place < rest)
     }
 
     fn home(&self, host: &str) -> usize {
@@ -66,21 +85,26 @@ impl Router {
         self.shards.min(self.limit_per_host as usize).max(1)
     }
 
-    fn is_split(&self, host: &str, may_add: bool) -> bool {
-        let known = self.split.read().unwrap_or_else(PoisonError::into_inner).iter().any(|name| **name == *host);
-        if known || !may_add || self.split_count.load(Ordering::Relaxed) >= self.shards {
-            return known;
+    /// Splits a host that is new, while there is room. Once a host has been met this never changes for it.
+    fn may_split(&self, host: &str) {
+        let known = || find(&self.split.read().unwrap_or_else(PoisonError::into_inner), host).is_some();
+        if self.settled.load(Ordering::Acquire) || known() {
+            return;
         }
         let mut split = self.split.write().unwrap_or_else(PoisonError::into_inner);
-        if split.len() < self.shards && !split.iter().any(|name| **name == *host) {
-            split.push(host.into());
-            self.split_count.store(split.len(), Ordering::Relaxed);
+        if split.len() < self.shards && find(&split, host).is_none() {
+            split.push(Split { host: host.into(), dealt: AtomicUsize::new(0) });
+            self.settled.store(split.len() == self.shards, Ordering::Release);
         }
-        split.iter().any(|name| **name == *host)
     }
 }
 
+fn find<'a>(split: &'a [Split], host: &str) -> Option<&'a Split> {
+    split.iter().find(|split| *split.host == *host)
+}
+
 #[cfg(test)]
+#[allow(clippy::indexing_slicing)]
 mod tests {
     use super::*;
 
@@ -88,32 +112,53 @@ mod tests {
     fn the_first_hosts_are_split_and_the_others_have_one_home() {
         let router = Router::new(2, 10);
         for host in ["a", "b"] {
-            assert_ne!(router.shard_of(host, 0), router.shard_of(host, 1));
+            assert_ne!(router.deal(host), router.deal(host));
         }
         for host in ["c", "d", "e"] {
-            let home = router.shard_of(host, 0);
-            assert!((0..10).all(|turn| router.shard_of(host, turn) == home));
-            assert_eq!(router.limit_at(host, home), 10);
+            let home = router.deal(host);
+            assert!((0..10).all(|_| router.deal(host) == home));
+            assert_eq!((router.limit_at(host, home), router.limit_at(host, 1 - home)), (10, 0));
         }
+    }
+
+    #[test]
+    fn each_split_host_is_dealt_out_evenly_however_the_hosts_alternate() {
+        let router = Router::new(2, 10);
+        let mut dealt = [[0; 2]; 2];
+        for _ in 0..100 {
+            for (host, name) in ["a", "b"].into_iter().enumerate() {
+                dealt[host][router.deal(name)] += 1;
+            }
+        }
+        assert_eq!(dealt, [[50, 50], [50, 50]]);
     }
 
     #[test]
     fn a_divided_limit_sums_up_to_the_limit() {
         for limit in 1..20 {
             let router = Router::new(4, limit);
-            router.shard_of("a", 0);
+            router.deal("a");
             let shares: Vec<_> = (0..4).map(|shard| router.limit_at("a", shard)).collect();
             assert_eq!(shares.iter().sum::<u32>(), limit);
-            for turn in 0..100 {
-                let shard = router.shard_of("a", turn);
-                assert!(shares.get(shard).is_some_and(|&share| share > 0));
+            for _ in 0..100 {
+                assert!(shares[router.deal("a")] > 0);
             }
         }
     }
 
     #[test]
+    fn a_request_on_its_way_stays_where_it_may() {
+        let router = Router::new(2, 10);
+        for host in ["a", "b"] {
+            assert!((0..2).all(|shard| router.next_to(shard, host) == shard));
+        }
+        let home = router.deal("c");
+        assert!((0..2).all(|shard| router.next_to(shard, "c") == home));
+    }
+
+    #[test]
     fn a_single_shard_has_everything() {
         let router = Router::new(1, 3);
-        assert_eq!((router.shard_of("a", 5), router.limit_at("a", 0)), (0, 3));
+        assert_eq!((router.deal("a"), router.next_to(0, "a"), router.limit_at("a", 0)), (0, 0, 3));
     }
 }

@@ -209,7 +209,7 @@ impl Shard {
     /// Sends a request on that is on its way already: to this shard's own queue, or to the shard of its host.
     /// Whoever calls this calls `pump` after it.
     pub(crate) fn forward(&self, mut flight: Flight) {
-        let shard = self.core.router.shard_of(flight.request.target.host(), flight.request.index);
+        let shard = self.core.router.next_to(self.at, flight.request.target.host());
         if shard == self.at {
             (flight.origin, flight.host) = self.locate(&flight.request);
             flight.queued = Instant::now();

@@ -17,11 +17,11 @@ use crate::clock::PhaseClock;
 use crate::dial::{Line, dial};
 use crate::error::{Code, Failure};
 use crate::exchange::redirect::{self, Follow, Redirect};
-use crate::exchange::{BodyRules, Channel, Exchanged, exchange};
+use crate::exchange::{BodyRules, Channel, Exchanged, Reached, exchange};
 use crate::flight::{Course, Flight};
 use crate::options::Options;
 use crate::outcome::{AttemptRecord, Hop, Outcome, Via};
-use crate::pool::{H1, Idle, OriginId};
+use crate::pool::{H1, IDLE, Idle, OriginId};
 use crate::random;
 use crate::request::Request;
 use crate::retry::{self, Ended};
@@ -29,8 +29,6 @@ use crate::seat::Seat;
 use crate::shard::Shard;
 use crate::timings::WallClock;
 
-/// How long a connection waits for work.
-const IDLE: Duration = Duration::from_secs(60);
 /// How often a request is sent again, uncounted, that no server has worked on.
 const MAX_RESENT: u32 = 3;
 /// The wait before a request is tried again that this machine had no descriptor or port for.
@@ -218,11 +216,14 @@ impl Attempted {
     /// fault of the request. Source: RFC 9112, section 9.3.1, and RFC 9110, section 9.2.2.
     fn is_free_to_resend(&self, flight: &Flight) -> bool {
         let resent = flight.course.as_ref().map_or(0, |course| course.resent);
-        let method = flight.request.method();
-        let lost_race =
-            self.exchanged.no_answer && self.via.reused && matches!(*method, Method::GET | Method::HEAD);
-        let untouched = self.exchanged.refused || (self.exchanged.unsent && self.via.reused);
-        resent < MAX_RESENT && (untouched || lost_race)
+        let safe = matches!(*flight.request.method(), Method::GET | Method::HEAD);
+        resent < MAX_RESENT
+            && match self.exchanged.reached {
+                Reached::Refusal => true,
+                Reached::Nothing => self.via.reused,
+                Reached::Silence => self.via.reused && safe,
+                Reached::Further => false,
+            }
     }
 
     fn lacks_local_means(&self) -> bool {
@@ -260,6 +261,7 @@ async fn once(
     let rules = BodyRules {
         max_bytes: options.max_body_size,
         on_oversize: options.on_oversize,
+        follow_redirects: options.follow_redirects,
         gate: &flight.job.gate,
         decoder: &shard.decoder,
     };

@@ -1,9 +1,9 @@
 //! The engine against the test server, on real sockets: what goes in comes out, once.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+#![allow(clippy::indexing_slicing)]
 
 mod common;
 
-use common::{Rows, engine, fetch, server};
+use common::{engine, fetch, server};
 use hurtle_engine::Options;
 
 #[test]
@@ -24,7 +24,7 @@ fn connections_are_kept_and_limited() {
     let server = server();
     let urls = vec![server.url("/bytes/10"); 2000];
     let options = Options { concurrency: 100, concurrency_per_host: 7, threads: 2, ..Options::default() };
-    let rows: Rows = fetch(&engine(options), &urls);
+    let rows = fetch(&engine(options), &urls);
     rows.assert_complete(2000);
     let stats = server.stats();
     assert!(stats.max_in_flight_per_host <= 7, "{stats:?}");

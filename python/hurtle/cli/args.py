@@ -8,6 +8,7 @@ from hurtle.sources import FORMATS as INPUT_FORMATS
 from hurtle.version import __version__
 
 DEFAULTS = Options()
+TLS_FAULTS = ("expired", "wrong_name", "self_signed", "unknown_ca", "eof", "stall")
 FETCH_EPILOG = """\
 exit status: 0 all ok, 1 some requests failed, 2 wrong usage, 3 the run itself failed, 130 or 143 interrupted.
 A size is a number of bytes or text such as 64MiB.
@@ -202,6 +203,8 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     serve.add_argument("--port", type=int, default=0, help="the plain port; 0 picks a free one (0)")
     serve.add_argument("--tls-port", type=int, default=0, help="the TLS port; 0 picks a free one (0)")
     serve.add_argument("--no-tls", action="store_true", help="no TLS port")
+    serve.add_argument("--tls-fault", choices=TLS_FAULTS, help="what is wrong with TLS")
+    serve.add_argument("--all-loopback", action="store_true", help="answer on every address of 127.0.0.0/8")
     serve.add_argument(
         "--latency", type=float, default=0.0, metavar="S", help="seconds before every answer (0)"
     )

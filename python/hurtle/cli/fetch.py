@@ -80,7 +80,7 @@ def _options(given: Namespace) -> OptionsDict:
     if given.http2 is not None:
         options["http2"] = {"auto": "auto", "always": True, "never": False}[given.http2]
     if given.header:
-        options["headers"] = [_split(line, ":", "-H", "'Name: value'") for line in given.header]
+        options["headers"] = [_split(line, ":", "-H", "'Name: value'", show=False) for line in given.header]
     if given.param:
         options["params"] = [_split(pair, "=", "--param", "NAME=VALUE") for pair in given.param]
     if given.cookie is not None:

@@ -25,6 +25,8 @@ def serve(given: Namespace) -> int:
         host=given.host,
         port=given.port,
         tls_port=None if given.no_tls else given.tls_port,
+        tls_fault=given.tls_fault,
+        all_loopback=given.all_loopback,
         latency=given.latency,
         jitter=given.jitter,
         error_rate=given.error_rate,

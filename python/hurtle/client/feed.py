@@ -101,7 +101,6 @@ class LiveChunks:
         self._source = source
         self._room = Event()
         self._inbox = Inbox(self._room.set, until)
-        self._stopped = False
         self._error: BaseException | None = None
         self._thread = Thread(target=self._pull, name="hurtle-input", daemon=True)
         self._thread.start()
@@ -110,10 +109,10 @@ class LiveChunks:
         try:
             for row in self._source:
                 self._inbox.add(row)
-                while self._inbox.must_wait() and not self._stopped:
+                while self._inbox.must_wait():
                     self._room.wait()
                     self._room.clear()
-                if self._stopped:
+                if self._inbox.ended:
                     break
         except BaseException as error:  # noqa: BLE001 - whatever the caller's iterator raised goes to the caller
             self._error = error
@@ -130,7 +129,6 @@ class LiveChunks:
 
     def close(self) -> None:
         """Stop pulling, after the row that is being pulled."""
-        self._stopped = True
         self._inbox.end()
 
 

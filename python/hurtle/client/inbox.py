@@ -37,8 +37,13 @@ class Inbox:
         self._taker_waits = False
         self._ended = False
 
+    @property
+    def ended(self) -> bool:
+        """Whether no more rows come, or none are wanted: the adder's sign to stop."""
+        return self._ended
+
     def add(self, row: Row) -> None:
-        """Append a row. The adder asks `must_wait` afterwards."""
+        """Append a row. The adder asks `must_wait` and `ended` afterwards."""
         self._rows.append(row)
         if self._taker_waits:
             self._arrived.set()

@@ -96,6 +96,8 @@ class AsyncChunks:
                 while self._inbox.must_wait():
                     await self._room.wait()
                     self._room.clear()
+                if self._inbox.ended:
+                    break
         except Exception as error:  # noqa: BLE001 - whatever the caller's iterator raised goes to the caller
             self._error = error
         finally:

@@ -36,10 +36,12 @@ def _format_of(path: str, format: str | None) -> str:  # noqa: A002
         return format
     if path == "-":
         return "jsonl"
+    if Path(path).is_dir():
+        raise ConfigError(f"{path} is a folder; name a file in it", option="out")
     extension = Path(path).suffix.lower()
     if extension not in EXTENSIONS:
         raise ConfigError(
-            f"{path}: unknown output format {extension!r}; name it {' or '.join(EXTENSIONS)}", option="out"
+            f"{path}: unknown output format {extension!r}; known: {', '.join(EXTENSIONS)}", option="out"
         )
     return EXTENSIONS[extension]
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from hurtle._engine import Batch
 
 GROUP_ROWS = 65_536
-GROUP_BYTES = 16 << 20
+GROUP_BYTES = 8 << 20
 """A row group is written at so many rows or bytes: held in memory here, read at once by a reader."""
 
 FEW_VALUES = [
@@ -51,14 +51,19 @@ class ParquetSink(Sink):
 
         self._arrow = pyarrow
         schema = pyarrow.schema(arrow_schema())
-        self._writer = parquet.ParquetWriter(
-            self._output.open(),
-            schema,
-            compression="zstd",
-            compression_level=1,
-            use_dictionary=FEW_VALUES,
-            write_statistics=WITH_BOUNDS,
-        )
+        file = self._output.open()
+        try:
+            self._writer = parquet.ParquetWriter(
+                file,
+                schema,
+                compression="zstd",
+                compression_level=1,
+                use_dictionary=FEW_VALUES,
+                write_statistics=WITH_BOUNDS,
+            )
+        except OSError as error:
+            self._output.abort()
+            raise ConfigError(str(self._output.failure(error)), option="out") from error
 
     def write(self, batch: "Batch") -> None:
         """Take a batch without copying it; write a row group when enough has come."""

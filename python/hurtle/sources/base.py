@@ -68,12 +68,13 @@ def request_row(values: Mapping[str, Any], line: int | None = None) -> Request |
         return Request.from_mapping(values)
     except InvalidRequest as error:
         url = values.get("url")
-        return BadRow(error.code, error.detail, line, url if isinstance(url, str) else shown(values))
+        return BadRow(error.code, error.detail, line, shown(url if isinstance(url, str) else values))
 
 
 def shown(value: object) -> str:
     """Return the start of what stood in a row."""
-    return (value if isinstance(value, str) else repr(value))[:TEXT_SHOWN]
+    text = (value if isinstance(value, str) else repr(value))[:TEXT_SHOWN]
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 class IterableSource(Source):

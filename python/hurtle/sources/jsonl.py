@@ -52,11 +52,9 @@ def _row(line: bytes, number: int) -> Row:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:
-        return BadRow("input.row", f"line {number} is not JSON: {error}", number, escaped(line)[:200])
+        return BadRow("input.row", f"not JSON: {error}", number, escaped(line)[:200])
     if isinstance(value, str):
         return value
     if isinstance(value, dict):
         return request_row(value, number)
-    return BadRow(
-        "input.row", f"line {number} is neither an object nor a URL in quotes", number, shown(escaped(line))
-    )
+    return BadRow("input.row", "neither an object nor a URL in quotes", number, shown(escaped(line)))

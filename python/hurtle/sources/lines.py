@@ -95,7 +95,7 @@ def escaped(line: bytes) -> str:
 
 def _opened(path: str) -> IO[bytes]:
     if path == "-":
-        return sys.stdin.buffer
+        return _opened_stdin()
     lower = path.lower()
     if lower.endswith(".gz"):
         import gzip
@@ -104,6 +104,18 @@ def _opened(path: str) -> IO[bytes]:
     if lower.endswith(".zst"):
         return _opened_zstd(path)
     return Path(path).open("rb")
+
+
+def _opened_stdin() -> IO[bytes]:
+    """Return a reader of its own on stdin's descriptor.
+
+    A thread may sit in a read when the interpreter ends, which takes the lock of sys.stdin and aborts when
+    it is held.
+    """
+    try:
+        return open(sys.stdin.fileno(), "rb", closefd=False)
+    except (OSError, ValueError):
+        return sys.stdin.buffer  # replaced by something without a descriptor
 
 
 def _opened_zstd(path: str) -> IO[bytes]:

@@ -73,9 +73,7 @@ class CsvSource(Source):
             try:
                 cells = next(self._rows, None)
             except csv.Error as error:
-                yield BadRow(
-                    "input.row", f"line {self._rows.line_num} is no CSV: {error}", self._rows.line_num
-                )
+                yield BadRow("input.row", f"no CSV: {error}", self._rows.line_num)
                 continue
             if cells is None:
                 break
@@ -88,7 +86,7 @@ class CsvSource(Source):
 
     def _row(self, cells: list[str], line: int) -> Row:
         if len(cells) != len(self._columns):
-            detail = f"line {line} has {len(cells)} cells, the header {len(self._columns)}"
+            detail = f"{len(cells)} cells, where the header has {len(self._columns)}"
             return BadRow("input.row", detail, line, shown(",".join(cells)))
         # An empty cell is an absent value: CSV has no other way to say so.
         values = {name: cell for name, cell in zip(self._columns, cells, strict=True) if cell}

@@ -3,9 +3,11 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body as _, Frame, Incoming};
+use tokio::time::timeout;
 
 use super::classify;
 use super::decode::{Decoder, Limits};
@@ -20,12 +22,18 @@ use crate::timings::Phase;
 /// Memory set aside at once for a body that declares its length: a lie must not cost more.
 const MAX_RESERVE: u64 = 1 << 20;
 
+/// What is read of a body that nobody will see, so that its connection can be used again, and for how long.
+const MAX_SKIPPED: u64 = 64 << 10;
+const SKIP_TIME: Duration = Duration::from_secs(1);
+
 /// What may come.
 pub(crate) struct BodyRules<'a> {
     /// The largest body, as received and decoded.
     pub(crate) max_bytes: u64,
     /// What to do with a larger one.
     pub(crate) on_oversize: OnOversize,
+    /// The body of a response that leads on does not matter.
+    pub(crate) follow_redirects: bool,
     /// Where to wait while the consumer is far behind.
     pub(crate) gate: &'a Gate,
     /// The shard's decoder.
@@ -85,6 +93,26 @@ pub(super) async fn read(
     pieces.end(true, None)
 }
 
+/// Reads a body that nobody will see, whatever is wrong with it. It is whole if the connection may be used again.
+pub(super) async fn skip(mut incoming: Incoming, mut driver: Option<&mut Driver>) -> Read {
+    if incoming.size_hint().lower() > MAX_SKIPPED {
+        return Pieces::default().end(false, None);
+    }
+    let mut length = 0;
+    let read = async {
+        while !incoming.is_end_stream() && length <= MAX_SKIPPED {
+            match next_frame(&mut incoming, driver.as_deref_mut()).await {
+                None => break,
+                Some(Ok(frame)) => length += frame.data_ref().map_or(0, |data| data.len() as u64),
+                Some(Err(_)) => return false,
+            }
+        }
+        length <= MAX_SKIPPED
+    };
+    let whole = timeout(SKIP_TIME, read).await.unwrap_or(false);
+    Read { body: Body::default(), wire_bytes: length, whole, failure: None }
+}
+
 async fn next_frame(incoming: &mut Incoming, driver: Option<&mut Driver>) -> Option<hyper::Result<Frame<Bytes>>> {
     let frame = poll_fn(|cx| Pin::new(&mut *incoming).poll_frame(cx));
     match driver {
@@ -125,24 +153,26 @@ impl Pieces {
     }
 }
 
-/// The body after its content codings, and whether it was cut. `encodings` are the values of Content-Encoding.
+/// The body after its content codings, and whether it was cut. `encodings` are the values of Content-Encoding;
+/// `partial`: the body as it came is a prefix.
 ///
 /// # Errors
 /// Those of [`Decoder::decode`].
 pub(super) fn decoded<'a>(
     encodings: impl Iterator<Item = &'a [u8]>,
     body: Body,
+    partial: bool,
     rules: &BodyRules<'_>,
 ) -> Result<(Body, Option<Truncated>), Failure> {
     let mut encodings = encodings.peekable();
     if encodings.peek().is_none() || body.as_bytes().is_empty() {
-        return Ok((body, None));
+        return Ok((body, partial.then_some(Truncated::Length)));
     }
     let bytes = match body {
         Body::Slice(bytes) => bytes.into(),
         Body::Owned(bytes) => bytes,
     };
-    let limits = Limits { cap: rules.max_bytes, on_oversize: rules.on_oversize, partial: false };
+    let limits = Limits { cap: rules.max_bytes, on_oversize: rules.on_oversize, partial };
     let decoded = rules.decoder.borrow_mut().decode(encodings, bytes, limits)?;
     Ok((Body::Owned(decoded.body), decoded.truncated.then_some(Truncated::Length)))
 }

@@ -7,6 +7,6 @@ pub(crate) mod redirect;
 mod send;
 
 pub(crate) use body::BodyRules;
-pub(crate) use decode::Decoder;
 pub(crate) use classify::handshake_failure;
-pub(crate) use send::{Channel, Exchanged, Heads, exchange};
+pub(crate) use decode::Decoder;
+pub(crate) use send::{Channel, Exchanged, Heads, Reached, exchange};

@@ -66,6 +66,11 @@ pub(crate) fn decide(
     }
 }
 
+/// Whether a response is about another place and nothing else: what [`decide`] will say is not `None`.
+pub(crate) fn leads_on<'a>(status: StatusCode, mut locations: impl Iterator<Item = &'a [u8]>) -> bool {
+    is_redirect(status) && locations.any(|location| !location.trim_ascii().is_empty())
+}
+
 /// Whether a header of the caller may be sent to an origin that the caller did not name.
 ///
 /// An allow-list, because secrets travel under any name (`X-Api-Key`, `PRIVATE-TOKEN`).

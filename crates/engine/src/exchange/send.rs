@@ -1,18 +1,18 @@
 //! Sends one request and takes its response.
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, HOST};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HOST, LOCATION};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 use hyper::body::Incoming;
 use hyper::ext::ReasonPhrase;
 
-use super::body::{self, BodyRules};
+use super::body::{self, BodyRules, Read};
 use super::classify;
-use super::redirect::keeps_header;
+use super::redirect::{keeps_header, leads_on};
 use crate::clock::PhaseClock;
 use crate::error::{Code, Failure};
-use crate::outcome::{Received, Truncated};
+use crate::outcome::Received;
 use crate::pool::{H1, SendBody, StreamPlace};
 use crate::request::Request;
 use crate::target::Target;
@@ -66,6 +66,9 @@ impl Heads {
             body = spec.body.clone().unwrap_or_default();
             method = &spec.method;
         }
+        if body.is_empty() && expects_body(method) {
+            headers.entry(CONTENT_LENGTH).or_insert(HeaderValue::from_static("0"));
+        }
         let mut out = http::Request::new(SendBody::new(body));
         *out.uri_mut() = uri(&request.target, http1)?;
         *out.method_mut() = method.clone();
@@ -92,6 +95,11 @@ fn retain(headers: &mut HeaderMap) {
     }
 }
 
+/// Whether a server may ask for a length although there is no body. Source: RFC 9110, section 8.6.
+fn expects_body(method: &Method) -> bool {
+    matches!(*method, Method::POST | Method::PUT | Method::PATCH)
+}
+
 fn uri(target: &Target, origin_form: bool) -> Option<Uri> {
     if origin_form {
         let path = Bytes::copy_from_slice(target.path_and_query().as_bytes());
@@ -106,24 +114,36 @@ pub(crate) enum Channel<'a> {
     Http2(&'a StreamPlace),
 }
 
+/// How far a request got that has no response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reached {
+    /// No byte of it was handed to the connection.
+    Nothing,
+    /// The peer, which says that it has not begun to work on it.
+    Refusal,
+    /// The connection, which closed before the first byte of a response.
+    Silence,
+    /// Further, or nobody knows.
+    Further,
+}
+
 /// How an exchange ended.
 pub(crate) struct Exchanged {
     pub(crate) received: Option<Received>,
     pub(crate) failure: Option<Failure>,
     /// The connection can take another request.
     pub(crate) reusable: bool,
-    /// No byte of it was handed to the connection.
-    pub(crate) unsent: bool,
-    /// The peer says that it has not begun to work on it.
-    pub(crate) refused: bool,
-    /// The connection closed before the first byte of a response.
-    pub(crate) no_answer: bool,
+    pub(crate) reached: Reached,
 }
 
 impl Exchanged {
     pub(crate) fn failed(failure: Failure) -> Self {
-        let failure = Some(failure);
-        Self { received: None, failure, reusable: false, unsent: false, refused: false, no_answer: false }
+        Self { received: None, failure: Some(failure), reusable: false, reached: Reached::Further }
+    }
+
+    fn unsent(error: &hyper::Error) -> Self {
+        let failure = classify::failure(error, Phase::FirstByte);
+        Self { reached: Reached::Nothing, ..Self::failed(failure) }
     }
 }
 
@@ -163,18 +183,12 @@ async fn send(
     let sent = match channel {
         Channel::Http1(h1) => {
             let (sender, driver) = (&mut h1.sender, &mut h1.driver);
-            if let Err(error) = driver.drive(sender.ready()).await {
-                let failure = classify::failure(&error, Phase::FirstByte);
-                return Err(Exchanged { unsent: true, no_answer: true, ..Exchanged::failed(failure) });
-            }
+            driver.drive(sender.ready()).await.map_err(|error| Exchanged::unsent(&error))?;
             driver.drive(sender.try_send_request(head)).await
         }
         Channel::Http2(place) => {
             let mut sender = place.sender();
-            if let Err(error) = sender.ready().await {
-                let failure = classify::failure(&error, Phase::FirstByte);
-                return Err(Exchanged { unsent: true, no_answer: true, ..Exchanged::failed(failure) });
-            }
+            sender.ready().await.map_err(|error| Exchanged::unsent(&error))?;
             sender.try_send_request(head).await
         }
     };
@@ -182,18 +196,18 @@ async fn send(
         let unsent = error.take_message().is_some();
         let error = error.into_error();
         let failure = classify::failure(&error, Phase::FirstByte);
-        let no_answer = matches!(failure.code, Code::ProtocolEmpty | Code::ConnectReset);
-        Exchanged {
-            unsent,
-            refused: classify::was_not_processed(&error),
-            no_answer,
-            ..Exchanged::failed(failure)
-        }
+        let reached = match failure.code {
+            _ if classify::was_not_processed(&error) => Reached::Refusal,
+            _ if unsent => Reached::Nothing,
+            Code::ProtocolEmpty | Code::ConnectReset => Reached::Silence,
+            _ => Reached::Further,
+        };
+        Exchanged { reached, ..Exchanged::failed(failure) }
     })
 }
 
 async fn receive(
-    channel: Channel<'_>,
+    mut channel: Channel<'_>,
     method: &Method,
     response: http::Response<Incoming>,
     rules: &BodyRules<'_>,
@@ -211,34 +225,34 @@ async fn receive(
         let failure = Failure::new(Code::ProtocolUpgrade, "the server switched protocols unasked");
         return Exchanged { received: Some(received), ..Exchanged::failed(failure) };
     }
-    let read = match channel {
-        Channel::Http1(h1) => {
-            let read = body::read(incoming, Some(&mut h1.driver), rules, clock).await;
-            if read.failure.is_none() && read.whole {
-                // Lets the connection find out that the response is over and that it may be used again.
-                h1.driver.drive(std::future::ready(())).await;
-            }
-            read
-        }
-        Channel::Http2(_) => body::read(incoming, None, rules, clock).await,
+    let driver = match &mut channel {
+        Channel::Http1(h1) => Some(&mut h1.driver),
+        Channel::Http2(_) => None,
     };
-    received.wire_bytes = read.wire_bytes;
+    let locations = received.headers.get_all(LOCATION).iter().map(HeaderValue::as_bytes);
+    let read = if rules.follow_redirects && leads_on(head.status, locations) {
+        body::skip(incoming, driver).await
+    } else {
+        body::read(incoming, driver, rules, clock).await
+    };
     let reusable = read.whole && read.failure.is_none();
-    let mut failure = read.failure;
-    match failure {
-        None if read.whole && method != Method::HEAD => {
-            let encodings = received.headers.get_all(CONTENT_ENCODING).iter().map(HeaderValue::as_bytes);
-            match body::decoded(encodings, read.body, rules) {
-                Ok((body, truncated)) => (received.body, received.truncated) = (body, truncated),
-                Err(undecodable) => failure = Some(undecodable),
-            }
-        }
-        None => {
-            received.body = read.body;
-            received.truncated = (!read.whole).then_some(Truncated::Length);
-        }
-        Some(_) => {}
+    if reusable && let Channel::Http1(h1) = channel {
+        h1.settle().await;
     }
-    Exchanged { received: Some(received), failure, reusable, unsent: false, refused: false, no_answer: false }
+    let failure = settle(&mut received, read, method, rules);
+    Exchanged { received: Some(received), failure, reusable, reached: Reached::Further }
 }
 
+/// Decodes what was read, or says why it is of no use.
+fn settle(received: &mut Received, read: Read, method: &Method, rules: &BodyRules<'_>) -> Option<Failure> {
+    received.wire_bytes = read.wire_bytes;
+    if read.failure.is_some() || *method == Method::HEAD {
+        return read.failure;
+    }
+    let encodings = received.headers.get_all(CONTENT_ENCODING).iter().map(HeaderValue::as_bytes);
+    match body::decoded(encodings, read.body, !read.whole, rules) {
+        Ok((body, truncated)) => (received.body, received.truncated) = (body, truncated),
+        Err(undecodable) => return Some(undecodable),
+    }
+    None
+}

@@ -26,8 +26,10 @@ pub(crate) struct H1 {
 
 /// Moves the bytes of a connection whenever its task is polled.
 pub(crate) struct Driver {
-    connection: Option<Pin<Box<Connection<TokioIo<Stream>, SendBody>>>>,
+    connection: Option<Pin<Box<Wire>>>,
 }
+
+type Wire = Connection<TokioIo<Stream>, SendBody>;
 
 impl Driver {
     /// Moves what can be moved. False: the connection is over.
@@ -43,12 +45,12 @@ impl Driver {
     /// Waits for `future`, which needs this connection to move.
     pub(crate) async fn drive<F: Future>(&mut self, future: F) -> F::Output {
         let mut future = std::pin::pin!(future);
+        // A poll of the connection costs more than one of the future: the future first, which may need no more
+        // than what is there, and which says what it wants before the connection looks for it.
         poll_fn(|cx| {
-            self.poll(cx);
             if let Poll::Ready(output) = future.as_mut().poll(cx) {
                 return Poll::Ready(output);
             }
-            // What the future has just asked for, the connection may be able to give at once.
             self.poll(cx);
             future.as_mut().poll(cx)
         })
@@ -64,12 +66,20 @@ impl H1 {
     pub(crate) async fn handshake(stream: Stream, remote: Option<IpAddr>) -> hyper::Result<Self> {
         let (sender, connection) = Builder::new()
             .max_buf_size(MAX_HEAD)
+            .max_header_size(MAX_HEAD)
             .max_headers(MAX_HEADERS)
             .allow_obsolete_multiline_headers_in_responses(true)
             .handshake(TokioIo::new(stream))
             .await?;
         let driver = Driver { connection: Some(Box::pin(connection)) };
         Ok(Self { sender, driver, remote, served: 0 })
+    }
+
+    /// Lets the connection find out, after a response, whether it may be used again.
+    pub(crate) async fn settle(&mut self) {
+        if !self.sender.is_ready() {
+            poll_fn(|cx| Poll::Ready(self.driver.poll(cx))).await;
+        }
     }
 
     /// Whether it can take another request.

@@ -9,8 +9,10 @@ use std::rc::Rc;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper::rt::Executor;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::time::Instant;
 
-use super::SendBody;
+use super::{IDLE, SendBody};
+use crate::alarm::Alarm;
 use crate::connect::Stream;
 
 /// Streams on one connection before another is opened, where the peer allows more.
@@ -28,6 +30,8 @@ pub(crate) struct H2 {
     streams: Cell<usize>,
     max_streams: Cell<usize>,
     served: Cell<u32>,
+    /// When its last stream ended.
+    used: Cell<Instant>,
 }
 
 /// One request's place on a connection; given back when dropped.
@@ -65,17 +69,17 @@ impl H2 {
             streams: Cell::new(0),
             max_streams: Cell::new(MAX_STREAMS),
             served: Cell::new(0),
+            used: Cell::new(Instant::now()),
         });
         let watcher = Rc::downgrade(&this);
         tokio::task::spawn_local(async move {
-            let mut connection = pin!(connection);
+            let (mut connection, mut alarm) = (pin!(connection), Alarm::new());
             // Its errors reach the requests on it.
             poll_fn(|cx| {
                 let ended = connection.as_mut().poll(cx).map(Result::unwrap_or_default);
-                if let Some(watched) = watcher.upgrade() {
-                    watched.max_streams.set(connection.current_max_send_streams().clamp(1, MAX_STREAMS));
-                }
-                ended
+                let Some(this) = watcher.upgrade() else { return ended };
+                this.max_streams.set(connection.current_max_send_streams().clamp(1, MAX_STREAMS));
+                if ended.is_ready() { ended } else { alarm.poll(cx, Some(this.idle_until().into_std())) }
             })
             .await;
         });
@@ -90,6 +94,12 @@ impl H2 {
     /// Whether it takes a new request now.
     pub(crate) fn has_room(&self) -> bool {
         self.streams.get() < self.max_streams.get()
+    }
+
+    /// When it will have been idle for too long.
+    fn idle_until(&self) -> Instant {
+        let since = if self.streams.get() == 0 { self.used.get() } else { Instant::now() };
+        since + IDLE
     }
 
     /// Takes a place on it.
@@ -114,5 +124,39 @@ impl Drop for StreamPlace {
     fn drop(&mut self) {
         let streams = &self.connection.streams;
         streams.set(streams.get().saturating_sub(1));
+        self.connection.used.set(Instant::now());
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::task::{LocalSet, spawn_local};
+    use tokio::time::sleep;
+
+    #[tokio::test(start_paused = true)]
+    async fn it_closes_when_nobody_has_used_it_for_long() {
+        LocalSet::new()
+            .run_until(async {
+                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                let address = listener.local_addr().unwrap();
+                spawn_local(async move {
+                    let (stream, _) = listener.accept().await.unwrap();
+                    let mut connection = h2::server::handshake(stream).await.unwrap();
+                    while connection.accept().await.is_some() {}
+                });
+                let stream = Stream::Plain(TcpStream::connect(address).await.unwrap());
+                let connection = H2::handshake(stream, None).await.unwrap();
+                let place = connection.enter();
+                sleep(IDLE * 5).await;
+                assert!(connection.is_open(), "a stream was on it");
+                drop(place);
+                sleep(IDLE + Duration::from_secs(1)).await;
+                assert!(!connection.is_open());
+            })
+            .await;
     }
 }

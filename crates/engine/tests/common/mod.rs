@@ -1,34 +1,42 @@
 //! What the socket tests share.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::panic)]
+
+mod script;
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use hurtle_engine::{AttemptRecord, Code, Engine, Hop, Job, Next, Options, RowView, Submission, Truncated};
+use http::{HeaderName, HeaderValue};
+use hurtle_engine::{
+    AttemptRecord, Code, Engine, Hop, Job, Next, Options, RowView, Spec, Submission, Timings, Truncated,
+};
 use hurtle_testserver::{Config, Server};
 
-/// No test takes longer.
-const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) use script::{Peer, Script};
+
+/// Nothing that a test waits for takes longer.
+const LIMIT: Duration = Duration::from_secs(20);
 
 /// A row, copied out.
 #[derive(Debug)]
-pub struct Row {
-    pub index: u64,
-    pub url: String,
-    pub final_url: String,
-    pub status: Option<u16>,
-    pub code: Option<Code>,
-    pub detail: String,
-    pub ok: bool,
-    pub headers: Vec<(String, Vec<u8>)>,
-    pub body: Vec<u8>,
-    pub version: Option<http::Version>,
-    pub truncated: Option<Truncated>,
-    pub attempts: u32,
-    pub hops: Vec<Hop>,
-    pub earlier: Vec<AttemptRecord>,
-    pub conn_reused: bool,
-    pub timings: hurtle_engine::Timings,
+pub(crate) struct Row {
+    pub(crate) index: u64,
+    pub(crate) url: String,
+    pub(crate) final_url: String,
+    pub(crate) status: Option<u16>,
+    pub(crate) code: Option<Code>,
+    pub(crate) detail: String,
+    pub(crate) ok: bool,
+    pub(crate) headers: Vec<(String, Vec<u8>)>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) version: Option<http::Version>,
+    pub(crate) truncated: Option<Truncated>,
+    pub(crate) attempts: u32,
+    pub(crate) hops: Vec<Hop>,
+    pub(crate) earlier: Vec<AttemptRecord>,
+    pub(crate) wire_bytes: u64,
+    pub(crate) conn_reused: bool,
+    pub(crate) timings: Timings,
 }
 
 impl From<RowView<'_>> for Row {
@@ -49,6 +57,7 @@ impl From<RowView<'_>> for Row {
             attempts: view.row.attempts,
             hops: extra.hops,
             earlier: extra.earlier,
+            wire_bytes: view.row.wire_bytes,
             conn_reused: view.row.conn_reused,
             timings: view.row.timings,
         }
@@ -56,11 +65,11 @@ impl From<RowView<'_>> for Row {
 }
 
 impl Row {
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8(self.body.clone()).unwrap()
     }
 
-    pub fn header(&self, name: &str) -> Option<String> {
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
         let found = self.headers.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| String::from_utf8_lossy(value).into_owned())
     }
@@ -68,73 +77,81 @@ impl Row {
 
 /// Rows in order of completion.
 #[derive(Debug)]
-pub struct Rows(pub Vec<Row>);
+pub(crate) struct Rows(pub(crate) Vec<Row>);
 
 impl Rows {
     /// Each of `count` requests has exactly one row.
-    pub fn assert_complete(&self, count: u64) {
+    pub(crate) fn assert_complete(&self, count: u64) {
         let seen: HashSet<u64> = self.0.iter().map(|row| row.index).collect();
         assert_eq!((self.0.len() as u64, seen.len() as u64), (count, count));
         assert!(seen.iter().all(|&index| index < count));
     }
 
     /// The only row.
-    pub fn single(mut self) -> Row {
+    pub(crate) fn single(mut self) -> Row {
         assert_eq!(self.0.len(), 1);
         self.0.remove(0)
     }
 }
 
-pub fn server() -> Server {
+pub(crate) fn server() -> Server {
     Server::start(Config::default()).unwrap()
 }
 
-pub fn engine(options: Options) -> Engine {
+pub(crate) fn engine(options: Options) -> Engine {
     Engine::start(options).unwrap()
 }
 
 /// No retries, so that a fault is seen as it comes.
-pub fn one_attempt() -> Options {
+pub(crate) fn one_attempt() -> Options {
     let mut options = Options::default();
     options.retries.total = 0;
     options
 }
 
 /// Quick retries.
-pub fn quick_retries(total: u32) -> Options {
+pub(crate) fn quick_retries(total: u32) -> Options {
     let mut options = Options::default();
     options.retries.total = total;
     options.retries.backoff = Duration::from_millis(5);
     options
 }
 
-pub fn fetch<T: AsRef<str>>(engine: &Engine, urls: &[T]) -> Rows {
-    let job = engine.job(None).unwrap();
-    let params = engine.options().params.clone();
-    let all = urls
-        .iter()
-        .zip(0..)
-        .map(|(url, index)| Submission::new(index, url.as_ref(), None, params.as_deref()))
-        .collect();
-    assert!(job.submit(all));
-    job.finish();
-    drain(&job)
+/// Requests for `urls`, as a caller of the engine makes them.
+pub(crate) fn submissions<T: AsRef<str>>(urls: &[T], params: Option<&str>) -> Vec<Submission> {
+    urls.iter().zip(0..).map(|(url, index)| Submission::new(index, url.as_ref(), None, params)).collect()
 }
 
-pub fn fetch_one(engine: &Engine, url: &str) -> Row {
+/// Starts a job for `urls` and says that no more come.
+pub(crate) fn start<T: AsRef<str>>(engine: &Engine, urls: &[T]) -> Job {
+    let job = engine.job(None).unwrap();
+    assert!(job.submit(submissions(urls, engine.options().params.as_deref())));
+    job.finish();
+    job
+}
+
+pub(crate) fn fetch<T: AsRef<str>>(engine: &Engine, urls: &[T]) -> Rows {
+    drain(&start(engine, urls))
+}
+
+pub(crate) fn fetch_one(engine: &Engine, url: &str) -> Row {
     fetch(engine, &[url]).single()
 }
 
 /// Sends one request with what differs from a plain GET.
-pub fn send(engine: &Engine, url: &str, spec: hurtle_engine::Spec) -> Row {
+pub(crate) fn send(engine: &Engine, url: &str, spec: Spec) -> Row {
     let job = engine.job(None).unwrap();
     assert!(job.submit(vec![Submission::new(0, url, Some(Box::new(spec)), None)]));
     job.finish();
     drain(&job).single()
 }
 
+pub(crate) fn header(name: &'static str, value: &'static str) -> (HeaderName, HeaderValue) {
+    (HeaderName::from_static(name), HeaderValue::from_static(value))
+}
+
 /// Takes all rows of a job.
-pub fn drain(job: &Job) -> Rows {
+pub(crate) fn drain(job: &Job) -> Rows {
     let start = Instant::now();
     let mut rows = Vec::new();
     loop {
@@ -145,4 +162,27 @@ pub fn drain(job: &Job) -> Rows {
             Next::Done => return Rows(rows),
         }
     }
+}
+
+/// Waits until something holds, or says what did not.
+pub(crate) fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    let end = Instant::now() + LIMIT;
+    while !holds() {
+        assert!(Instant::now() < end, "not in time: {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Waits until a number has not changed for `calm`, and returns it.
+pub(crate) fn settled(calm: Duration, number: impl Fn() -> u64) -> u64 {
+    let (end, mut last, mut since) = (Instant::now() + LIMIT, number(), Instant::now());
+    while since.elapsed() < calm {
+        assert!(Instant::now() < end, "still changing at {last}");
+        std::thread::sleep(Duration::from_millis(1));
+        let now = number();
+        if now != last {
+            (last, since) = (now, Instant::now());
+        }
+    }
+    last
 }

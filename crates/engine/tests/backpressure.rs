@@ -1,0 +1,139 @@
+//! A consumer that falls behind stops the engine, and loses nothing.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::{drain, engine, one_attempt, server, settled, start, wait_until};
+use hurtle_engine::{Next, Options, Timeouts};
+
+/// Long enough to see that nothing moves any more.
+const CALM: Duration = Duration::from_millis(150);
+
+/// Resident memory of this process, in bytes; 0 where the system does not tell.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let kilobytes = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+    kilobytes.unwrap_or_default() << 10
+}
+
+#[test]
+fn test_requests_stop_when_nobody_takes_rows_and_all_come_when_somebody_does() {
+    for threads in [1, 2] {
+        let server = server();
+        let options = Options { threads, concurrency_per_host: 4, max_buffer: 1 << 20, ..Options::default() };
+        let engine = engine(options);
+        let job = start(&engine, &vec![server.url("/bytes/100000"); 300]);
+        let sent = settled(CALM, || server.stats().requests);
+        // Ten rows are the mark; what was in flight then still comes.
+        assert!((10..=10 + 8).contains(&sent), "{threads} threads: {sent} were sent");
+        let rows = drain(&job);
+        rows.assert_complete(300);
+        assert!(rows.0.iter().all(|row| row.body.len() == 100_000 && row.ok));
+        assert_eq!(server.stats().requests, 300);
+    }
+}
+
+#[test]
+fn test_it_goes_on_and_stops_again_as_rows_are_taken() {
+    let server = server();
+    let options = Options { threads: 1, concurrency_per_host: 2, max_buffer: 1 << 20, ..Options::default() };
+    let engine = engine(options);
+    let job = start(&engine, &vec![server.url("/bytes/500000"); 60]);
+    let mut taken = 0;
+    while taken < 30 {
+        settled(Duration::from_millis(30), || server.stats().requests);
+        if let Next::Batch(batch) = job.next_batch(Duration::from_secs(5)) {
+            taken += batch.len() as u64;
+        }
+        // Two marks' worth of rows and what is in flight.
+        let sent = settled(Duration::from_millis(30), || server.stats().requests);
+        assert!(sent <= taken + 8, "{sent} sent, {taken} taken");
+    }
+    assert_eq!(taken + drain(&job).0.len() as u64, 60);
+}
+
+#[test]
+fn test_reading_stops_in_the_middle_of_bodies_at_twice_the_mark() {
+    let server = server();
+    let options = Options {
+        threads: 1,
+        concurrency: 30,
+        concurrency_per_host: 30,
+        max_buffer: 1 << 20,
+        max_body_size: 1 << 30,
+        ..Options::default()
+    };
+    let engine = engine(options);
+    let before = resident();
+    // The first row alone is over twice the mark. The others are far larger than what sockets hold: the server
+    // cannot finish them while nobody reads.
+    let large: u64 = 50 << 20;
+    let mut urls = vec![server.url("/bytes/3000000")];
+    urls.extend(vec![server.url(&format!("/bytes/{large}")); 10]);
+    let job = start(&engine, &urls);
+    wait_until("they are in flight", || server.stats().requests == 11);
+    assert_eq!(settled(CALM, || server.stats().in_flight), 10);
+    let more = resident().saturating_sub(before);
+    assert!(more < 10 * large / 2, "{} MB more", more >> 20);
+    let rows = drain(&job);
+    rows.assert_complete(11);
+    assert!(rows.0.iter().all(|row| row.ok && (row.index == 0 || row.body.len() as u64 == large)));
+}
+
+#[test]
+fn test_no_timeout_strikes_while_the_engine_itself_has_stopped() {
+    let server = server();
+    let timeout = Timeouts {
+        total: Some(Duration::from_millis(300)),
+        read: Some(Duration::from_millis(200)),
+        ..Timeouts::default()
+    };
+    let options = Options {
+        threads: 1,
+        timeout,
+        deadline: Some(Duration::from_millis(400)),
+        max_buffer: 200_000,
+        concurrency_per_host: 8,
+        ..one_attempt()
+    };
+    let engine = engine(options);
+    let job = start(&engine, &vec![server.url("/bytes/8000000"); 8]);
+    wait_until("they are in flight", || server.stats().requests == 8);
+    std::thread::sleep(Duration::from_millis(600));
+    let rows = drain(&job);
+    rows.assert_complete(8);
+    for row in &rows.0 {
+        assert_eq!((row.code, row.body.len()), (None, 8_000_000), "{} {}", row.index, row.detail);
+    }
+}
+
+#[test]
+fn test_retries_and_redirects_wait_for_the_consumer_as_well() {
+    let server = server();
+    let mut options = Options { threads: 2, max_buffer: 100_000, ..Options::default() };
+    options.retries.backoff = Duration::from_millis(5);
+    let engine = engine(options);
+    let urls: Vec<String> = (0..90)
+        .map(|n| match n % 3 {
+            0 => server.url(&format!("/flaky?key={n}")),
+            1 => server.url("/redirect-to?url=/bytes/50000"),
+            _ => server.url("/bytes/50000"),
+        })
+        .collect();
+    let job = start(&engine, &urls);
+    let sent = settled(CALM, || server.stats().requests);
+    assert!(sent < 60, "{sent} were sent");
+    drain(&job).assert_complete(90);
+}
+
+#[test]
+fn test_a_row_larger_than_the_whole_buffer_comes_through() {
+    let server = server();
+    let engine = engine(Options { max_buffer: 1, ..Options::default() });
+    let started = Instant::now();
+    let rows = drain(&start(&engine, &vec![server.url("/bytes/1000000"); 20]));
+    rows.assert_complete(20);
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+}

@@ -1,0 +1,147 @@
+//! A server on a bare socket that misbehaves as a test says, where the test server is too well brought up.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// A connection that nothing comes from for this long ends.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Plays the same part on every connection, each in a thread of its own, which ends with its connection.
+pub(crate) struct Script {
+    address: SocketAddr,
+    seen: Arc<Seen>,
+    stop: Arc<AtomicBool>,
+    listener: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Seen {
+    connections: AtomicUsize,
+    requests: AtomicUsize,
+}
+
+impl Script {
+    /// `play` is given the number of the connection, from 0, and the connection.
+    pub(crate) fn start(play: impl Fn(usize, &mut Peer) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let (seen, stop) = (Arc::new(Seen::default()), Arc::new(AtomicBool::new(false)));
+        let (shared, stopped) = (Arc::clone(&seen), Arc::clone(&stop));
+        let thread = std::thread::spawn(move || accept(&listener, &shared, &stopped, &Arc::new(play)));
+        Self { address, seen, stop, listener: Some(thread) }
+    }
+
+    /// Answers every request of every connection with the same bytes.
+    pub(crate) fn answer(answer: impl Into<Vec<u8>>) -> Self {
+        let answer = answer.into();
+        Self::start(move |_, peer| {
+            while peer.request().is_some() {
+                peer.send(&answer);
+            }
+        })
+    }
+
+    /// Sends the same bytes after the first request of each connection, and closes.
+    pub(crate) fn answer_and_close(answer: impl Into<Vec<u8>>) -> Self {
+        let answer = answer.into();
+        Self::start(move |_, peer| {
+            if peer.request().is_some() {
+                peer.send(&answer);
+            }
+        })
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// Connections accepted.
+    pub(crate) fn connections(&self) -> usize {
+        self.seen.connections.load(Ordering::SeqCst)
+    }
+
+    /// Heads of requests read to their end.
+    pub(crate) fn requests(&self) -> usize {
+        self.seen.requests.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Script {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+        if let Some(listener) = self.listener.take() {
+            listener.join().unwrap_or_default();
+        }
+    }
+}
+
+fn accept<F>(listener: &TcpListener, seen: &Arc<Seen>, stop: &AtomicBool, play: &Arc<F>)
+where
+    F: Fn(usize, &mut Peer) + Send + Sync + 'static,
+{
+    while !stop.load(Ordering::SeqCst) {
+        match listener.accept() {
+            Ok((stream, _)) => {
+                stream.set_nonblocking(false).unwrap();
+                stream.set_read_timeout(Some(PATIENCE)).unwrap();
+                stream.set_write_timeout(Some(PATIENCE)).unwrap();
+                let number = seen.connections.fetch_add(1, Ordering::SeqCst);
+                let (play, seen) = (Arc::clone(play), Arc::clone(seen));
+                std::thread::spawn(move || play(number, &mut Peer { stream, unread: Vec::new(), seen }));
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(Duration::from_millis(1)),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// The server's end of one connection.
+pub(crate) struct Peer {
+    stream: TcpStream,
+    unread: Vec<u8>,
+    seen: Arc<Seen>,
+}
+
+impl Peer {
+    /// The next request's head. None: the client has closed, or takes too long.
+    pub(crate) fn request(&mut self) -> Option<String> {
+        let end = loop {
+            if let Some(at) = self.unread.windows(4).position(|window| window == b"\r\n\r\n") {
+                break at + 4;
+            }
+            let mut buffer = [0; 4096];
+            match self.stream.read(&mut buffer) {
+                Ok(0) | Err(_) => return None,
+                Ok(read) => self.unread.extend_from_slice(&buffer[..read]),
+            }
+        };
+        let rest = self.unread.split_off(end);
+        let head = std::mem::replace(&mut self.unread, rest);
+        self.seen.requests.fetch_add(1, Ordering::SeqCst);
+        Some(String::from_utf8(head).unwrap())
+    }
+
+    /// Sends bytes; a client that has gone misses them.
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        let _ = self.stream.write_all(bytes.as_ref());
+    }
+
+    /// Waits until the client closes.
+    pub(crate) fn wait_for_end(&mut self) {
+        while self.stream.read(&mut [0; 4096]).is_ok_and(|read| read > 0) {}
+    }
+
+    /// Ends the connection with a reset.
+    pub(crate) fn reset(&mut self) {
+        socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+}

@@ -1,0 +1,208 @@
+//! Redirects: where they lead, what is sent there, and what the row says.
+#![allow(clippy::indexing_slicing)]
+
+mod common;
+
+use bytes::Bytes;
+use common::{Script, engine, fetch, fetch_one, header, one_attempt, send, server};
+use http::Method;
+use http::header::AUTHORIZATION;
+use hurtle_engine::{Code, Options, Spec, basic};
+use hurtle_testserver::{Config, Hosts, Server};
+
+/// A redirect on `server` to `url`.
+fn redirect_to(server: &Server, url: &str, status: u16) -> String {
+    let url = percent_encoding::utf8_percent_encode(url, percent_encoding::NON_ALPHANUMERIC);
+    server.url(&format!("/redirect-to?status={status}&url={url}"))
+}
+
+#[test]
+fn test_hops_are_listed_when_redirects_stay_on_the_origin() {
+    let server = server();
+    let row = fetch_one(&engine(Options::default()), &server.url("/redirect/3"));
+    assert_eq!((row.status, row.ok, row.text().as_str()), (Some(200), true, "arrived\n"));
+    assert_eq!((row.attempts, row.url.as_str()), (1, server.url("/redirect/3").as_str()));
+    assert_eq!(row.final_url, server.url("/redirect/0"));
+    let hops: Vec<_> = row.hops.iter().map(|hop| (&*hop.url, hop.status)).collect();
+    let urls = [3, 2, 1].map(|n| server.url(&format!("/redirect/{n}")));
+    assert_eq!(hops, urls.iter().map(|url| (url.as_str(), 302)).collect::<Vec<_>>());
+    let stats = server.stats();
+    assert_eq!((stats.requests, stats.connections), (4, 1), "the chain keeps its connection");
+}
+
+#[test]
+fn test_redirect_is_the_answer_when_not_followed() {
+    let server = server();
+    let options = Options { follow_redirects: false, ..Options::default() };
+    let row = fetch_one(&engine(options), &server.url("/redirect/1"));
+    assert_eq!((row.status, row.hops.len(), row.ok), (Some(302), 0, true));
+    assert_eq!(row.header("location").as_deref(), Some("/redirect/0"));
+}
+
+#[test]
+fn test_r1_hops_are_kept_when_there_are_too_many() {
+    let server = server();
+    let options = Options { max_redirects: 4, ..Options::default() };
+    let row = fetch_one(&engine(options), &server.url("/redirect/9"));
+    assert_eq!((row.code, row.hops.len(), row.ok), (Some(Code::RedirectTooMany), 4, false));
+    assert_eq!((row.status, row.attempts), (Some(302), 1));
+}
+
+#[test]
+fn test_r1_redirect_to_itself_ends() {
+    let script = Script::answer("HTTP/1.1 302 Found\r\nlocation: /here\r\ncontent-length: 0\r\n\r\n");
+    let row = fetch_one(&engine(Options::default()), &script.url("/here"));
+    assert_eq!((row.code, row.hops.len()), (Some(Code::RedirectTooMany), 10));
+    assert_eq!(script.requests(), 11);
+}
+
+#[test]
+fn test_r2_nothing_of_the_caller_goes_along_when_the_origin_changes() {
+    let (first, second) = (server(), server());
+    let options = Options { headers: vec![header("x-shared", "secret-1")], ..Options::default() };
+    let engine = engine(options);
+    let spec = || Spec {
+        headers: vec![
+            (AUTHORIZATION, basic("me", "secret").unwrap()),
+            header("x-api-key", "secret-2"),
+            header("cookie", "session=secret-3"),
+            header("accept-language", "de"),
+        ],
+        ..Spec::default()
+    };
+    let row = send(&engine, &redirect_to(&first, &second.url("/echo"), 302), spec());
+    assert_eq!((row.status, row.hops.len()), (Some(200), 1));
+    let text = row.text();
+    for gone in ["authorization", "x-api-key", "x-shared", "cookie", "secret"] {
+        assert!(!text.contains(gone), "{gone} in {text}");
+    }
+    assert!(text.contains(r#"["accept-language","de"]"#), "{text}");
+    assert!(text.contains(&format!(r#"["host","{}"]"#, second.addr())), "{text}");
+    // Back home, what was left behind stays behind.
+    let back = redirect_to(&second, &first.url("/echo"), 302);
+    let row = send(&engine, &redirect_to(&first, &back, 302), spec());
+    assert_eq!((row.status, row.hops.len()), (Some(200), 2));
+    assert!(!row.text().contains("secret"), "{}", row.text());
+    // On one origin it goes along.
+    let row = send(&engine, &redirect_to(&first, "/echo", 302), spec());
+    for kept in ["authorization", "x-api-key", "x-shared", "cookie"] {
+        assert!(row.text().contains(kept), "{kept} in {}", row.text());
+    }
+}
+
+#[test]
+fn test_method_and_body_follow_the_status() {
+    let server = server();
+    let engine = engine(Options::default());
+    for (status, method, becomes, body) in [
+        (303, Method::POST, "GET", ""),
+        (301, Method::POST, "GET", ""),
+        (302, Method::POST, "GET", ""),
+        (303, Method::PUT, "GET", ""),
+        (301, Method::PUT, "PUT", "hello"),
+        (307, Method::POST, "POST", "hello"),
+        (308, Method::POST, "POST", "hello"),
+    ] {
+        let spec = Spec {
+            method: method.clone(),
+            body: Some(Bytes::from_static(b"hello")),
+            headers: vec![header("content-type", "text/plain")],
+            ..Spec::default()
+        };
+        let row = send(&engine, &redirect_to(&server, "/echo", status), spec);
+        let text = row.text();
+        assert!(text.contains(&format!(r#""method":"{becomes}""#)), "{status} {method}: {text}");
+        assert!(text.contains(&format!(r#""body":"{body}""#)), "{status} {method}: {text}");
+        assert_eq!(text.contains("content-type"), !body.is_empty(), "{status} {method}: {text}");
+    }
+}
+
+#[test]
+fn test_every_row_comes_once_when_redirects_cross_hosts_and_threads() {
+    let server = Server::start(Config { hosts: Hosts::AllLoopback, ..Config::default() }).unwrap();
+    let port = server.addr().port();
+    let urls: Vec<String> = (0..600)
+        .map(|n| {
+            let (from, to) = (n % 7 + 1, n % 5 + 11);
+            format!("http://127.0.0.{from}:{port}/redirect-to?url=http://127.0.0.{to}:{port}/bytes/{n}")
+        })
+        .collect();
+    let options = Options { threads: 2, concurrency: 20, concurrency_per_host: 3, ..Options::default() };
+    let rows = fetch(&engine(options), &urls);
+    rows.assert_complete(600);
+    for row in &rows.0 {
+        assert_eq!((row.status, row.hops.len(), row.attempts), (Some(200), 1, 1), "{row:?}");
+        assert_eq!((row.body.len() as u64, row.url.as_str()), (row.index, urls[row.index as usize].as_str()));
+    }
+    assert_eq!(server.stats().requests, 1200);
+    assert!(server.stats().max_in_flight_per_host <= 3, "{:?}", server.stats());
+    assert!(server.stats().max_in_flight <= 20, "{:?}", server.stats());
+}
+
+#[test]
+fn test_redirect_to_another_host_starts_when_its_own_queue_is_slow() {
+    let server = Server::start(Config { hosts: Hosts::AllLoopback, ..Config::default() }).unwrap();
+    let port = server.addr().port();
+    // One at a time: after the redirect the first host goes on with a request that takes long.
+    let options = Options { threads: 1, concurrency_per_host: 1, ..Options::default() };
+    let urls = [
+        format!("http://127.0.0.1:{port}/redirect-to?url=http://127.0.0.2:{port}/bytes/1"),
+        format!("http://127.0.0.1:{port}/delay/400"),
+    ];
+    let rows = fetch(&engine(options), &urls);
+    rows.assert_complete(2);
+    assert_eq!(rows.0[0].index, 0, "the redirect waited for the other host's permit: {rows:?}");
+}
+
+#[test]
+fn test_what_cannot_be_followed_fails_and_keeps_its_status() {
+    let script = |locations: &str| {
+        Script::answer(format!("HTTP/1.1 302 Found\r\n{locations}content-length: 2\r\n\r\nno"))
+    };
+    for (locations, code) in [
+        ("location: file:///etc/passwd\r\n", Code::RedirectScheme),
+        ("location: http://[/\r\n", Code::RedirectInvalid),
+        ("location: /a\r\nlocation: /b\r\n", Code::RedirectAmbiguous),
+    ] {
+        let script = script(locations);
+        let row = fetch_one(&engine(one_attempt()), &script.url("/"));
+        assert_eq!((row.code, row.status, row.ok), (Some(code), Some(302), false), "{locations}");
+        assert_eq!(script.requests(), 1);
+    }
+    let script = script("");
+    let row = fetch_one(&engine(one_attempt()), &script.url("/"));
+    assert_eq!((row.code, row.status, row.text().as_str()), (None, Some(302), "no"), "it is the answer");
+}
+
+#[test]
+fn test_r10_body_of_a_redirect_does_not_matter() {
+    for (head, body) in [
+        ("content-encoding: gzip\r\ncontent-length: 4\r\n", "junk"),
+        ("content-length: 40000000000\r\n", "x"),
+        ("transfer-encoding: chunked\r\n", "5\r\nhello\r\n"),
+    ] {
+        let script = Script::start(move |number, peer| {
+            if number == 0 {
+                peer.request();
+                peer.send(format!("HTTP/1.1 302 Found\r\nlocation: /there\r\n{head}\r\n{body}"));
+            }
+            while peer.request().is_some() {
+                peer.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+            }
+        });
+        let row = fetch_one(&engine(one_attempt()), &script.url("/"));
+        assert_eq!((row.code, row.status, row.hops.len()), (None, Some(200), 1), "{head} {row:?}");
+    }
+}
+
+#[test]
+fn test_userinfo_of_a_location_is_used_on_its_own_origin_only() {
+    let (first, second) = (server(), server());
+    let engine = engine(Options::default());
+    let with_user = |server: &Server| server.url("/echo").replace("http://", "http://u:p@");
+    let row = fetch_one(&engine, &redirect_to(&first, &with_user(&first), 302));
+    assert!(row.text().contains(r#"["authorization","Basic dTpw"]"#), "{}", row.text());
+    assert!(!row.final_url.contains("u:p"), "{}", row.final_url);
+    let row = fetch_one(&engine, &redirect_to(&first, &with_user(&second), 302));
+    assert!(!row.text().contains("authorization"), "{}", row.text());
+}

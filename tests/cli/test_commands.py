@@ -1,0 +1,56 @@
+"""`hurtle version`, `hurtle serve`, and what the parser promises."""
+
+import contextlib
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from hurtle.cli.main import main
+from hurtle.version import __version__
+
+
+def test_version_answers(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"hurtle {__version__}\n"
+    assert main(["version"]) == 0
+    out = capsys.readouterr().out
+    assert f"hurtle {__version__}\nengine {__version__}\n" in out
+
+
+def test_help_lists_what_exists_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+    with contextlib.suppress(SystemExit):
+        main(["--help"])
+    out = capsys.readouterr().out
+    assert all(f"  {name} " in out for name in ("fetch", "serve", "version"))
+    assert not any(name in out for name in ("race", "report", "retry"))
+    with contextlib.suppress(SystemExit):
+        main(["fetch", "--help"])
+    assert "--proxy" not in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_serve_prints_its_addresses_and_ends_with_a_signal(number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "hurtle", "serve"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        words = dict(process.stdout.readline().split() for _ in range(3))
+        assert set(words) == {"http", "https", "ca"}
+        with urllib.request.urlopen(f"{words['http']}/bytes/7", timeout=10) as response:
+            assert len(response.read()) == 7
+        assert "BEGIN CERTIFICATE" in Path(words["ca"]).read_text(encoding="ascii")
+        process.send_signal(number)
+        assert process.wait(10) == 0
+    assert not Path(words["ca"]).exists()
+
+
+def test_serve_refuses_what_it_cannot_do(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--host", "no address"]) == 2
+    assert "no IP address" in capsys.readouterr().err

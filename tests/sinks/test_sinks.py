@@ -1,0 +1,162 @@
+"""Results on disk: every row readable by others, the file whole under its name or not there at all."""
+
+import base64
+import json
+from pathlib import Path
+from typing import IO, Any
+
+import duckdb
+import pyarrow.parquet
+import pytest
+
+import hurtle
+from hurtle.errors import ConfigError, MissingExtraError, SinkError
+from hurtle.sinks import open_sink
+from hurtle.sinks import parquet as parquet_module
+from hurtle.testing import Server
+
+
+def test_parquet_and_jsonl_hold_the_same_rows(tmp_path: Path, hurtle_server: Server) -> None:
+    requests: list[dict[str, Any]] = [
+        {"url": hurtle_server.url("/status/200?body=text"), "id": "a", "meta": {"k": [1, None]}},
+        {"url": hurtle_server.url("/bytes/1000"), "method": "POST", "json": {}},
+        {"url": hurtle_server.url("/redirect/2")},
+        {"url": "http://name.invalid/"},
+        {"url": "nonsense"},
+    ]
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for name in ("out.parquet", "out.jsonl"):
+        summary = hurtle.run(requests, tmp_path / name)
+        assert (summary.requests, summary.ok) == (5, 3)
+    lines = (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()
+    rows["jsonl"] = sorted(map(json.loads, lines), key=lambda row: row["index"])
+    rows["parquet"] = pyarrow.parquet.read_table(tmp_path / "out.parquet").sort_by("index").to_pylist()
+    for written, table in zip(rows["jsonl"], rows["parquet"], strict=True):
+        for key in (
+            "index",
+            "id",
+            "method",
+            "url",
+            "final_url",
+            "redirects",
+            "ok",
+            "status",
+            "error",
+            "bytes_body",
+        ):
+            assert written[key] == table[key], key
+        body = written.get("body")
+        if written.get("body_base64") is not None:
+            assert base64.b64decode(written["body_base64"]) == table["body"]
+        else:
+            assert (None if body is None else body.encode()) == table["body"]
+    assert json.loads(rows["parquet"][0]["meta"]) == {"k": [1, None]}
+    assert len(rows["parquet"][2]["redirects"]) == 2
+    assert rows["parquet"][3]["error"] == "dns.not_found"
+
+
+def test_an_empty_list_gives_an_empty_valid_file(tmp_path: Path) -> None:
+    for name in ("out.parquet", "out.jsonl"):
+        assert hurtle.run([], tmp_path / name).requests == 0
+    assert pyarrow.parquet.read_table(tmp_path / "out.parquet").num_rows == 0
+    assert (tmp_path / "out.jsonl").read_bytes() == b""
+
+
+def test_row_groups_are_bounded(
+    tmp_path: Path, hurtle_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet_module, "GROUP_BYTES", 20_000)
+    out = tmp_path / "out.parquet"
+    hurtle.run([hurtle_server.url(f"/bytes/1000?{n}") for n in range(400)], out)
+    metadata = pyarrow.parquet.ParquetFile(out).metadata
+    assert metadata.num_rows == 400
+    assert metadata.num_row_groups > 1
+    sizes = "min(octet_length(body)), max(octet_length(body))"
+    query = f"select count(*), count(distinct url), {sizes} from read_parquet(?)"
+    assert duckdb.execute(query, [str(out)]).fetchone() == (400, 400, 1000, 1000)
+
+
+@pytest.mark.parametrize("name", ["out.parquet", "out.jsonl"])
+def test_an_output_appears_when_it_is_complete(tmp_path: Path, name: str) -> None:
+    sink = open_sink(tmp_path / name)
+    assert not (tmp_path / name).exists()
+    sink.close()
+    sink.close()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["out.parquet", "out.jsonl"])
+def test_nothing_is_left_when_a_run_is_aborted(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("before")
+    sink = open_sink(tmp_path / name)
+    sink.abort()
+    sink.abort()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "before"
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "out.jsonl").symlink_to(tmp_path / "real" / "file.jsonl")
+    open_sink(tmp_path / "out.jsonl").close()
+    assert (tmp_path / "out.jsonl").is_symlink()
+    assert (tmp_path / "real" / "file.jsonl").exists()
+
+
+def test_a_device_is_written_to_and_not_replaced() -> None:
+    open_sink("/dev/null", "jsonl").close()
+    assert Path("/dev/null").is_char_device()
+
+
+@pytest.mark.parametrize(
+    ("out", "format", "words"),
+    [
+        ("out.xml", None, "unknown output format '.xml'"),
+        ("out", None, "unknown output format ''"),
+        ("out.jsonl", "xml", "must be one of"),
+        ("no/such/folder/out.jsonl", None, "cannot be written"),
+        ("no/such/folder/out.parquet", None, "cannot be written"),
+        ("/", None, "is a folder"),
+        ("/", "jsonl", "is a folder"),
+        ("-", "parquet", "stdout"),
+        ("", None, "must be the path"),
+        (3, None, "must be the path"),
+    ],
+)
+def test_an_output_that_cannot_be_is_refused(out: Any, format: str | None, words: str) -> None:  # noqa: A002
+    with pytest.raises(ConfigError, match=words):
+        open_sink(out, format)
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    with pytest.raises(MissingExtraError, match=r"hurtle\[parquet\]"):
+        open_sink(tmp_path / "out.parquet")
+    assert list(tmp_path.iterdir()) == []
+
+
+class FullDisk:
+    """A file on a disk that is full."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.closed = False
+
+    def write(self, _data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.parquet"])
+def test_a_full_disk_stops_the_run_and_leaves_nothing(
+    tmp_path: Path, hurtle_server: Server, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    from hurtle.sinks.base import OutputFile
+
+    opened = OutputFile._opened
+    monkeypatch.setattr(OutputFile, "_opened", lambda self: FullDisk(opened(self)))
+    with pytest.raises((SinkError, ConfigError), match="No space left on device"):
+        hurtle.run([hurtle_server.url("/bytes/10")] * 10, tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
