@@ -5,9 +5,8 @@ Names are loaded when they are first used, so that `import hurtle` costs next to
 
 from hurtle.version import __version__
 
-TYPE_CHECKING = (
-    False  # known to type checkers by its name; importing typing would cost more than all the rest
-)
+# Type checkers know this name. Importing typing for it would cost more than all the rest.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from hurtle._engine import Response

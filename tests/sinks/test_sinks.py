@@ -73,7 +73,8 @@ def test_row_groups_are_bounded(
     assert metadata.num_row_groups > 1
     sizes = "min(octet_length(body)), max(octet_length(body))"
     query = f"select count(*), count(distinct url), {sizes} from read_parquet(?)"
-    assert duckdb.execute(query, [str(out)]).fetchone() == (400, 400, 1000, 1000)
+    with duckdb.connect() as connection:
+        assert connection.execute(query, [str(out)]).fetchall() == [(400, 400, 1000, 1000)]
 
 
 @pytest.mark.parametrize("name", ["out.parquet", "out.jsonl"])

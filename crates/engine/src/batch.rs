@@ -7,10 +7,11 @@ use std::mem::size_of;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::{HeaderMap, Method, Version};
+use http::{Method, Version};
 
 use crate::error::Code;
-use crate::outcome::{AttemptRecord, Body, Hop, Truncated};
+use crate::headers::{HeaderBlock, Headers};
+use crate::outcome::{AttemptRecord, Hop, Truncated};
 use crate::timings::Timings;
 
 /// A body of this size or more moves into its row without a copy.
@@ -89,8 +90,8 @@ pub(crate) struct Draft<'a> {
     pub(crate) final_url: &'a str,
     pub(crate) reason: &'a [u8],
     pub(crate) detail: &'a str,
-    pub(crate) headers: Option<&'a HeaderMap>,
-    pub(crate) body: Body,
+    pub(crate) headers: Option<&'a HeaderBlock>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Row {
@@ -166,31 +167,12 @@ impl<'a> RowView<'a> {
 
     /// The headers in order, duplicates kept.
     pub fn headers(&self) -> Headers<'a> {
-        Headers { rest: self.part(self.row.detail_end, self.row.headers_end) }
+        Headers::of(self.part(self.row.detail_end, self.row.headers_end))
     }
 
     /// The body, decoded.
     pub fn body(&self) -> &'a [u8] {
         self.body
-    }
-}
-
-/// Iterates over a row's headers as name and value.
-#[derive(Clone, Debug)]
-pub struct Headers<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Iterator for Headers<'a> {
-    type Item = (&'a str, &'a [u8]);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let (name_len, rest) = self.rest.split_first_chunk::<2>()?;
-        let (value_len, rest) = rest.split_first_chunk::<4>()?;
-        let (name, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*name_len)))?;
-        let (value, rest) = rest.split_at_checked(u32::from_le_bytes(*value_len) as usize)?;
-        self.rest = rest;
-        Some((std::str::from_utf8(name).unwrap_or_default(), value))
     }
 }
 
@@ -281,20 +263,13 @@ impl Batch {
         row.reason_end = mark(arena);
         arena.extend_from_slice(detail.as_bytes());
         row.detail_end = mark(arena);
-        for (name, value) in headers.into_iter().flatten() {
-            let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
-            arena.extend_from_slice(&u16::try_from(name.len()).unwrap_or(u16::MAX).to_le_bytes());
-            arena.extend_from_slice(&u32::try_from(value.len()).unwrap_or(u32::MAX).to_le_bytes());
-            arena.extend_from_slice(name);
-            arena.extend_from_slice(value);
-        }
+        arena.extend_from_slice(headers.map_or(&[], HeaderBlock::as_bytes));
         row.headers_end = mark(arena);
-        match body {
-            Body::Owned(bytes) if bytes.len() >= OWN_BODY => {
-                self.own_bytes += bytes.len();
-                row.own_body = Some(bytes);
-            }
-            body => arena.extend_from_slice(body.as_bytes()),
+        if body.len() >= OWN_BODY {
+            self.own_bytes += body.len();
+            row.own_body = Some(body);
+        } else {
+            arena.extend_from_slice(&body);
         }
         row.body_end = mark(arena);
         row.start = u32::try_from(start).unwrap_or(u32::MAX);
@@ -340,12 +315,11 @@ impl Recycler {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
 
-    fn push(batch: &mut Batch, index: u64, body: Body) {
-        let mut headers = HeaderMap::new();
-        headers.append("x-a", HeaderValue::from_static("1"));
-        headers.append("x-a", HeaderValue::from_bytes(b"\xff2").unwrap());
+    fn push(batch: &mut Batch, index: u64, body: &[u8]) {
+        let mut headers = HeaderBlock::default();
+        headers.push(b"x-a", b"1");
+        headers.push(b"x-a", b"\xff2");
         batch.push(Draft {
             row: Row::new(index, Method::GET),
             url: "http://a/1",
@@ -353,15 +327,15 @@ mod tests {
             reason: b"Fine",
             detail: "",
             headers: Some(&headers),
-            body,
+            body: body.to_vec(),
         });
     }
 
     #[test]
     fn rows_come_back_as_they_went_in() {
         let mut batch = Batch::default();
-        push(&mut batch, 0, Body::Owned(b"small".to_vec()));
-        push(&mut batch, 1, Body::Owned(vec![7; OWN_BODY]));
+        push(&mut batch, 0, b"small");
+        push(&mut batch, 1, &[7; OWN_BODY]);
         let first = batch.get(0).unwrap();
         assert_eq!((first.url(), first.final_url(), first.body()), ("http://a/1", "http://a/1", &b"small"[..]));
         let second = batch.get(1).unwrap();
@@ -375,8 +349,8 @@ mod tests {
     #[test]
     fn a_detached_row_needs_its_batch_no_more() {
         let mut batch = Batch::default();
-        push(&mut batch, 0, Body::default());
-        push(&mut batch, 1, Body::default());
+        push(&mut batch, 0, b"");
+        push(&mut batch, 1, b"");
         let row = batch.detach(1).unwrap();
         drop(batch);
         assert_eq!(row.view().final_url(), "http://b/2");
@@ -388,7 +362,7 @@ mod tests {
     fn spent_memory_is_used_again_and_comes_back_empty() {
         let recycler = Arc::new(Recycler::default());
         let mut batch = recycler.batch();
-        push(&mut batch, 0, Body::default());
+        push(&mut batch, 0, b"");
         let memory = batch.arena.as_ptr();
         drop(batch);
         let batch = recycler.batch();

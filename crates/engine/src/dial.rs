@@ -101,8 +101,7 @@ async fn open(shard: &Rc<Shard>, flight: &Flight, clock: &PhaseClock) -> Result<
     let http2 = http2 || (known == Some(Protocol::Http2) && !flight.request.target.is_https());
     if !http2 {
         set_protocol(shard, flight.origin, Protocol::Http1);
-        let connection = H1::handshake(stream, remote).await;
-        return connection.map(Line::Http1).map_err(|error| handshake_failure(&error));
+        return Ok(Line::Http1(H1::new(stream, remote, shard.scratch.clone())));
     }
     let connection = H2::handshake(stream, remote).await.map_err(|error| handshake_failure(&error))?;
     let place = connection.enter();

@@ -148,7 +148,7 @@ impl LocalJob {
     /// A row for a request that was never sent.
     pub(crate) fn refuse(&self, mut row: Row, url: &str, failure: &Failure) {
         row.code = Some(failure.code);
-        let (detail, body) = (&*failure.detail, crate::outcome::Body::default());
+        let (detail, body) = (&*failure.detail, Vec::new());
         self.push(Draft { row, url, final_url: url, reason: b"", detail, headers: None, body });
     }
 

@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
-use bytes::Bytes;
-use http::{HeaderMap, Version};
+use http::Version;
 
 use crate::error::{Code, Failure};
+use crate::headers::HeaderBlock;
 use crate::timings::Timings;
 
 /// Why a body is a prefix. WARC's vocabulary.
@@ -31,31 +31,6 @@ impl Truncated {
     }
 }
 
-/// A body as it was read: one piece of the connection's read buffer, or a buffer of its own.
-#[derive(Debug)]
-pub(crate) enum Body {
-    /// A slice that pins hyper's read buffer: to be copied out at once.
-    Slice(Bytes),
-    /// Owned bytes.
-    Owned(Vec<u8>),
-}
-
-impl Default for Body {
-    fn default() -> Self {
-        Self::Slice(Bytes::new())
-    }
-}
-
-impl Body {
-    /// The bytes.
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        match self {
-            Self::Slice(bytes) => bytes,
-            Self::Owned(bytes) => bytes,
-        }
-    }
-}
-
 /// A response as far as it arrived.
 #[derive(Debug, Default)]
 pub(crate) struct Received {
@@ -66,9 +41,9 @@ pub(crate) struct Received {
     /// The reason phrase where it is not the standard one.
     pub(crate) reason: Option<Box<[u8]>>,
     /// The headers as received.
-    pub(crate) headers: HeaderMap,
+    pub(crate) headers: HeaderBlock,
     /// The body, decoded.
-    pub(crate) body: Body,
+    pub(crate) body: Vec<u8>,
     /// Bytes of the body as received, before decoding.
     pub(crate) wire_bytes: u64,
     /// Why the body is a prefix, if it is one.

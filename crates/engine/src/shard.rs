@@ -23,7 +23,7 @@ use crate::options::Options;
 use crate::outcome::Outcome;
 use crate::permits::Permits;
 use crate::politeness::{HostId, Scheduler};
-use crate::pool::{OriginId, Origins};
+use crate::pool::{OriginId, Origins, Scratch};
 use crate::request::{Request, Submission};
 use crate::router::Router;
 use crate::seat::Seat;
@@ -90,6 +90,7 @@ pub(crate) struct Shard {
     pub(crate) core: Arc<Core>,
     pub(crate) resolver: Resolver,
     pub(crate) decoder: RefCell<Decoder>,
+    pub(crate) scratch: Scratch,
     pub(crate) origins: RefCell<Origins<Seat>>,
     scheduler: RefCell<Scheduler<Flight>>,
     hosts: RefCell<HashMap<Box<str>, HostId>>,
@@ -110,6 +111,7 @@ impl Shard {
             core,
             resolver: Resolver::new(DnsConfig::default()),
             decoder: RefCell::default(),
+            scratch: Scratch::default(),
             origins: RefCell::new(Origins::new(max_idle)),
             scheduler: RefCell::new(Scheduler::new()),
             hosts: RefCell::default(),

@@ -93,7 +93,6 @@ impl Latencies {
 mod tests {
     use super::*;
     use crate::batch::{Draft, Row};
-    use crate::outcome::Body;
     use http::Method;
 
     fn batch(rows: &[(Option<u16>, Option<Code>, u64)]) -> Batch {
@@ -104,7 +103,7 @@ mod tests {
             row.code = code;
             row.attempts = 1;
             row.timings.first_byte = Some(Duration::from_millis(first_byte_ms));
-            let body = Body::Owned(b"abc".to_vec());
+            let body = b"abc".to_vec();
             batch.push(Draft { row, url: "u", final_url: "u", reason: b"", detail: "", headers: None, body });
         }
         batch

@@ -8,8 +8,8 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use http::header::{AUTHORIZATION, LOCATION};
-use http::{HeaderValue, Method, StatusCode};
+use http::header::AUTHORIZATION;
+use http::{Method, StatusCode};
 
 use crate::alarm::Alarm;
 use crate::auth;
@@ -185,13 +185,13 @@ impl Worker {
         let idle = held.idle.get_or_insert_with(|| Idle::new(held.origin));
         self.shard.origins.borrow_mut().wait(idle);
         let limit = Some(Instant::now() + IDLE);
-        let (driver, alarm) = (&mut held.connection.driver, &mut self.alarm);
+        let (connection, alarm) = (&mut held.connection, &mut self.alarm);
         let work = poll_fn(|cx| {
             idle.register(cx.waker());
             if let Some(seat) = idle.take_work() {
                 return Poll::Ready(Some(seat));
             }
-            if idle.is_evicted() || !driver.poll(cx) || alarm.poll(cx, limit).is_ready() {
+            if idle.is_evicted() || !connection.poll_idle(cx) || alarm.poll(cx, limit).is_ready() {
                 return Poll::Ready(None);
             }
             Poll::Pending
@@ -265,8 +265,6 @@ async fn once(
         gate: &flight.job.gate,
         decoder: &shard.decoder,
     };
-    let authority = shard.origins.borrow_mut().get_mut(flight.origin).map(|origin| origin.authority.clone());
-    let authority = authority.unwrap_or(HeaderValue::from_static(""));
     let left_origin = flight.course.as_ref().is_some_and(|course| course.left_origin);
     let (request, heads) = (&flight.request, &shard.core.heads);
     match line {
@@ -274,15 +272,14 @@ async fn once(
             via.set(Via { remote: connection.remote, reused: connection.served > 0 });
             connection.served = connection.served.saturating_add(1);
             let channel = Channel::Http1(&mut connection);
-            let exchanged = exchange(channel, request, heads, &authority, left_origin, &rules, clock).await;
-            let reusable = exchanged.reusable && connection.is_open();
-            let held = reusable.then_some(Held { connection, origin: flight.origin, idle });
+            let exchanged = exchange(channel, request, heads, left_origin, &rules, clock).await;
+            let held = connection.is_open().then_some(Held { connection, origin: flight.origin, idle });
             (exchanged, held)
         }
         Line::Http2(place) => {
             via.set(Via { remote: place.remote(), reused: place.reused });
             let channel = Channel::Http2(&place);
-            (exchange(channel, request, heads, &authority, left_origin, &rules, clock).await, None)
+            (exchange(channel, request, heads, left_origin, &rules, clock).await, None)
         }
     }
 }
@@ -302,7 +299,7 @@ fn next_hop(flight: &Flight, outcome: &Outcome, options: &Options) -> Redirect {
         return Redirect::None;
     }
     let Ok(status) = StatusCode::from_u16(received.status) else { return Redirect::None };
-    let locations: Vec<&[u8]> = received.headers.get_all(LOCATION).iter().map(HeaderValue::as_bytes).collect();
+    let locations: Vec<&[u8]> = received.headers.get_all("location").collect();
     let hops = flight.course.as_ref().map_or(0, |course| course.hops.len() as u32);
     let request = &flight.request;
     redirect::decide(status, &locations, &request.target, request.method(), hops, options.max_redirects)

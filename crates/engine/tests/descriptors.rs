@@ -1,5 +1,6 @@
 //! A machine that runs out of file descriptors. A file of its own: the limit holds for the whole process.
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
 

@@ -1,6 +1,5 @@
 //! Servers that break off, lie, or speak no HTTP: each row gets its code, the others are unaffected.
-
-#![allow(clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
 
@@ -143,11 +142,11 @@ fn test_h11_broken_chunks() {
 fn test_h13_heads_that_are_too_large() {
     let server = server();
     let engine = engine(one_attempt());
-    for path in ["/huge-header/300000", "/huge-header/10000000", "/headers/1500"] {
+    for path in ["/huge-header/100000", "/huge-header/300000", "/huge-header/10000000", "/headers/5001"] {
         let row = fetch_one(&engine, &server.url(path));
         assert_eq!((row.code, row.ok), (Some(Code::TooLargeHeaders), false), "{path}");
     }
-    for path in ["/huge-header/100000", "/headers/900"] {
+    for path in ["/huge-header/60000", "/headers/1500"] {
         assert_eq!(fetch_one(&engine, &server.url(path)).code, None, "{path}");
     }
 }

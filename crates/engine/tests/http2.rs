@@ -1,4 +1,5 @@
 //! HTTP/2: by ALPN, by prior knowledge, shared connections, and peers that turn requests away.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
 

@@ -9,4 +9,4 @@ mod verifier;
 pub(crate) use dns::{DnsConfig, Resolver};
 pub(crate) use stream::{Opened, Stream, open};
 pub(crate) use tcp::raise_fd_limit;
-pub(crate) use tls::TlsContext;
+pub(crate) use tls::{TlsContext, cause as tls_cause, classify as tls_failure};

@@ -5,8 +5,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::time::Duration;
 
-use bytes::Bytes;
-use hyper::body::{Body as _, Frame, Incoming};
+use hyper::body::Body as _;
 use tokio::time::timeout;
 
 use super::classify;
@@ -15,12 +14,9 @@ use crate::clock::PhaseClock;
 use crate::error::{Code, Failure};
 use crate::gate::Gate;
 use crate::options::OnOversize;
-use crate::outcome::{Body, Truncated};
-use crate::pool::Driver;
+use crate::outcome::Truncated;
+use crate::pool::{Framing, H1};
 use crate::timings::Phase;
-
-/// Memory set aside at once for a body that declares its length: a lie must not cost more.
-const MAX_RESERVE: u64 = 1 << 20;
 
 /// What is read of a body that nobody will see, so that its connection can be used again, and for how long.
 const MAX_SKIPPED: u64 = 64 << 10;
@@ -40,117 +36,129 @@ pub(crate) struct BodyRules<'a> {
     pub(crate) decoder: &'a RefCell<Decoder>,
 }
 
+/// A body on its way.
+pub(super) enum Incoming<'a> {
+    Http1 { connection: &'a mut H1, framing: Framing },
+    Http2(hyper::body::Incoming),
+}
+
+impl Incoming<'_> {
+    /// How long it says that it is.
+    fn declared(&self) -> Option<u64> {
+        match self {
+            Self::Http1 { framing: Framing::Length(length), .. } => Some(*length),
+            Self::Http1 { .. } => None,
+            Self::Http2(incoming) => incoming.size_hint().exact(),
+        }
+    }
+
+    /// Whether nothing more comes, as far as is known without waiting.
+    fn is_at_end(&self) -> bool {
+        match self {
+            Self::Http1 { framing, .. } => *framing == Framing::Length(0),
+            Self::Http2(incoming) => incoming.is_end_stream(),
+        }
+    }
+
+    /// Appends a piece to `out`. False: there is no more.
+    async fn read(&mut self, out: &mut Vec<u8>) -> Result<bool, Failure> {
+        match self {
+            Self::Http1 { connection, framing } => connection.read_body(framing, out).await,
+            Self::Http2(incoming) => match poll_fn(|cx| Pin::new(&mut *incoming).poll_frame(cx)).await {
+                None => Ok(false),
+                Some(Ok(frame)) => {
+                    out.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+                    Ok(true)
+                }
+                Some(Err(error)) => Err(classify::failure(&error, Phase::Body)),
+            },
+        }
+    }
+
+    /// A connection on which part of a body is still to come cannot be used for anything else.
+    pub(super) fn close_unless_whole(self, read: &Read) {
+        if let Self::Http1 { connection, .. } = self
+            && !(read.whole && read.failure.is_none())
+        {
+            connection.give_up();
+        }
+    }
+}
+
 /// A body, or what came of it.
+#[derive(Default)]
 pub(super) struct Read {
-    pub(super) body: Body,
+    pub(super) body: Vec<u8>,
     pub(super) wire_bytes: u64,
     /// It was read to its end.
     pub(super) whole: bool,
     pub(super) failure: Option<Failure>,
 }
 
-/// Reads `incoming`; over HTTP/1.1 `driver` moves its connection.
-pub(super) async fn read(
-    mut incoming: Incoming,
-    mut driver: Option<&mut Driver>,
-    rules: &BodyRules<'_>,
-    clock: &PhaseClock,
-) -> Read {
-    let declared = incoming.size_hint().exact();
-    if let Some(length) = declared
-        && length > rules.max_bytes
-        && rules.on_oversize == OnOversize::Error
-    {
+/// Reads a body to its end or to the limit.
+pub(super) async fn read(incoming: &mut Incoming<'_>, rules: &BodyRules<'_>, clock: &PhaseClock) -> Read {
+    let mut read = Read::default();
+    let refuses = rules.on_oversize == OnOversize::Error;
+    if let Some(length) = incoming.declared().filter(|&length| refuses && length > rules.max_bytes) {
         let detail = format!("the response declares {length} bytes, over max_body_size of {}", rules.max_bytes);
-        return Pieces::default().end(false, Some(Failure::new(Code::TooLargeDeclared, detail)));
+        read.failure = Some(Failure::new(Code::TooLargeDeclared, detail));
+        return read;
     }
-    let mut pieces = Pieces::default();
-    while !incoming.is_end_stream() {
+    while !incoming.is_at_end() {
         if rules.gate.is_closed() {
             let stopped = clock.stop();
             rules.gate.passed().await;
             clock.resume(stopped);
         }
-        let data = match next_frame(&mut incoming, driver.as_deref_mut()).await {
-            None => break,
-            Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
-            Some(Err(error)) => {
-                return pieces.end(false, Some(classify::failure(&error, Phase::Body)));
+        let more = match incoming.read(&mut read.body).await {
+            Ok(more) => more,
+            Err(failure) => {
+                read.failure = Some(failure);
+                break;
             }
         };
         clock.progressed();
-        let room = rules.max_bytes - pieces.length;
-        if data.len() as u64 > room {
-            if rules.on_oversize == OnOversize::Truncate {
-                pieces.add(data.slice(..room as usize), None);
-                return pieces.end(false, None);
+        read.wire_bytes = read.body.len() as u64;
+        if read.wire_bytes > rules.max_bytes {
+            if refuses {
+                let detail = format!("the response grew past max_body_size of {}", rules.max_bytes);
+                read.failure = Some(Failure::new(Code::TooLargeBody, detail));
+            } else {
+                read.body.truncate(usize::try_from(rules.max_bytes).unwrap_or(usize::MAX));
+                read.wire_bytes = rules.max_bytes;
             }
-            let detail = format!("the response grew past max_body_size of {}", rules.max_bytes);
-            return pieces.end(false, Some(Failure::new(Code::TooLargeBody, detail)));
+            return read;
         }
-        pieces.add(data, declared);
+        if !more {
+            break;
+        }
     }
-    pieces.end(true, None)
+    read.whole = read.failure.is_none();
+    read
 }
 
 /// Reads a body that nobody will see, whatever is wrong with it. It is whole if the connection may be used again.
-pub(super) async fn skip(mut incoming: Incoming, mut driver: Option<&mut Driver>) -> Read {
-    if incoming.size_hint().lower() > MAX_SKIPPED {
-        return Pieces::default().end(false, None);
+pub(super) async fn skip(incoming: &mut Incoming<'_>) -> Read {
+    let mut read = Read::default();
+    if incoming.declared().is_some_and(|length| length > MAX_SKIPPED) {
+        return read;
     }
-    let mut length = 0;
-    let read = async {
-        while !incoming.is_end_stream() && length <= MAX_SKIPPED {
-            match next_frame(&mut incoming, driver.as_deref_mut()).await {
-                None => break,
-                Some(Ok(frame)) => length += frame.data_ref().map_or(0, |data| data.len() as u64),
-                Some(Err(_)) => return false,
+    let mut piece = Vec::new();
+    let reading = async {
+        while !incoming.is_at_end() && read.wire_bytes <= MAX_SKIPPED {
+            let more = incoming.read(&mut piece).await;
+            read.wire_bytes += piece.len() as u64;
+            piece.clear();
+            match more {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(_) => return false,
             }
         }
-        length <= MAX_SKIPPED
+        read.wire_bytes <= MAX_SKIPPED
     };
-    let whole = timeout(SKIP_TIME, read).await.unwrap_or(false);
-    Read { body: Body::default(), wire_bytes: length, whole, failure: None }
-}
-
-async fn next_frame(incoming: &mut Incoming, driver: Option<&mut Driver>) -> Option<hyper::Result<Frame<Bytes>>> {
-    let frame = poll_fn(|cx| Pin::new(&mut *incoming).poll_frame(cx));
-    match driver {
-        Some(driver) => driver.drive(frame).await,
-        None => frame.await,
-    }
-}
-
-/// A body in the making. A single piece, the common case, is never copied here.
-#[derive(Default)]
-struct Pieces {
-    first: Bytes,
-    joined: Vec<u8>,
-    length: u64,
-}
-
-impl Pieces {
-    fn add(&mut self, piece: Bytes, declared: Option<u64>) {
-        if self.length == 0 {
-            self.first = piece;
-        } else {
-            if self.joined.is_empty() {
-                let reserve = declared.unwrap_or(0).min(MAX_RESERVE).max(self.length + piece.len() as u64);
-                self.joined.reserve_exact(reserve as usize);
-                self.joined.extend_from_slice(&self.first);
-                self.first = Bytes::new();
-            }
-            self.joined.extend_from_slice(&piece);
-            self.length = self.joined.len() as u64;
-            return;
-        }
-        self.length = self.first.len() as u64;
-    }
-
-    fn end(self, whole: bool, failure: Option<Failure>) -> Read {
-        let body = if self.joined.is_empty() { Body::Slice(self.first) } else { Body::Owned(self.joined) };
-        Read { body, wire_bytes: self.length, whole, failure }
-    }
+    let whole = timeout(SKIP_TIME, reading).await.unwrap_or(false);
+    Read { whole, ..read }
 }
 
 /// The body after its content codings, and whether it was cut. `encodings` are the values of Content-Encoding;
@@ -160,46 +168,15 @@ impl Pieces {
 /// Those of [`Decoder::decode`].
 pub(super) fn decoded<'a>(
     encodings: impl Iterator<Item = &'a [u8]>,
-    body: Body,
+    body: Vec<u8>,
     partial: bool,
     rules: &BodyRules<'_>,
-) -> Result<(Body, Option<Truncated>), Failure> {
+) -> Result<(Vec<u8>, Option<Truncated>), Failure> {
     let mut encodings = encodings.peekable();
-    if encodings.peek().is_none() || body.as_bytes().is_empty() {
+    if body.is_empty() || encodings.peek().is_none() {
         return Ok((body, partial.then_some(Truncated::Length)));
     }
-    let bytes = match body {
-        Body::Slice(bytes) => bytes.into(),
-        Body::Owned(bytes) => bytes,
-    };
     let limits = Limits { cap: rules.max_bytes, on_oversize: rules.on_oversize, partial };
-    let decoded = rules.decoder.borrow_mut().decode(encodings, bytes, limits)?;
-    Ok((Body::Owned(decoded.body), decoded.truncated.then_some(Truncated::Length)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_single_piece_is_not_copied() {
-        let piece = Bytes::from(vec![1; 1000]);
-        let mut pieces = Pieces::default();
-        pieces.add(piece.clone(), Some(1000));
-        let read = pieces.end(true, None);
-        assert_eq!(read.body.as_bytes().as_ptr(), piece.as_ptr());
-        assert_eq!(read.wire_bytes, 1000);
-    }
-
-    #[test]
-    fn pieces_join_in_order_whatever_length_was_declared() {
-        for declared in [None, Some(6), Some(u64::MAX)] {
-            let mut pieces = Pieces::default();
-            for piece in [&b"ab"[..], b"cd", b"ef"] {
-                pieces.add(Bytes::from_static(piece), declared);
-            }
-            let read = pieces.end(true, None);
-            assert_eq!((read.body.as_bytes(), read.wire_bytes), (&b"abcdef"[..], 6));
-        }
-    }
+    let decoded = rules.decoder.borrow_mut().decode(encodings, body, limits)?;
+    Ok((decoded.body, decoded.truncated.then_some(Truncated::Length)))
 }

@@ -1,4 +1,4 @@
-//! Names what hyper reports, by its typed questions and the errors beneath, never by its words.
+//! Names what hyper reports of HTTP/2, by its typed questions and the errors beneath, never by its words.
 
 use std::error::Error;
 use std::io;
@@ -8,49 +8,28 @@ use crate::timings::Phase;
 
 /// An error from the moment a connection was ready.
 pub(crate) fn failure(error: &hyper::Error, phase: Phase) -> Failure {
-    let code = code(error, phase);
-    Failure::new(code, words(error))
+    Failure::new(code(error, phase == Phase::Body), words(error))
 }
 
 /// An error while two sides agreed on HTTP/2.
 pub(crate) fn handshake_failure(error: &hyper::Error) -> Failure {
-    let io = source::<io::Error>(error).map_or(Code::ProtocolH2, io_code);
-    Failure::new(io, words(error))
+    let code = source::<io::Error>(error).map_or(Code::ProtocolH2, io_code);
+    Failure::new(code, words(error))
 }
 
-fn code(error: &hyper::Error, phase: Phase) -> Code {
-    let in_body = phase == Phase::Body;
+fn code(error: &hyper::Error, in_body: bool) -> Code {
     if let Some(h2) = source::<h2::Error>(error) {
         return h2_code(h2, in_body);
     }
-    if error.is_parse_too_large() {
-        return Code::TooLargeHeaders;
-    }
-    if error.is_parse_status() {
-        return Code::ProtocolStatusLine;
-    }
-    if error.is_parse() {
-        return if in_body { Code::ProtocolChunk } else { Code::ProtocolOther };
-    }
     if in_body {
         // Whatever ended the connection, the body is a prefix.
-        return match source::<io::Error>(error) {
-            Some(io) if io.kind() == io::ErrorKind::InvalidData || io.kind() == io::ErrorKind::InvalidInput => {
-                Code::ProtocolChunk
-            }
-            _ => Code::TruncatedDisconnect,
-        };
+        return Code::TruncatedDisconnect;
     }
-    if error.is_incomplete_message() {
-        return Code::ProtocolEmpty;
+    match source::<io::Error>(error) {
+        Some(io) => io_code(io),
+        None if error.is_closed() || error.is_canceled() => Code::ProtocolEmpty,
+        None => Code::ProtocolOther,
     }
-    if let Some(io) = source::<io::Error>(error) {
-        return io_code(io);
-    }
-    if error.is_closed() || error.is_canceled() {
-        return Code::ProtocolEmpty;
-    }
-    Code::ProtocolOther
 }
 
 fn io_code(error: &io::Error) -> Code {

@@ -3,10 +3,12 @@
 mod body;
 mod classify;
 mod decode;
+mod heads;
 pub(crate) mod redirect;
 mod send;
 
 pub(crate) use body::BodyRules;
 pub(crate) use classify::handshake_failure;
 pub(crate) use decode::Decoder;
-pub(crate) use send::{Channel, Exchanged, Heads, Reached, exchange};
+pub(crate) use heads::Heads;
+pub(crate) use send::{Channel, Exchanged, Reached, exchange};

@@ -49,7 +49,7 @@ pub(crate) fn decide(
     hops: u32,
     max: u32,
 ) -> Redirect {
-    if !is_redirect(status) {
+    if !is_redirect(status.as_u16()) {
         return Redirect::None;
     }
     let location = match the_one(locations) {
@@ -67,7 +67,7 @@ pub(crate) fn decide(
 }
 
 /// Whether a response is about another place and nothing else: what [`decide`] will say is not `None`.
-pub(crate) fn leads_on<'a>(status: StatusCode, mut locations: impl Iterator<Item = &'a [u8]>) -> bool {
+pub(crate) fn leads_on<'a>(status: u16, mut locations: impl Iterator<Item = &'a [u8]>) -> bool {
     is_redirect(status) && locations.any(|location| !location.trim_ascii().is_empty())
 }
 
@@ -101,8 +101,8 @@ pub(crate) fn describes_body(name: &HeaderName) -> bool {
     DESCRIBE.contains(name)
 }
 
-fn is_redirect(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+fn is_redirect(status: u16) -> bool {
+    matches!(status, 301 | 302 | 303 | 307 | 308)
 }
 
 /// The Location to follow; none where there is none or it is empty.

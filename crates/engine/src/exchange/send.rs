@@ -1,112 +1,19 @@
-//! Sends one request and takes its response.
+//! Sends one request and takes its response, over either protocol.
 
-use bytes::Bytes;
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HOST, LOCATION};
-use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
-use hyper::body::Incoming;
+use http::{Method, StatusCode};
 use hyper::ext::ReasonPhrase;
 
-use super::body::{self, BodyRules, Read};
+use super::body::{self, BodyRules, Incoming, Read};
 use super::classify;
-use super::redirect::{keeps_header, leads_on};
+use super::heads::Heads;
+use super::redirect::leads_on;
 use crate::clock::PhaseClock;
 use crate::error::{Code, Failure};
+use crate::headers::HeaderBlock;
 use crate::outcome::Received;
-use crate::pool::{H1, SendBody, StreamPlace};
+use crate::pool::{H1, NoHead, StreamPlace};
 use crate::request::Request;
-use crate::target::Target;
 use crate::timings::Phase;
-
-/// The heads of all requests, as far as they are alike: cloned, never built anew.
-pub(crate) struct Heads {
-    /// HTTP/1.1, with an empty Host in the first place.
-    http1: HeaderMap,
-    http2: HeaderMap,
-}
-
-impl Heads {
-    /// `shared` are the headers of every request, over the engine's own.
-    pub(crate) fn new(shared: &[(HeaderName, HeaderValue)]) -> Self {
-        let mut http2 = HeaderMap::new();
-        http2.insert(ACCEPT, HeaderValue::from_static("*/*"));
-        http2.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate, br, zstd"));
-        override_with(&mut http2, shared.iter());
-        let mut http1 = HeaderMap::with_capacity(http2.len() + 1);
-        http1.insert(HOST, HeaderValue::from_static(""));
-        http1.extend(http2.clone());
-        http2.remove(HOST);
-        Self { http1, http2 }
-    }
-
-    /// The head of `request`. `left_origin`: a redirect led away from the origin the caller spoke of, so what the
-    /// caller said to that origin stays behind.
-    fn request(
-        &self,
-        request: &Request,
-        authority: &HeaderValue,
-        version: Version,
-        left_origin: bool,
-    ) -> Option<http::Request<SendBody>> {
-        let http1 = version == Version::HTTP_11;
-        let mut headers = if http1 { self.http1.clone() } else { self.http2.clone() };
-        if left_origin {
-            retain(&mut headers);
-        }
-        if http1
-            && let Some(host) = headers.get_mut(HOST)
-            && (left_origin || host.is_empty())
-        {
-            *host = authority.clone();
-        }
-        let mut body = Bytes::new();
-        let mut method = &Method::GET;
-        if let Some(spec) = &request.spec {
-            override_with(&mut headers, spec.headers.iter().filter(|(name, _)| !left_origin || keeps_header(name)));
-            body = spec.body.clone().unwrap_or_default();
-            method = &spec.method;
-        }
-        if body.is_empty() && expects_body(method) {
-            headers.entry(CONTENT_LENGTH).or_insert(HeaderValue::from_static("0"));
-        }
-        let mut out = http::Request::new(SendBody::new(body));
-        *out.uri_mut() = uri(&request.target, http1)?;
-        *out.method_mut() = method.clone();
-        *out.headers_mut() = headers;
-        *out.version_mut() = version;
-        Some(out)
-    }
-}
-
-/// A name that is given replaces all that stood under it; given twice, both are sent.
-fn override_with<'a>(headers: &mut HeaderMap, own: impl Iterator<Item = &'a (HeaderName, HeaderValue)> + Clone) {
-    for (name, _) in own.clone() {
-        headers.remove(name);
-    }
-    for (name, value) in own {
-        headers.append(name.clone(), value.clone());
-    }
-}
-
-fn retain(headers: &mut HeaderMap) {
-    let drop: Vec<HeaderName> = headers.keys().filter(|name| *name != HOST && !keeps_header(name)).cloned().collect();
-    for name in drop {
-        headers.remove(name);
-    }
-}
-
-/// Whether a server may ask for a length although there is no body. Source: RFC 9110, section 8.6.
-fn expects_body(method: &Method) -> bool {
-    matches!(*method, Method::POST | Method::PUT | Method::PATCH)
-}
-
-fn uri(target: &Target, origin_form: bool) -> Option<Uri> {
-    if origin_form {
-        let path = Bytes::copy_from_slice(target.path_and_query().as_bytes());
-        return PathAndQuery::from_maybe_shared(path).ok().map(Uri::from);
-    }
-    Uri::try_from(target.as_str()).ok()
-}
 
 /// The connection a request goes on.
 pub(crate) enum Channel<'a> {
@@ -131,68 +38,84 @@ pub(crate) enum Reached {
 pub(crate) struct Exchanged {
     pub(crate) received: Option<Received>,
     pub(crate) failure: Option<Failure>,
-    /// The connection can take another request.
-    pub(crate) reusable: bool,
     pub(crate) reached: Reached,
 }
 
 impl Exchanged {
     pub(crate) fn failed(failure: Failure) -> Self {
-        Self { received: None, failure: Some(failure), reusable: false, reached: Reached::Further }
-    }
-
-    fn unsent(error: &hyper::Error) -> Self {
-        let failure = classify::failure(error, Phase::FirstByte);
-        Self { reached: Reached::Nothing, ..Self::failed(failure) }
+        Self { received: None, failure: Some(failure), reached: Reached::Further }
     }
 }
 
-/// Sends `request` and reads its response to the end.
+/// Sends `request` and reads its response to the end. Whether the connection can take another is then for the
+/// connection to say.
 ///
 /// # Cancel safety
 /// Dropped midway, the connection must not be used again (HTTP/1.1) or its stream is reset (HTTP/2).
 pub(crate) async fn exchange(
-    mut channel: Channel<'_>,
+    channel: Channel<'_>,
     request: &Request,
     heads: &Heads,
-    authority: &HeaderValue,
     left_origin: bool,
     rules: &BodyRules<'_>,
     clock: &PhaseClock,
 ) -> Exchanged {
-    let version = match channel {
-        Channel::Http1(_) => Version::HTTP_11,
-        Channel::Http2(_) => Version::HTTP_2,
-    };
-    let Some(head) = heads.request(request, authority, version, left_origin) else {
-        return Exchanged::failed(Failure::new(Code::InputUrl, "the URL cannot be sent"));
-    };
     clock.enter(Phase::FirstByte);
-    let response = match send(&mut channel, head).await {
-        Ok(response) => response,
-        Err(ended) => return ended,
+    let response = match channel {
+        Channel::Http1(connection) => over_http1(connection, request, heads, left_origin).await,
+        Channel::Http2(place) => over_http2(place, request, heads, left_origin).await,
     };
-    clock.enter(Phase::Body);
-    receive(channel, request.method(), response, rules, clock).await
+    match response {
+        Ok((received, incoming)) => {
+            clock.enter(Phase::Body);
+            receive(request.method(), received, incoming, rules, clock).await
+        }
+        Err(ended) => ended,
+    }
 }
 
-async fn send(
-    channel: &mut Channel<'_>,
-    head: http::Request<SendBody>,
-) -> Result<http::Response<Incoming>, Exchanged> {
-    let sent = match channel {
-        Channel::Http1(h1) => {
-            let (sender, driver) = (&mut h1.sender, &mut h1.driver);
-            driver.drive(sender.ready()).await.map_err(|error| Exchanged::unsent(&error))?;
-            driver.drive(sender.try_send_request(head)).await
-        }
-        Channel::Http2(place) => {
-            let mut sender = place.sender();
-            sender.ready().await.map_err(|error| Exchanged::unsent(&error))?;
-            sender.try_send_request(head).await
-        }
+async fn over_http1<'a>(
+    connection: &'a mut H1,
+    request: &Request,
+    heads: &Heads,
+    left_origin: bool,
+) -> Result<(Received, Incoming<'a>), Exchanged> {
+    heads.write_http1(connection.begin(), request, left_origin);
+    let body = request.spec.as_ref().and_then(|spec| spec.body.clone()).unwrap_or_default();
+    let head = connection.response(body, *request.method() == Method::HEAD).await;
+    let head = head.map_err(|NoHead { failure, unsent, silence }| {
+        let reached = match (unsent, silence) {
+            (true, _) => Reached::Nothing,
+            (false, true) => Reached::Silence,
+            (false, false) => Reached::Further,
+        };
+        Exchanged { reached, ..Exchanged::failed(failure) }
+    })?;
+    let received = Received {
+        status: head.status,
+        version: head.version,
+        reason: head.reason,
+        headers: head.headers,
+        ..Received::default()
     };
-    sent.map_err(|mut error| {
+    Ok((received, Incoming::Http1 { connection, framing: head.framing }))
+}
+
+async fn over_http2(
+    place: &StreamPlace,
+    request: &Request,
+    heads: &Heads,
+    left_origin: bool,
+) -> Result<(Received, Incoming<'static>), Exchanged> {
+    let Some(request) = heads.http2(request, left_origin) else {
+        return Err(Exchanged::failed(Failure::new(Code::InputUrl, "the URL cannot be sent")));
+    };
+    let mut sender = place.sender();
+    sender.ready().await.map_err(|error| {
+        let failure = classify::failure(&error, Phase::FirstByte);
+        Exchanged { reached: Reached::Nothing, ..Exchanged::failed(failure) }
+    })?;
+    let response = sender.try_send_request(request).await.map_err(|mut error| {
         let unsent = error.take_message().is_some();
         let error = error.into_error();
         let failure = classify::failure(&error, Phase::FirstByte);
@@ -203,44 +126,37 @@ async fn send(
             _ => Reached::Further,
         };
         Exchanged { reached, ..Exchanged::failed(failure) }
-    })
-}
-
-async fn receive(
-    mut channel: Channel<'_>,
-    method: &Method,
-    response: http::Response<Incoming>,
-    rules: &BodyRules<'_>,
-    clock: &PhaseClock,
-) -> Exchanged {
+    })?;
     let (head, incoming) = response.into_parts();
-    let mut received = Received {
+    let received = Received {
         status: head.status.as_u16(),
         version: head.version,
         reason: head.extensions.get::<ReasonPhrase>().map(|reason| reason.as_bytes().into()),
-        headers: head.headers,
+        headers: HeaderBlock::from(&head.headers),
         ..Received::default()
     };
-    if head.status == http::StatusCode::SWITCHING_PROTOCOLS {
+    Ok((received, Incoming::Http2(incoming)))
+}
+
+async fn receive(
+    method: &Method,
+    mut received: Received,
+    mut incoming: Incoming<'_>,
+    rules: &BodyRules<'_>,
+    clock: &PhaseClock,
+) -> Exchanged {
+    if received.status == StatusCode::SWITCHING_PROTOCOLS.as_u16() {
         let failure = Failure::new(Code::ProtocolUpgrade, "the server switched protocols unasked");
         return Exchanged { received: Some(received), ..Exchanged::failed(failure) };
     }
-    let driver = match &mut channel {
-        Channel::Http1(h1) => Some(&mut h1.driver),
-        Channel::Http2(_) => None,
-    };
-    let locations = received.headers.get_all(LOCATION).iter().map(HeaderValue::as_bytes);
-    let read = if rules.follow_redirects && leads_on(head.status, locations) {
-        body::skip(incoming, driver).await
+    let read = if rules.follow_redirects && leads_on(received.status, received.headers.get_all("location")) {
+        body::skip(&mut incoming).await
     } else {
-        body::read(incoming, driver, rules, clock).await
+        body::read(&mut incoming, rules, clock).await
     };
-    let reusable = read.whole && read.failure.is_none();
-    if reusable && let Channel::Http1(h1) = channel {
-        h1.settle().await;
-    }
+    incoming.close_unless_whole(&read);
     let failure = settle(&mut received, read, method, rules);
-    Exchanged { received: Some(received), failure, reusable, reached: Reached::Further }
+    Exchanged { received: Some(received), failure, reached: Reached::Further }
 }
 
 /// Decodes what was read, or says why it is of no use.
@@ -249,8 +165,7 @@ fn settle(received: &mut Received, read: Read, method: &Method, rules: &BodyRule
     if read.failure.is_some() || *method == Method::HEAD {
         return read.failure;
     }
-    let encodings = received.headers.get_all(CONTENT_ENCODING).iter().map(HeaderValue::as_bytes);
-    match body::decoded(encodings, read.body, !read.whole, rules) {
+    match body::decoded(received.headers.get_all("content-encoding"), read.body, !read.whole, rules) {
         Ok((body, truncated)) => (received.body, received.truncated) = (body, truncated),
         Err(undecodable) => return Some(undecodable),
     }

@@ -4,7 +4,7 @@ mod h1;
 mod h2;
 mod origins;
 
-pub(crate) use h1::{Driver, H1};
+pub(crate) use h1::{Framing, H1, NoHead, Scratch};
 pub(crate) use h2::{H2, StreamPlace};
 pub(crate) use origins::{Idle, Origin, OriginId, Origins, Protocol};
 

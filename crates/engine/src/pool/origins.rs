@@ -5,7 +5,6 @@ use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::task::Waker;
 
-use http::HeaderValue;
 use tokio::sync::Notify;
 
 use super::H2;
@@ -99,8 +98,6 @@ pub(crate) struct Origin<T> {
     pub(crate) opening: bool,
     /// The last that tried did not get a shared connection.
     pub(crate) failed_to_open: bool,
-    /// The value of the Host header.
-    pub(crate) authority: HeaderValue,
     pub(crate) shared: Vec<Rc<H2>>,
     /// Last in, first out: the warmest connection first, the others age out.
     idle: Vec<Rc<Idle<T>>>,
@@ -159,7 +156,6 @@ impl<T> Origins<T> {
             protocol: Protocol::before_asking(target, http2),
             opening: false,
             failed_to_open: false,
-            authority: HeaderValue::from_str(target.authority()).unwrap_or(HeaderValue::from_static("")),
             shared: Vec::new(),
             idle: Vec::new(),
             changed: None,

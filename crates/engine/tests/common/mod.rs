@@ -1,5 +1,5 @@
 //! What the socket tests share.
-#![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::panic)]
+#![allow(dead_code, unused_imports)]
 
 mod script;
 

@@ -1,0 +1,215 @@
+//! The heads of requests. What is alike in all of them is rendered once; a plain GET adds its path and its host.
+
+use bytes::Bytes;
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::{HeaderName, HeaderValue, Method, Uri, Version};
+
+use super::redirect::keeps_header;
+use crate::pool::SendBody;
+use crate::request::Request;
+
+type Header = (HeaderName, HeaderValue);
+
+/// The headers of every request.
+pub(crate) struct Heads {
+    shared: Vec<Header>,
+    /// All of them as lines, but Host.
+    lines: Vec<u8>,
+}
+
+/// Which headers one request has.
+struct Choice<'a> {
+    shared: &'a [Header],
+    own: &'a [Header],
+    left_origin: bool,
+    length: Option<usize>,
+}
+
+impl Heads {
+    /// `shared` are the headers of every request, over the engine's own.
+    pub(crate) fn new(shared: &[Header]) -> Self {
+        let engine = [
+            (ACCEPT, HeaderValue::from_static("*/*")),
+            (ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate, br, zstd")),
+        ];
+        let is_given = |name: &HeaderName| shared.iter().any(|(given, _)| given == name);
+        let mut all: Vec<Header> = engine.into_iter().filter(|(name, _)| !is_given(name)).collect();
+        all.extend(shared.iter().filter(|(name, _)| !frames(name)).cloned());
+        let mut lines = Vec::new();
+        for (name, value) in all.iter().filter(|(name, _)| name != HOST) {
+            write_line(&mut lines, name, value);
+        }
+        Self { shared: all, lines }
+    }
+
+    /// Writes the head of `request` for HTTP/1.1. `left_origin`: a redirect led away from the origin that the
+    /// caller spoke of, so what the caller said to that origin stays behind.
+    pub(crate) fn write_http1(&self, out: &mut Vec<u8>, request: &Request, left_origin: bool) {
+        let choice = self.choose(request, left_origin);
+        let target = &request.target;
+        let host = choice.host().map_or(target.authority().as_bytes(), HeaderValue::as_bytes);
+        let parts: [&[u8]; 6] = [
+            request.method().as_str().as_bytes(),
+            b" ",
+            target.path_and_query().as_bytes(),
+            b" HTTP/1.1\r\nhost: ",
+            host,
+            b"\r\n",
+        ];
+        out.reserve(parts.iter().map(|part| part.len()).sum::<usize>() + self.lines.len() + 2);
+        for part in parts {
+            out.extend_from_slice(part);
+        }
+        if choice.own.is_empty() && !left_origin {
+            out.extend_from_slice(&self.lines);
+        } else {
+            for (name, value) in choice.all() {
+                write_line(out, name, value);
+            }
+        }
+        if let Some(length) = choice.length {
+            write_line(out, &CONTENT_LENGTH, &HeaderValue::from(length));
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// The same request for HTTP/2. None: its URL cannot be written as one.
+    pub(crate) fn http2(&self, request: &Request, left_origin: bool) -> Option<http::Request<SendBody>> {
+        let choice = self.choose(request, left_origin);
+        let mut uri = Uri::try_from(request.target.as_str()).ok()?;
+        if let Some(host) = choice.host() {
+            let mut parts = uri.into_parts();
+            parts.authority = Some(host.as_bytes().try_into().ok()?);
+            uri = Uri::from_parts(parts).ok()?;
+        }
+        let body = request.spec.as_ref().and_then(|spec| spec.body.clone()).unwrap_or_default();
+        let mut out = http::Request::new(SendBody::new(body));
+        for (name, value) in choice.all() {
+            out.headers_mut().append(name.clone(), value.clone());
+        }
+        if let Some(length) = choice.length {
+            out.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        *out.uri_mut() = uri;
+        *out.method_mut() = request.method().clone();
+        *out.version_mut() = Version::HTTP_2;
+        Some(out)
+    }
+
+    fn choose<'a>(&'a self, request: &'a Request, left_origin: bool) -> Choice<'a> {
+        let spec = request.spec.as_deref();
+        let body = spec.and_then(|spec| spec.body.as_ref()).map_or(0, Bytes::len);
+        let length = (body > 0 || expects_body(request.method())).then_some(body);
+        let own = spec.map_or(&[][..], |spec| &spec.headers);
+        Choice { shared: &self.shared, own, left_origin, length }
+    }
+}
+
+impl<'a> Choice<'a> {
+    /// All headers but Host and those that frame the body: a name of the request's own replaces the shared ones.
+    fn all(&self) -> impl Iterator<Item = &'a Header> {
+        let (own, left_origin) = (self.own, self.left_origin);
+        let is_own = move |name: &HeaderName| own.iter().any(|(given, _)| given == name);
+        let shared = self.shared.iter().filter(move |(name, _)| !is_own(name));
+        let own = own.iter().filter(|(name, _)| !frames(name));
+        shared.chain(own).filter(move |(name, _)| name != HOST && (!left_origin || keeps_header(name)))
+    }
+
+    /// The Host that the caller wants, for the origin the caller spoke of.
+    fn host(&self) -> Option<&'a HeaderValue> {
+        let all = || self.own.iter().chain(self.shared);
+        if self.left_origin { None } else { all().find(|(name, _)| name == HOST).map(|(_, value)| value) }
+    }
+}
+
+/// Whether a header frames the body, which is the engine's business.
+fn frames(name: &HeaderName) -> bool {
+    name == CONTENT_LENGTH || name == TRANSFER_ENCODING
+}
+
+/// Whether a server may ask for a length although there is no body. Source: RFC 9110, section 8.6.
+fn expects_body(method: &Method) -> bool {
+    matches!(*method, Method::POST | Method::PUT | Method::PATCH)
+}
+
+fn write_line(out: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
+    for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+        out.extend_from_slice(part);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use super::*;
+    use crate::request::{Spec, Submission};
+
+    fn header(name: &str, value: &str) -> Header {
+        (name.parse().unwrap(), value.parse().unwrap())
+    }
+
+    fn request(spec: Option<Spec>) -> Request {
+        match Submission::new(0, "https://a.example:8443/x?y", spec.map(Box::new), None) {
+            Submission::Send(request) => request,
+            Submission::Refuse { failure, .. } => panic!("{failure}"),
+        }
+    }
+
+    fn written(shared: &[Header], spec: Option<Spec>, left_origin: bool) -> String {
+        let mut out = Vec::new();
+        Heads::new(shared).write_http1(&mut out, &request(spec), left_origin);
+        String::from_utf8(out).unwrap()
+    }
+
+    const ENGINE: &str = "accept: */*\r\naccept-encoding: gzip, deflate, br, zstd\r\n";
+
+    #[test]
+    fn a_plain_get_is_its_path_its_host_and_what_all_have() {
+        let shared = [header("user-agent", "me"), header("x-a", "1"), header("x-a", "2")];
+        let expected = format!(
+            "GET /x?y HTTP/1.1\r\nhost: a.example:8443\r\n{ENGINE}user-agent: me\r\nx-a: 1\r\nx-a: 2\r\n\r\n"
+        );
+        assert_eq!(written(&shared, None, false), expected);
+    }
+
+    #[test]
+    fn what_is_given_replaces_what_all_have() {
+        let shared = [header("accept", "text/html"), header("x-a", "1")];
+        let headers = vec![header("x-a", "2"), header("x-a", "3"), header("host", "other")];
+        let text = written(&shared, Some(Spec { headers, ..Spec::default() }), false);
+        assert!(text.starts_with("GET /x?y HTTP/1.1\r\nhost: other\r\n"), "{text}");
+        assert!(text.ends_with("accept: text/html\r\nx-a: 2\r\nx-a: 3\r\n\r\n"), "{text}");
+        assert_eq!(text.matches("host:").count(), 1);
+    }
+
+    #[test]
+    fn the_engine_alone_frames_the_body() {
+        let headers = vec![header("content-length", "99"), header("transfer-encoding", "chunked")];
+        let body = Some(Bytes::from_static(b"abc"));
+        let spec = Spec { method: Method::POST, headers, body, ..Spec::default() };
+        let text = written(&[header("content-length", "7")], Some(spec), false);
+        assert!(text.ends_with("content-length: 3\r\n\r\n"), "{text}");
+        assert_eq!((text.matches("length").count(), text.matches("transfer").count()), (1, 0));
+        let empty = Spec { method: Method::PUT, ..Spec::default() };
+        assert!(written(&[], Some(empty), false).contains("content-length: 0\r\n"));
+    }
+
+    #[test]
+    fn another_origin_is_told_nothing_private() {
+        let shared = [header("authorization", "a"), header("user-agent", "me"), header("host", "b")];
+        let headers = vec![header("x-key", "b"), header("accept-language", "c")];
+        let text = written(&shared, Some(Spec { headers, ..Spec::default() }), true);
+        let expected =
+            format!("GET /x?y HTTP/1.1\r\nhost: a.example:8443\r\n{ENGINE}user-agent: me\r\naccept-language: c\r\n\r\n");
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn http2_says_the_same() {
+        let shared = [header("x-a", "1"), header("host", "b.example")];
+        let out = Heads::new(&shared).http2(&request(None), false).unwrap();
+        assert_eq!(out.uri(), "https://b.example/x?y");
+        let names: Vec<_> = out.headers().keys().map(HeaderName::as_str).collect();
+        assert_eq!(names, ["accept", "accept-encoding", "x-a"]);
+    }
+}

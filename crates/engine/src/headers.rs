@@ -1,0 +1,97 @@
+//! The headers of a response: order and duplicates kept, names in lower case, in one run of bytes. In this form
+//! they are read off the wire, and in this form they lie in a batch.
+
+use http::HeaderMap;
+
+/// Headers in one run of bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct HeaderBlock {
+    bytes: Vec<u8>,
+}
+
+impl HeaderBlock {
+    pub(crate) fn with_capacity(bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes) }
+    }
+
+    /// Adds a header. The name must be ASCII.
+    pub(crate) fn push(&mut self, name: &[u8], value: &[u8]) {
+        self.bytes.extend_from_slice(&u16::try_from(name.len()).unwrap_or(u16::MAX).to_le_bytes());
+        self.bytes.extend_from_slice(&u32::try_from(value.len()).unwrap_or(u32::MAX).to_le_bytes());
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(name);
+        if let Some(name) = self.bytes.get_mut(start..) {
+            name.make_ascii_lowercase();
+        }
+        self.bytes.extend_from_slice(value);
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(crate) fn iter(&self) -> Headers<'_> {
+        Headers::of(&self.bytes)
+    }
+
+    /// The values of the headers named `name`, in lower case.
+    pub(crate) fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.iter().filter(move |(known, _)| *known == name).map(|(_, value)| value)
+    }
+}
+
+impl From<&HeaderMap> for HeaderBlock {
+    fn from(map: &HeaderMap) -> Self {
+        let mut block = Self::default();
+        for (name, value) in map {
+            block.push(name.as_str().as_bytes(), value.as_bytes());
+        }
+        block
+    }
+}
+
+/// Iterates over headers as name and value.
+#[derive(Clone, Debug)]
+pub struct Headers<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Headers<'a> {
+    /// Those of a block's bytes.
+    pub(crate) fn of(block: &'a [u8]) -> Self {
+        Self { rest: block }
+    }
+}
+
+impl<'a> Iterator for Headers<'a> {
+    type Item = (&'a str, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (name_len, rest) = self.rest.split_first_chunk::<2>()?;
+        let (value_len, rest) = rest.split_first_chunk::<4>()?;
+        let (name, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*name_len)))?;
+        let (value, rest) = rest.split_at_checked(u32::from_le_bytes(*value_len) as usize)?;
+        self.rest = rest;
+        Some((std::str::from_utf8(name).unwrap_or_default(), value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn order_and_duplicates_stay_and_names_are_in_lower_case() {
+        let mut block = HeaderBlock::default();
+        for (name, value) in [("Set-Cookie", &b"a=1"[..]), ("X", b"\xff"), ("set-cookie", b"b=2"), ("Empty", b"")] {
+            block.push(name.as_bytes(), value);
+        }
+        let all: Vec<_> = block.iter().collect();
+        assert_eq!(
+            all,
+            [("set-cookie", &b"a=1"[..]), ("x", b"\xff"), ("set-cookie", b"b=2"), ("empty", b"")]
+        );
+        assert_eq!(block.get_all("set-cookie").collect::<Vec<_>>(), [b"a=1", b"b=2"]);
+        assert_eq!(block.get_all("none").count(), 0);
+    }
+}

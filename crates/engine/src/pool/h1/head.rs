@@ -1,0 +1,388 @@
+//! Reads the head of a response, and from it how the body is framed and whether the connection lives on. Pure.
+//! httparse splits the text; what the fields mean is decided here. Source: RFC 9112, sections 4, 5, 6 and 9.3.
+
+use std::mem::MaybeUninit;
+
+use http::Version;
+use httparse::{Error, ParserConfig, Status};
+
+use super::chunked::Chunked;
+use crate::error::{Code, Failure};
+use crate::headers::HeaderBlock;
+
+/// The largest head and the largest header in it, in bytes, and the most headers.
+pub(crate) const MAX_HEAD: usize = 256 << 10;
+const MAX_HEADER: usize = 64 << 10;
+const MAX_HEADERS: usize = 5000;
+/// Headers that are read without memory from the heap.
+const FEW_HEADERS: usize = 64;
+
+/// How a body is framed, and what is left of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// This many more bytes.
+    Length(u64),
+    /// Chunked.
+    Chunked(Chunked),
+    /// To the end of the connection.
+    Close,
+}
+
+/// The head of a final response.
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub(crate) status: u16,
+    pub(crate) version: Version,
+    /// The reason phrase, where it is not the standard one.
+    pub(crate) reason: Option<Box<[u8]>>,
+    pub(crate) headers: HeaderBlock,
+    pub(crate) framing: Framing,
+    /// The connection may serve another request after the body.
+    pub(crate) keep_alive: bool,
+}
+
+/// What the bytes so far hold.
+#[derive(Debug)]
+pub(crate) enum Parsed {
+    /// Not yet a whole head.
+    Partial,
+    /// An interim response of this length: the final one is to come.
+    Interim(usize),
+    /// A head of this length.
+    Final(Box<Head>, usize),
+}
+
+/// Reads a head at the start of `bytes`. `without_body`: the request was a HEAD.
+///
+/// # Errors
+/// `protocol.*`, `too_large.headers`.
+pub(crate) fn parse(bytes: &[u8], without_body: bool) -> Result<Parsed, Failure> {
+    let mut few = [const { MaybeUninit::uninit() }; FEW_HEADERS];
+    match split(bytes, &mut few, without_body) {
+        Err(Error::TooManyHeaders) => {
+            let mut many = vec![MaybeUninit::uninit(); MAX_HEADERS];
+            split(bytes, &mut many, without_body).map_err(malformed)?
+        }
+        split => split.map_err(malformed)?,
+    }
+}
+
+fn split<'a>(
+    bytes: &'a [u8],
+    room: &mut [MaybeUninit<httparse::Header<'a>>],
+    without_body: bool,
+) -> Result<Result<Parsed, Failure>, Error> {
+    let mut response = httparse::Response::new(&mut []);
+    let status = config().parse_response_with_uninit_headers(&mut response, bytes, room)?;
+    Ok(match status {
+        Status::Partial if bytes.len() < MAX_HEAD => Ok(Parsed::Partial),
+        Status::Complete(length) if length > MAX_HEAD => Err(too_large()),
+        Status::Partial => Err(too_large()),
+        Status::Complete(length) => understand(&response, length, without_body),
+    })
+}
+
+fn config() -> ParserConfig {
+    let mut config = ParserConfig::default();
+    config.allow_obsolete_multiline_headers_in_responses(true);
+    config
+}
+
+fn malformed(error: Error) -> Failure {
+    match error {
+        Error::Status | Error::Token => Failure::new(Code::ProtocolStatusLine, "the status line is malformed"),
+        Error::Version => Failure::new(Code::ProtocolVersion, "the response is not HTTP/1.0 or HTTP/1.1"),
+        Error::TooManyHeaders => too_large(),
+        Error::HeaderName | Error::HeaderValue | Error::NewLine => {
+            Failure::new(Code::ProtocolHeader, "a header is malformed")
+        }
+    }
+}
+
+fn too_large() -> Failure {
+    let limits = format!("over {MAX_HEAD} bytes, {MAX_HEADER} in one header, or {MAX_HEADERS} headers");
+    Failure::new(Code::TooLargeHeaders, limits)
+}
+
+/// What the fields of a head say about its body and its connection.
+#[derive(Default)]
+struct Fields {
+    length: Option<u64>,
+    /// Transfer-Encoding is there; whether chunked is its last coding, and its only one.
+    coded: bool,
+    chunked_last: bool,
+    codings: u32,
+    close: bool,
+    keep_alive: bool,
+}
+
+fn understand(
+    response: &httparse::Response<'_, '_>,
+    length: usize,
+    without_body: bool,
+) -> Result<Parsed, Failure> {
+    let status = response.code.unwrap_or_default();
+    if (100..200).contains(&status) && status != 101 {
+        return Ok(Parsed::Interim(length));
+    }
+    if status < 100 {
+        return Err(malformed(Error::Status));
+    }
+    let mut fields = Fields::default();
+    let mut headers = HeaderBlock::with_capacity(length);
+    for header in response.headers.iter() {
+        fields.read(header.name, header.value)?;
+        if header.name.len() + header.value.len() > MAX_HEADER {
+            return Err(too_large());
+        }
+        if header.value.contains(&b'\n') {
+            headers.push(header.name.as_bytes(), &unfold(header.value));
+        } else {
+            headers.push(header.name.as_bytes(), header.value);
+        }
+    }
+    let version = if response.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
+    let framing = fields.framing(status, without_body)?;
+    let both = fields.coded && fields.length.is_some();
+    let keep_alive = if version == Version::HTTP_11 { !fields.close } else { fields.keep_alive && !fields.close };
+    let reason = response.reason.map(str::as_bytes).filter(|reason| !is_standard(status, reason));
+    let head = Head {
+        status,
+        version,
+        reason: reason.map(Into::into),
+        headers,
+        // With both a length and a coding someone on the way may see another end of the body: nobody else's
+        // response must follow on this connection. Source: RFC 9112, section 6.3.
+        keep_alive: keep_alive && !both && framing != Framing::Close && status != 101,
+        framing,
+    };
+    Ok(Parsed::Final(Box::new(head), length))
+}
+
+fn is_standard(status: u16, reason: &[u8]) -> bool {
+    let standard = http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+    reason.is_empty() || standard.is_some_and(|standard| standard.as_bytes() == reason)
+}
+
+/// Joins the lines of a folded value with a space. Source: RFC 9112, section 5.2.
+fn unfold(value: &[u8]) -> Vec<u8> {
+    let lines = value.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
+    lines.collect::<Vec<_>>().join(&b' ')
+}
+
+impl Fields {
+    fn read(&mut self, name: &str, value: &[u8]) -> Result<(), Failure> {
+        // Only few names matter: their lengths tell most others apart at once.
+        match name.len() {
+            10 if name.eq_ignore_ascii_case("connection") => {
+                for option in tokens(value) {
+                    self.close |= option.eq_ignore_ascii_case(b"close");
+                    self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+                }
+            }
+            14 if name.eq_ignore_ascii_case("content-length") => self.read_length(value)?,
+            17 if name.eq_ignore_ascii_case("transfer-encoding") => {
+                self.coded = true;
+                for coding in tokens(value) {
+                    self.codings += 1;
+                    self.chunked_last = coding.eq_ignore_ascii_case(b"chunked");
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The same length more than once is one length; anything else is an attack or a defect.
+    fn read_length(&mut self, value: &[u8]) -> Result<(), Failure> {
+        let invalid = |detail| Failure::new(Code::ProtocolContentLength, detail);
+        let mut any = false;
+        for text in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+            any = true;
+            if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
+                return Err(invalid("Content-Length is no number"));
+            }
+            let length = text.iter().try_fold(0_u64, |length, digit| {
+                length.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
+            });
+            // A number beyond all bounds is still a number: it is over every limit.
+            let length = length.unwrap_or(u64::MAX);
+            if self.length.is_some_and(|known| known != length) {
+                return Err(invalid("Content-Length contradicts itself"));
+            }
+            self.length = Some(length);
+        }
+        if any { Ok(()) } else { Err(invalid("Content-Length is empty")) }
+    }
+
+    /// Source: RFC 9112, section 6.3.
+    fn framing(&self, status: u16, without_body: bool) -> Result<Framing, Failure> {
+        if without_body || matches!(status, 101 | 204 | 304) {
+            return Ok(Framing::Length(0));
+        }
+        if self.coded {
+            if self.codings == 1 && self.chunked_last {
+                return Ok(Framing::Chunked(Chunked::new()));
+            }
+            let detail = "Transfer-Encoding holds more than chunked, which is all that was asked for";
+            return Err(Failure::new(Code::ProtocolTransferEncoding, detail));
+        }
+        Ok(self.length.map_or(Framing::Close, Framing::Length))
+    }
+}
+
+fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|token| !token.is_empty())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use super::*;
+
+    fn head_of(method_head: bool, text: &str) -> Result<Head, Code> {
+        match parse(text.as_bytes(), method_head) {
+            Ok(Parsed::Final(head, length)) => {
+                assert_eq!(length, text.find("\r\n\r\n").map_or(text.len(), |at| at + 4));
+                Ok(*head)
+            }
+            Ok(other) => panic!("{other:?}"),
+            Err(failure) => Err(failure.code),
+        }
+    }
+
+    fn head(fields: &str) -> Result<Head, Code> {
+        head_of(false, &format!("HTTP/1.1 200 OK\r\n{fields}\r\n"))
+    }
+
+    fn framing(fields: &str) -> Result<Framing, Code> {
+        head(fields).map(|head| head.framing)
+    }
+
+    #[test]
+    fn a_head_is_read_as_it_came() {
+        let head = head_of(false, "HTTP/1.1 404 Nope\r\nA: 1\r\nb:2 \r\nA: 3\r\nContent-Length: 7\r\n\r\nbody").unwrap();
+        assert_eq!((head.status, head.version), (404, Version::HTTP_11));
+        assert_eq!(head.reason.as_deref(), Some(&b"Nope"[..]));
+        let headers: Vec<_> = head.headers.iter().collect();
+        let expected = [("a", &b"1"[..]), ("b", b"2"), ("a", b"3"), ("content-length", b"7")];
+        assert_eq!(headers, expected);
+        assert_eq!((head.framing, head.keep_alive), (Framing::Length(7), true));
+    }
+
+    #[test]
+    fn a_standard_reason_is_not_kept() {
+        assert_eq!(head_of(false, "HTTP/1.1 404 Not Found\r\n\r\n").unwrap().reason, None);
+        assert_eq!(head_of(false, "HTTP/1.1 404\r\n\r\n").unwrap().reason, None);
+    }
+
+    #[test]
+    fn any_prefix_is_partial() {
+        let text = "HTTP/1.1 200 OK\r\nA: 1\r\n\r\n";
+        for length in 0..text.len() {
+            let parsed = parse(&text.as_bytes()[..length], false);
+            assert!(matches!(parsed, Ok(Parsed::Partial)), "{length}: {parsed:?}");
+        }
+    }
+
+    #[test]
+    fn an_interim_response_is_none() {
+        let text = b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\n\r\n";
+        assert!(matches!(parse(text, false), Ok(Parsed::Interim(37))));
+    }
+
+    #[test]
+    fn status_lines_are_strict() {
+        for line in ["HTTP/1.1 2 OK", "HTTP/1.1 -20 OK", "HTTP/1.1 abc", "HTTP/1.1 2000 OK", "HTTP/1.1 099 X"] {
+            let parsed = head_of(false, &format!("{line}\r\n\r\n"));
+            assert_eq!(parsed.map(|head| head.status), Err(Code::ProtocolStatusLine), "{line}");
+        }
+        for line in ["HTTP/1.2 200 OK", "HTTP/0.9 200 OK", "ICY 200 OK", "<html>hello</html>", "SSH-2.0-OpenSSH"] {
+            let parsed = head_of(false, &format!("{line}\r\n\r\n"));
+            assert_eq!(parsed.map(|head| head.status), Err(Code::ProtocolVersion), "{line}");
+        }
+    }
+
+    #[test]
+    fn headers_are_strict() {
+        for field in ["no colon\r\n", "a b: c\r\n", "a: \0\r\n", "a: b\rc\r\n", ": x\r\n"] {
+            assert_eq!(head(field).map(|head| head.status), Err(Code::ProtocolHeader), "{field:?}");
+        }
+    }
+
+    #[test]
+    fn bare_lf_ends_a_header_line() {
+        assert_eq!(head_of(false, "HTTP/1.1 200 OK\nContent-Length: 2\n\n").unwrap().framing, Framing::Length(2));
+    }
+
+    #[test]
+    fn a_folded_value_is_joined() {
+        let head = head("A: one\r\n  two\r\n\tthree\r\n").unwrap();
+        assert_eq!(head.headers.get_all("a").collect::<Vec<_>>(), [b"one two three"]);
+    }
+
+    #[test]
+    fn lengths_agree_or_are_refused() {
+        assert_eq!(framing("Content-Length: 6\r\n"), Ok(Framing::Length(6)));
+        assert_eq!(framing("Content-Length: 6, 6\r\nContent-Length: 6\r\n"), Ok(Framing::Length(6)));
+        assert_eq!(framing("Content-Length: 36893488147419103232\r\n"), Ok(Framing::Length(u64::MAX)));
+        for value in ["-1", "+1", "6x", "0x6", "", "6, 7", "6,", "1 2"] {
+            let refused = framing(&format!("Content-Length: {value}\r\n"));
+            assert_eq!(refused, Err(Code::ProtocolContentLength), "{value:?}");
+        }
+        let twice = framing("Content-Length: 6\r\nContent-Length: 7\r\n");
+        assert_eq!(twice, Err(Code::ProtocolContentLength));
+    }
+
+    #[test]
+    fn chunked_wins_over_a_length_and_ends_the_connection() {
+        let head = head("Content-Length: 6\r\nTransfer-Encoding: Chunked\r\n").unwrap();
+        assert_eq!(head.framing, Framing::Chunked(Chunked::new()));
+        assert!(!head.keep_alive);
+        assert!(head_of(false, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap().keep_alive);
+    }
+
+    #[test]
+    fn other_transfer_codings_are_refused() {
+        for value in ["gzip", "gzip, chunked", "chunked, gzip", "xchunked", "chunked, chunked", "", "identity"] {
+            let refused = framing(&format!("Transfer-Encoding: {value}\r\n"));
+            assert_eq!(refused, Err(Code::ProtocolTransferEncoding), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn some_responses_have_no_body_whatever_they_say() {
+        for status in ["204 No Content", "304 Not Modified"] {
+            let text = format!("HTTP/1.1 {status}\r\nContent-Length: 9\r\n\r\n");
+            assert_eq!(head_of(false, &text).unwrap().framing, Framing::Length(0));
+        }
+        let text = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        assert_eq!(head_of(true, text).unwrap().framing, Framing::Length(0));
+    }
+
+    #[test]
+    fn who_says_close_or_speaks_the_old_version_is_not_kept() {
+        let keep_alive = |line: &str, fields: &str| {
+            head_of(false, &format!("{line} 200 OK\r\nContent-Length: 0\r\n{fields}\r\n")).unwrap().keep_alive
+        };
+        assert!(keep_alive("HTTP/1.1", ""));
+        assert!(!keep_alive("HTTP/1.1", "Connection: x, Close\r\n"));
+        assert!(!keep_alive("HTTP/1.0", ""));
+        assert!(keep_alive("HTTP/1.0", "Connection: keep-alive\r\n"));
+        assert!(!head("").unwrap().keep_alive);
+    }
+
+    #[test]
+    fn thousands_of_headers_are_read_and_too_many_refused() {
+        let many = |count| head(&"Set-Cookie: a=b\r\n".repeat(count)).map(|head| head.headers.iter().count());
+        assert_eq!(many(1000), Ok(1000));
+        assert_eq!(many(MAX_HEADERS), Ok(MAX_HEADERS));
+        assert_eq!(many(MAX_HEADERS + 1), Err(Code::TooLargeHeaders));
+        let endless = format!("HTTP/1.1 200 OK\r\nA: {}", "x".repeat(MAX_HEAD));
+        assert_eq!(parse(endless.as_bytes(), false).unwrap_err().code, Code::TooLargeHeaders);
+        let one = |length| head(&format!("A: {}\r\n", "x".repeat(length))).map(|head| head.status);
+        assert_eq!((one(MAX_HEADER - 1), one(MAX_HEADER)), (Ok(200), Err(Code::TooLargeHeaders)));
+        let whole = head(&format!("A: {}\r\n", "x".repeat(MAX_HEADER - 1)).repeat(5));
+        assert_eq!(whole.map(|head| head.status), Err(Code::TooLargeHeaders));
+    }
+}

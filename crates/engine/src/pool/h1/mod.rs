@@ -1,0 +1,342 @@
+//! One HTTP/1.1 connection, driven by the task that uses it: no task of its own, no hand-over, no buffer that is
+//! held while it waits. A request costs one write and one read.
+
+mod chunked;
+mod head;
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{BufMut, Bytes};
+use tokio::io::AsyncWrite;
+use tokio_util::io::poll_read_buf;
+
+pub(crate) use self::head::{Framing, Head};
+use self::head::{MAX_HEAD, Parsed};
+use crate::connect::{Stream, tls_cause, tls_failure};
+use crate::error::{Code, Failure};
+
+/// What is read at once, into memory that all connections of a shard share.
+const SCRATCH: usize = 64 << 10;
+/// Memory set aside at once for a body that declares its length: a lie must not cost more.
+const MAX_RESERVE: usize = 1 << 20;
+/// A body up to this size goes out in one write with its head.
+const SMALL_BODY: usize = 16 << 10;
+/// Memory of a request that is kept for the next.
+const KEPT_REQUEST: usize = 2 << 10;
+/// Interim responses before the final one.
+const MAX_INTERIM: u32 = 32;
+
+/// Memory to read into, shared by the connections of one thread: borrowed within one poll only.
+#[derive(Clone)]
+pub(crate) struct Scratch(Rc<RefCell<Vec<u8>>>);
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self(Rc::new(RefCell::new(Vec::with_capacity(SCRATCH))))
+    }
+}
+
+/// A connection and what is known of it.
+pub(crate) struct H1 {
+    stream: Stream,
+    scratch: Scratch,
+    /// Read, and not yet looked at.
+    pending: Vec<u8>,
+    /// The request: its head, and its body if that is small. How much of it all was written.
+    request: Vec<u8>,
+    written: usize,
+    flushed: bool,
+    /// The peer has closed, or broken the connection.
+    over: bool,
+    pub(crate) remote: Option<IpAddr>,
+    /// Requests it has served.
+    pub(crate) served: u32,
+}
+
+/// Why there is no head of a response.
+#[derive(Debug)]
+pub(crate) struct NoHead {
+    pub(crate) failure: Failure,
+    /// Nothing of the request was written.
+    pub(crate) unsent: bool,
+    /// The connection ended before the first byte of a response.
+    pub(crate) silence: bool,
+}
+
+impl H1 {
+    pub(crate) fn new(stream: Stream, remote: Option<IpAddr>, scratch: Scratch) -> Self {
+        let (pending, request) = (Vec::new(), Vec::new());
+        Self { stream, scratch, pending, request, written: 0, flushed: true, over: false, remote, served: 0 }
+    }
+
+    /// Whether it can take another request: nothing has come that nobody asked for.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.over && self.pending.is_empty()
+    }
+
+    /// It takes no further request: part of a body is still to come.
+    pub(crate) fn give_up(&mut self) {
+        self.over = true;
+    }
+
+    /// While it waits: whether it is still of use. The task is woken when that changes.
+    pub(crate) fn poll_idle(&mut self, cx: &mut Context<'_>) -> bool {
+        // Whatever comes, a response nobody asked for or the end: no request may follow on it.
+        if self.poll_fill(cx).is_ready() {
+            self.over = true;
+        }
+        self.is_open()
+    }
+
+    /// Where to write the head of the next request.
+    pub(crate) fn begin(&mut self) -> &mut Vec<u8> {
+        self.request.clear();
+        self.written = 0;
+        self.flushed = false;
+        &mut self.request
+    }
+
+    /// Sends the request that was begun, with `body`, and reads the head of the final response. A response that
+    /// comes before the request is all sent counts; the connection is not used again then.
+    ///
+    /// # Cancel safety
+    /// Dropped midway, the connection must not be used again.
+    pub(crate) async fn response(&mut self, body: Bytes, without_body: bool) -> Result<Box<Head>, NoHead> {
+        let body = if body.len() <= SMALL_BODY {
+            self.request.extend_from_slice(&body);
+            Bytes::new()
+        } else {
+            body
+        };
+        let mut interim = 0;
+        let response = poll_fn(|cx| self.poll_response(cx, &body, without_body, &mut interim)).await;
+        if self.request.capacity() > KEPT_REQUEST {
+            self.request = Vec::new();
+        }
+        response
+    }
+
+    fn poll_response(
+        &mut self,
+        cx: &mut Context<'_>,
+        body: &[u8],
+        without_body: bool,
+        interim: &mut u32,
+    ) -> Poll<Result<Box<Head>, NoHead>> {
+        let (all, mut broken) = (self.request.len() + body.len(), None);
+        if self.served > 1 && self.written == 0 && self.poll_fill(cx).is_ready() {
+            // The peer closed, or said something unasked (408), while the connection waited: too late for this request.
+            self.over = true;
+            let failure = Failure::new(Code::ProtocolEmpty, "the kept-alive connection had ended");
+            return Poll::Ready(Err(NoHead { failure, unsent: true, silence: true }));
+        }
+        if let Poll::Ready(Err(error)) = self.poll_send(cx, body) {
+            // The peer may have said why before it closed.
+            broken = Some(error);
+        }
+        loop {
+            let filled = ready!(self.poll_fill(cx));
+            let parsed = match filled {
+                Ok(0) => Err(self.no_head(broken.take(), without_body)),
+                Err(error) => Err(self.no_head(broken.take().or(Some(error)), without_body)),
+                Ok(_) => self.take_head(without_body, interim),
+            };
+            match parsed {
+                Ok(None) => {}
+                Ok(Some(mut head)) => {
+                    head.keep_alive &= self.written == all;
+                    self.over |= !head.keep_alive;
+                    return Poll::Ready(Ok(head));
+                }
+                Err(no_head) => {
+                    self.over = true;
+                    return Poll::Ready(Err(no_head));
+                }
+            }
+        }
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, body: &[u8]) -> Poll<io::Result<()>> {
+        loop {
+            let rest = match self.request.get(self.written..).filter(|rest| !rest.is_empty()) {
+                Some(rest) => rest,
+                None => body.get(self.written - self.request.len()..).unwrap_or_default(),
+            };
+            if rest.is_empty() {
+                break;
+            }
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, rest))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.written += written;
+        }
+        if !self.flushed {
+            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+            self.flushed = true;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads once, behind what is pending. 0: the peer has closed.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut scratch = self.scratch.0.borrow_mut();
+        scratch.clear();
+        let read = ready!(poll_read_buf(Pin::new(&mut self.stream), cx, &mut *scratch))?;
+        self.pending.extend_from_slice(&scratch);
+        Poll::Ready(Ok(read))
+    }
+
+    /// The final head, if it is all there; interim ones are passed over.
+    fn take_head(&mut self, without_body: bool, interim: &mut u32) -> Result<Option<Box<Head>>, NoHead> {
+        let failed = |failure| NoHead { failure, unsent: false, silence: false };
+        loop {
+            match head::parse(&self.pending, without_body).map_err(failed)? {
+                Parsed::Partial => return Ok(None),
+                Parsed::Final(head, length) => {
+                    self.pending.drain(..length);
+                    return Ok(Some(head));
+                }
+                Parsed::Interim(length) => {
+                    self.pending.drain(..length);
+                    *interim += 1;
+                    if *interim > MAX_INTERIM {
+                        let detail = format!("more than {MAX_INTERIM} interim responses");
+                        return Err(failed(Failure::new(Code::ProtocolTooMany1xx, detail)));
+                    }
+                }
+            }
+        }
+    }
+
+    fn no_head(&self, error: Option<io::Error>, without_body: bool) -> NoHead {
+        let silence = self.pending.is_empty();
+        let failure = match error {
+            // What came may be no HTTP at all: then that says more than its end.
+            _ if !silence => match head::parse(&self.pending, without_body) {
+                Err(failure) => failure,
+                Ok(_) => Failure::new(Code::ProtocolEmpty, "the connection ended inside the response's head"),
+            },
+            Some(error) => classify(&error),
+            None => Failure::new(Code::ProtocolEmpty, "the connection closed without a response"),
+        };
+        NoHead { failure, unsent: self.written == 0, silence }
+    }
+
+    /// Appends a piece of the body to `out`, at most 1 MiB at a time. False: the body has ended.
+    ///
+    /// # Errors
+    /// `truncated.*`, `protocol.chunk`, `protocol.header`.
+    ///
+    /// # Cancel safety
+    /// Dropped midway, nothing is lost.
+    pub(crate) async fn read_body(&mut self, framing: &mut Framing, out: &mut Vec<u8>) -> Result<bool, Failure> {
+        let read = poll_fn(|cx| self.poll_body(cx, framing, out)).await;
+        if read.is_err() {
+            self.over = true;
+        }
+        read
+    }
+
+    fn poll_body(
+        &mut self,
+        cx: &mut Context<'_>,
+        framing: &mut Framing,
+        out: &mut Vec<u8>,
+    ) -> Poll<Result<bool, Failure>> {
+        match framing {
+            Framing::Length(0) => Poll::Ready(Ok(false)),
+            Framing::Length(left) => {
+                let read = if self.pending.is_empty() {
+                    // Straight into its place: a large body is copied once less.
+                    let room = usize::try_from(*left).unwrap_or(usize::MAX).min(MAX_RESERVE);
+                    out.reserve(room);
+                    let mut room = (&mut *out).limit(room);
+                    match ready!(poll_read_buf(Pin::new(&mut self.stream), cx, &mut room)) {
+                        Ok(0) => return Poll::Ready(Err(cut_short(None))),
+                        Err(error) => return Poll::Ready(Err(cut_short(Some(&error)))),
+                        Ok(read) => read,
+                    }
+                } else {
+                    self.take_pending(*left, out)
+                };
+                *left -= read as u64;
+                Poll::Ready(Ok(*left > 0))
+            }
+            Framing::Chunked(chunked) => loop {
+                let used = match chunked.decode(&self.pending, out) {
+                    Ok(used) => used,
+                    Err(failure) => return Poll::Ready(Err(failure)),
+                };
+                let progressed = used > 0;
+                self.pending.drain(..used);
+                if chunked.is_done() || progressed {
+                    return Poll::Ready(Ok(!chunked.is_done()));
+                }
+                match ready!(self.poll_fill(cx)) {
+                    Ok(0) => return Poll::Ready(Err(cut_short(None))),
+                    Err(error) => return Poll::Ready(Err(cut_short(Some(&error)))),
+                    Ok(_) => {}
+                }
+            },
+            Framing::Close => {
+                if self.pending.is_empty() {
+                    match ready!(self.poll_fill(cx)) {
+                        Ok(0) => return Poll::Ready(Ok(false)),
+                        Err(error) => return Poll::Ready(Err(cut_short(Some(&error)))),
+                        Ok(_) => {}
+                    }
+                }
+                self.take_pending(u64::MAX, out);
+                Poll::Ready(Ok(true))
+            }
+        }
+    }
+
+    /// Moves up to `most` pending bytes to `out`; all of them, the common case, without a copy.
+    fn take_pending(&mut self, most: u64, out: &mut Vec<u8>) -> usize {
+        let length = usize::try_from(most).unwrap_or(usize::MAX).min(self.pending.len());
+        if out.capacity() == 0 && length == self.pending.len() {
+            *out = std::mem::take(&mut self.pending);
+        } else {
+            out.extend(self.pending.drain(..length));
+        }
+        length
+    }
+}
+
+/// Why a connection broke before a response came.
+fn classify(error: &io::Error) -> Failure {
+    if tls_cause(error).is_some() {
+        return tls_failure(error);
+    }
+    let code = match error.kind() {
+        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
+            Code::ConnectReset
+        }
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::WriteZero => Code::ProtocolEmpty,
+        io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => Code::ConnectUnreachable,
+        _ => Code::ConnectFailed,
+    };
+    Failure::new(code, error.to_string())
+}
+
+/// Why a body is only a prefix. Without its close_notify the end of a TLS connection proves nothing: anyone on the
+/// way can make it. Source: RFC 9112, section 9.8.
+fn cut_short(error: Option<&io::Error>) -> Failure {
+    match error {
+        Some(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Failure::new(Code::TruncatedTlsClose, "TLS ended without close_notify inside the body")
+        }
+        Some(error) => Failure::new(Code::TruncatedDisconnect, error.to_string()),
+        None => Failure::new(Code::TruncatedDisconnect, "the connection closed inside the body"),
+    }
+}
+
+const _: () = assert!(SCRATCH <= MAX_HEAD, "a head must be looked at before it can be too large");

@@ -1,0 +1,76 @@
+"""The progress line: one that moves on a terminal, plain ones elsewhere."""
+
+import io
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import hurtle
+from hurtle.report import progress
+from hurtle.report.progress import LiveProgress, PlainProgress, open_progress, progress_text
+from hurtle.testing import Server
+
+COUNTERS: Any = SimpleNamespace(done=1500, ok=1400, failed=100, in_flight=64, bytes_wire=3_000_000)
+
+
+class Terminal(io.StringIO):
+    """Text that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_the_line_holds_counts_rates_and_eta() -> None:
+    assert progress_text(COUNTERS, 3000, (500.0, 1e6)) == (
+        "1,500/3,000 done  1,400 ok  100 failed  64 in flight  500 requests/s  1 MB/s  ETA 3 s"
+    )
+    assert "ETA" not in progress_text(COUNTERS, None, (500.0, 1e6))
+    assert "ETA" not in progress_text(COUNTERS, 3000, (0.0, 0.0))
+    assert "ETA" not in progress_text(COUNTERS, 1500, (500.0, 1e6))
+
+
+def test_a_line_comes_now_and_then_when_stderr_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+    now = 100.0
+    monkeypatch.setattr(progress, "monotonic", lambda: now)
+    view = open_progress(3000, out)
+    assert isinstance(view, PlainProgress)
+    view.update(COUNTERS)
+    assert out.getvalue() == ""
+    now += progress.PLAIN_EVERY_S
+    view.update(COUNTERS)
+    view.update(COUNTERS)
+    view.close()
+    (line,) = out.getvalue().splitlines()
+    assert line.startswith("1,500/3,000 done")
+    assert "\x1b" not in line
+
+
+def test_one_line_moves_on_a_terminal_and_is_gone_at_the_end() -> None:
+    out = Terminal()
+    view = open_progress(3000, out)
+    assert isinstance(view, LiveProgress)
+    view.update(COUNTERS)
+    view.close()
+    view.close()
+    view.update(COUNTERS)
+    text = out.getvalue()
+    assert "1,500/3,000 done" in text
+    assert text.index("\x1b[?25l") < text.index("\x1b[?25h")  # the cursor is hidden, then shown again
+
+
+def test_a_terminal_without_rich_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+    assert isinstance(open_progress(None, Terminal()), PlainProgress)
+
+
+def test_progress_true_shows_a_line_and_takes_it_away(
+    hurtle_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = Terminal()
+    monkeypatch.setattr(sys, "stderr", out)
+    hurtle.fetch([hurtle_server.url("/bytes/1")] * 10, progress=True)
+    assert "10/10 done" in out.getvalue()
+    assert out.getvalue().rstrip("\n").endswith(("\x1b[?25h", "\x1b[2K", "\r", "\x1b[1A\x1b[2K"))
