@@ -1,7 +1,6 @@
 //! Sends one request and takes its response, over either protocol.
 
 use http::{Method, StatusCode};
-use hyper::ext::ReasonPhrase;
 
 use super::body::{self, BodyRules, Incoming, Read};
 use super::classify;
@@ -131,7 +130,6 @@ async fn over_http2(
     let received = Received {
         status: head.status.as_u16(),
         version: head.version,
-        reason: head.extensions.get::<ReasonPhrase>().map(|reason| reason.as_bytes().into()),
         headers: HeaderBlock::from(&head.headers),
         ..Received::default()
     };
