@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, final
 
 from hurtle.errors import RequestError
-from hurtle.models import BadRow, Headers, Hop, Request, Timings, Attempt
+from hurtle.models import Attempt, BadRow, Headers, Hop, Request, Timings
 from hurtle.options import Options
 
 __version__: str
@@ -31,7 +31,7 @@ class Job:
     """One stream of requests through an engine. Methods may be called from different threads."""
 
     def submit(self, requests: Sequence[str | Request | BadRow]) -> bool:
-        """Queue requests; wait, without the GIL, while the look-ahead is full. False when the job was cancelled."""
+        """Queue requests; wait, without the GIL, while the look-ahead is full. False: the job takes no more."""
 
     def finish(self) -> None:
         """Say that no more input comes."""
@@ -83,8 +83,22 @@ class Batch:
     def to_jsonl(self) -> bytes:
         """Return the rows as JSON lines, keys as in the result table."""
 
-def arrow_schema() -> object:
+@final
+class Schema:
+    """The result table's schema."""
+
+    def __arrow_c_schema__(self) -> object: ...
+
+def arrow_schema() -> Schema:
     """Return the result table's schema: an object with __arrow_c_schema__."""
+
+@final
+class ArrowStream:
+    """Batches as one Arrow stream. It can be read once."""
+
+    def __new__(cls, batches: Iterator[Batch]) -> ArrowStream: ...
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object: ...
+    def __arrow_c_schema__(self) -> object: ...
 
 @final
 class Response:
@@ -131,7 +145,9 @@ class TestServer:
         *,
         host: str = "127.0.0.1",
         port: int = 0,
-        tls_port: int | None = 0,
+        tls_port: int | None = ...,
+        tls_fault: str | None = None,
+        all_loopback: bool = False,
         latency: float = 0.0,
         jitter: float = 0.0,
         error_rate: float = 0.0,

@@ -9,7 +9,8 @@ pub fn basic(user: &str, password: &str) -> Option<HeaderValue> {
     if user.contains(':') {
         return None;
     }
-    let mut value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))).ok()?;
+    let mut value =
+        HeaderValue::try_from(format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))).ok()?;
     value.set_sensitive(true);
     Some(value)
 }

@@ -294,7 +294,8 @@ pub(crate) struct Recycler {
 impl Recycler {
     /// An empty batch, with used memory where there is some.
     pub(crate) fn batch(self: &Arc<Self>) -> Batch {
-        let (rows, arena) = self.spent.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        let (rows, arena) =
+            self.spent.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
         Batch { rows, arena, own_bytes: 0, recycler: Some(Arc::clone(self)) }
     }
 
@@ -335,9 +336,12 @@ mod tests {
     fn rows_come_back_as_they_went_in() {
         let mut batch = Batch::default();
         push(&mut batch, 0, b"small");
-        push(&mut batch, 1, &[7; OWN_BODY]);
+        push(&mut batch, 1, &vec![7; OWN_BODY]);
         let first = batch.get(0).unwrap();
-        assert_eq!((first.url(), first.final_url(), first.body()), ("http://a/1", "http://a/1", &b"small"[..]));
+        assert_eq!(
+            (first.url(), first.final_url(), first.body()),
+            ("http://a/1", "http://a/1", &b"small"[..])
+        );
         let second = batch.get(1).unwrap();
         assert_eq!((second.final_url(), second.body().len()), ("http://b/2", OWN_BODY));
         let headers: Vec<_> = second.headers().collect();

@@ -83,7 +83,9 @@ mod tests {
     #[test]
     fn order_and_duplicates_stay_and_names_are_in_lower_case() {
         let mut block = HeaderBlock::default();
-        for (name, value) in [("Set-Cookie", &b"a=1"[..]), ("X", b"\xff"), ("set-cookie", b"b=2"), ("Empty", b"")] {
+        for (name, value) in
+            [("Set-Cookie", &b"a=1"[..]), ("X", b"\xff"), ("set-cookie", b"b=2"), ("Empty", b"")]
+        {
             block.push(name.as_bytes(), value);
         }
         let all: Vec<_> = block.iter().collect();

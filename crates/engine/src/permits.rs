@@ -14,10 +14,7 @@ pub(crate) struct Permits {
 
 impl Permits {
     pub(crate) fn new(limit: u32, shards: usize) -> Self {
-        Self {
-            free: AtomicU32::new(limit),
-            waiting: (0..shards).map(|_| AtomicBool::new(false)).collect(),
-        }
+        Self { free: AtomicU32::new(limit), waiting: (0..shards).map(|_| AtomicBool::new(false)).collect() }
     }
 
     /// Takes a permit; where there is none, notes that `shard` waits for one.

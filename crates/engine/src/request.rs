@@ -79,9 +79,7 @@ impl Submission {
     pub fn new(index: u64, url: &str, spec: Option<Box<Spec>>, params: Option<&str>) -> Self {
         match Target::parse(url) {
             Ok(parsed) => Self::Send(request(index, url, parsed, spec, params)),
-            Err(failure) => {
-                Self::refuse(index, spec.map_or(Method::GET, |spec| spec.method), url, failure)
-            }
+            Err(failure) => Self::refuse(index, spec.map_or(Method::GET, |spec| spec.method), url, failure),
         }
     }
 
@@ -156,7 +154,10 @@ mod tests {
         let request = sent("http://A.example", None);
         assert_eq!((request.asked(), request.target.as_str()), ("http://A.example", "http://a.example/"));
         let request = sent("http://a.example/", Some("k=v"));
-        assert_eq!((request.asked(), request.target.as_str()), ("http://a.example/", "http://a.example/?k=v"));
+        assert_eq!(
+            (request.asked(), request.target.as_str()),
+            ("http://a.example/", "http://a.example/?k=v")
+        );
     }
 
     #[test]

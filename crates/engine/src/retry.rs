@@ -49,8 +49,7 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_the_ceiling() {
-        let policy =
-            RetryPolicy { total: 10, max_backoff: Duration::from_secs(5), jitter: 0.0, ..policy() };
+        let policy = RetryPolicy { total: 10, max_backoff: Duration::from_secs(5), jitter: 0.0, ..policy() };
         let waits: Vec<_> = (1..=5)
             .map(|attempt| next_wait(&policy, &Method::GET, attempt, Ended::Status(503), 0.7))
             .map(|wait| wait.map(|wait| wait.as_secs()))

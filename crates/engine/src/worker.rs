@@ -66,7 +66,12 @@ impl Drop for Worker {
 ///
 /// # Cancel safety
 /// May be dropped at any time, also before it is first polled.
-pub(crate) fn run(shard: Rc<Shard>, id: u64, job: Rc<Cell<Option<u64>>>, seat: Seat) -> impl Future<Output = ()> {
+pub(crate) fn run(
+    shard: Rc<Shard>,
+    id: u64,
+    job: Rc<Cell<Option<u64>>>,
+    seat: Seat,
+) -> impl Future<Output = ()> {
     let mut worker = Worker { shard, id, job, alarm: Alarm::new(), held: None };
     async move {
         let mut next = Some(seat);
@@ -287,7 +292,10 @@ async fn once(
 fn timed_out(clock: &PhaseClock, deadline: Option<Instant>) -> Failure {
     let phase = clock.phase();
     if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-        return Failure::new(Code::TimeoutDeadline, format!("the deadline passed in phase {}", phase.as_str()));
+        return Failure::new(
+            Code::TimeoutDeadline,
+            format!("the deadline passed in phase {}", phase.as_str()),
+        );
     }
     let elapsed = clock.started().elapsed().as_secs_f64();
     Failure::new(phase.timeout_code(), format!("gave up after {elapsed:.1} s in phase {}", phase.as_str()))

@@ -126,7 +126,8 @@ fn test_rows_come_before_the_input_has_ended() {
 #[test]
 fn test_a_job_that_nobody_takes_from_does_not_stop_another() {
     let server = server();
-    let options = Options { concurrency: 8, concurrency_per_host: 8, max_buffer: 1 << 20, ..Options::default() };
+    let options =
+        Options { concurrency: 8, concurrency_per_host: 8, max_buffer: 1 << 20, ..Options::default() };
     let engine = engine(options);
     let stuck = start(&engine, &vec![server.url("/bytes/300000"); 500]);
     wait_until("the first job fills its buffer", || server.stats().requests >= 4);
@@ -158,7 +159,9 @@ fn test_closing_with_work_in_flight_is_quick() {
         let server = server();
         let engine = engine(Options { threads, max_buffer: 1000, ..Options::default() });
         let urls: Vec<String> = (0..200)
-            .map(|n| server.url(["/hang", "/bytes/100000", "/drip?bytes=1000&ms=20", "/flaky?times=9"][n % 4]))
+            .map(|n| {
+                server.url(["/hang", "/bytes/100000", "/drip?bytes=1000&ms=20", "/flaky?times=9"][n % 4])
+            })
             .collect();
         let job = start(&engine, &urls);
         wait_until("it is in flight", || server.stats().in_flight > 3);

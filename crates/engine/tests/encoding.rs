@@ -12,7 +12,8 @@ fn capped(max_body_size: u64, on_oversize: OnOversize) -> Options {
 
 /// A script that answers with `body` under `coding`.
 fn coded(coding: &str, body: &[u8]) -> Script {
-    let head = format!("HTTP/1.1 200 OK\r\ncontent-encoding: {coding}\r\ncontent-length: {}\r\n\r\n", body.len());
+    let head =
+        format!("HTTP/1.1 200 OK\r\ncontent-encoding: {coding}\r\ncontent-length: {}\r\n\r\n", body.len());
     Script::answer([head.as_bytes(), body].concat())
 }
 

@@ -235,9 +235,11 @@ fn test_h23_a_body_that_only_the_end_delimits() {
 
 #[test]
 fn test_h25_header_bytes_are_kept_as_they_come() {
-    let script = Script::answer(&b"HTTP/1.1 200 OK\r\nx-a: caf\xe9 \xff\r\nX-a: 2\r\ncontent-length: 0\r\n\r\n"[..]);
+    let script =
+        Script::answer(&b"HTTP/1.1 200 OK\r\nx-a: caf\xe9 \xff\r\nX-a: 2\r\ncontent-length: 0\r\n\r\n"[..]);
     let row = fetch_one(&engine(one_attempt()), &script.url("/"));
-    let values: Vec<_> = row.headers.iter().filter(|(name, _)| name == "x-a").map(|(_, value)| &**value).collect();
+    let values: Vec<_> =
+        row.headers.iter().filter(|(name, _)| name == "x-a").map(|(_, value)| &**value).collect();
     assert_eq!(values, [&b"caf\xe9 \xff"[..], b"2"]);
 }
 
@@ -268,16 +270,36 @@ fn test_a_mix_of_everything_ends_with_one_row_each() {
     let port = server.addr().port();
     let (_socket, refused) = refusing();
     let paths = [
-        "/bytes/100", "/bytes/40000", "/gzip/3000", "/br/3000", "/zstd/3000", "/status/404", "/status/204",
-        "/redirect/2", "/reset", "/reset?after=50", "/truncate/10", "/close", "/drip?bytes=5&ms=1", "/delay/5",
-        "/stream?chunks=3", "/huge-header/300000", "/echo", "/status/503", "/flaky?times=1&key=", "/bytes/0",
+        "/bytes/100",
+        "/bytes/40000",
+        "/gzip/3000",
+        "/br/3000",
+        "/zstd/3000",
+        "/status/404",
+        "/status/204",
+        "/redirect/2",
+        "/reset",
+        "/reset?after=50",
+        "/truncate/10",
+        "/close",
+        "/drip?bytes=5&ms=1",
+        "/delay/5",
+        "/stream?chunks=3",
+        "/huge-header/300000",
+        "/echo",
+        "/status/503",
+        "/flaky?times=1&key=",
+        "/bytes/0",
     ];
     let urls: Vec<String> = (0..5000)
         .map(|n| match n % 25 {
             21 => refused.clone(),
             22 => "http://nonexistent.invalid/".to_owned(),
             23 => "not a url".to_owned(),
-            24 => format!("http://127.0.0.9:{port}/redirect-to?url=http://127.0.0.{}:{port}/bytes/{n}", n % 9 + 1),
+            24 => format!(
+                "http://127.0.0.9:{port}/redirect-to?url=http://127.0.0.{}:{port}/bytes/{n}",
+                n % 9 + 1
+            ),
             kind => {
                 let path = paths.get(kind).unwrap_or(&"/hang");
                 let key = if path.ends_with('=') { n.to_string() } else { String::new() };

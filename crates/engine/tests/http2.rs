@@ -85,9 +85,14 @@ fn test_requests_arrive_as_given() {
     };
     let row = send(&engine, &server.url("/echo?a=b"), spec);
     let authority = format!(r#""authority":"{}""#, server.addr());
-    for part in
-        [r#""method":"PUT""#, r#""body":"hello""#, r#"["x-shared","1"]"#, r#"["x-own","2"]"#, &authority, "a=b"]
-    {
+    for part in [
+        r#""method":"PUT""#,
+        r#""body":"hello""#,
+        r#"["x-shared","1"]"#,
+        r#"["x-own","2"]"#,
+        &authority,
+        "a=b",
+    ] {
         assert!(row.text().contains(part), "{part} in {}", row.text());
     }
 }
@@ -160,12 +165,13 @@ fn test_a_server_that_is_gone_fails_every_request_that_waits_for_its_protocol() 
 fn tls_without_alpn() -> (u16, Arc<AtomicUsize>) {
     let certified = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let key = rustls_pki_types::PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());
-    let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certified.cert.der().clone()], key.into())
-        .unwrap();
+    let config =
+        rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certified.cert.der().clone()], key.into())
+            .unwrap();
     let config = Arc::new(config);
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -5,7 +5,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{Script, engine, fetch, server, settled, start, submissions, wait_until, drain};
+use common::{Script, drain, engine, fetch, server, settled, start, submissions, wait_until};
 use hurtle_engine::{Options, Submission};
 use hurtle_testserver::{Config, Hosts, Profile, Server};
 
@@ -60,8 +60,7 @@ fn test_the_whole_limit_of_a_host_is_used_when_hosts_alternate_on_two_threads() 
 #[test]
 fn test_a_thousand_requests_are_in_flight_at_once() {
     let server = server();
-    let options =
-        Options { threads: 2, concurrency: 1000, concurrency_per_host: 1000, ..Options::default() };
+    let options = Options { threads: 2, concurrency: 1000, concurrency_per_host: 1000, ..Options::default() };
     let started = Instant::now();
     fetch(&engine(options), &vec![server.url("/delay/300"); 1000]).assert_complete(1000);
     assert_eq!(server.stats().max_in_flight, 1000);

@@ -81,7 +81,8 @@ fn test_headers_of_the_request_win_over_shared_ones() {
         (USER_AGENT, HeaderValue::from_static("hurtle/test")),
     ];
     let engine = engine(Options { headers: shared, ..Options::default() });
-    let own = vec![header("x-both", "own-1"), header("x-both", "own-2"), (ACCEPT, HeaderValue::from_static("x/y"))];
+    let own =
+        vec![header("x-both", "own-1"), header("x-both", "own-2"), (ACCEPT, HeaderValue::from_static("x/y"))];
     let row = send(&engine, &server.url("/echo"), Spec { headers: own, ..Spec::default() });
     let text = row.text();
     for expected in [
@@ -143,7 +144,16 @@ fn test_urls_that_cannot_be_sent_end_as_rows_among_the_others() {
     let good = server.url("/bytes/5");
     let long = format!("{}?{}", server.url("/"), "x".repeat(70_000));
     let urls = [
-        &good, "not a url", &good, "ftp://a.example/", &good, "http://a.example:0/", &long, "http://a b/", "", &good,
+        &good,
+        "not a url",
+        &good,
+        "ftp://a.example/",
+        &good,
+        "http://a.example:0/",
+        &long,
+        "http://a b/",
+        "",
+        &good,
     ];
     let rows = fetch(&engine(Options::default()), &urls);
     rows.assert_complete(urls.len() as u64);

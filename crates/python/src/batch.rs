@@ -104,10 +104,7 @@ impl BatchIterator {
         };
         let view = self.rows.get(position)?;
         let content = PyBytes::new(py, view.body()).unbind();
-        let object = match self.objects.get(&view.row.index) {
-            Some(object) => Some(object.clone_ref(py)),
-            None => None,
-        };
+        let object = self.objects.get(&view.row.index).map(|object| object.clone_ref(py));
         Some(Response::new(self.rows.detach(position)?, content, object))
     }
 }

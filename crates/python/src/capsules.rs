@@ -1,4 +1,4 @@
-//! The Arrow PyCapsule interface: batches and streams of them, for any library that speaks it.
+//! The Arrow `PyCapsule` interface: batches and streams of them, for any library that speaks it.
 //!
 //! Source: <https://arrow.apache.org/docs/format/CDataInterface/PyCapsuleInterface.html>
 
@@ -76,7 +76,8 @@ impl ArrowStream {
         let batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner).take();
         let batches = batches.ok_or_else(|| PyRuntimeError::new_err("the stream was read already"))?;
         let reader: Box<dyn RecordBatchReader + Send> = Box::new(Reader { batches });
-        Ok(PyCapsule::new_with_value(py, FFI_ArrowArrayStream::new(reader), c"arrow_array_stream")?.into_any())
+        Ok(PyCapsule::new_with_value(py, FFI_ArrowArrayStream::new(reader), c"arrow_array_stream")?
+            .into_any())
     }
 
     #[expect(clippy::unused_self, reason = "a method by the Arrow PyCapsule interface")]

@@ -19,9 +19,9 @@ impl Imported {
     }
 
     pub(crate) fn get<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyAny>> {
-        let found = self.found.get_or_try_init(py, || {
-            PyResult::Ok(py.import(self.module)?.getattr(self.name)?.unbind())
-        })?;
+        let found = self
+            .found
+            .get_or_try_init(py, || PyResult::Ok(py.import(self.module)?.getattr(self.name)?.unbind()))?;
         Ok(found.bind(py))
     }
 }

@@ -19,9 +19,8 @@ pub(crate) fn extract(options: &Bound<'_, PyAny>) -> PyResult<Options> {
         Method::from_bytes(name.as_bytes()).map_err(|_| config("retries", format!("{name:?} is no method")))
     });
     let headers: Vec<(String, String)> = get(options, "headers")?;
-    let headers = headers.iter().map(|(name, value)| {
-        header(name, value).map_err(|reason| config("headers", reason))
-    });
+    let headers =
+        headers.iter().map(|(name, value)| header(name, value).map_err(|reason| config("headers", reason)));
     Ok(Options {
         concurrency: get(options, "concurrency")?,
         concurrency_per_host: get(options, "concurrency_per_host")?,
@@ -43,9 +42,13 @@ pub(crate) fn extract(options: &Bound<'_, PyAny>) -> PyResult<Options> {
         follow_redirects: get(options, "follow_redirects")?,
         max_redirects: get(options, "max_redirects")?,
         verify: verify(&options.getattr("verify")?)?,
-        http2: http2(&options.getattr("http2")?)?,
+        http2: http2(&options.getattr("http2")?),
         max_body_size: get(options, "max_body_size")?,
-        on_oversize: if get(options, "truncate_oversize")? { OnOversize::Truncate } else { OnOversize::Error },
+        on_oversize: if get(options, "truncate_oversize")? {
+            OnOversize::Truncate
+        } else {
+            OnOversize::Error
+        },
         headers: headers.collect::<PyResult<_>>()?,
         params: get(options, "params")?,
         max_buffer: get(options, "max_buffer")?,
@@ -69,11 +72,11 @@ fn verify(value: &Bound<'_, PyAny>) -> PyResult<Verify> {
     Ok(Verify::Bundle(value.extract()?))
 }
 
-fn http2(value: &Bound<'_, PyAny>) -> PyResult<Http2> {
+fn http2(value: &Bound<'_, PyAny>) -> Http2 {
     if let Ok(http2) = value.extract::<bool>() {
-        return Ok(if http2 { Http2::Always } else { Http2::Never });
+        return if http2 { Http2::Always } else { Http2::Never };
     }
-    Ok(Http2::Auto)
+    Http2::Auto
 }
 
 /// A header as it can be sent, or why it cannot.

@@ -42,13 +42,11 @@ pub(crate) fn read(item: &Bound<'_, PyAny>, index: u64, shared: &Shared<'_>) -> 
 }
 
 fn plain(text: &Bound<'_, PyString>, index: u64, shared: &Shared<'_>) -> Submission {
-    match text.to_cow() {
-        Ok(url) => Submission::new(index, &url, None, shared.params),
-        Err(_) => {
-            let failure = Failure::new(Code::InputUrl, "the URL holds a lone surrogate");
-            Submission::refuse(index, Method::GET, &text.to_string_lossy(), failure)
-        }
+    if let Ok(url) = text.to_cow() {
+        return Submission::new(index, &url, None, shared.params);
     }
+    let failure = Failure::new(Code::InputUrl, "the URL holds a lone surrogate");
+    Submission::refuse(index, Method::GET, &text.to_string_lossy(), failure)
 }
 
 fn bad_row(item: &Bound<'_, PyAny>, index: u64) -> PyResult<Submission> {
@@ -64,7 +62,11 @@ fn bad_row(item: &Bound<'_, PyAny>, index: u64) -> PyResult<Submission> {
 type SpecAndParams = (Spec, Option<String>);
 
 /// What a `Request` asks for beyond its URL, with its query parameters; or why it cannot be sent.
-fn spec(item: &Bound<'_, PyAny>, method: &str, shared: &Shared<'_>) -> PyResult<Result<SpecAndParams, Failure>> {
+fn spec(
+    item: &Bound<'_, PyAny>,
+    method: &str,
+    shared: &Shared<'_>,
+) -> PyResult<Result<SpecAndParams, Failure>> {
     let Ok(method) = Method::from_bytes(method.as_bytes()) else {
         return Ok(Err(Failure::new(Code::InputHeader, format!("{method:?} is no method"))));
     };

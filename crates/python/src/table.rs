@@ -98,9 +98,10 @@ pub(crate) fn schema() -> SchemaRef {
 /// # Errors
 /// More than 2 GiB of text in one batch.
 pub(crate) fn record_batch(batch: &Batch, labels: &Labels) -> Result<RecordBatch, ArrowError> {
-    let t_columns = (0..7).map(|phase| floats(batch, |row| phases(&row.timings).get(phase).and_then(|&(_, t)| t)));
+    let t_columns =
+        (0..7).map(|phase| floats(batch, |row| phases(&row.timings).get(phase).and_then(|&(_, t)| t)));
     let mut columns: Vec<ArrayRef> = vec![
-        integers(batch, |view| view.row.index as i64),
+        integers(batch, |view| view.row.index),
         texts(batch, |view, out| match labels.id(view.row.index) {
             Some(id) => out.append_value(id),
             None => out.append_value(view.row.index.to_string()),
@@ -125,8 +126,8 @@ pub(crate) fn record_batch(batch: &Batch, labels: &Labels) -> Result<RecordBatch
         headers(batch)?,
         texts(batch, |view, out| out.append_option(header(&view, "content-type"))),
         texts(batch, |view, out| out.append_option(header(&view, "content-encoding"))),
-        integers(batch, |view| view.row.wire_bytes as i64),
-        integers(batch, |view| view.body().len() as i64),
+        integers(batch, |view| view.row.wire_bytes),
+        integers(batch, |view| view.body().len() as u64),
         bodies(batch),
         texts(batch, |view, out| out.append_option(view.row.truncated.map(Truncated::as_str))),
     ]);
@@ -138,9 +139,9 @@ pub(crate) fn header<'a>(view: &RowView<'a>, wanted: &str) -> Option<std::borrow
     view.headers().find(|(name, _)| *name == wanted).map(|(_, value)| text_of_header(value))
 }
 
-fn integers(batch: &Batch, value: impl Fn(RowView<'_>) -> i64) -> ArrayRef {
+fn integers(batch: &Batch, value: impl Fn(RowView<'_>) -> u64) -> ArrayRef {
     let mut out = Int64Builder::with_capacity(batch.len());
-    batch.iter().for_each(|view| out.append_value(value(view)));
+    batch.iter().for_each(|view| out.append_value(i64::try_from(value(view)).unwrap_or(i64::MAX)));
     Arc::new(out.finish())
 }
 
@@ -164,7 +165,7 @@ fn floats(batch: &Batch, value: impl Fn(&Row) -> Option<f64>) -> ArrayRef {
 
 fn statuses(batch: &Batch) -> ArrayRef {
     let mut out = Int16Builder::with_capacity(batch.len());
-    batch.iter().for_each(|view| out.append_option(view.row.status.map(|status| status as i16)));
+    batch.iter().for_each(|view| out.append_option(view.row.status.map(u16::cast_signed)));
     Arc::new(out.finish())
 }
 
@@ -197,7 +198,7 @@ fn redirects(batch: &Batch) -> Result<ArrayRef, ArrowError> {
     let per_row: Vec<Vec<Hop>> = batch.iter().map(hops).collect();
     let all = || per_row.iter().flatten();
     let urls = StringArray::from_iter_values(all().map(|hop| &*hop.url));
-    let statuses = Int16Array::from_iter_values(all().map(|hop| hop.status as i16));
+    let statuses = Int16Array::from_iter_values(all().map(|hop| hop.status.cast_signed()));
     list(&HOP_FIELDS, vec![Arc::new(urls), Arc::new(statuses)], per_row.iter().map(Vec::len))
 }
 

@@ -42,8 +42,9 @@ impl TestServer {
         threads: usize,
     ) -> PyResult<Self> {
         let seconds = |name: &str, value: f64| {
-            Duration::try_from_secs_f64(value)
-                .map_err(|_| PyValueError::new_err(format!("{name}: {value} is no number of seconds from 0 up")))
+            Duration::try_from_secs_f64(value).map_err(|_| {
+                PyValueError::new_err(format!("{name}: {value} is no number of seconds from 0 up"))
+            })
         };
         let profile = Profile {
             latency: seconds("latency", latency)?,

@@ -100,7 +100,8 @@ pub(super) async fn read(incoming: &mut Incoming<'_>, rules: &BodyRules<'_>, clo
     let mut read = Read::default();
     let refuses = rules.on_oversize == OnOversize::Error;
     if let Some(length) = incoming.declared().filter(|&length| refuses && length > rules.max_bytes) {
-        let detail = format!("the response declares {length} bytes, over max_body_size of {}", rules.max_bytes);
+        let detail =
+            format!("the response declares {length} bytes, over max_body_size of {}", rules.max_bytes);
         read.failure = Some(Failure::new(Code::TooLargeDeclared, detail));
         return read;
     }

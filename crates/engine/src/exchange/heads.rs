@@ -199,8 +199,9 @@ mod tests {
         let shared = [header("authorization", "a"), header("user-agent", "me"), header("host", "b")];
         let headers = vec![header("x-key", "b"), header("accept-language", "c")];
         let text = written(&shared, Some(Spec { headers, ..Spec::default() }), true);
-        let expected =
-            format!("GET /x?y HTTP/1.1\r\nhost: a.example:8443\r\n{ENGINE}user-agent: me\r\naccept-language: c\r\n\r\n");
+        let expected = format!(
+            "GET /x?y HTTP/1.1\r\nhost: a.example:8443\r\n{ENGINE}user-agent: me\r\naccept-language: c\r\n\r\n"
+        );
         assert_eq!(text, expected);
     }
 

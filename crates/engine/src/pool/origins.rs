@@ -209,7 +209,8 @@ impl<T> Origins<T> {
 
     /// Gives `work` to the connection of `origin` that came last to wait; gives it back where none waits. O(1).
     pub(crate) fn assign(&mut self, origin: OriginId, work: T) -> Option<T> {
-        let Some(connection) = self.all.get_mut(origin.0 as usize).and_then(|origin| origin.idle.pop()) else {
+        let Some(connection) = self.all.get_mut(origin.0 as usize).and_then(|origin| origin.idle.pop())
+        else {
             return Some(work);
         };
         self.idle -= 1;
@@ -230,8 +231,10 @@ mod tests {
         let mut scheduler = Scheduler::<()>::new();
         let mut origins = Origins::new(max_idle);
         let host = scheduler.add_host(1);
-        let a = origins.find_or_add(&Target::parse("http://a.example/x").unwrap().target, Http2::Auto, || host);
-        let b = origins.find_or_add(&Target::parse("https://a.example/x").unwrap().target, Http2::Auto, || host);
+        let a =
+            origins.find_or_add(&Target::parse("http://a.example/x").unwrap().target, Http2::Auto, || host);
+        let b =
+            origins.find_or_add(&Target::parse("https://a.example/x").unwrap().target, Http2::Auto, || host);
         (origins, a, b)
     }
 

@@ -98,7 +98,9 @@ where
                 let (play, seen) = (Arc::clone(play), Arc::clone(seen));
                 std::thread::spawn(move || play(number, &mut Peer { stream, unread: Vec::new(), seen }));
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(Duration::from_millis(1)),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
             Err(error) => panic!("{error}"),
         }
     }

@@ -18,11 +18,20 @@ pub(crate) struct Chunked {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// In a size, of which this much is known.
-    Size { size: u64, digits: u8 },
+    Size {
+        size: u64,
+        digits: u8,
+    },
     /// Behind a size: white space and extensions, up to CR.
-    Extension { size: u64 },
-    SizeLf { size: u64 },
-    Data { left: u64 },
+    Extension {
+        size: u64,
+    },
+    SizeLf {
+        size: u64,
+    },
+    Data {
+        left: u64,
+    },
     DataCr,
     DataLf,
     /// At the start of a trailer line, or of the empty line that ends all.
@@ -88,14 +97,13 @@ impl Chunked {
                 }
                 State::Extension { size }
             }
-            (State::SizeLf { size: 0 }, b'\n') => State::TrailerStart,
+            (State::SizeLf { size: 0 } | State::TrailerLf, b'\n') => State::TrailerStart,
             (State::SizeLf { size }, b'\n') => State::Data { left: size },
             (State::DataCr, b'\r') => State::DataLf,
             (State::DataLf, b'\n') => State::Size { size: 0, digits: 0 },
             (State::TrailerStart, b'\r') => State::EndLf,
             (State::EndLf, b'\n') => State::Done,
             (State::Trailer, b'\r') => State::TrailerLf,
-            (State::TrailerLf, b'\n') => State::TrailerStart,
             (State::TrailerStart | State::Trailer, _) => self.trailer(byte)?,
             (State::Size { .. }, _) => return Err(malformed("a chunk's size is not hexadecimal")),
             _ => return Err(malformed("a chunk does not end where its size says")),
@@ -123,7 +131,8 @@ fn malformed(detail: &'static str) -> Failure {
 mod tests {
     use super::*;
 
-    const BODY: &[u8] = b"4\r\nWiki\r\n5;ext=\"1\"\r\npedia\r\nE \r\n in\r\n\r\nchunks.\r\n0\r\nX: y\r\nZ:\r\n\r\nNEXT";
+    const BODY: &[u8] =
+        b"4\r\nWiki\r\n5;ext=\"1\"\r\npedia\r\nE \r\n in\r\n\r\nchunks.\r\n0\r\nX: y\r\nZ:\r\n\r\nNEXT";
 
     fn decode(pieces: &[&[u8]]) -> Result<(Vec<u8>, usize, bool), Code> {
         let (mut chunked, mut out, mut used) = (Chunked::new(), Vec::new(), 0);
@@ -156,8 +165,18 @@ mod tests {
     #[test]
     fn malformed_framing_is_refused() {
         for body in [
-            &b"\r\n"[..], b"g\r\n", b"-1\r\n", b"0x4\r\n", b"4\nWiki\r\n", b"4;a\nWiki", b"4\r\nWikiX", b"4\r\nWiki\n",
-            b"10000000000000000\r\n", b"4 4\r\rx", b"\n4\r\n", b" 4\r\n",
+            &b"\r\n"[..],
+            b"g\r\n",
+            b"-1\r\n",
+            b"0x4\r\n",
+            b"4\nWiki\r\n",
+            b"4;a\nWiki",
+            b"4\r\nWikiX",
+            b"4\r\nWiki\n",
+            b"10000000000000000\r\n",
+            b"4 4\r\rx",
+            b"\n4\r\n",
+            b" 4\r\n",
         ] {
             assert_eq!(decode(&[body]), Err(Code::ProtocolChunk), "{:?}", String::from_utf8_lossy(body));
         }

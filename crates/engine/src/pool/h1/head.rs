@@ -90,7 +90,9 @@ fn config() -> ParserConfig {
 
 fn malformed(error: Error) -> Failure {
     match error {
-        Error::Status | Error::Token => Failure::new(Code::ProtocolStatusLine, "the status line is malformed"),
+        Error::Status | Error::Token => {
+            Failure::new(Code::ProtocolStatusLine, "the status line is malformed")
+        }
         Error::Version => Failure::new(Code::ProtocolVersion, "the response is not HTTP/1.0 or HTTP/1.1"),
         Error::TooManyHeaders => too_large(),
         Error::HeaderName | Error::HeaderValue | Error::NewLine => {
@@ -104,14 +106,22 @@ fn too_large() -> Failure {
     Failure::new(Code::TooLargeHeaders, limits)
 }
 
+/// What Transfer-Encoding says.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Coding {
+    /// It is not there.
+    #[default]
+    Absent,
+    /// Chunked, and nothing else: all that was asked for.
+    Chunked,
+    Other,
+}
+
 /// What the fields of a head say about its body and its connection.
 #[derive(Default)]
 struct Fields {
     length: Option<u64>,
-    /// Transfer-Encoding is there; whether chunked is its last coding, and its only one.
-    coded: bool,
-    chunked_last: bool,
-    codings: u32,
+    coding: Coding,
     close: bool,
     keep_alive: bool,
 }
@@ -143,8 +153,9 @@ fn understand(
     }
     let version = if response.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
     let framing = fields.framing(status, without_body)?;
-    let both = fields.coded && fields.length.is_some();
-    let keep_alive = if version == Version::HTTP_11 { !fields.close } else { fields.keep_alive && !fields.close };
+    let both = fields.coding != Coding::Absent && fields.length.is_some();
+    let keep_alive =
+        if version == Version::HTTP_11 { !fields.close } else { fields.keep_alive && !fields.close };
     let reason = response.reason.map(str::as_bytes).filter(|reason| !is_standard(status, reason));
     let head = Head {
         status,
@@ -182,11 +193,10 @@ impl Fields {
             }
             14 if name.eq_ignore_ascii_case("content-length") => self.read_length(value)?,
             17 if name.eq_ignore_ascii_case("transfer-encoding") => {
-                self.coded = true;
-                for coding in tokens(value) {
-                    self.codings += 1;
-                    self.chunked_last = coding.eq_ignore_ascii_case(b"chunked");
-                }
+                let mut codings = tokens(value);
+                let chunked = codings.next().is_some_and(|coding| coding.eq_ignore_ascii_case(b"chunked"));
+                let only = chunked && codings.next().is_none() && self.coding == Coding::Absent;
+                self.coding = if only { Coding::Chunked } else { Coding::Other };
             }
             _ => {}
         }
@@ -220,14 +230,14 @@ impl Fields {
         if without_body || matches!(status, 101 | 204 | 304) {
             return Ok(Framing::Length(0));
         }
-        if self.coded {
-            if self.codings == 1 && self.chunked_last {
-                return Ok(Framing::Chunked(Chunked::new()));
+        match self.coding {
+            Coding::Absent => Ok(self.length.map_or(Framing::Close, Framing::Length)),
+            Coding::Chunked => Ok(Framing::Chunked(Chunked::new())),
+            Coding::Other => {
+                let detail = "Transfer-Encoding holds more than chunked, which is all that was asked for";
+                Err(Failure::new(Code::ProtocolTransferEncoding, detail))
             }
-            let detail = "Transfer-Encoding holds more than chunked, which is all that was asked for";
-            return Err(Failure::new(Code::ProtocolTransferEncoding, detail));
         }
-        Ok(self.length.map_or(Framing::Close, Framing::Length))
     }
 }
 
@@ -261,7 +271,9 @@ mod tests {
 
     #[test]
     fn a_head_is_read_as_it_came() {
-        let head = head_of(false, "HTTP/1.1 404 Nope\r\nA: 1\r\nb:2 \r\nA: 3\r\nContent-Length: 7\r\n\r\nbody").unwrap();
+        let head =
+            head_of(false, "HTTP/1.1 404 Nope\r\nA: 1\r\nb:2 \r\nA: 3\r\nContent-Length: 7\r\n\r\nbody")
+                .unwrap();
         assert_eq!((head.status, head.version), (404, Version::HTTP_11));
         assert_eq!(head.reason.as_deref(), Some(&b"Nope"[..]));
         let headers: Vec<_> = head.headers.iter().collect();
@@ -280,7 +292,7 @@ mod tests {
     fn any_prefix_is_partial() {
         let text = "HTTP/1.1 200 OK\r\nA: 1\r\n\r\n";
         for length in 0..text.len() {
-            let parsed = parse(&text.as_bytes()[..length], false);
+            let parsed = parse(text.as_bytes().get(..length).unwrap(), false);
             assert!(matches!(parsed, Ok(Parsed::Partial)), "{length}: {parsed:?}");
         }
     }
@@ -293,11 +305,14 @@ mod tests {
 
     #[test]
     fn status_lines_are_strict() {
-        for line in ["HTTP/1.1 2 OK", "HTTP/1.1 -20 OK", "HTTP/1.1 abc", "HTTP/1.1 2000 OK", "HTTP/1.1 099 X"] {
+        for line in ["HTTP/1.1 2 OK", "HTTP/1.1 -20 OK", "HTTP/1.1 abc", "HTTP/1.1 2000 OK", "HTTP/1.1 099 X"]
+        {
             let parsed = head_of(false, &format!("{line}\r\n\r\n"));
             assert_eq!(parsed.map(|head| head.status), Err(Code::ProtocolStatusLine), "{line}");
         }
-        for line in ["HTTP/1.2 200 OK", "HTTP/0.9 200 OK", "ICY 200 OK", "<html>hello</html>", "SSH-2.0-OpenSSH"] {
+        for line in
+            ["HTTP/1.2 200 OK", "HTTP/0.9 200 OK", "ICY 200 OK", "<html>hello</html>", "SSH-2.0-OpenSSH"]
+        {
             let parsed = head_of(false, &format!("{line}\r\n\r\n"));
             assert_eq!(parsed.map(|head| head.status), Err(Code::ProtocolVersion), "{line}");
         }
@@ -312,7 +327,10 @@ mod tests {
 
     #[test]
     fn bare_lf_ends_a_header_line() {
-        assert_eq!(head_of(false, "HTTP/1.1 200 OK\nContent-Length: 2\n\n").unwrap().framing, Framing::Length(2));
+        assert_eq!(
+            head_of(false, "HTTP/1.1 200 OK\nContent-Length: 2\n\n").unwrap().framing,
+            Framing::Length(2)
+        );
     }
 
     #[test]
@@ -344,7 +362,9 @@ mod tests {
 
     #[test]
     fn other_transfer_codings_are_refused() {
-        for value in ["gzip", "gzip, chunked", "chunked, gzip", "xchunked", "chunked, chunked", "", "identity"] {
+        for value in
+            ["gzip", "gzip, chunked", "chunked, gzip", "xchunked", "chunked, chunked", "", "identity"]
+        {
             let refused = framing(&format!("Transfer-Encoding: {value}\r\n"));
             assert_eq!(refused, Err(Code::ProtocolTransferEncoding), "{value:?}");
         }

@@ -236,7 +236,11 @@ impl H1 {
     ///
     /// # Cancel safety
     /// Dropped midway, nothing is lost.
-    pub(crate) async fn read_body(&mut self, framing: &mut Framing, out: &mut Vec<u8>) -> Result<bool, Failure> {
+    pub(crate) async fn read_body(
+        &mut self,
+        framing: &mut Framing,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, Failure> {
         let read = poll_fn(|cx| self.poll_body(cx, framing, out)).await;
         if read.is_err() {
             self.over = true;
@@ -327,7 +331,7 @@ fn classify(error: &io::Error) -> Failure {
     Failure::new(code, error.to_string())
 }
 
-/// Why a body is only a prefix. Without its close_notify the end of a TLS connection proves nothing: anyone on the
+/// Why a body is only a prefix. Without its `close_notify` the end of a TLS connection proves nothing: anyone on the
 /// way can make it. Source: RFC 9112, section 9.8.
 fn cut_short(error: Option<&io::Error>) -> Failure {
     match error {
