@@ -7,6 +7,21 @@ from hurtle.errors import RequestError
 from hurtle.models import Attempt, BadRow, Headers, Hop, Request, Timings
 from hurtle.options import Options
 
+__all__ = [
+    "ArrowStream",
+    "Batch",
+    "Engine",
+    "Job",
+    "Progress",
+    "Response",
+    "Schema",
+    "TestServer",
+    "__version__",
+    "arrow_schema",
+    "error_codes",
+    "option_defaults",
+]
+
 __version__: str
 
 def error_codes() -> dict[str, bool]:
@@ -31,7 +46,7 @@ class Job:
     """One stream of requests through an engine. Methods may be called from different threads."""
 
     def submit(self, requests: Sequence[str | Request | BadRow]) -> bool:
-        """Queue requests; wait, without the GIL, while the look-ahead is full. False: the job takes no more."""
+        """Queue requests; wait, without the GIL, while the look-ahead is full. False: it takes no more."""
 
     def finish(self) -> None:
         """Say that no more input comes."""

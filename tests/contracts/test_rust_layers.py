@@ -22,12 +22,12 @@ ORDER: tuple[frozenset[str], ...] = (
     frozenset({"pool"}),
     frozenset({"connect"}),
     # Decisions and counters: they see neither connections nor sockets.
-    frozenset({"budget", "permits", "politeness", "retry", "router", "stats"}),
+    frozenset({"permits", "politeness", "retry", "router", "stats"}),
     # Plain data and small tools. They may build on each other.
     frozenset(
-        {"alarm", "auth", "batch", "clock", "error", "later", "options", "outcome", "random", "request"}
+        {"alarm", "auth", "batch", "clock", "error", "headers", "later", "options", "outcome", "random"}
     )
-    | frozenset({"target", "timings"}),
+    | frozenset({"request", "target", "timings"}),
 )
 THREAD, LEAVES = 1, len(ORDER) - 1
 LEVEL = {module: level for level, modules in enumerate(ORDER) for module in modules}

@@ -129,6 +129,13 @@ fn test_a_cut_body_keeps_its_prefix_and_is_marked() {
         assert!(!row.body.is_empty() && row.body.len() <= 50_001, "{path}: {}", row.body.len());
         assert!(whole.starts_with(&row.body), "{path}: not a prefix of the decoded body");
     }
+    // Where packing wins nothing, the cap cuts the packed bytes.
+    let noise: Vec<u8> = (0..10_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let packed = gzip(&noise);
+    assert!(packed.len() > 9_000, "{}", packed.len());
+    let row = get(capped(5_000, OnOversize::Truncate), &coded("gzip", &packed).url("/"));
+    assert_eq!((row.code, row.truncated, row.wire_bytes), (None, Some(Truncated::Length), 5_000));
+    assert!(row.body.len() > 4_000 && noise.starts_with(&row.body), "{}", row.body.len());
     let row = get(capped(50_001, OnOversize::Truncate), &server.url("/stream?chunks=1000&size=1000"));
     assert_eq!((row.body.len(), row.truncated), (50_001, Some(Truncated::Length)));
 }

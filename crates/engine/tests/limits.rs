@@ -70,14 +70,20 @@ fn test_a_thousand_requests_are_in_flight_at_once() {
 #[test]
 fn test_a_long_queue_does_not_starve_another_host() {
     for threads in [1, 2] {
-        let server = many_hosts(Duration::ZERO);
+        let server = many_hosts(Duration::from_millis(1));
         let port = server.addr().port();
-        let mut urls = vec![format!("http://127.0.0.1:{port}/bytes/10"); 4000];
-        urls.push(format!("http://127.0.0.2:{port}/bytes/10"));
         let options = Options { threads, concurrency: 4, concurrency_per_host: 4, ..Options::default() };
-        let rows = fetch(&engine(options), &urls);
-        rows.assert_complete(4001);
-        let place = rows.0.iter().position(|row| row.index == 4000);
+        let engine = engine(options);
+        let job = engine.job(None).unwrap();
+        assert!(job.submit(submissions(&vec![format!("http://127.0.0.1:{port}/bytes/10"); 1500], None)));
+        // The other host comes when every permit is taken.
+        wait_until("the first host is busy", || server.stats().requests >= 50);
+        let other = format!("http://127.0.0.2:{port}/bytes/10");
+        assert!(job.submit(vec![Submission::new(1500, &other, None, None)]));
+        job.finish();
+        let rows = drain(&job);
+        rows.assert_complete(1501);
+        let place = rows.0.iter().position(|row| row.index == 1500);
         assert!(place.is_some_and(|place| place < 1000), "{threads} threads: at place {place:?}");
     }
 }
