@@ -36,7 +36,10 @@ impl HeaderBlock {
 
     /// The values of the headers named `name`, in lower case.
     pub(crate) fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.iter().filter(move |(known, _)| *known == name).map(|(_, value)| value)
+        let mut rest = self.bytes.as_slice();
+        std::iter::from_fn(move || split_first(&mut rest))
+            .filter(move |(known, _)| *known == name.as_bytes())
+            .map(|(_, value)| value)
     }
 }
 
@@ -67,13 +70,19 @@ impl<'a> Iterator for Headers<'a> {
     type Item = (&'a str, &'a [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (name_len, rest) = self.rest.split_first_chunk::<2>()?;
-        let (value_len, rest) = rest.split_first_chunk::<4>()?;
-        let (name, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*name_len)))?;
-        let (value, rest) = rest.split_at_checked(u32::from_le_bytes(*value_len) as usize)?;
-        self.rest = rest;
+        let (name, value) = split_first(&mut self.rest)?;
         Some((std::str::from_utf8(name).unwrap_or_default(), value))
     }
+}
+
+/// Takes the first header off a block's bytes.
+fn split_first<'a>(block: &mut &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let (name_len, rest) = block.split_first_chunk::<2>()?;
+    let (value_len, rest) = rest.split_first_chunk::<4>()?;
+    let (name, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*name_len)))?;
+    let (value, rest) = rest.split_at_checked(u32::from_le_bytes(*value_len) as usize)?;
+    *block = rest;
+    Some((name, value))
 }
 
 #[cfg(test)]
