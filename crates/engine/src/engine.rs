@@ -66,6 +66,7 @@ impl Engine {
             permits: Permits::new(options.concurrency, shards),
             router: Router::new(shards, options.concurrency_per_host),
             wall: WallClock::now(),
+            open_jobs: Arc::default(),
             mailboxes,
             options,
         });
@@ -95,13 +96,17 @@ impl Engine {
     pub fn job(&self, max_duration: Option<Duration>) -> Result<Job, Closed> {
         let expires = max_duration.map(|limit| Instant::now() + limit);
         let id = self.next_job.fetch_add(1, Ordering::Relaxed);
-        let state = Arc::new(JobState::new(id, self.core.options.max_buffer, expires));
+        let open_jobs = Arc::clone(&self.core.open_jobs);
+        let state = Arc::new(JobState::new(id, self.core.options.max_buffer, expires, open_jobs));
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         if self.closed.load(Ordering::SeqCst) {
             return Err(Closed);
         }
         jobs.retain(|job| job.strong_count() > 0);
         jobs.push(Arc::downgrade(&state));
+        if self.core.open_jobs.fetch_add(1, Ordering::SeqCst) > 0 {
+            self.core.tell_all(|| Message::OpenGates);
+        }
         Ok(Job { core: Arc::clone(&self.core), state })
     }
 
@@ -225,6 +230,7 @@ impl Job {
 impl Drop for Job {
     fn drop(&mut self) {
         self.cancel();
+        self.core.open_jobs.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -39,7 +39,7 @@ impl Gate {
         }
     }
 
-    /// The consumer has caught up.
+    /// The consumer has caught up, or there is another reason to look again.
     pub(crate) fn open(&self) {
         self.opened.notify_waiters();
     }

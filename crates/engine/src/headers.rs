@@ -30,6 +30,8 @@ impl HeaderBlock {
         &self.bytes
     }
 
+    #[cfg(test)]
+    #[cfg(test)]
     pub(crate) fn iter(&self) -> Headers<'_> {
         Headers::of(&self.bytes)
     }

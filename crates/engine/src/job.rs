@@ -2,7 +2,7 @@
 //! consumer's thread and the shards' threads; every wait here is the caller's, never a shard's.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -57,10 +57,17 @@ pub(crate) struct JobState {
     pub(crate) recycler: Arc<Recycler>,
     stats: Mutex<Stats>,
     pub(crate) expires: Option<Instant>,
+    /// Jobs of the engine that have not been dropped, this one included.
+    open_jobs: Arc<AtomicUsize>,
 }
 
 impl JobState {
-    pub(crate) fn new(id: u64, max_buffer: u64, expires: Option<Instant>) -> Self {
+    pub(crate) fn new(
+        id: u64,
+        max_buffer: u64,
+        expires: Option<Instant>,
+        open_jobs: Arc<AtomicUsize>,
+    ) -> Self {
         Self {
             id,
             output: Mutex::default(),
@@ -78,6 +85,7 @@ impl JobState {
             recycler: Arc::default(),
             stats: Mutex::default(),
             expires,
+            open_jobs,
         }
     }
 
@@ -183,8 +191,11 @@ impl JobState {
     }
 
     /// The consumer is too far behind even for reading what has been asked for.
+    ///
+    /// Not so with another job beside it: a body that is not read keeps its permits, and the other job may need
+    /// them, perhaps before this one's consumer goes on (a loop over one job that starts another).
     pub(crate) fn must_stop_reading(&self) -> bool {
-        self.over(self.max_buffer.saturating_mul(2))
+        self.over(self.max_buffer.saturating_mul(2)) && self.open_jobs.load(Ordering::SeqCst) <= 1
     }
 
     fn over(&self, mark: u64) -> bool {

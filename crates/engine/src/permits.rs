@@ -76,7 +76,7 @@ impl Permits {
 mod tests {
     use super::*;
     use std::sync::mpsc::{Receiver, Sender, channel};
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     #[test]
     fn there_are_as_many_as_the_limit() {
@@ -118,16 +118,18 @@ mod tests {
         /// Takes permits, or waits in the mailbox until one is sent.
         fn play(&self, at: usize, inbox: &Receiver<()>) {
             for _ in 0..20_000 {
-                let in_hand = self.permits.take(at) || inbox.recv_timeout(Duration::from_secs(20)).is_ok();
+                let in_hand = self.permits.take(at) || inbox.recv_timeout(Duration::from_secs(10)).is_ok();
                 assert!(in_hand, "shard {at} was forgotten: {:?}", self.permits);
                 assert!(self.held.fetch_add(1, Ordering::SeqCst) < 2, "more permits than there are");
+                // Lets the others meet a shard that holds one.
+                std::thread::yield_now();
                 self.held.fetch_sub(1, Ordering::SeqCst);
                 self.give_back(at);
             }
             self.playing.fetch_sub(1, Ordering::SeqCst);
             // A shard with nothing to do passes on what is still sent to it.
-            let mut patience = 50;
-            while self.playing.load(Ordering::SeqCst) > 0 || patience > 0 {
+            let (mut patience, end) = (50, Instant::now() + Duration::from_secs(20));
+            while (self.playing.load(Ordering::SeqCst) > 0 || patience > 0) && Instant::now() < end {
                 match inbox.recv_timeout(Duration::from_millis(1)) {
                     Ok(()) => self.give_back(at),
                     Err(_) => patience -= i32::from(self.playing.load(Ordering::SeqCst) == 0),

@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use http::Method;
@@ -44,6 +45,8 @@ pub(crate) enum Message {
     Transfer(Box<Transfer>),
     /// The consumer of a job has caught up.
     Resume(u64),
+    /// A job has come beside others: those that have stopped reading may hold what it needs.
+    OpenGates,
     /// A job is over: what is left of it is dropped.
     Cancel(u64),
     /// A permit, from a shard that needs it no more.
@@ -60,6 +63,8 @@ pub(crate) struct Core {
     pub(crate) permits: Permits,
     pub(crate) router: Router,
     pub(crate) wall: WallClock,
+    /// Jobs that have not been dropped.
+    pub(crate) open_jobs: Arc<AtomicUsize>,
     pub(crate) mailboxes: Vec<UnboundedSender<Message>>,
 }
 
@@ -134,6 +139,7 @@ impl Shard {
                 Message::Submit(job, submissions) => self.submit(&job, submissions),
                 Message::Transfer(transfer) => self.receive(*transfer),
                 Message::Resume(job) => self.resume(job),
+                Message::OpenGates => self.jobs.borrow().values().for_each(|job| job.gate.open()),
                 Message::Cancel(job) => self.cancel(job),
                 Message::Permit => self.use_permit(),
                 Message::Close => break,

@@ -5,8 +5,11 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{Script, drain, engine, fetch, fetch_one, one_attempt, server, start, submissions, wait_until};
+use common::{
+    Script, drain, engine, fetch, fetch_one, one_attempt, server, settled, start, submissions, wait_until,
+};
 use hurtle_engine::{Code, Engine, Next, Options};
+use hurtle_testserver::{Config, Hosts, Server};
 
 /// No more than four requests in flight: what a cancelled job keeps is missed by the next.
 fn tight(threads: usize) -> Engine {
@@ -137,6 +140,22 @@ fn test_a_job_that_nobody_takes_from_does_not_stop_another() {
 }
 
 #[test]
+fn test_a_job_that_has_stopped_reading_gives_way_to_another() {
+    let server = Server::start(Config { hosts: Hosts::AllLoopback, ..Config::default() }).unwrap();
+    let port = server.addr().port();
+    let options = Options { threads: 1, concurrency_per_host: 2, max_buffer: 1 << 20, ..Options::default() };
+    let engine = engine(options);
+    // The one row of the second host closes the gate, while the first host's permits are all in use.
+    let slow = format!("http://127.0.0.1:{port}/stream?chunks=50&size=1000&ms=10");
+    let stuck = start(&engine, &[slow.clone(), slow, format!("http://127.0.0.2:{port}/bytes/3000000")]);
+    wait_until("all is sent", || server.stats().requests == 3);
+    // Longer than the bodies take: nobody reads them.
+    assert_eq!(settled(Duration::from_millis(700), || stuck.progress().in_flight), 2);
+    fetch(&engine, &vec![format!("http://127.0.0.1:{port}/bytes/1"); 10]).assert_complete(10);
+    drain(&stuck).assert_complete(3);
+}
+
+#[test]
 fn test_jobs_side_by_side_get_their_own_rows() {
     let server = server();
     let engine = engine(Options { concurrency_per_host: 4, ..Options::default() });
@@ -155,16 +174,17 @@ fn test_jobs_side_by_side_get_their_own_rows() {
 
 #[test]
 fn test_closing_with_work_in_flight_is_quick() {
-    for threads in [1, 2] {
+    for (threads, max_buffer) in [(1, 1000), (2, 1000), (1, 64 << 20), (2, 64 << 20)] {
         let server = server();
-        let engine = engine(Options { threads, max_buffer: 1000, ..Options::default() });
+        let engine = engine(Options { threads, max_buffer, ..Options::default() });
         let urls: Vec<String> = (0..200)
             .map(|n| {
                 server.url(["/hang", "/bytes/100000", "/drip?bytes=1000&ms=20", "/flaky?times=9"][n % 4])
             })
             .collect();
         let job = start(&engine, &urls);
-        wait_until("it is in flight", || server.stats().in_flight > 3);
+        wait_until("it has begun", || server.stats().requests > 0);
+        settled(Duration::from_millis(20), || server.stats().requests);
         let started = Instant::now();
         engine.close();
         engine.close();
