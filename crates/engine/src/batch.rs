@@ -38,6 +38,8 @@ pub struct Row {
     pub status: Option<u16>,
     /// Why there is no whole response.
     pub code: Option<Code>,
+    /// The phase in which a request failed that was not refused at once.
+    pub phase: Option<&'static str>,
     /// The method as asked.
     pub method: Method,
     /// Attempts, the first included; 0 when nothing was sent.
@@ -101,6 +103,7 @@ impl Row {
             index,
             status: None,
             code: None,
+            phase: None,
             method,
             attempts: 0,
             version: None,

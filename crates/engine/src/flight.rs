@@ -121,6 +121,7 @@ impl LocalJob {
         row.remote = outcome.via.remote;
         row.conn_reused = outcome.via.reused;
         row.code = outcome.failure.as_ref().map(|failure| failure.code);
+        row.phase = row.code.map(|_| outcome.phase.as_str());
         let received = outcome.received.unwrap_or_default();
         if received.status != 0 {
             row.status = Some(received.status);

@@ -7,7 +7,7 @@ use http::Version;
 
 use crate::error::{Code, Failure};
 use crate::headers::HeaderBlock;
-use crate::timings::Timings;
+use crate::timings::{Phase, Timings};
 
 /// Why a body is a prefix. WARC's vocabulary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +68,8 @@ pub(crate) struct Outcome {
     pub(crate) failure: Option<Failure>,
     /// The connection.
     pub(crate) via: Via,
+    /// Where the attempt was when it ended.
+    pub(crate) phase: Phase,
     /// How long each phase took.
     pub(crate) timings: Timings,
     /// When the slot was granted.
@@ -81,6 +83,7 @@ impl Outcome {
             received: None,
             failure: Some(failure),
             via: Via::default(),
+            phase: Phase::Queue,
             timings: Timings::default(),
             started: Instant::now(),
         }

@@ -33,13 +33,15 @@ pub struct Spec {
     pub body: Option<Bytes>,
     /// Limits of one attempt, where they differ from the engine's.
     pub timeout: Option<Timeouts>,
+    /// Of the requests that wait for the same host, those with the highest priority go first.
+    pub priority: i32,
     /// The URL as the caller wrote it, without credentials, where it differs from what is sent.
     pub asked: Option<Box<str>>,
 }
 
 impl Default for Spec {
     fn default() -> Self {
-        Self { method: Method::GET, headers: Vec::new(), body: None, timeout: None, asked: None }
+        Self { method: Method::GET, headers: Vec::new(), body: None, timeout: None, priority: 0, asked: None }
     }
 }
 
@@ -47,6 +49,11 @@ impl Request {
     /// The method to send.
     pub fn method(&self) -> &Method {
         self.spec.as_ref().map_or(&Method::GET, |spec| &spec.method)
+    }
+
+    /// Its rank among the requests that wait for the same host.
+    pub fn priority(&self) -> i32 {
+        self.spec.as_ref().map_or(0, |spec| spec.priority)
     }
 
     /// The URL as the caller wrote it, without credentials.

@@ -191,7 +191,13 @@ impl Shard {
         let (arrived, queued) = (now, now);
         let job = Rc::clone(job);
         let flight = Flight { job, request, host, origin, arrived, queued, course: None, counted: true };
-        self.scheduler.borrow_mut().push(host, flight);
+        self.enqueue(flight);
+    }
+
+    /// Puts a request in the queue of its host.
+    fn enqueue(&self, flight: Flight) {
+        let (host, priority) = (flight.host, flight.request.priority());
+        self.scheduler.borrow_mut().push(host, flight, priority);
     }
 
     /// The origin and the host of a request, made known if they are new.
@@ -410,8 +416,7 @@ impl Shard {
         job.gate.open();
         let parked = std::mem::take(&mut *job.parked.borrow_mut());
         for flight in parked {
-            let host = flight.host;
-            self.scheduler.borrow_mut().push(host, flight);
+            self.enqueue(flight);
         }
         self.pump();
     }

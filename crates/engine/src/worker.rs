@@ -241,6 +241,7 @@ impl Attempted {
             received: self.exchanged.received,
             failure: self.exchanged.failure,
             via: self.via,
+            phase: self.clock.phase(),
             timings: self.clock.finish(),
             started: self.clock.started(),
         }

@@ -4,10 +4,10 @@
 mod common;
 
 use bytes::Bytes;
-use common::{engine, fetch, fetch_one, header, one_attempt, send, server};
+use common::{drain, engine, fetch, fetch_one, header, one_attempt, send, server};
 use http::header::{ACCEPT, AUTHORIZATION, HOST, USER_AGENT};
 use http::{HeaderValue, Method};
-use hurtle_engine::{Code, Options, Spec, Truncated, basic};
+use hurtle_engine::{Code, Options, Spec, Submission, Truncated, basic};
 
 #[test]
 fn test_methods_and_bodies_arrive_as_given() {
@@ -180,4 +180,19 @@ fn test_a_request_has_its_own_timeout() {
     let spec = Spec { timeout: Some(timeout), ..Spec::default() };
     let row = send(&engine(one_attempt()), &server.url("/hang"), spec);
     assert_eq!(row.code, Some(Code::TimeoutFirstByte));
+}
+
+#[test]
+fn test_the_highest_priority_goes_first_among_those_that_wait() {
+    let server = server();
+    let engine = engine(Options { concurrency: 1, threads: 1, ..one_attempt() });
+    let job = engine.job(None).unwrap();
+    let all = [0, 0, -1, 7, 0, 9].into_iter().zip(0..).map(|(priority, index)| {
+        let spec = Spec { priority, ..Spec::default() };
+        Submission::new(index, &server.url("/delay/20"), Some(Box::new(spec)), None)
+    });
+    assert!(job.submit(all.collect()));
+    job.finish();
+    let order: Vec<u64> = drain(&job).0.iter().map(|row| row.index).collect();
+    assert_eq!(order, [5, 3, 0, 1, 4, 2]);
 }

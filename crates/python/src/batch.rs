@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
@@ -34,11 +35,21 @@ impl Batch {
             let object = object.bind(py);
             let Ok(meta) = object.getattr("meta_json") else { continue };
             let id: Option<String> = object.getattr("id")?.extract()?;
-            let meta: Option<String> = meta.call0()?.extract()?;
+            let meta = match meta.call0().and_then(|meta| meta.extract::<Option<String>>()) {
+                Ok(meta) => meta,
+                Err(error) if error.is_instance_of::<PyException>(py) => in_words(&object.getattr("meta")?),
+                Err(error) => return Err(error),
+            };
             labels.add(index, id, meta);
         }
         Ok(labels)
     }
+}
+
+/// What cannot be written as JSON is written as the text that Python shows for it: the row matters more.
+fn in_words(meta: &Bound<'_, PyAny>) -> Option<String> {
+    let words = meta.repr().ok()?.to_string_lossy().into_owned();
+    serde_json::to_string(&words).ok()
 }
 
 #[pymethods]

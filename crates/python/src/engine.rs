@@ -30,7 +30,7 @@ impl Engine {
     #[pyo3(signature = (*, max_duration=None))]
     fn job(&self, py: Python<'_>, max_duration: Option<f64>) -> PyResult<Job> {
         if self.pid != std::process::id() {
-            return Err(forked_error());
+            return Err(forked_error(py));
         }
         let engine = self.inner.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let limit = max_duration.and_then(|limit| Duration::try_from_secs_f64(limit).ok());

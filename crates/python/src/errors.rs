@@ -1,7 +1,7 @@
 //! The exceptions and value types that are defined in Python, found once.
 
 use hurtle_engine::{Code, ConfigError, StartError};
-use pyo3::exceptions::{PyOSError, PyRuntimeError};
+use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
@@ -62,21 +62,19 @@ pub(crate) fn request_error<'py>(
     py: Python<'py>,
     code: Code,
     detail: &str,
+    phase: Option<&str>,
     attempts: u32,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let text = code.as_str();
-    // Timeouts are named after their phase; the other classes are phases themselves.
-    let phase = text.strip_prefix("timeout.").unwrap_or_else(|| code.class());
     let named = PyDict::new(py);
-    named.set_item("phase", phase)?;
+    named.set_item("phase", phase.unwrap_or("input"))?;
     named.set_item("retryable", code.retryable())?;
     named.set_item("attempts", attempts)?;
-    ERROR_FOR.get(py)?.call((text, detail), Some(&named))
+    ERROR_FOR.get(py)?.call((code.as_str(), detail), Some(&named))
 }
 
 /// The engine's threads stay behind when a process forks: its copy cannot work.
-pub(crate) fn forked_error() -> PyErr {
-    PyRuntimeError::new_err(
-        "this client was made before a fork: its threads are in the parent process; make a new one in the child",
-    )
+pub(crate) fn forked_error(py: Python<'_>) -> PyErr {
+    let words =
+        "this client was made before a fork: its threads are in the parent process; make a new one here";
+    raised(CLOSED_ERROR.get(py).and_then(|class| class.call1((words,))))
 }

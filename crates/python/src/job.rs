@@ -51,8 +51,8 @@ impl Job {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn check_fork(&self) -> PyResult<()> {
-        if self.pid == std::process::id() { Ok(()) } else { Err(forked_error()) }
+    fn check_fork(&self, py: Python<'_>) -> PyResult<()> {
+        if self.pid == std::process::id() { Ok(()) } else { Err(forked_error(py)) }
     }
 }
 
@@ -60,21 +60,21 @@ impl Job {
 impl Job {
     /// Queue requests; wait, without the GIL, while the look-ahead is full. False when the job takes no more.
     fn submit(&self, py: Python<'_>, requests: &Bound<'_, PyAny>) -> PyResult<bool> {
-        self.check_fork()?;
+        self.check_fork(py)?;
         let options = self.inner.options();
         let shared = Shared { params: options.params.as_deref(), timeout: options.timeout };
-        let mut submissions = Vec::with_capacity(requests.len()?);
+        // Taken out first: their number is how many indices they take, whatever Python code runs below.
+        let requests = requests.try_iter()?.collect::<PyResult<Vec<_>>>()?;
+        let first = self.next_index.fetch_add(requests.len() as u64, Ordering::Relaxed);
+        let mut submissions = Vec::with_capacity(requests.len());
         let mut kept = Vec::new();
-        for item in requests.try_iter()? {
-            let item = item?;
-            let index = self.next_index.load(Ordering::Relaxed) + submissions.len() as u64;
+        for (item, index) in requests.into_iter().zip(first..) {
             let (submission, keep) = request::read(&item, index, &shared)?;
             submissions.push(submission);
             if keep {
                 kept.push((index, item.unbind()));
             }
         }
-        self.next_index.fetch_add(submissions.len() as u64, Ordering::Relaxed);
         if !kept.is_empty() {
             self.objects().extend(kept);
         }
@@ -89,7 +89,7 @@ impl Job {
     /// Wait, without the GIL and checking signals, for finished rows. None: done, or the timeout has passed.
     #[pyo3(signature = (timeout=None))]
     fn next_batch(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Batch>> {
-        self.check_fork()?;
+        self.check_fork(py)?;
         let deadline = timeout.and_then(|timeout| {
             Instant::now().checked_add(Duration::try_from_secs_f64(timeout).unwrap_or_default())
         });
@@ -120,7 +120,7 @@ impl Job {
 
     /// Drop what is queued and in flight. Idempotent.
     fn cancel(&self, py: Python<'_>) {
-        if self.check_fork().is_ok() {
+        if self.check_fork(py).is_ok() {
             py.detach(|| self.inner.cancel());
             self.objects().clear();
         }

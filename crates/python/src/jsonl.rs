@@ -1,11 +1,13 @@
 //! The result table as JSON lines: the same keys in the same order, nulls included.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::DateTime;
 use hurtle_engine::{Batch, Code, RowView, Truncated};
+use serde::Serialize;
+use serde_json::ser::{Formatter, Serializer};
 use serde_json::{Value, json};
 
 use crate::response::{phases, text_of_header, version_text};
@@ -66,6 +68,28 @@ fn timestamp(micros: i64) -> Option<String> {
     DateTime::from_timestamp_micros(micros).map(|time| time.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string())
 }
 
+/// JSON as always, but for characters that steer a terminal or turn its text around: these are escaped, so that
+/// what a server sends can be shown as it is. Every reader of JSON gets them back.
+struct Inert;
+
+impl Formatter for Inert {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        let mut rest = fragment;
+        while let Some((at, steering)) = rest.char_indices().find(|&(_, char)| steers(char)) {
+            let (before, behind) = rest.split_at(at);
+            writer.write_all(before.as_bytes())?;
+            write!(writer, "\\u{:04x}", u32::from(steering))?;
+            rest = behind.get(steering.len_utf8()..).unwrap_or_default();
+        }
+        writer.write_all(rest.as_bytes())
+    }
+}
+
+/// DEL, the C1 controls, and the marks that change the direction of text (Unicode Standard Annex 9).
+fn steers(char: char) -> bool {
+    matches!(char, '\u{7f}'..='\u{9f}' | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// One JSON object on one line, written key by key: its order is the table's.
 struct Object<'a> {
     out: &'a mut Vec<u8>,
@@ -86,9 +110,10 @@ impl<'a> Object<'a> {
         write!(self.out, "\"{key}\":").unwrap_or_default();
     }
 
-    fn field(&mut self, key: &str, value: impl serde::Serialize) {
+    fn field(&mut self, key: &str, value: impl Serialize) {
         self.key(key);
-        serde_json::to_writer(&mut *self.out, &value).unwrap_or_default();
+        let mut serializer = Serializer::with_formatter(&mut *self.out, Inert);
+        value.serialize(&mut serializer).unwrap_or_default();
     }
 
     /// A value that is JSON already.

@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
-use http::Method;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderName, HeaderValue, Method};
 use hurtle_engine::{Code, Failure, Spec, Submission, Timeouts};
+use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
@@ -12,7 +14,6 @@ use crate::errors::Imported;
 use crate::options::header;
 
 static BAD_ROW: Imported = Imported::new("hurtle.models", "BadRow");
-static INVALID_REQUEST: Imported = Imported::new("hurtle.errors", "InvalidRequest");
 
 /// Parameters and limits of every request, where it has none of its own.
 pub(crate) struct Shared<'a> {
@@ -25,8 +26,7 @@ pub(crate) fn read(item: &Bound<'_, PyAny>, index: u64, shared: &Shared<'_>) -> 
     if let Ok(text) = item.cast::<PyString>() {
         return Ok((plain(text, index, shared), false));
     }
-    let py = item.py();
-    if item.is_instance(BAD_ROW.get(py)?)? {
+    if item.is_instance(BAD_ROW.get(item.py())?)? {
         return bad_row(item, index).map(|row| (row, true));
     }
     let url: String = item.getattr("url")?.extract()?;
@@ -67,27 +67,39 @@ fn spec(
     method: &str,
     shared: &Shared<'_>,
 ) -> PyResult<Result<SpecAndParams, Failure>> {
-    let Ok(method) = Method::from_bytes(method.as_bytes()) else {
-        return Ok(Err(Failure::new(Code::InputHeader, format!("{method:?} is no method"))));
+    let refuse = |words| Ok(Err(Failure::new(Code::InputHeader, words)));
+    let method = match Method::from_bytes(method.as_bytes()) {
+        Ok(Method::CONNECT) => return refuse("CONNECT opens a tunnel: it is for proxies only".to_owned()),
+        Ok(method) => method,
+        Err(_) => return refuse(format!("{method:?} is no method")),
     };
     let rendered = (|| {
         let params: Option<String> = item.call_method0("encoded_params")?.extract()?;
         let headers: Vec<(String, String)> = item.call_method0("header_items")?.extract()?;
         let body: Option<Vec<u8>> = item.call_method0("body")?.extract()?;
-        PyResult::Ok((params, headers, body))
+        let timeout: Option<f64> = item.getattr("timeout")?.extract()?;
+        let priority: i32 = item.getattr("priority")?.extract()?;
+        PyResult::Ok((params, headers, body, timeout, priority))
     })();
-    let (params, headers, body) = match rendered {
+    let (params, headers, body, timeout, priority) = match rendered {
         Ok(rendered) => rendered,
         Err(error) => return refused(item.py(), error).map(Err),
     };
-    let mut spec = Spec { method, body: body.map(Into::into), ..Spec::default() };
+    let mut spec = Spec { method, body: body.map(Into::into), priority, ..Spec::default() };
     for (name, value) in &headers {
         match header(name, value) {
+            Ok((name, value))
+                if contradicts(&name, &value, spec.body.as_ref().map_or(0, bytes::Bytes::len)) =>
+            {
+                return refuse(format!(
+                    "{name} says something else than the body, which the engine frames itself"
+                ));
+            }
             Ok(header) => spec.headers.push(header),
-            Err(reason) => return Ok(Err(Failure::new(Code::InputHeader, reason))),
+            Err(reason) => return refuse(reason),
         }
     }
-    if let Some(total) = item.getattr("timeout")?.extract::<Option<f64>>()? {
+    if let Some(total) = timeout {
         spec.timeout = Some(Timeouts { total: Duration::try_from_secs_f64(total).ok(), ..shared.timeout });
     }
     let params = match (shared.params, params) {
@@ -97,12 +109,22 @@ fn spec(
     Ok(Ok((spec, params)))
 }
 
-/// A request that cannot be rendered fails alone; any other exception is not its fault and goes on.
+/// Whether a header frames another body than there is.
+fn contradicts(name: &HeaderName, value: &HeaderValue, length: usize) -> bool {
+    let says = value.to_str().unwrap_or_default();
+    name == TRANSFER_ENCODING || (name == CONTENT_LENGTH && says.parse() != Ok(length))
+}
+
+/// A request that cannot be rendered fails alone, whatever its own code raises. Only what is meant for the whole
+/// program, as `KeyboardInterrupt` is, goes on.
 fn refused(py: Python<'_>, error: PyErr) -> PyResult<Failure> {
-    let value = error.value(py);
-    if !value.is_instance(INVALID_REQUEST.get(py)?)? {
+    if !error.is_instance_of::<PyException>(py) {
         return Err(error);
     }
-    let detail: String = value.getattr("detail")?.extract()?;
+    let value = error.value(py);
+    let detail = match value.getattr_opt("detail")? {
+        Some(detail) => detail.extract().unwrap_or_else(|_| error.to_string()),
+        None => error.to_string(),
+    };
     Ok(Failure::new(Code::InputRow, detail))
 }

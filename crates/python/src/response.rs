@@ -28,11 +28,19 @@ pub(crate) struct Response {
     object: Option<Py<PyAny>>,
     headers: PyOnceLock<Py<PyAny>>,
     text: PyOnceLock<Py<PyString>>,
+    error: PyOnceLock<Py<PyAny>>,
 }
 
 impl Response {
     pub(crate) fn new(row: OwnedRow, content: Py<PyBytes>, object: Option<Py<PyAny>>) -> Self {
-        Self { row, content, object, headers: PyOnceLock::new(), text: PyOnceLock::new() }
+        Self {
+            row,
+            content,
+            object,
+            headers: PyOnceLock::new(),
+            text: PyOnceLock::new(),
+            error: PyOnceLock::new(),
+        }
     }
 
     /// An attribute of the Request behind this, if there is one. A row that was no request has none.
@@ -274,8 +282,12 @@ impl Response {
     #[getter]
     fn error<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let row = self.row.row();
-        let detail = self.row.view().detail();
-        row.code.map(|code| request_error(py, code, detail, row.attempts)).transpose()
+        let Some(code) = row.code else { return Ok(None) };
+        let error = self.error.get_or_try_init(py, || {
+            let detail = self.row.view().detail();
+            request_error(py, code, detail, row.phase, row.attempts).map(Bound::unbind)
+        })?;
+        Ok(Some(error.bind(py).clone()))
     }
 
     /// Raise the error, or a `StatusError` for a status of 400 or more; return self otherwise.

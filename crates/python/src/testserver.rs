@@ -1,6 +1,7 @@
 //! `TestServer`: the scripted server, on threads of its own.
 
 use std::collections::BTreeMap;
+use std::mem::ManuallyDrop;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,12 +13,26 @@ use pyo3::prelude::*;
 /// The scripted server on threads of its own, on loopback.
 #[pyclass(frozen, module = "hurtle._engine")]
 pub(crate) struct TestServer {
-    server: Mutex<Server>,
+    server: Mutex<ManuallyDrop<Server>>,
+    pid: u32,
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        self.stop();
+    }
 }
 
 impl TestServer {
-    fn server(&self) -> MutexGuard<'_, Server> {
+    fn server(&self) -> MutexGuard<'_, ManuallyDrop<Server>> {
         self.server.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// In a forked child the threads are not there: waiting for them would never end.
+    fn stop(&self) {
+        if self.pid == std::process::id() {
+            self.server().stop();
+        }
     }
 }
 
@@ -62,7 +77,7 @@ impl TestServer {
             StartError::Invalid { .. } => PyValueError::new_err(error.to_string()),
             _ => PyOSError::new_err(error.to_string()),
         })?;
-        Ok(Self { server: Mutex::new(server) })
+        Ok(Self { server: Mutex::new(ManuallyDrop::new(server)), pid: std::process::id() })
     }
 
     /// The port for HTTP/1.1 and h2c.
@@ -104,7 +119,7 @@ impl TestServer {
 
     /// Stop, and wait until every thread has ended. Idempotent.
     fn close(&self, py: Python<'_>) {
-        py.detach(|| self.server().stop());
+        py.detach(|| self.stop());
     }
 }
 

@@ -46,10 +46,15 @@ pub(crate) async fn open(
     tls: &TlsContext,
     clock: &PhaseClock,
 ) -> Result<Opened, Failure> {
-    clock.enter(Phase::Dns);
-    let addresses = resolver.lookup(target.host()).await?;
-    clock.enter(Phase::Connect);
-    let tcp = tcp::dial(&addresses, target.port()).await?;
+    let tcp = if let Ok(address) = target.host().parse() {
+        clock.enter(Phase::Connect);
+        tcp::dial(&[address], target.port()).await?
+    } else {
+        clock.enter(Phase::Dns);
+        let addresses = resolver.lookup(target.host()).await?;
+        clock.enter(Phase::Connect);
+        tcp::dial(&addresses, target.port()).await?
+    };
     let remote = tcp.peer_addr().ok().map(|peer| peer.ip());
     if !target.is_https() {
         return Ok(Opened { stream: Stream::Plain(tcp), remote, http2: false });

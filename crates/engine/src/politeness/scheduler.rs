@@ -6,6 +6,8 @@
 
 use std::collections::VecDeque;
 
+use super::queue::Queue;
+
 /// How many requests a slot's holder may take in a row while other hosts wait. Long enough to make use of a
 /// warm connection, short enough that a long queue does not starve the rest.
 const QUANTUM: u32 = 16;
@@ -15,7 +17,7 @@ const QUANTUM: u32 = 16;
 pub(crate) struct HostId(u32);
 
 struct Slot<T> {
-    queue: VecDeque<T>,
+    queue: Queue<T>,
     in_flight: u32,
     limit: u32,
     in_ring: bool,
@@ -42,7 +44,7 @@ impl<T> Scheduler<T> {
     /// Adds a host that may have `limit` requests in flight.
     pub(crate) fn add_host(&mut self, limit: u32) -> HostId {
         let id = HostId(u32::try_from(self.slots.len()).unwrap_or(u32::MAX));
-        self.slots.push(Slot { queue: VecDeque::new(), in_flight: 0, limit: limit.max(1), in_ring: false });
+        self.slots.push(Slot { queue: Queue::new(), in_flight: 0, limit: limit.max(1), in_ring: false });
         id
     }
 
@@ -62,10 +64,10 @@ impl<T> Scheduler<T> {
         !self.ring.is_empty()
     }
 
-    /// Queues a request. O(1).
-    pub(crate) fn push(&mut self, host: HostId, item: T) {
+    /// Queues a request: before those of its host that have a lower priority. O(1) for priority 0.
+    pub(crate) fn push(&mut self, host: HostId, item: T, priority: i32) {
         if let Some(slot) = self.slots.get_mut(host.0 as usize) {
-            slot.queue.push_back(item);
+            slot.queue.push(item, priority);
         }
         self.refresh(host);
     }
@@ -86,7 +88,7 @@ impl<T> Scheduler<T> {
             if !slot.is_ready() {
                 continue;
             }
-            let Some(item) = slot.queue.pop_front() else { continue };
+            let Some(item) = slot.queue.pop() else { continue };
             slot.in_flight += 1;
             self.in_flight += 1;
             self.refresh(host);
@@ -102,7 +104,7 @@ impl<T> Scheduler<T> {
         if contended && streak >= QUANTUM {
             return None;
         }
-        self.slots.get_mut(host.0 as usize)?.queue.pop_front()
+        self.slots.get_mut(host.0 as usize)?.queue.pop()
     }
 
     /// Gives a permit back. O(1).
@@ -136,10 +138,10 @@ mod tests {
         let mut scheduler = Scheduler::new();
         let (a, b) = (scheduler.add_host(10), scheduler.add_host(10));
         for n in 0..3 {
-            scheduler.push(a, ('a', n));
+            scheduler.push(a, ('a', n), 0);
         }
         for n in 0..3 {
-            scheduler.push(b, ('b', n));
+            scheduler.push(b, ('b', n), 0);
         }
         let order: Vec<_> = std::iter::from_fn(|| scheduler.start()).map(|(_, item)| item).collect();
         assert_eq!(order, [('a', 0), ('b', 0), ('a', 1), ('b', 1), ('a', 2), ('b', 2)]);
@@ -149,9 +151,9 @@ mod tests {
     fn a_saturated_host_waits_and_holds_up_nobody() {
         let mut scheduler = Scheduler::new();
         let (a, b) = (scheduler.add_host(1), scheduler.add_host(1));
-        scheduler.push(a, 1);
-        scheduler.push(a, 2);
-        scheduler.push(b, 3);
+        scheduler.push(a, 1, 0);
+        scheduler.push(a, 2, 0);
+        scheduler.push(b, 3, 0);
         assert_eq!(scheduler.start(), Some((a, 1)));
         assert_eq!(scheduler.start(), Some((b, 3)));
         assert_eq!(scheduler.start(), None);
@@ -164,7 +166,7 @@ mod tests {
         let mut scheduler = Scheduler::new();
         let a = scheduler.add_host(1);
         for n in 0..100 {
-            scheduler.push(a, n);
+            scheduler.push(a, n, 0);
         }
         assert_eq!(scheduler.start(), Some((a, 0)));
         for n in 1..100 {
@@ -180,10 +182,10 @@ mod tests {
         let mut scheduler = Scheduler::new();
         let (a, b) = (scheduler.add_host(1), scheduler.add_host(1));
         for n in 0..100 {
-            scheduler.push(a, n);
+            scheduler.push(a, n, 0);
         }
         scheduler.start().unwrap();
-        scheduler.push(b, 1000);
+        scheduler.push(b, 1000, 0);
         assert!(scheduler.next_of(a, QUANTUM - 1, false).is_some());
         assert_eq!(scheduler.next_of(a, QUANTUM, false), None);
         scheduler.finish(a);
@@ -208,7 +210,7 @@ mod tests {
             let which = random(4);
             match random(4) {
                 0 => {
-                    scheduler.push(hosts[which], which);
+                    scheduler.push(hosts[which], which, 0);
                     pushed += 1;
                 }
                 1 => {

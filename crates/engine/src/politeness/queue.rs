@@ -1,0 +1,97 @@
+//! The requests of one host that wait: in order of arrival, but for those that were given a priority.
+
+use std::collections::{BTreeMap, VecDeque};
+
+/// A queue in which most items have priority 0, and only then costs no more than a plain one.
+pub(super) struct Queue<T> {
+    plain: VecDeque<T>,
+    /// Items by priority, where that is not 0.
+    ranked: BTreeMap<i32, VecDeque<T>>,
+}
+
+impl<T> Queue<T> {
+    pub(super) fn new() -> Self {
+        Self { plain: VecDeque::new(), ranked: BTreeMap::new() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.plain.is_empty() && self.ranked.is_empty()
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.plain.len() + self.ranked.values().map(VecDeque::len).sum::<usize>()
+    }
+
+    /// Behind all of the same or a higher priority. O(1) for priority 0, else O(log of the priorities in use).
+    pub(super) fn push(&mut self, item: T, priority: i32) {
+        if priority == 0 {
+            self.plain.push_back(item);
+        } else {
+            self.ranked.entry(priority).or_default().push_back(item);
+        }
+    }
+
+    /// Before all others. O(1).
+    pub(super) fn push_front(&mut self, item: T) {
+        match self.highest() {
+            Some(rank) if rank > 0 => {
+                self.ranked.entry(rank).or_default().push_front(item);
+            }
+            _ => self.plain.push_front(item),
+        }
+    }
+
+    /// The first of the highest priority.
+    pub(super) fn pop(&mut self) -> Option<T> {
+        match self.highest() {
+            Some(rank) if rank > 0 || self.plain.is_empty() => self.pop_ranked(rank),
+            _ => self.plain.pop_front(),
+        }
+    }
+
+    fn highest(&self) -> Option<i32> {
+        self.ranked.last_key_value().map(|(&rank, _)| rank)
+    }
+
+    fn pop_ranked(&mut self, rank: i32) -> Option<T> {
+        let queue = self.ranked.get_mut(&rank)?;
+        let item = queue.pop_front();
+        if queue.is_empty() {
+            self.ranked.remove(&rank);
+        }
+        item
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drain(queue: &mut Queue<char>) -> String {
+        std::iter::from_fn(|| queue.pop()).collect()
+    }
+
+    #[test]
+    fn equals_leave_in_order_of_arrival_and_the_higher_before_the_lower() {
+        let mut queue = Queue::new();
+        for (item, priority) in [('c', 0), ('e', -1), ('a', 5), ('d', 0), ('b', 5), ('f', -2)] {
+            queue.push(item, priority);
+        }
+        assert_eq!(drain(&mut queue), "abcdef");
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn who_is_put_in_front_is_next() {
+        let mut queue = Queue::new();
+        for (item, priority) in [('b', 7), ('c', 0), ('d', -1)] {
+            queue.push(item, priority);
+        }
+        queue.push_front('a');
+        assert_eq!(drain(&mut queue), "abcd");
+        queue.push('z', -1);
+        queue.push_front('y');
+        assert_eq!(drain(&mut queue), "yz");
+    }
+}
