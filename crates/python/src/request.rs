@@ -85,12 +85,11 @@ fn spec(
         Ok(rendered) => rendered,
         Err(error) => return refused(item.py(), error).map(Err),
     };
+    let length = body.as_ref().map_or(0, Vec::len);
     let mut spec = Spec { method, body: body.map(Into::into), priority, ..Spec::default() };
     for (name, value) in &headers {
         match header(name, value) {
-            Ok((name, value))
-                if contradicts(&name, &value, spec.body.as_ref().map_or(0, bytes::Bytes::len)) =>
-            {
+            Ok((name, value)) if contradicts(&name, &value, length) => {
                 return refuse(format!(
                     "{name} says something else than the body, which the engine frames itself"
                 ));
