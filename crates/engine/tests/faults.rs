@@ -333,3 +333,21 @@ fn test_a_mix_of_everything_ends_with_one_row_each() {
         assert_eq!(fetch(&engine, &urls[..8]).0.len(), 8);
     }
 }
+
+#[test]
+fn test_h16_a_head_that_comes_byte_by_byte() {
+    const ANSWER: &[u8] =
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nx-a: 1\r\nx-b: 2\r\ncontent-length: 2\r\n\r\nok";
+    let script = Script::start(|_, peer| {
+        while peer.request().is_some() {
+            for byte in ANSWER.chunks(1) {
+                peer.send(byte);
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+        }
+    });
+    for row in fetch(&engine(one_attempt()), &[script.url("/1"), script.url("/2")]).0 {
+        assert_eq!((row.status, row.code, row.text().as_str()), (Some(200), None, "ok"));
+        assert_eq!(row.header("x-b").as_deref(), Some("2"));
+    }
+}

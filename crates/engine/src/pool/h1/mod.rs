@@ -145,6 +145,7 @@ impl H1 {
             let parsed = match filled {
                 Ok(0) => Err(self.no_head(broken.take(), without_body)),
                 Err(error) => Err(self.no_head(broken.take().or(Some(error)), without_body)),
+                Ok(read) if self.is_inside_line(read) => Ok(None),
                 Ok(_) => self.take_head(without_body, interim),
             };
             match parsed {
@@ -191,6 +192,13 @@ impl H1 {
         let read = ready!(poll_read_buf(Pin::new(&mut self.stream), cx, &mut *scratch))?;
         self.pending.extend_from_slice(&scratch);
         Poll::Ready(Ok(read))
+    }
+
+    /// Whether the last `read` bytes cannot have ended a head that had begun before. A head that drips in byte by
+    /// byte is so read once a line, not once a byte.
+    fn is_inside_line(&self, read: usize) -> bool {
+        let (before, new) = self.pending.split_at(self.pending.len().saturating_sub(read));
+        !before.is_empty() && !new.contains(&b'\n') && self.pending.len() < MAX_HEAD
     }
 
     /// The final head, if it is all there; interim ones are passed over.
