@@ -48,6 +48,11 @@ def test_ordered_gives_input_order_when_responses_do_not(hurtle_server: Server) 
     )
 
 
+def test_fetch_takes_ordered_and_waits_for_nothing(hurtle_server: Server) -> None:
+    results = hurtle.fetch([hurtle_server.url("/bytes/1")] * 3000, ordered=True, **FAST)
+    assert [response.index for response in results] == list(range(3000))
+
+
 def test_ordered_reads_no_further_than_its_window(hurtle_server: Server) -> None:
     pulled = 0
 
@@ -187,6 +192,20 @@ def test_a_request_is_sent_as_it_was_written(hurtle_server: Server) -> None:
         assert pair in headers
     assert (response.id, response.meta) == ("mine", {"n": [1]})
     assert response.request is request
+
+
+def test_ids_and_meta_that_cannot_be_written_fail_their_row_alone(hurtle_server: Server) -> None:
+    good = hurtle_server.url("/bytes/3")
+    rows: Any = [
+        {"url": good, "id": 10**5000},
+        {"url": good, "id": "\ud800"},
+        {"url": good, "headers": {"a": "\ud800"}},
+        {"url": good, "auth": "\ud800"},
+        {"url": good, "params": "\ud800"},
+        good,
+    ]
+    codes = [response.error and response.error.code for response in hurtle.fetch(rows, retries=0)]
+    assert codes == ["input.row"] * 5 + [None]
 
 
 def test_fetch_gives_input_order_and_a_summary(hurtle_server: Server) -> None:

@@ -4,12 +4,15 @@ import asyncio
 import gc
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import hurtle
+from hurtle.client import Rows
+from hurtle.sinks.jsonl import JsonlSink
 from hurtle.testing import Server
 
 
@@ -161,6 +164,105 @@ def test_arun_writes_the_table(hurtle_server: Server, tmp_path: Path) -> None:
 
     assert asyncio.run(main()).ok == 300
     assert len((tmp_path / "out.jsonl").read_bytes().splitlines()) == 300
+
+
+def test_cancelling_arun_waits_for_the_write_that_runs(
+    hurtle_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = threading.Event()
+    goes_on = threading.Event()
+    events: list[str] = []
+    write, close = JsonlSink.write, JsonlSink.close
+
+    def slow_write(self: JsonlSink, rows: Rows) -> None:
+        inside.set()
+        goes_on.wait(10)
+        write(self, rows)
+        events.append("written")
+
+    def noted_close(self: JsonlSink) -> None:
+        events.append("closed")
+        close(self)
+
+    monkeypatch.setattr(JsonlSink, "write", slow_write)
+    monkeypatch.setattr(JsonlSink, "close", noted_close)
+
+    async def main() -> None:
+        task = asyncio.create_task(hurtle.arun([hurtle_server.url("/bytes/1")] * 5, tmp_path / "out.jsonl"))
+        await asyncio.to_thread(inside.wait, 10)
+        task.cancel()
+        await asyncio.sleep(0.05)
+        assert not task.done()
+        goes_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert events[0] == "written"
+    assert events[-1] == "closed"
+    lines = (tmp_path / "out.jsonl").read_bytes().splitlines()
+    assert 0 < len(lines) <= 5
+    assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]
+
+
+def test_cancelling_arun_while_it_opens_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = threading.Event()
+    opened = JsonlSink.open
+
+    def slow_open(self: JsonlSink) -> None:
+        inside.set()
+        time.sleep(0.1)
+        opened(self)
+
+    monkeypatch.setattr(JsonlSink, "open", slow_open)
+
+    async def main() -> None:
+        task = asyncio.create_task(hurtle.arun(["http://127.0.0.1:1/"], tmp_path / "out.jsonl"))
+        await asyncio.to_thread(inside.wait, 10)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert not [path for path in tmp_path.iterdir() if path.suffix == ".tmp"]
+
+
+def test_a_source_that_raises_cancelled_error_is_no_early_end(hurtle_server: Server) -> None:
+    async def urls() -> AsyncIterator[str]:
+        yield hurtle_server.url("/bytes/1")
+        raise asyncio.CancelledError("mine")
+
+    rows: list[hurtle.Response] = []
+
+    async def main() -> None:
+        async for response in hurtle.astream(urls()):
+            rows.append(response)  # noqa: PERF401 - a comprehension would lose the rows with the exception
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(main())
+    assert len(rows) == 1
+
+
+def test_what_the_progress_callback_raises_ends_the_call(hurtle_server: Server, tmp_path: Path) -> None:
+    def urls() -> Iterator[str]:
+        while True:
+            yield hurtle_server.url("/delay/5")
+
+    def stop(counters: Any) -> None:
+        if counters.done >= 20:
+            raise KeyError("mine")
+
+    async def main() -> None:
+        await hurtle.arun(urls(), tmp_path / "async.jsonl", progress=stop)
+
+    with pytest.raises(KeyError, match="mine"):
+        asyncio.run(asyncio.wait_for(main(), 20))
+    with pytest.raises(KeyError, match="mine"):
+        hurtle.run(urls(), tmp_path / "sync.jsonl", progress=stop)
+    for name in ("async.jsonl", "sync.jsonl"):
+        assert len((tmp_path / name).read_bytes().splitlines()) >= 20
 
 
 def test_the_sync_verbs_work_inside_a_running_loop(hurtle_server: Server) -> None:

@@ -81,6 +81,14 @@ def test_params_are_encoded(params: Any, encoded: str | None) -> None:
         {"timeout": 0},
         {"timeout": "3"},
         {"id": 1.5},
+        {"id": 10**5000},
+        {"id": "\ud800"},
+        {"headers": {"a": "\ud800"}},
+        {"headers": [{"name": "a"}]},
+        {"auth": "\ud800"},
+        {"auth": ("\ud800", "")},
+        {"params": "\ud800"},
+        {"params": {"a": "\ud800"}},
         {"priority": "high"},
     ],
 )
@@ -121,6 +129,30 @@ def test_a_mapping_that_is_no_request_is_refused(row: dict[str, Any], words: str
 def test_meta_is_json_even_when_json_does_not_know_a_value() -> None:
     assert Request("http://a/").meta_json() is None
     assert json.loads(Request("http://a/", meta={"k": {1}}).meta_json() or "") == {"k": "{1}"}
+
+
+def test_meta_that_has_no_json_is_an_invalid_request() -> None:
+    circle: list[object] = []
+    circle.append(circle)
+
+    class Mute:
+        def __str__(self) -> str:
+            raise OSError("mine")
+
+    bad: Any
+    for bad in (circle, {(1, 2): 3}, "\ud800", {"k": Mute()}):
+        with pytest.raises(InvalidRequest, match="meta"):
+            Request("http://a/", meta=bad).meta_json()
+
+
+def test_a_number_that_json_cannot_hold_is_null_in_meta() -> None:
+    text = Request("http://a/", meta={"k": [float("nan"), 1.5, float("inf")]}).meta_json()
+    assert text == '{"k":[null,1.5,null]}'
+
+
+def test_headers_as_the_result_table_writes_them_are_taken() -> None:
+    fields = [{"name": "X", "value": "1"}, {"name": "X", "value": "2"}]
+    assert Request("http://a/", headers=fields).header_items() == [("X", "1"), ("X", "2")]
 
 
 def test_headers_ignore_case_and_keep_order_and_duplicates() -> None:

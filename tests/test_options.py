@@ -112,6 +112,7 @@ def test_verify_takes_the_path_of_a_file(tmp_path: Path) -> None:
         ("ordered", "yes"),
         ("progress", 3),
         ("threads", -1),
+        ("threads", 1025),
         ("headers", 3),
         ("headers", {"a": 1}),
         ("headers", {"a": "b\r\nc"}),

@@ -5,15 +5,17 @@ sessions. Wrong options and inputs raise before anything is sent.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from os import PathLike
+from dataclasses import replace
+from os import PathLike, fspath
+from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from hurtle.client import EngineClient, Transfer
+from hurtle.client import EngineClient, Rows, Transfer
 from hurtle.errors import ConfigError
 from hurtle.job import Job, Outcome
 from hurtle.options import JobOptions, Options, OptionsDict, ProgressCallback
 from hurtle.report import Results, Summary
-from hurtle.sinks import Sink, open_sink
+from hurtle.sinks import new_sink
 from hurtle.sources import AsyncRequests, AsyncSource, Requests, Source, open_async_source, open_source
 
 if TYPE_CHECKING:
@@ -85,13 +87,11 @@ class Client(EngineClient):
         Raises:
             ConfigError: A wrong option or input, before anything is sent.
         """
-        settled = self._for_job(options)
-        transfer = self._transfer(open_source(requests), settled)
-        batches: list[Batch] = []
-        responses: list[Response] = []
+        transfer = self._transfer(open_source(requests), self._for_fetch(options))
+        gathered = _Gathered(transfer)
         for batch in transfer.batches():
-            _collect(batch, batches, responses, settled)
-        return _results(transfer, batches, responses)
+            gathered.add(batch)
+        return gathered.results()
 
     async def afetch(self, requests: AsyncRequests, **options: Unpack[JobOptions]) -> Results:
         """Send requests and return all responses as `fetch` does, on the running event loop.
@@ -99,17 +99,15 @@ class Client(EngineClient):
         Raises:
             ConfigError: A wrong option or input, before anything is sent.
         """
-        settled = self._for_job(options)
-        transfer = self._transfer(open_async_source(requests), settled)
-        batches: list[Batch] = []
-        responses: list[Response] = []
-        stream = transfer.abatches()
+        transfer = self._transfer(open_async_source(requests), self._for_fetch(options))
+        gathered = _Gathered(transfer)
+        batches = transfer.abatches()
         try:
-            async for batch in stream:
-                _collect(batch, batches, responses, settled)
+            async for batch in batches:
+                gathered.add(batch)
         finally:
-            await stream.aclose()
-        return _results(transfer, batches, responses)
+            await batches.aclose()
+        return gathered.results()
 
     def run(
         self,
@@ -135,8 +133,7 @@ class Client(EngineClient):
             SinkError: The output could not be written.
         """
         settled = self._for_job(options)
-        source = open_source(requests)
-        return _summary(self._job(source, open_sink(out, format), settled).run())
+        return _summary(open_job(self, open_source(requests), out, format, settled).run())
 
     async def arun(
         self,
@@ -152,13 +149,8 @@ class Client(EngineClient):
             ConfigError: A wrong option, input or output, before anything is sent.
             SinkError: The output could not be written.
         """
-        from asyncio import to_thread
-
         settled = self._for_job(options)
-        source = open_async_source(requests)
-        # A sink imports pyarrow and opens a file: nothing for an event loop.
-        sink = await to_thread(open_sink, out, format)
-        return _summary(await self._job(source, sink, settled).arun())
+        return _summary(await open_job(self, open_async_source(requests), out, format, settled).arun())
 
     def stream_arrow(self, requests: Requests, **options: Unpack[JobOptions]) -> "ArrowStream":
         """Send requests and give the result table as a stream of Arrow record batches, as they fill.
@@ -190,16 +182,16 @@ class Client(EngineClient):
         self.engine()
         return options
 
+    def _for_fetch(self, given: JobOptions) -> Options:
+        # All rows are held and sorted at the end: nothing has to wait for an earlier row.
+        return replace(self._for_job(given), ordered=False)
+
     def _at_end(self) -> None:
         """Called after each call has ended."""
 
     def _transfer(self, source: Source | AsyncSource, options: Options) -> Transfer:
         progress, at_end = _watched(options, source.total, self._at_end)
         return Transfer(self, source, options, progress=progress, at_end=at_end)
-
-    def _job(self, source: Source | AsyncSource, sink: Sink, options: Options) -> Job:
-        progress, at_end = _watched(options, source.total, self._at_end)
-        return Job(self, source, sink, options, progress=progress, at_end=at_end)
 
 
 class _OneCall(Client):
@@ -266,6 +258,42 @@ def stream_arrow(requests: Requests, **options: Unpack[OptionsDict]) -> "ArrowSt
     return _OneCall(**options).stream_arrow(requests)
 
 
+def open_job(
+    client: Client,
+    source: Source | AsyncSource,
+    out: str | PathLike[str],
+    format: str | None,  # noqa: A002 - as of run
+    options: Options,
+    *,
+    observe: Callable[[Rows], None] | None = None,
+) -> Job:
+    """Return the job that writes the rows of a source to an output.
+
+    Args:
+        client: Who sends.
+        source: The rows.
+        out: As of `Client.run`.
+        format: As of `Client.run`.
+        options: The job's options, resolved.
+        observe: Called with rows once they are written.
+
+    Raises:
+        ConfigError: A format that is not known, or an output that is the input.
+    """
+    sink = new_sink(out, format)
+    _refuse_own_input(source.path, out)
+    progress, at_end = _watched(options, source.total, client._at_end)
+    return Job(client, source, sink, options, progress=progress, observe=observe, at_end=at_end)
+
+
+def _refuse_own_input(path: str | None, out: str | PathLike[str]) -> None:
+    """Refuse to put the result in the place of the list that it is made from."""
+    if path is None or path == "-" or not Path(out).exists() or not Path(path).is_file():
+        return
+    if Path(out).samefile(path):
+        raise ConfigError(f"{fspath(out)} is the input; name another output", option="out")
+
+
 def _watched(
     options: Options, total: int | None, at_end: Callable[[], None]
 ) -> tuple[ProgressCallback | None, Callable[[], None]]:
@@ -283,19 +311,22 @@ def _watched(
     return view.update, end
 
 
-def _collect(batch: "Batch", batches: "list[Batch]", responses: "list[Response]", options: Options) -> None:
-    rows = list(batch)
-    if options.on_error == "raise":
-        for response in rows:
-            if response.error is not None:
-                raise response.error
-    batches.append(batch)
-    responses += rows
+class _Gathered:
+    """The batches and responses of a transfer, as they come."""
 
+    def __init__(self, transfer: Transfer) -> None:
+        self._transfer = transfer
+        self._batches: list[Batch] = []
+        self._responses: list[Response] = []
 
-def _results(transfer: Transfer, batches: "list[Batch]", responses: "list[Response]") -> Results:
-    summary = Summary.from_counters(transfer.counters(), transfer.seconds, transfer.skipped)
-    return Results(batches, responses, summary)
+    def add(self, batch: "Batch") -> None:
+        self._responses += self._transfer.checked(batch)
+        self._batches.append(batch)
+
+    def results(self) -> Results:
+        transfer = self._transfer
+        summary = Summary.from_counters(transfer.counters(), transfer.seconds, transfer.skipped)
+        return Results(self._batches, self._responses, summary)
 
 
 def _summary(outcome: Outcome) -> Summary:

@@ -30,14 +30,17 @@ def wrong(option: str, value: object, allowed: str) -> ConfigError:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # a whole number of too many digits
+        text = f"a huge {type(value).__name__}"
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def count(option: str, value: object, least: int = 1) -> int:
-    """Check a whole number of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MAX_COUNT:
-        raise wrong(option, value, f"a whole number from {least} to {MAX_COUNT}")
+def count(option: str, value: object, least: int = 1, most: int = MAX_COUNT) -> int:
+    """Check a whole number from `least` to `most`."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise wrong(option, value, f"a whole number from {least} to {most}")
     return value
 
 

@@ -1,7 +1,8 @@
 """The values that go in and come out: requests, bad rows, and the parts of a response. Plain data, no I/O."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, fields
+from math import isfinite
 from typing import Any, TypeAlias
 
 from hurtle import checks, wire
@@ -146,7 +147,7 @@ class Request:
         """
         try:
             if self.json is not None:
-                return _json_bytes(self.json)
+                return _json_text(self.json).encode()
             if self.data is not None:
                 return wire.form_body(self.data)
             if isinstance(self.content, str):
@@ -156,12 +157,23 @@ class Request:
         return None if self.content is None else bytes(self.content)
 
     def meta_json(self) -> str | None:
-        """Return `meta` as JSON text for the result table; what JSON does not know as its `str`."""
+        """Return `meta` as JSON text for the result table; what JSON does not know as its `str`, NaN as null.
+
+        Raises:
+            InvalidRequest: It has no form in JSON: a circle, keys that are no text, half of a surrogate pair.
+        """
         if self.meta is None:
             return None
-        from json import dumps
-
-        return dumps(self.meta, ensure_ascii=False, separators=(",", ":"), default=str)
+        try:
+            try:
+                text = _json_text(self.meta, default=str)
+            except ValueError:
+                text = _json_text(_without_nan(self.meta), default=str)
+        except Exception as error:  # `str` of a caller's object may raise what it likes
+            raise _invalid(f"meta: {error}") from error
+        if not checks.is_text(text):
+            raise _invalid("meta holds half of a surrogate pair")
+        return text
 
 
 REQUEST_KEYS = frozenset(field.name for field in fields(Request)) | {"content_base64"}
@@ -206,7 +218,7 @@ class Attempt:
         code: The error's code, None where a whole response arrived.
         start: Seconds since the Unix epoch at which the attempt began.
         seconds: How long it took.
-        wait: Seconds waited before it (backoff, Retry-After); 0 for the first.
+        wait: Seconds of backoff waited before it; 0 for the first.
     """
 
     status: int | None
@@ -304,10 +316,15 @@ def _invalid(detail: str) -> InvalidRequest:
 
 
 def _id_text(value: object) -> str:
-    if isinstance(value, str) and checks.is_text(value):
+    if isinstance(value, str):
+        if not checks.is_text(value):
+            raise _invalid("id holds half of a surrogate pair")
         return value
     if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
+        try:
+            return str(value)
+        except ValueError as error:  # more digits than Python writes out
+            raise _invalid(f"id: {error}") from error
     raise _invalid(f"id takes text or a whole number, not {type(value).__name__}")
 
 
@@ -315,10 +332,21 @@ def _is_positive(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= checks.LONGEST_S
 
 
-def _json_bytes(value: JsonValue) -> bytes:
+def _json_text(value: JsonValue, default: Callable[[object], str] | None = None) -> str:
     from json import dumps
 
-    return dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    return dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=default)
+
+
+def _without_nan(value: JsonValue) -> JsonValue:
+    """Return a value with null for NaN and infinity, which a table of numbers may hold and JSON cannot."""
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(item) for item in value]
+    return value
 
 
 def _from_base64(text: object) -> bytes:

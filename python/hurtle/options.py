@@ -14,8 +14,15 @@ from hurtle.errors import ConfigError
 from hurtle.version import __version__
 
 USER_AGENT = f"hurtle/{__version__}"
+MOST_THREADS = 1024
+"""More threads than any machine has cores: beyond, a slip of the keyboard."""
+
 ProgressCallback: TypeAlias = Callable[[Any], None]
-"""Called with `hurtle._engine.Progress`, about ten times a second, on the thread that takes the rows."""
+"""Called with `hurtle._engine.Progress`, about ten times a second, on the thread that takes the rows.
+
+What it raises ends the call and reaches the caller: from `stream`, after the rows yielded so far; from `run`,
+with the rows so far in the output; from `fetch`, in place of its results.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +156,7 @@ class Options:
         checks.count("concurrency", self.concurrency)
         checks.count("concurrency_per_host", self.concurrency_per_host)
         checks.count("max_redirects", self.max_redirects, least=0)
-        checks.count("threads", self.threads, least=0)
+        checks.count("threads", self.threads, least=0, most=MOST_THREADS)
         for name in ("deadline", "max_duration"):
             checks.seconds_or_none(name, getattr(self, name))
         for name in ("follow_redirects", "ordered"):
@@ -268,7 +275,7 @@ def _resolved(named: dict[str, Any]) -> dict[str, Any]:
     if named.get("params") is not None:
         try:
             fields["params"] = wire.query_string(named["params"])
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise ConfigError(str(error), option="params") from error
     return fields
 

@@ -9,7 +9,9 @@ from typing import TypeAlias
 
 Scalar: TypeAlias = str | int | float | bool | None
 Params: TypeAlias = str | Mapping[str, Scalar | Sequence[Scalar]] | Sequence[tuple[str, Scalar]]
-HeaderPairs: TypeAlias = Mapping[str, str] | Sequence[tuple[str, str]]
+HeaderPairs: TypeAlias = Mapping[str, str] | Sequence[tuple[str, str]] | Sequence[Mapping[str, str]]
+"""A mapping, pairs, or fields as the result table writes them: {"name": …, "value": …}."""
+
 Auth: TypeAlias = str | tuple[str, str]
 Form: TypeAlias = Mapping[str, Scalar | Sequence[Scalar]] | Sequence[tuple[str, Scalar]]
 
@@ -27,7 +29,7 @@ def query_string(params: Params) -> str | None:
     Source: https://url.spec.whatwg.org/#urlencoded-serializing
     """
     if isinstance(params, str):
-        return params.removeprefix("?") or None
+        return _text(params, "params").removeprefix("?") or None
     from urllib.parse import urlencode
 
     return urlencode(list(_flat(params, "params"))) or None
@@ -49,7 +51,7 @@ def header_list(headers: HeaderPairs) -> list[tuple[str, str]]:
     """
     return [
         (_text(name, "headers: a name"), _text(value, f"headers: {name!r}"))
-        for name, value in _pairs(headers)
+        for name, value in _field_pairs(headers)
     ]
 
 
@@ -75,14 +77,15 @@ def authorization(auth: Auth) -> str:
     Source: RFC 7617, section 2 (UTF-8); RFC 6750, section 2.1.
     """
     if isinstance(auth, str):
-        return f"Bearer {auth}"
+        return f"Bearer {_text(auth, 'auth')}"
     match auth:
         case (str(user), str(password)):
             if ":" in user:
                 raise ValueError("auth: a user name cannot hold a colon")
             from base64 import b64encode
 
-            return "Basic " + b64encode(f"{user}:{password}".encode()).decode("ascii")
+            pair = f"{_text(user, 'auth')}:{_text(password, 'auth')}"
+            return "Basic " + b64encode(pair.encode()).decode("ascii")
     raise TypeError("auth takes (user, password) or a bearer token as text")
 
 
@@ -107,12 +110,19 @@ def rendered(
     return pairs
 
 
-def _pairs(values: object) -> Iterable[tuple[object, object]]:
+def _field_pairs(values: object) -> Iterable[tuple[object, object]]:
     if isinstance(values, Mapping):
         return values.items()
     if isinstance(values, Sequence) and not isinstance(values, (str, bytes)):
-        return (_pair(item) for item in values)
+        return (_field_pair(item) for item in values)
     raise TypeError(f"headers takes a mapping or pairs, not {type(values).__name__}")
+
+
+def _field_pair(item: object) -> tuple[object, object]:
+    """Return name and value; {"name": …, "value": …} is how the result table writes a field."""
+    if isinstance(item, Mapping) and item.keys() == {"name", "value"}:
+        return item["name"], item["value"]
+    return _pair(item)
 
 
 def _pair(item: object) -> tuple[object, object]:
@@ -139,11 +149,16 @@ def _scalar(value: object, what: str) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (str, int, float)):
-        return str(value)
+        return _text(str(value), what)
     raise TypeError(f"{what} takes text or a number, not {type(value).__name__}")
 
 
 def _text(value: object, what: str) -> str:
     if isinstance(value, str):
+        if not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                raise ValueError(f"{what} holds half of a surrogate pair") from None
         return value
     raise TypeError(f"{what} takes text, not {type(value).__name__}")

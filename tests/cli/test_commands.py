@@ -27,8 +27,8 @@ def test_help_lists_what_exists_and_nothing_else(capsys: pytest.CaptureFixture[s
     with contextlib.suppress(SystemExit):
         main(["--help"])
     out = capsys.readouterr().out
-    assert all(f"  {name} " in out for name in ("fetch", "serve", "version"))
-    assert not any(name in out for name in ("race", "report", "retry"))
+    assert all(f"  {name} " in out for name in ("fetch", "race", "serve", "version"))
+    assert not any(name in out for name in ("report", "retry"))
     with contextlib.suppress(SystemExit):
         main(["fetch", "--help"])
     assert "--proxy" not in capsys.readouterr().out
@@ -52,5 +52,7 @@ def test_serve_prints_its_addresses_and_ends_with_a_signal(number: signal.Signal
 
 
 def test_serve_refuses_what_it_cannot_do(capsys: pytest.CaptureFixture[str]) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     assert main(["serve", "--host", "no address"]) == 2
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
     assert "no IP address" in capsys.readouterr().err

@@ -2,9 +2,11 @@
 
 import threading
 import time
+from types import SimpleNamespace
+from typing import Any
 
 from hurtle.client.inbox import CAPACITY, Inbox
-from hurtle.client.reorder import Window
+from hurtle.client.reorder import Reorder, Window, in_order
 
 
 def test_rows_come_out_in_order_when_two_threads_hurry() -> None:
@@ -65,3 +67,19 @@ def test_the_window_closes_when_too_much_waits_and_opens_again() -> None:
     assert window.wait() == 8
     window.close()
     assert window.wait() == 0
+
+
+def test_the_window_counts_decoded_bytes_that_wait() -> None:
+    window = Window(rows=10, held_bytes=100)
+    reorder: Reorder[Any] = Reorder(window)
+    responses: list[Any] = [
+        SimpleNamespace(index=index, content=b"x" * size, bytes_wire=1)
+        for index, size in enumerate((99, 99, 1))
+    ]
+    early, late, more = responses
+    assert list(in_order([late], reorder)) == []
+    assert window.wait() == 10
+    assert list(in_order([more], reorder)) == []
+    threading.Timer(0.02, lambda: list(in_order([early], reorder))).start()
+    assert window.wait() == 13  # three rows have left; none was counted as sent
+    assert reorder.rest() == []

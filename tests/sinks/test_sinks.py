@@ -2,6 +2,10 @@
 
 import base64
 import json
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -11,9 +15,15 @@ import pytest
 
 import hurtle
 from hurtle.errors import ConfigError, MissingExtraError, SinkError
-from hurtle.sinks import open_sink
+from hurtle.sinks import Sink, new_sink
 from hurtle.sinks import parquet as parquet_module
 from hurtle.testing import Server
+
+
+def open_sink(out: Any, format: str | None = None) -> Sink:  # noqa: A002
+    sink = new_sink(out, format)
+    sink.open()
+    return sink
 
 
 def test_parquet_and_jsonl_hold_the_same_rows(tmp_path: Path, hurtle_server: Server) -> None:
@@ -113,7 +123,7 @@ def test_a_device_is_written_to_and_not_replaced() -> None:
     ("out", "format", "words"),
     [
         ("out.xml", None, "unknown output format '.xml'"),
-        ("out", None, "unknown output format ''"),
+        ("out", None, r"unknown output format ''.*format="),
         ("out.jsonl", "xml", "must be one of"),
         ("no/such/folder/out.jsonl", None, "cannot be written"),
         ("no/such/folder/out.parquet", None, "cannot be written"),
@@ -161,3 +171,127 @@ def test_a_full_disk_stops_the_run_and_leaves_nothing(
     with pytest.raises((SinkError, ConfigError), match="No space left on device"):
         hurtle.run([hurtle_server.url("/bytes/10")] * 10, tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+
+
+class InterruptedFile:
+    """A file in the middle of whose write something happens."""
+
+    def __init__(self, file: IO[bytes], happens: Callable[[], None]) -> None:
+        self._file = file
+        self._happens = happens
+        self.closed = False
+
+    def write(self, data: bytes) -> int:
+        half = len(data) // 2
+        self._file.write(data[:half])
+        if self._file.tell() > 1000:  # past the head: inside a row group
+            self._happens()
+        self._file.write(data[half:])
+        return len(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+def interrupt(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], None]) -> None:
+    from hurtle.sinks.base import OutputFile
+
+    opened = OutputFile._opened
+    monkeypatch.setattr(OutputFile, "_opened", lambda self: InterruptedFile(opened(self), happens))
+
+
+def rows_in(path: Path) -> int:
+    if path.suffix == ".parquet":
+        return int(pyarrow.parquet.read_table(path).num_rows)
+    return len([json.loads(line) for line in path.read_bytes().splitlines()])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize("name", ["out.jsonl", "out.parquet"])
+def test_ctrl_c_inside_a_write_waits_for_its_end(
+    tmp_path: Path, hurtle_server: Server, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(parquet_module, "GROUP_ROWS", 5)
+    interrupt(monkeypatch, lambda: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        hurtle.run([hurtle_server.url(f"/bytes/{1000 + n}") for n in range(100)], tmp_path / name)
+    (path,) = tmp_path.iterdir()
+    assert path.name == name
+    assert rows_in(path) > 0
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.parquet"])
+def test_a_write_that_broke_off_never_leaves_a_file(
+    tmp_path: Path, hurtle_server: Server, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def fail() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(parquet_module, "GROUP_ROWS", 5)
+    interrupt(monkeypatch, fail)
+    with pytest.raises(KeyboardInterrupt):
+        hurtle.run([hurtle_server.url(f"/bytes/{1000 + n}") for n in range(100)], tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.parquet"])
+def test_two_runs_to_one_output_do_not_mix(tmp_path: Path, hurtle_server: Server, name: str) -> None:
+    started = threading.Event()
+    ended = threading.Event()
+
+    def urls() -> Iterator[str]:
+        for n in range(20):
+            yield hurtle_server.url(f"/bytes/{n}")
+        started.set()
+        ended.wait(20)
+
+    first = threading.Thread(target=hurtle.run, args=(urls(), tmp_path / name))
+    first.start()
+    assert started.wait(20)
+    hurtle.run([hurtle_server.url("/bytes/1")] * 5, tmp_path / name)
+    assert rows_in(tmp_path / name) == 5
+    ended.set()
+    first.join(20)
+    assert rows_in(tmp_path / name) == 20
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_the_input_is_no_output(tmp_path: Path, hurtle_server: Server) -> None:
+    (tmp_path / "rows.jsonl").write_text(f'"{hurtle_server.url("/bytes/1")}"\n')
+    (tmp_path / "link.jsonl").symlink_to(tmp_path / "rows.jsonl")
+    before = (tmp_path / "rows.jsonl").read_bytes()
+    for source, out in (("rows", "rows"), ("rows", "link"), ("link", "rows")):
+        with pytest.raises(ConfigError, match="is the input"):
+            hurtle.run(tmp_path / f"{source}.jsonl", tmp_path / f"{out}.jsonl")
+    assert (tmp_path / "rows.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.parquet"])
+def test_ordered_rows_are_written_in_input_order(tmp_path: Path, hurtle_server: Server, name: str) -> None:
+    urls = [hurtle_server.url(f"/delay/{20 if n % 100 == 0 else 0}") for n in range(3000)]
+    summary = hurtle.run(urls, tmp_path / name, ordered=True, concurrency_per_host=64)
+    assert summary.ok == 3000
+    if name == "out.parquet":
+        table = pyarrow.parquet.read_table(tmp_path / name)
+        assert table["index"].to_pylist() == list(range(3000))
+        assert table["url"].to_pylist() == urls
+    else:
+        rows = [json.loads(line) for line in (tmp_path / name).read_bytes().splitlines()]
+        assert [row["index"] for row in rows] == list(range(3000))
+        assert [row["url"] for row in rows] == urls
+
+
+def test_an_interrupted_ordered_run_keeps_what_has_come(tmp_path: Path, hurtle_server: Server) -> None:
+    def urls() -> Iterator[str]:
+        yield hurtle_server.url("/bytes/1")
+        yield hurtle_server.url("/delay/30000")
+        yield hurtle_server.url("/bytes/1")
+
+    def stop(counters: Any) -> None:
+        if counters.done == 2:
+            raise KeyError("mine")
+
+    with pytest.raises(KeyError):
+        hurtle.run(urls(), tmp_path / "out.jsonl", ordered=True, progress=stop)
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_bytes().splitlines()]
+    assert [row["index"] for row in rows] == [0, 2]

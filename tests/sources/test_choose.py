@@ -1,6 +1,6 @@
 """Which source fits what a caller gave, and what is said when none does."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +51,25 @@ def test_collections_iterators_and_tables_are_told_apart() -> None:
     assert open_source(["http://a/"]).steady
     assert not open_source(iter(["http://a/"])).steady
     assert open_source(iter(["http://a/"])).total is None
+    assert open_source({"http://a/": 1}.keys()).steady
     assert type(open_source({"http://a/"})) is IterableSource
     assert type(open_source(pyarrow.table({"url": ["http://a/"]}))) is ArrowSource
+
+
+def test_a_length_does_not_make_an_iterable_steady() -> None:
+    class Bar:
+        """A progress bar round a generator."""
+
+        def __iter__(self) -> Iterator[str]:
+            yield "http://a/"
+
+        def __len__(self) -> int:
+            raise TypeError("object of type 'generator' has no len()")
+
+    source = open_source(Bar())
+    assert not source.steady
+    assert source.total is None
+    assert list(source) == ["http://a/"]
 
 
 @pytest.mark.parametrize(

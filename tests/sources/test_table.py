@@ -1,5 +1,6 @@
 """CSV, Parquet and tables in memory: a `url` column, the request's own keys, everything else in `meta`."""
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,31 @@ def test_i17_a_bad_csv_row_is_one_bad_row_with_its_line(tmp_path: Path) -> None:
 def test_a_csv_without_one_url_column_is_refused(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         csv_rows(tmp_path, text)
+
+
+def test_the_csv_modules_limit_is_put_back(tmp_path: Path) -> None:
+    before = csv.field_size_limit(1234)
+    try:
+        (row,) = csv_rows(tmp_path, f"url,note\nhttp://a/,{'x' * 200_000}\n")
+        assert len(row.meta["note"]) == 200_000
+        assert csv.field_size_limit() == 1234
+    finally:
+        csv.field_size_limit(before)
+
+
+def test_a_column_that_is_read_as_the_requests_own_is_named() -> None:
+    columns = {"url": ["http://a/"] * 2, "data": ["text", None], "priority": [None, 1.5]}
+    first, second = rows_of(pyarrow.table(columns))
+    assert "data takes a mapping" in first.detail
+    assert first.detail.endswith("(read as the request's own: column data)")
+    assert "priority takes a whole number, not 1.5" in second.detail
+    assert second.detail.endswith("column priority)")
+
+
+def test_headers_of_a_result_table_are_read_as_headers() -> None:
+    fields = [{"name": "X", "value": "1"}]
+    (row,) = rows_of(pyarrow.table({"url": ["http://a/"], "headers": [fields]}))
+    assert row.header_items() == [("X", "1")]
 
 
 def test_parquet_is_read_by_the_row(tmp_path: Path) -> None:

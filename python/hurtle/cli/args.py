@@ -1,7 +1,10 @@
 """The arguments of every command. curl's letters keep their meaning."""
 
 import argparse
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
+from hurtle.errors import ConfigError
 from hurtle.options import Options
 from hurtle.sinks import FORMATS as OUTPUT_FORMATS
 from hurtle.sources import FORMATS as INPUT_FORMATS
@@ -15,9 +18,39 @@ A size is a number of bytes or text such as 64MiB.
 """
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser that says what is wrong in one sentence, as every other wrong use is said."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing the whole usage.
+
+        Raises:
+            ConfigError: Always.
+        """
+        raise ConfigError(f"{message}; see {self.prog} --help")
+
+
+class Unavailable(argparse.Action):
+    """A flag whose name is set aside: refused in words instead of read as a URL."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,  # noqa: ARG002 - the four are argparse's
+        namespace: argparse.Namespace,  # noqa: ARG002
+        values: str | Sequence[Any] | None,  # noqa: ARG002
+        option_string: str | None = None,  # noqa: ARG002
+    ) -> None:
+        """Refuse the flag.
+
+        Raises:
+            ConfigError: Always.
+        """
+        raise ConfigError(f"{'/'.join(self.option_strings)} is not available in this version")
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="hurtle",
         description="Send hundreds to millions of HTTP requests, losing none.",
         allow_abbrev=False,
@@ -25,12 +58,13 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"hurtle {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_fetch(commands)
+    _add_race(commands)
     _add_serve(commands)
     commands.add_parser("version", help="print the version of hurtle, its engine and Python")
     return top
 
 
-def _add_fetch(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_fetch(commands: "argparse._SubParsersAction[Parser]") -> None:
     fetch = commands.add_parser(
         "fetch",
         help="send a list of requests, write one row for each",
@@ -65,6 +99,7 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--input-format", choices=INPUT_FORMATS, help="the input's format, where its name does not say it"
     )
+    group.add_argument("--ordered", action="store_true", help="rows in the order of the input")
     group.add_argument("-q", "--quiet", action="store_true", help="no progress and no summary")
     group.add_argument("-v", "--verbose", action="store_true", help="a line on stderr for each response")
 
@@ -188,11 +223,73 @@ def _add_connection(group: argparse._ArgumentGroup) -> None:
         help="HTTP/2 by ALPN, with prior knowledge, or not (auto)",
     )
     group.add_argument("--threads", type=int, metavar="N", help="threads of the engine (one per core)")
-    # Not built: named here so that it is refused in words instead of read as a URL.
-    group.add_argument("-x", "--proxy", help=argparse.SUPPRESS)
+    for names in (("-x", "--proxy"), ("--cert",), ("--rate-limit",), ("--rate-limit-per-host",)):
+        group.add_argument(*names, action=Unavailable, help=argparse.SUPPRESS)
+    for name in ("--block-private", "--robots"):
+        group.add_argument(name, action=Unavailable, nargs=0, help=argparse.SUPPRESS)
 
 
-def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_race(commands: "argparse._SubParsersAction[Parser]") -> None:
+    race = commands.add_parser(
+        "race",
+        help="measure every classic way of sending many requests, side by side",
+        description="Let every contestant fetch the same URLs and say who is fastest. Without options: "
+        "100 links, 10 connections, the built-in server with TLS and 50 ms of latency.",
+        epilog="Contestants whose tools are missing are skipped; `make race` in a checkout installs them. "
+        "exit status: 0 all that started did their work, 1 some failed, 2 wrong usage.",
+        allow_abbrev=False,
+    )
+    task = race.add_argument_group("what is fetched")
+    task.add_argument("--requests", type=int, metavar="N", help="length of the list (100, or the URL file's)")
+    task.add_argument(
+        "--connections", type=int, default=10, metavar="N", help="the most requests in flight (10)"
+    )
+    task.add_argument(
+        "--latency",
+        type=float,
+        default=0.05,
+        metavar="S",
+        help="seconds before the built-in server answers (0.05)",
+    )
+    task.add_argument("--body-bytes", type=int, default=10_000, metavar="N", help="its bodies' size (10000)")
+    task.add_argument("--http", action="store_true", help="HTTP instead of HTTPS on the built-in server")
+    task.add_argument("--url-file", metavar="FILE", help="a list of URLs to fetch instead")
+    task.add_argument("--server", metavar="URL", help="one URL to fetch instead, again and again")
+    task.add_argument("--cacert", metavar="PEM", help="trust only the certificates of this file")
+    run = race.add_argument_group("who, and how often")
+    run.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="NAMES",
+        help="contestants, with commas between; repeatable",
+    )
+    run.add_argument(
+        "--repeat",
+        type=int,
+        default=1,
+        metavar="N",
+        help="rounds; contestants take turns, the median counts (1)",
+    )
+    run.add_argument(
+        "--limit",
+        type=float,
+        default=120.0,
+        metavar="S",
+        help="seconds after which a contestant is killed (120)",
+    )
+    run.add_argument(
+        "--tools", default=".race", metavar="FOLDER", help="where `make race` has put tools (.race)"
+    )
+    out = race.add_argument_group("output")
+    out.add_argument("-o", "--output", metavar="PAGE", help="write a self-contained HTML page")
+    out.add_argument(
+        "--json", action="store_true", help="one JSON object on stdout, everything else on stderr"
+    )
+    out.add_argument("-v", "--verbose", action="store_true", help="a line for each body as it arrives")
+
+
+def _add_serve(commands: "argparse._SubParsersAction[Parser]") -> None:
     serve = commands.add_parser(
         "serve",
         help="start the test server",

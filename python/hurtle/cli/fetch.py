@@ -1,28 +1,24 @@
 """`hurtle fetch`: a list of requests in, one row for each out."""
 
-import signal
+import os
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from hurtle.api import Client
-from hurtle.cli.status import EXIT_OK, EXIT_SOME_FAILED, Terminated
+from hurtle.api import Client, open_job
+from hurtle.cli.status import EXIT_OK, EXIT_SOME_FAILED
+from hurtle.client import Rows
 from hurtle.errors import ConfigError
-from hurtle.job import Job
 from hurtle.models import Request, Row
 from hurtle.options import OptionsDict, Timeout
 from hurtle.report import Summary
-from hurtle.report.progress import open_progress
 from hurtle.report.text import summary_text
-from hurtle.sinks import open_sink
 from hurtle.sources import Source, open_source
 
 if TYPE_CHECKING:
-    from hurtle._engine import Batch, Response
+    from hurtle._engine import Response
 
 
 def fetch(given: Namespace) -> int:
@@ -33,20 +29,9 @@ def fetch(given: Namespace) -> int:
     """
     with Client(**_options(given)) as client:
         client.engine()  # options that only the engine can judge fail here, before the output is touched
-        source = _source(given)
-        sink = open_sink(given.output, given.format)
-        view = None if given.quiet or given.verbose else open_progress(source.total)
-        job = Job(
-            client,
-            source,
-            sink,
-            client.options,
-            progress=None if view is None else view.update,
-            observe=_tell if given.verbose else None,
-            at_end=None if view is None else view.close,
-        )
-        with _terminable():
-            outcome = job.run()
+        observe = _tell if given.verbose else None
+        job = open_job(client, _source(given), given.output, given.format, client.options, observe=observe)
+        outcome = job.run()
     summary = Summary.from_counters(outcome.counters, outcome.seconds, outcome.skipped)
     if not given.quiet:
         print(summary_text(summary), file=sys.stderr)
@@ -59,10 +44,11 @@ def _options(given: Namespace) -> OptionsDict:
         name: getattr(given, name)
         for name in (
             "concurrency", "concurrency_per_host", "deadline", "max_duration", "retries", "max_body_size",
-            "on_oversize", "max_buffer", "on_error", "max_redirects", "threads", "user_agent", "proxy",
+            "on_oversize", "max_buffer", "on_error", "max_redirects", "threads", "user_agent",
         )
         if getattr(given, name) is not None
     }  # fmt: skip
+    options |= {"ordered": given.ordered, "progress": not (given.quiet or given.verbose)}
     limits = {
         "total": given.timeout,
         "connect": given.connect_timeout,
@@ -79,12 +65,10 @@ def _options(given: Namespace) -> OptionsDict:
         options["verify"] = given.verify if given.verify is not None else False
     if given.http2 is not None:
         options["http2"] = {"auto": "auto", "always": True, "never": False}[given.http2]
-    if given.header:
-        options["headers"] = [_split(line, ":", "-H", "'Name: value'", show=False) for line in given.header]
+    if headers := _headers(given):
+        options["headers"] = headers
     if given.param:
         options["params"] = [_split(pair, "=", "--param", "NAME=VALUE") for pair in given.param]
-    if given.cookie is not None:
-        options["cookies"] = dict(_split(part, "=", "-b", "'A=1; B=2'") for part in given.cookie.split(";"))
     if given.user is not None:
         options["auth"] = _split(given.user, ":", "-u", "USER:PASSWORD", show=False)
     if given.bearer is not None:
@@ -92,11 +76,30 @@ def _options(given: Namespace) -> OptionsDict:
     return options  # type: ignore[return-value]  # names and values are checked when it is resolved
 
 
+def _headers(given: Namespace) -> list[tuple[str, str]]:
+    pairs = []
+    for line in given.header:
+        name, value = _split(line, ":", "-H", "'Name: value'", show=False)
+        if not name.strip():
+            raise ConfigError("-H takes 'Name: value'")
+        pairs.append((name.strip(), value.strip()))
+    if given.cookie is not None:
+        if any(name.lower() == "cookie" for name, _ in pairs):
+            raise ConfigError("-b and -H 'Cookie: ...' are given; give one of them")
+        # As it is written, not by name: a cookie may be there twice.
+        cookies = [part.strip() for part in given.cookie.split(";") if part.strip()]
+        if not cookies or not all("=" in cookie.lstrip("=") for cookie in cookies):
+            raise ConfigError("-b takes 'A=1; B=2'")
+        pairs.append(("cookie", "; ".join(cookies)))
+    return pairs
+
+
 def _split(text: str, mark: str, flag: str, form: str, *, show: bool = True) -> tuple[str, str]:
+    """Split at the first mark. Blanks stay: they may be part of a secret."""
     name, found, value = text.partition(mark)
-    if not found or not name.strip():
+    if not found or not (name or flag == "-u"):
         raise ConfigError(f"{flag} takes {form}" + (f", not {text!r}" if show else ""))
-    return name.strip(), value.strip()
+    return name, value
 
 
 def _source(given: Namespace) -> Source:
@@ -119,7 +122,7 @@ def _shape(given: Namespace) -> dict[str, Any]:
     """Return what -X, -d and --json make of a plain URL, as curl does."""
     shape: dict[str, Any] = {}
     if given.data is not None:
-        shape["content"] = b"&".join(_read("-d", text) for text in given.data)
+        shape["content"] = b"&".join(_form_part(text) for text in given.data)
         shape["headers"] = [("content-type", "application/x-www-form-urlencoded")]
     if given.json is not None:
         shape["content"] = _read("--json", given.json)
@@ -132,9 +135,17 @@ def _shape(given: Namespace) -> dict[str, Any]:
     return shape
 
 
+def _form_part(text: str) -> bytes:
+    """Return what one -d adds; line ends of a file are no part of a form, as curl has it."""
+    part = _read("-d", text)
+    return part.translate(None, b"\r\n\0") if text.startswith("@") else part
+
+
 def _read(flag: str, text: str) -> bytes:
     if not text.startswith("@"):
-        return text.encode()
+        return os.fsencode(text)  # the bytes that the shell gave, UTF-8 or not
+    if text == "@-" and sys.stdin is None:
+        raise ConfigError(f"{flag} @-: stdin is closed")
     try:
         return sys.stdin.buffer.read() if text == "@-" else Path(text[1:]).read_bytes()
     except OSError as error:
@@ -148,6 +159,7 @@ class ShapedSource(Source):
         self._source = source
         self._shape = shape
         self.steady = source.steady
+        self.path = source.path
 
     @property
     def total(self) -> int | None:
@@ -169,8 +181,8 @@ class ShapedSource(Source):
         self._source.close()
 
 
-def _tell(batch: "Batch") -> None:
-    sys.stderr.write("".join(_line(response) for response in batch))
+def _tell(rows: Rows) -> None:
+    sys.stderr.write("".join(_line(response) for response in rows))
 
 
 def _line(response: "Response") -> str:
@@ -183,20 +195,3 @@ def _line(response: "Response") -> str:
 def _printable(text: str) -> str:
     """Return text that is safe on a terminal: what a server or a list wrote never reaches it unescaped."""
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Turn SIGTERM into an exception, so that what has come is kept."""
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        raise Terminated
-
-    before: Callable[[int, FrameType | None], Any] | int | None = None
-    with suppress(ValueError):  # not the main thread: signals are somebody else's business
-        before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        if before is not None:
-            signal.signal(signal.SIGTERM, before)

@@ -1,12 +1,12 @@
-"""The entry point: choose the command, turn what goes wrong into one sentence and an exit status."""
+"""The entry point: choose the command, turn what goes wrong into one sentence and an exit status.
+
+Little is imported before the signals are heard: Ctrl-C during an import is an interruption like any other.
+"""
 
 import os
+import signal
 import sys
-import traceback
-from argparse import Namespace
-from collections.abc import Callable, Sequence
 
-from hurtle.cli.args import parser
 from hurtle.cli.status import (
     EXIT_INTERRUPTED,
     EXIT_OK,
@@ -15,10 +15,17 @@ from hurtle.cli.status import (
     EXIT_USAGE,
     Terminated,
 )
-from hurtle.errors import ConfigError, HurtleError, MissingExtraError
+
+# Type checkers know this name. Importing typing for it would take longer than all the rest here.
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Callable, Sequence
+    from types import FrameType
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: "Sequence[str] | None" = None) -> int:
     """Run the command and return its exit status.
 
     Args:
@@ -27,8 +34,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0 all ok, 1 some requests failed, 2 usage, 3 the run itself failed, 130 or 143 interrupted.
     """
-    given = parser().parse_args(arguments)
+    before = None
     try:
+        before = _hear_sigterm()
+        return _run(arguments)
+    except KeyboardInterrupt:
+        return _said("interrupted", EXIT_INTERRUPTED)
+    except Terminated:
+        return _said("terminated", EXIT_TERMINATED)
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _hear_sigterm() -> "Callable[[int, FrameType | None], object] | int | None":
+    """Turn SIGTERM into an exception, as Ctrl-C is one, so that what has come is kept."""
+
+    def end(_number: int, _frame: "FrameType | None") -> None:
+        raise Terminated
+
+    try:
+        before = signal.getsignal(signal.SIGTERM)
+        if before is not signal.SIG_IGN:
+            signal.signal(signal.SIGTERM, end)
+    except ValueError:  # not the main thread: signals are somebody else's business
+        return None
+    return before
+
+
+def _run(arguments: "Sequence[str] | None") -> int:
+    from hurtle.errors import ConfigError, HurtleError, MissingExtraError
+
+    if sys.stderr is None:
+        # Closed by the caller. print would take stdout for it, where only data belongs.
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - open until the end
+    try:
+        from hurtle.cli.args import parser
+
+        given = parser().parse_args(arguments)
         return _command(given.command)(given)
     except (ConfigError, MissingExtraError) as error:
         return _said(error, EXIT_USAGE)
@@ -36,21 +79,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _stdout_closed()
     except (HurtleError, OSError) as error:
         return _said(error, EXIT_RUN_FAILED)
-    except KeyboardInterrupt:
-        return _said("interrupted", EXIT_INTERRUPTED)
-    except Terminated:
-        return _said("terminated", EXIT_TERMINATED)
     except Exception:  # noqa: BLE001 - a status of 1 would claim that the run went well but for some requests
+        import traceback
+
         traceback.print_exc()
         return EXIT_RUN_FAILED
 
 
-def _command(name: str) -> Callable[[Namespace], int]:
+def _command(name: str) -> "Callable[[Namespace], int]":
     # Imported when chosen: `hurtle version` need not wait for the engine.
     if name == "fetch":
         from hurtle.cli.fetch import fetch
 
         return fetch
+    if name == "race":
+        from hurtle.cli.race import race
+
+        return race
     if name == "serve":
         from hurtle.cli.serve import serve
 

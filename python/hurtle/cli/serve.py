@@ -5,6 +5,7 @@ import threading
 from argparse import Namespace
 from types import FrameType
 
+from hurtle.cli.status import EXIT_OK
 from hurtle.testing import Server
 
 
@@ -19,8 +20,16 @@ def serve(given: Namespace) -> int:
     def stop(_number: int, _frame: FrameType | None) -> None:
         stopped.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        _serve(given, stopped)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return EXIT_OK
+
+
+def _serve(given: Namespace, stopped: threading.Event) -> None:
     with Server(
         host=given.host,
         port=given.port,
@@ -41,4 +50,3 @@ def serve(given: Namespace) -> int:
         # A wait without end would not let signal handlers run on every platform.
         while not stopped.wait(1.0):
             continue
-    return 0

@@ -2,6 +2,7 @@
 
 from hurtle.client.engine_client import EngineClient
 from hurtle.client.feed import AsyncInput, Input
+from hurtle.client.rows import RowReorder, Rows
 from hurtle.client.transfer import Transfer
 
-__all__ = ["AsyncInput", "EngineClient", "Input", "Transfer"]
+__all__ = ["AsyncInput", "EngineClient", "Input", "RowReorder", "Rows", "Transfer"]

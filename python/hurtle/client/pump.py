@@ -48,18 +48,30 @@ class Pump:
             self._loop.call_soon_threadsafe(self._batches.put_nowait, end)
 
     def _take(self) -> None:
-        job, loop, report = self._job, self._loop, self._progress
+        job, loop = self._job, self._loop
+        watched = self._progress is not None
         due = 0.0
         while True:
-            batch = job.next_batch(None if report is None else self._tick_s)
-            if report is not None and (batch is None or loop.time() >= due):
-                loop.call_soon_threadsafe(report, job.progress())
-                due = loop.time() + self._tick_s
+            batch = job.next_batch(self._tick_s if watched else None)
             if batch is not None:
                 self._room.acquire()
                 loop.call_soon_threadsafe(self._batches.put_nowait, batch)
             elif job.done:
                 return
+            if watched and (batch is None or loop.time() >= due):
+                loop.call_soon_threadsafe(self._report, job.progress())
+                due = loop.time() + self._tick_s
+
+    def _report(self, counters: "Progress") -> None:
+        """Call back on the event loop; what the callback raises comes out of `get`, after its turn."""
+        report = self._progress
+        if report is None:
+            return
+        try:
+            report(counters)
+        except Exception as error:  # noqa: BLE001 - whatever the caller's function raised goes to the caller
+            self._progress = None
+            self._batches.put_nowait(error)
 
     async def get(self) -> "Batch | None":
         """Return the next batch, None when the job is done."""
@@ -83,6 +95,7 @@ class AsyncChunks:
         self._room = asyncio.Event()
         self._inbox = Inbox(self._wake, until)
         self._error: BaseException | None = None
+        self._closing = False
         self._task = self._loop.create_task(self._pull(), name="hurtle-input")
 
     def _wake(self) -> None:
@@ -98,6 +111,11 @@ class AsyncChunks:
                     self._room.clear()
                 if self._inbox.ended:
                     break
+        except asyncio.CancelledError as error:
+            # A caller's iterator may raise it too, such as for a task of its own that somebody cancelled.
+            if not self._closing:
+                self._error = error
+            raise
         except Exception as error:  # noqa: BLE001 - whatever the caller's iterator raised goes to the caller
             self._error = error
         finally:
@@ -112,6 +130,7 @@ class AsyncChunks:
 
     def close(self) -> None:
         """Stop pulling: the task is cancelled where it waits."""
+        self._closing = True
         self._inbox.end()
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._task.cancel)

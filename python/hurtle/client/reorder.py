@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from threading import Condition
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     from hurtle._engine import Response
@@ -61,22 +61,43 @@ class Window:
             self._changed.notify_all()
 
 
-class Reorder:
-    """Holds back responses until every earlier one was yielded. O(1) a row."""
+_Item = TypeVar("_Item")
 
-    def __init__(self) -> None:
-        self._held: dict[int, Response] = {}
+
+class Reorder(Generic[_Item]):
+    """Holds back rows until every earlier one was passed on. O(1) a row."""
+
+    def __init__(self, window: Window | None = None) -> None:
+        self._window = window
+        self._held: dict[int, tuple[_Item, int]] = {}
         self._held_bytes = 0
         self._next = 0
 
-    def pass_on(self, batch: "Iterable[Response]", window: Window | None = None) -> "Iterator[Response]":
-        """Take in a batch and yield what is due, in input order; then tell the window how far that is."""
-        for response in batch:
-            self._held[response.index] = response
-            self._held_bytes += response.bytes_wire
-        while (due := self._held.pop(self._next, None)) is not None:
-            self._held_bytes -= due.bytes_wire
+    def hold(self, response: "Response", item: _Item) -> None:
+        """Take in what stands for a response."""
+        # What is held is the decoded body: of a compressed one, the bytes received say nothing.
+        size = len(response.content)
+        self._held[response.index] = item, size
+        self._held_bytes += size
+
+    def due(self) -> Iterator[_Item]:
+        """Yield what is due, in input order; then tell the window how far that is."""
+        while (held := self._held.pop(self._next, None)) is not None:
+            item, size = held
+            self._held_bytes -= size
             self._next += 1
-            yield due
-        if window is not None:
-            window.move(self._next, self._held_bytes)
+            yield item
+        if self._window is not None:
+            self._window.move(self._next, self._held_bytes)
+
+    def rest(self) -> list[_Item]:
+        """Return what is held yet, in input order: rows whose earlier ones never came."""
+        held, self._held = self._held, {}
+        return [held[index][0] for index in sorted(held)]
+
+
+def in_order(rows: "Iterable[Response]", reorder: "Reorder[Response]") -> "Iterator[Response]":
+    """Take in a batch and yield the responses that are due."""
+    for response in rows:
+        reorder.hold(response, response)
+    return reorder.due()

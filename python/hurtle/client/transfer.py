@@ -1,12 +1,12 @@
 """One job with its feeder, from first request to last row, drained by a `for` loop or an event loop."""
 
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
 from hurtle.client.engine_client import EngineClient
 from hurtle.client.feed import AsyncInput, Chunks, Feeder, Input, LiveChunks, SteadyChunks
-from hurtle.client.reorder import LEAST_ROWS, Reorder, Window
+from hurtle.client.reorder import LEAST_ROWS, Reorder, Window, in_order
 from hurtle.errors import ClosedError
 from hurtle.options import Options
 
@@ -26,7 +26,8 @@ class Transfer:
         client: Whose engine sends.
         source: The rows.
         options: `ordered`, `on_error`, `max_duration` and the size of the reorder window are read.
-        progress: Called with the job's counters, about every TICK_S, and once at the end.
+        progress: Called with the job's counters, about every TICK_S, and once at the end. What it raises ends
+            the transfer and reaches whoever iterates, after the rows that were handed out before.
         at_end: Called once when the transfer has ended, however it ended.
     """
 
@@ -47,14 +48,14 @@ class Transfer:
         self._started = 0.0
         self._ended = 0.0
         self._window: Window | None = None
+        if options.ordered:
+            self._window = Window(max(4 * options.concurrency, LEAST_ROWS), options.max_buffer)
         self._job: Job | None = None
         self._feeder: Feeder | None = None
 
     def _start(self) -> "tuple[Job, Feeder]":
         options = self._options
         self._started = monotonic()
-        if options.ordered:
-            self._window = Window(max(4 * options.concurrency, LEAST_ROWS), options.max_buffer)
         until = None if options.max_duration is None else self._started + options.max_duration
         self._job = self._client.engine().job(max_duration=options.max_duration)
         self._feeder = Feeder(self._job, _chunks(self._source, until), self._window)
@@ -95,12 +96,29 @@ class Transfer:
         if at_end is not None:
             at_end()
 
+    @property
+    def window(self) -> Window | None:
+        """With `ordered`, how far rows are submitted ahead: whoever iterates batches has to move it."""
+        return self._window
+
+    def _reorder(self) -> "Reorder[Response] | None":
+        return None if self._window is None else Reorder(self._window)
+
+    @property
+    def raises(self) -> bool:
+        """Whether the first failed row is to be raised."""
+        return self._options.on_error == "raise"
+
+    def checked(self, rows: "Iterable[Response]") -> "Iterable[Response]":
+        """Return the rows; with `on_error="raise"`, iterating them raises the first failed row's error."""
+        return _raising(rows) if self.raises else rows
+
     def batches(self) -> "Iterator[Batch]":
         """Yield batches as they fill, in completion order.
 
         Raises:
             ClosedError: The client was closed meanwhile.
-            BaseException: What the source raised, after the rows that came before it.
+            BaseException: What the source raised, after the rows before it, or the progress callback.
         """
         report = self._progress
         due = 0.0
@@ -108,13 +126,14 @@ class Transfer:
             job, feeder = self._start()
             while True:
                 batch = job.next_batch(None if report is None else TICK_S)
-                if report is not None and (batch is None or monotonic() >= due):
-                    report(job.progress())
-                    due = monotonic() + TICK_S
                 if batch is not None:
                     yield batch
                 elif job.done:
                     break
+                # After the batch was handed out: a callback that raises must not lose its rows.
+                if report is not None and (batch is None or monotonic() >= due):
+                    report(job.progress())
+                    due = monotonic() + TICK_S
             self._finish(job, feeder)
         finally:
             self.close()
@@ -133,15 +152,11 @@ class Transfer:
         Raises:
             RequestError: With `on_error="raise"`, the first row's error.
         """
-        reorder = Reorder() if self._options.ordered else None
-        raising = self._options.on_error == "raise"
+        reorder = self._reorder()
         try:
             for batch in self.batches():
-                rows = batch if reorder is None else reorder.pass_on(batch, self._window)
-                if raising:
-                    yield from _raising(rows)
-                else:
-                    yield from rows
+                rows = batch if reorder is None else in_order(batch, reorder)
+                yield from self.checked(rows)
         finally:
             self.close()
 
@@ -163,19 +178,18 @@ class Transfer:
 
     async def aresponses(self) -> "AsyncGenerator[Response, None]":
         """Yield responses as `responses` does, on the running event loop."""
-        reorder = Reorder() if self._options.ordered else None
-        raising = self._options.on_error == "raise"
+        reorder = self._reorder()
         batches = self.abatches()
         try:
             async for batch in batches:
-                rows = batch if reorder is None else reorder.pass_on(batch, self._window)
-                for row in _raising(rows) if raising else rows:
+                rows = batch if reorder is None else in_order(batch, reorder)
+                for row in self.checked(rows):
                     yield row
         finally:
             await batches.aclose()
 
 
-def _raising(rows: "Iterator[Response] | Batch") -> "Iterator[Response]":
+def _raising(rows: "Iterable[Response]") -> "Iterator[Response]":
     for row in rows:
         if row.error is not None:
             raise row.error

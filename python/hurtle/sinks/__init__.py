@@ -1,6 +1,6 @@
 """Where results go: JSON lines and Parquet. One file for each format; a sink never knows HTTP."""
 
 from hurtle.sinks.base import Sink
-from hurtle.sinks.choose import FORMATS, open_sink
+from hurtle.sinks.choose import FORMATS, new_sink
 
-__all__ = ["FORMATS", "Sink", "open_sink"]
+__all__ = ["FORMATS", "Sink", "new_sink"]

@@ -6,18 +6,19 @@ import sys
 from abc import ABC, abstractmethod
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
+from hurtle.client import Rows
 from hurtle.errors import ConfigError, SinkError
-
-if TYPE_CHECKING:
-    from hurtle._engine import Batch
+from hurtle.sinks.held import stops_held
 
 
 class Sink(ABC):
     """Writes the result table: `open`, then `write` for each batch, then `close`.
 
-    Or `abort`, after which nothing stays. Not for several threads at once.
+    Or `abort`, after which nothing stays. An output appears under its name only when it is whole: a write
+    that failed or was interrupted half-way makes `close` an `abort` that raises. Not for several threads at
+    once.
     """
 
     @abstractmethod
@@ -30,8 +31,8 @@ class Sink(ABC):
         """
 
     @abstractmethod
-    def write(self, batch: "Batch") -> None:
-        """Take a batch's rows.
+    def write(self, rows: Rows) -> None:
+        """Take rows.
 
         Raises:
             SinkError: The disk is full, or the output is gone.
@@ -46,7 +47,7 @@ class Sink(ABC):
         """Write what is left and put the output in its place. Idempotent.
 
         Raises:
-            SinkError: The output could not be completed.
+            SinkError: The output could not be completed, or a write before broke off; nothing stays.
         """
 
     @abstractmethod
@@ -67,6 +68,11 @@ class OutputFile:
         self._temporary: Path | None = None
         self._file: IO[bytes] | None = None
 
+    @property
+    def appears_at_the_end(self) -> bool:
+        """Whether it is a file that nobody sees before it is closed; stdout, pipes and devices are not."""
+        return self._temporary is not None
+
     def open(self) -> IO[bytes]:
         """Open for writing: a temporary name in the same folder, so that the rename at the end is atomic.
 
@@ -83,6 +89,8 @@ class OutputFile:
 
     def _opened(self) -> IO[bytes]:
         if self._final is None:
+            if sys.stdout is None:
+                raise ConfigError("stdout is closed; name a file", option="out")
             return sys.stdout.buffer
         if self._final.is_dir():
             raise ConfigError(f"{self.shown} is a folder; name a file in it", option="out")
@@ -90,10 +98,12 @@ class OutputFile:
             return self._final.open("wb")  # a device or a pipe: a rename would put a file in its place
         if self._final.exists() and not os.access(self._final, os.W_OK):
             raise PermissionError(None, "Permission denied")
-        temporary = self._final.with_name(f".{self._final.name}.{os.getpid()}.tmp")
-        file = temporary.open("wb")
-        self._temporary = temporary
-        return file
+        # A name of its own for each writer, never one that is there: two runs to one output stay apart.
+        temporary = self._final.with_name(f".{self._final.name[:40]}.{os.urandom(8).hex()}.tmp")
+        with stops_held():
+            self._file = temporary.open("xb")
+            self._temporary = temporary
+        return self._file
 
     def close(self) -> None:
         """Complete the file: flush, fsync, and rename to the final name. Idempotent.
@@ -121,15 +131,21 @@ class OutputFile:
         """Drop the file. Idempotent."""
         file, self._file = self._file, None
         if file is not None:
-            self._drop(file)
+            with stops_held():
+                self._drop(file)
 
     def _drop(self, file: IO[bytes]) -> None:
         if self._final is not None:
             with suppress(OSError):
                 file.close()
         if self._temporary is not None:
-            self._temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                self._temporary.unlink()
             self._temporary = None
+
+    def broken_off(self) -> SinkError:
+        """Make the error for an output that a write left half-way; it is dropped."""
+        return SinkError(f"{self.shown} was not written: a write before was interrupted or failed")
 
     def failure(self, error: OSError) -> SinkError:
         """Make the error for an output that broke while it was written."""

@@ -10,23 +10,20 @@ EXTENSIONS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq
 FORMATS = ("jsonl", "parquet")
 
 
-def open_sink(out: str | PathLike[str], format: str | None = None) -> Sink:  # noqa: A002 - the public name
-    """Return an open sink.
+def new_sink(out: str | PathLike[str], format: str | None = None) -> Sink:  # noqa: A002 - the public name
+    """Return the sink that fits, not open yet: nothing is on the disk.
 
     Args:
         out: A file; its extension says the format. "-" is stdout, JSON lines where nothing else is said.
         format: One of FORMATS, where the extension does not say it.
 
     Raises:
-        ConfigError: An unknown format, or an output that cannot be written.
-        MissingExtraError: The format needs an optional package.
+        ConfigError: An unknown format, or one that cannot be written there.
     """
     path = fspath(out) if isinstance(out, (str, PathLike)) else None
     if not isinstance(path, str) or not path:
         raise ConfigError(f'out={out!r}: must be the path of a file, or "-" for stdout', option="out")
-    sink = _sink(path, _format_of(path, format))
-    sink.open()
-    return sink
+    return _sink(path, _format_of(path, format))
 
 
 def _format_of(path: str, format: str | None) -> str:  # noqa: A002
@@ -41,7 +38,9 @@ def _format_of(path: str, format: str | None) -> str:  # noqa: A002
     extension = Path(path).suffix.lower()
     if extension not in EXTENSIONS:
         raise ConfigError(
-            f"{path}: unknown output format {extension!r}; known: {', '.join(EXTENSIONS)}", option="out"
+            f"{path}: unknown output format {extension!r}; known: {', '.join(EXTENSIONS)};"
+            " another name needs format= (--format)",
+            option="out",
         )
     return EXTENSIONS[extension]
 

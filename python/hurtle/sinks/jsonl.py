@@ -1,11 +1,11 @@
 """The result table as JSON lines: keys as its columns, `body_base64` where a body is no UTF-8."""
 
-from typing import IO, TYPE_CHECKING
+from contextlib import nullcontext
+from typing import IO
 
+from hurtle.client import Rows
 from hurtle.sinks.base import OutputFile, Sink
-
-if TYPE_CHECKING:
-    from hurtle._engine import Batch
+from hurtle.sinks.held import stops_held
 
 
 class JsonlSink(Sink):
@@ -19,23 +19,29 @@ class JsonlSink(Sink):
         self._output = OutputFile(path)
         self._to_stdout = path == "-"
         self._file: IO[bytes] | None = None
+        self._whole = True
 
     def open(self) -> None:
         """Open the file."""
         self._file = self._output.open()
 
-    def write(self, batch: "Batch") -> None:
-        """Write the batch's lines."""
+    def write(self, rows: Rows) -> None:
+        """Write the rows' lines."""
         if self._file is None:
             raise ValueError("the sink is not open")
-        try:
-            self._file.write(batch.to_jsonl())
-            if self._to_stdout:
-                self._file.flush()
-        except BrokenPipeError:
-            raise  # the reader of a pipe may have had enough: no failure of ours
-        except OSError as error:
-            raise self._output.failure(error) from error
+        lines = rows.to_jsonl()
+        # A pipe may be full for as long as its reader likes: that wait can be interrupted, a file's cannot.
+        with stops_held() if self._output.appears_at_the_end else nullcontext():
+            self._whole = False
+            try:
+                self._file.write(lines)
+                if self._to_stdout:
+                    self._file.flush()
+            except BrokenPipeError:
+                raise  # the reader of a pipe may have had enough: no failure of ours
+            except OSError as error:
+                raise self._output.failure(error) from error
+            self._whole = True
 
     def flush(self) -> None:
         """Flush the file."""
@@ -47,10 +53,15 @@ class JsonlSink(Sink):
 
     def close(self) -> None:
         """Put the file in its place."""
-        self._file = None
-        self._output.close()
+        with stops_held():
+            file, self._file = self._file, None
+            if file is not None and not self._whole and self._output.appears_at_the_end:
+                self._output.abort()
+                raise self._output.broken_off()
+            self._output.close()
 
     def abort(self) -> None:
         """Drop the file."""
-        self._file = None
-        self._output.abort()
+        with stops_held():
+            self._file = None
+            self._output.abort()

@@ -1,13 +1,12 @@
 """The result table as Parquet, by pyarrow: row groups of bounded size, zstd."""
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from hurtle.client import Rows
 from hurtle.errors import ConfigError, MissingExtraError
 from hurtle.sinks.base import OutputFile, Sink
-
-if TYPE_CHECKING:
-    from hurtle._engine import Batch
+from hurtle.sinks.held import stops_held
 
 GROUP_ROWS = 65_536
 GROUP_BYTES = 8 << 20
@@ -39,6 +38,7 @@ class ParquetSink(Sink):
         self._batches: list[Any] = []
         self._rows = 0
         self._bytes = 0
+        self._whole = True
 
     def open(self) -> None:
         """Open the file and write its head."""
@@ -65,9 +65,11 @@ class ParquetSink(Sink):
             self._output.abort()
             raise ConfigError(str(self._output.failure(error)), option="out") from error
 
-    def write(self, batch: "Batch") -> None:
-        """Take a batch without copying it; write a row group when enough has come."""
-        record_batch = self._arrow.record_batch(batch)
+    def write(self, rows: Rows) -> None:
+        """Take rows without copying them; write a row group when enough has come."""
+        if self._writer is None:
+            raise ValueError("the sink is not open")
+        record_batch = self._arrow.record_batch(rows)
         self._batches.append(record_batch)
         self._rows += record_batch.num_rows
         self._bytes += record_batch.nbytes
@@ -78,31 +80,45 @@ class ParquetSink(Sink):
         """Write what has come as a row group."""
         if not self._batches:
             return
-        table = self._arrow.Table.from_batches(self._batches)
-        self._batches, self._rows, self._bytes = [], 0, 0
-        try:
-            self._writer.write_table(table, row_group_size=GROUP_ROWS)
-        except OSError as error:
-            raise self._output.failure(error) from error
+        with stops_held():
+            self._whole = False
+            table = self._arrow.Table.from_batches(self._batches)
+            try:
+                self._writer.write_table(table, row_group_size=GROUP_ROWS)
+            except OSError as error:
+                raise self._output.failure(error) from error
+            self._batches, self._rows, self._bytes = [], 0, 0
+            self._whole = True
 
     def close(self) -> None:
         """Write the last row group and the footer, and put the file in its place."""
         if self._writer is None:
             return
+        with stops_held():
+            try:
+                self._complete()
+            except BaseException:
+                self.abort()
+                raise
+            self._writer = None
+            self._output.close()
+
+    def _complete(self) -> None:
+        if not self._whole:
+            raise self._output.broken_off()
         self.flush()
-        writer, self._writer = self._writer, None
         try:
-            writer.close()
+            self._writer.close()
         except OSError as error:
             raise self._output.failure(error) from error
-        self._output.close()
 
     def abort(self) -> None:
         """Drop the file."""
-        writer, self._writer = self._writer, None
-        self._batches = []
-        if writer is not None:
-            # A writer left open writes its footer when it is collected, into a file that is closed by then.
-            with suppress(Exception):
-                writer.close()
-        self._output.abort()
+        with stops_held():
+            writer, self._writer = self._writer, None
+            self._batches = []
+            if writer is not None:
+                # A writer left open writes its footer when it is collected, into a file closed by then.
+                with suppress(Exception):
+                    writer.close()
+            self._output.abort()

@@ -1,6 +1,7 @@
 """What every source offers, and the sources that need no format: a caller's own iterables."""
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sized
 from os import PathLike
 from typing import Any, Protocol, TypeAlias
@@ -32,10 +33,12 @@ class Source(ABC):
     Attributes:
         steady: Whether the next row is always at hand; False where iterating may wait for anything.
         skipped: Blank lines and comments passed over so far.
+        path: The file that is read; None where it is no file.
     """
 
     steady: bool = True
     skipped: int = 0
+    path: str | None = None
 
     @property
     def total(self) -> int | None:
@@ -77,17 +80,25 @@ def shown(value: object) -> str:
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
+_AT_HAND: tuple[type, ...] = (list, tuple, set, frozenset, range, deque, type({}.keys()), type({}.values()))
+"""Collections whose next item is always there. A length alone says nothing: a progress bar round a generator
+has one, and so has a data set that reads its items from a disk."""
+
+
 class IterableSource(Source):
-    """A caller's iterable. A collection is steady; an iterator may wait for anything."""
+    """A caller's iterable. A collection that is known is steady; anything else may wait for anything."""
 
     def __init__(self, items: Iterable[object]) -> None:
         self._items = items
-        self.steady = isinstance(items, Sized)
+        self.steady = isinstance(items, _AT_HAND)
 
     @property
     def total(self) -> int | None:
-        """The collection's length."""
-        return len(self._items) if isinstance(self._items, Sized) else None
+        """The iterable's length, None where it has none, or none that it can tell."""
+        try:
+            return len(self._items) if isinstance(self._items, Sized) else None
+        except TypeError:  # as of a progress bar round a generator
+            return None
 
     def __iter__(self) -> Iterator[Row]:
         """Yield each item as a row."""
@@ -99,6 +110,7 @@ class AsyncSource:
 
     steady = False
     skipped = 0
+    path: str | None = None
     total: int | None = None
 
     def __init__(self, items: AsyncIterable[object]) -> None:

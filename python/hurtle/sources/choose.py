@@ -106,7 +106,8 @@ def _format_of(path: str) -> str:
     # A pipe such as /dev/fd/63 has no extension worth the name.
     if extension not in EXTENSIONS and not (name.exists() and not name.is_file()):
         raise ConfigError(
-            f"{path}: unknown input format {extension!r}; known: {', '.join(filter(None, EXTENSIONS))}",
+            f"{path}: unknown input format {extension!r}; known: {', '.join(filter(None, EXTENSIONS))};"
+            " another name needs --input-format on the command line",
             option="format",
         )
     return EXTENSIONS.get(extension, "text")

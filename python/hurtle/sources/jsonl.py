@@ -16,6 +16,7 @@ class JsonlSource(Source):
     """
 
     def __init__(self, path: str) -> None:
+        self.path = path
         self._lines = LineReader(path)
         self.steady = self._lines.regular
         self._total: int | None = None

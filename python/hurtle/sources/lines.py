@@ -112,6 +112,8 @@ def _opened_stdin() -> IO[bytes]:
     A thread may sit in a read when the interpreter ends, which takes the lock of sys.stdin and aborts when
     it is held.
     """
+    if sys.stdin is None:
+        raise ConfigError("stdin is closed; name a file", option="requests")
     try:
         return open(sys.stdin.fileno(), "rb", closefd=False)
     except (OSError, ValueError):

@@ -6,6 +6,9 @@ A table has a `url` column. Columns named like a key of `Request` are that key; 
 import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from threading import Lock
 from typing import Any
 
 from hurtle.errors import ConfigError, MissingExtraError
@@ -21,6 +24,36 @@ ARROW_ROWS = 1024
 LONGEST_CELL = 16 << 20
 
 
+class _WideCells:
+    """Lets the csv module read cells of LONGEST_CELL bytes while anyone here reads.
+
+    The module has one limit for the whole process, others' too: it is put back after the last reader.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._readers = 0
+        self._before = 0
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Widen the limit until the block is left."""
+        with self._lock:
+            if not self._readers:
+                self._before = csv.field_size_limit(LONGEST_CELL)
+            self._readers += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._readers -= 1
+                if not self._readers:
+                    csv.field_size_limit(self._before)
+
+
+_wide_cells = _WideCells()
+
+
 class CsvSource(Source):
     """The rows of a CSV or TSV file with a header line.
 
@@ -33,13 +66,14 @@ class CsvSource(Source):
     """
 
     def __init__(self, path: str, delimiter: str = ",") -> None:
+        self.path = path
         self._lines = LineReader(path)
         self.steady = self._lines.regular
         self._broken: BadRow | None = None
         self._delimiter = delimiter
-        csv.field_size_limit(LONGEST_CELL)
         try:
-            self._start()
+            with _wide_cells.reading():
+                self._start()
         except BaseException:
             self._lines.close()
             raise
@@ -67,22 +101,23 @@ class CsvSource(Source):
 
     def __iter__(self) -> Iterator[Row]:
         """Yield each row's request; a row with another number of cells than the header as a BadRow."""
-        if self.steady:
-            self._start()
-        while True:
-            try:
-                cells = next(self._rows, None)
-            except csv.Error as error:
-                yield BadRow("input.row", f"no CSV: {error}", self._rows.line_num)
-                continue
-            if cells is None:
-                break
-            if not cells:
-                self.skipped += 1
-                continue
-            yield self._row(cells, self._rows.line_num)
-        if self._broken is not None:
-            yield self._broken
+        with _wide_cells.reading():
+            if self.steady:
+                self._start()
+            while True:
+                try:
+                    cells = next(self._rows, None)
+                except csv.Error as error:
+                    yield BadRow("input.row", f"no CSV: {error}", self._rows.line_num)
+                    continue
+                if cells is None:
+                    break
+                if not cells:
+                    self.skipped += 1
+                    continue
+                yield self._row(cells, self._rows.line_num)
+            if self._broken is not None:
+                yield self._broken
 
     def _row(self, cells: list[str], line: int) -> Row:
         if len(cells) != len(self._columns):
@@ -106,6 +141,7 @@ class ParquetSource(Source):
     """
 
     def __init__(self, path: str) -> None:
+        self.path = path
         parquet = _pyarrow("parquet", f"{path}: reading Parquet")
         if path == "-":
             raise ConfigError("a Parquet file cannot be read from stdin", option="requests")
@@ -196,7 +232,11 @@ def table_row(values: Mapping[str, Any], line: int | None = None) -> Row:
         request["meta"] = (
             meta | own if isinstance(own, dict) else meta if own is None else meta | {"meta": own}
         )
-    return request_row(request, line)
+    row = request_row(request, line)
+    if isinstance(row, BadRow) and (own_keys := sorted(request.keys() - {"url", "meta"})):
+        # Whoever wrote the table may not know that these names mean something.
+        return replace(row, detail=f"{row.detail} (read as the request's own: column {', '.join(own_keys)})")
+    return row
 
 
 def _cell(name: str, value: Any) -> Any:  # noqa: ANN401 - a cell holds JSON values

@@ -15,6 +15,7 @@ class TextSource(Source):
     """
 
     def __init__(self, path: str) -> None:
+        self.path = path
         self._lines = LineReader(path)
         self.steady = self._lines.regular
         self._total: int | None = None

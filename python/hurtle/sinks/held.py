@@ -1,0 +1,40 @@
+"""Hold SIGINT and SIGTERM back while an output is in a state that nobody may leave it in."""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import current_thread, main_thread
+from types import FrameType
+from typing import Any
+
+STOPS: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def stops_held() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait until the block is left; what they do then is up to their own handlers.
+
+    Python runs handlers on the main thread alone, between any two of its instructions: also in the middle of
+    a row group, which would leave a file that nobody can read. Elsewhere there is nothing to hold.
+    """
+    if current_thread() is not main_thread():
+        yield
+        return
+    came: list[tuple[int, FrameType | None]] = []
+    before: dict[int, Callable[[int, FrameType | None], Any]] = {}
+
+    def keep(number: int, frame: FrameType | None) -> None:
+        came.append((number, frame))
+
+    try:
+        for number in STOPS:
+            # A signal that is ignored, or ends the process at once, runs no Python code.
+            if callable(handler := signal.getsignal(number)):
+                before[number] = handler
+                signal.signal(number, keep)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number, frame in came:
+            before[number](number, frame)
