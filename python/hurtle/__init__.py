@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from hurtle.models import Headers, Request
     from hurtle.options import Retry, Timeout
+    from hurtle.race import race
     from hurtle.report import Results, Summary
 
 _HOMES = {
@@ -32,15 +33,15 @@ _HOMES = {
         "ClosedError", "ConfigError", "HurtleError", "InternalError", "MissingExtraError", "RequestError",
         "SinkError", "StatusError",
     ),
-    "models": ("Headers", "Request"),
-    "options": ("Retry", "Timeout"),
-    "report": ("Results", "Summary"),
+    "models": ("Headers", "Request"), "options": ("Retry", "Timeout"),
+    "race": ("race",), "report": ("Results", "Summary"),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Client", "ClosedError", "ConfigError", "Headers", "HurtleError", "InternalError", "MissingExtraError",
     "Request", "RequestError", "Response", "Results", "Retry", "SinkError", "StatusError", "Summary",
-    "Timeout", "__version__", "afetch", "arun", "astream", "errors", "fetch", "run", "stream", "stream_arrow",
+    "Timeout", "__version__", "afetch", "arun", "astream", "errors", "fetch", "race", "run", "stream",
+    "stream_arrow",
 ]  # fmt: skip
 
 

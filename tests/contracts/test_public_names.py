@@ -5,6 +5,7 @@ import hurtle
 NAMES = {
     "verbs": ["stream", "fetch", "run", "stream_arrow", "astream", "afetch", "arun"],
     "a client": ["Client"],
+    "a comparison": ["race"],
     "what goes in": ["Request"],
     "what comes out": ["Response", "Headers", "Results", "Summary"],
     "groups of options": ["Timeout", "Retry"],

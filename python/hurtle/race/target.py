@@ -1,0 +1,131 @@
+"""What is fetched: the built-in server in a process of its own, or the user's own URLs."""
+
+import contextlib
+import ipaddress
+import itertools
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from hurtle.api import fetch
+from hurtle.errors import ConfigError, HurtleError
+from hurtle.sources import open_source
+
+if TYPE_CHECKING:
+    from hurtle.race.settings import Settings
+
+STOP_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A list of URLs and how many bytes each is known to give."""
+
+    urls: Sequence[str]
+    expected: Sequence[int | None]
+    """By URL; None where two looks at it differed, or neither arrived."""
+    ca_path: str | None
+    connections: int
+    """The most requests in flight of every contestant."""
+    server: str
+    """Who answers, in words."""
+
+
+@contextlib.contextmanager
+def open_target(settings: "Settings") -> Iterator[Target]:
+    """Start the built-in server, or look at the user's URLs, and give the list to fetch.
+
+    Raises:
+        ConfigError: A list that cannot be read or is empty.
+        HurtleError: The built-in server did not start.
+    """
+    if settings.url_file is None and settings.server is None:
+        with _serving(settings) as (origin, ca_path):
+            size = settings.body_bytes
+            pair = [f"{origin}/bytes/{size}?seed={seed}" for seed in (1, 2)]
+            urls = list(itertools.islice(itertools.cycle(pair), settings.requests or 100))
+            server = f"hurtle serve, {'HTTP' if settings.http else 'HTTPS'}"
+            yield Target(
+                urls=urls,
+                expected=[size] * len(urls),
+                ca_path=ca_path,
+                connections=settings.connections,
+                server=server,
+            )
+        return
+    listed = _listed(settings)
+    urls = list(itertools.islice(itertools.cycle(listed), settings.requests or len(listed)))
+    sizes = _sizes(sorted(set(urls)), settings)
+    hosts = sorted({urlsplit(url).hostname or "" for url in urls})
+    server = hosts[0] if len(hosts) == 1 else f"{len(hosts):,} hosts"
+    expected = [sizes[url] for url in urls]
+    yield Target(
+        urls=urls,
+        expected=expected,
+        ca_path=settings.ca_path,
+        connections=settings.connections,
+        server=server,
+    )
+
+
+def is_loopback(url: str) -> bool:
+    """Return whether a URL's host is this machine by its very name."""
+    host = urlsplit(url).hostname or ""
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost" or host.endswith(".localhost")
+
+
+def _listed(settings: "Settings") -> list[str]:
+    """Return the user's own URLs, each as often as it was named."""
+    if settings.server is not None:
+        return [settings.server] * (settings.requests or 100)
+    assert settings.url_file is not None
+    with contextlib.closing(open_source(settings.url_file)) as rows:
+        urls = [row if isinstance(row, str) else _url_of(row) for row in rows]
+    if not urls:
+        raise ConfigError(f"{settings.url_file} names no URL", option="url_file")
+    return urls
+
+
+def _url_of(row: object) -> str:
+    url = row.get("url") if isinstance(row, dict) else getattr(row, "url", None)
+    if not isinstance(url, str):
+        raise ConfigError(f"a race fetches URLs, not {row!r}", option="url_file")
+    return url
+
+
+def _sizes(urls: Sequence[str], settings: "Settings") -> dict[str, int | None]:
+    """Look at every URL twice and return the size of its body, None where that is no fixed number."""
+    looks = [
+        fetch(urls, concurrency_per_host=settings.connections, verify=settings.ca_path or True)
+        for _ in range(2)
+    ]
+    first, second = ([len(r.content) if r.error is None else None for r in look] for look in looks)
+    return {url: a if a == b else None for url, a, b in zip(urls, first, second, strict=True)}
+
+
+@contextlib.contextmanager
+def _serving(settings: "Settings") -> Iterator[tuple[str, str | None]]:
+    """Run `hurtle serve` in another process and yield its origin, and its certificate authority for HTTPS."""
+    command = [sys.executable, "-m", "hurtle", "serve", "--latency", str(settings.latency)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=subprocess.STDOUT, text=True
+    ) as server:
+        try:
+            assert server.stdout is not None
+            lines = [server.stdout.readline().split() for _ in range(3)]
+            said = dict(words for words in lines if len(words) == 2)
+            if not said.keys() >= {"http", "https", "ca"}:
+                raise HurtleError(f"hurtle serve did not start: {' '.join(itertools.chain(*lines))}")
+            yield (said["http"], None) if settings.http else (said["https"], said["ca"])
+        finally:
+            server.terminate()
+            try:
+                server.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                server.kill()
