@@ -9,7 +9,7 @@ from hurtle.sinks.base import OutputFile, Sink
 from hurtle.sinks.held import stops_held
 
 GROUP_ROWS = 65_536
-GROUP_BYTES = 8 << 20
+GROUP_BYTES = 2 << 20
 """A row group is written at so many rows or bytes: held in memory here, read at once by a reader."""
 
 FEW_VALUES = [

@@ -111,6 +111,10 @@ impl<T> Scheduler<T> {
     pub(crate) fn finish(&mut self, host: HostId) {
         if let Some(slot) = self.slots.get_mut(host.0 as usize) {
             slot.in_flight = slot.in_flight.saturating_sub(1);
+            if slot.in_flight == 0 && slot.queue.is_empty() {
+                // A million hosts that were asked once must not keep a million empty buffers.
+                slot.queue = Queue::new();
+            }
             self.in_flight = self.in_flight.saturating_sub(1);
         }
         self.refresh(host);
