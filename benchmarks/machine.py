@@ -6,12 +6,17 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.corpus.nginx import find_nginx
 
 SERVER_CORE = 0
 CLIENT_CORE = 1
 """The core of the measured process; on a machine with more cores, everything else keeps off it."""
+
+PACKAGES = ("hurtle", "aiohttp", "uvloop", "pycurl", "pyreqwest", "floodr", "reqstorm", "pyarrow")
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
@@ -66,19 +71,34 @@ def cpu_seconds_of(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
 
 
-def describe() -> dict[str, str]:
-    """Return the machine and the versions of everything that is measured, by name."""
+def machine() -> dict[str, str]:
+    """Return what is measured on."""
     return {
         "processor": _processor(),
         "cores": str(os.cpu_count()),
+        "memory": f"{_memory_bytes() / 1e9:.1f} GB",
         "kernel": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-        "hurtle": _package("hurtle"),
-        "aiohttp": _package("aiohttp"),
-        "uvloop": _package("uvloop"),
-        "nginx": _said_by(["nginx", "-v"], "nginx/"),
-        "wrk": _said_by(["wrk", "--version"], "wrk "),
     }
+
+
+def versions() -> dict[str, str]:
+    """Return the version of everything that is measured, by name."""
+    return {
+        "python": platform.python_version(),
+        **{name: package_version(name) or "not installed" for name in PACKAGES},
+        "libcurl": _said_by([sys.executable, "-c", "import pycurl; print(pycurl.version)"], "libcurl/"),
+        "nginx": _said_by([find_nginx() or "nginx", "-v"], "nginx/"),
+        "wrk": _said_by(["wrk", "--version"], "wrk "),
+        "h2load": _said_by(["h2load", "--version"], "nghttp2/"),
+    }
+
+
+def package_version(name: str) -> str | None:
+    """Return the version of an installed Python package, or None."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _processor() -> str:
@@ -88,11 +108,8 @@ def _processor() -> str:
     return platform.machine()
 
 
-def _package(name: str) -> str:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
+def _memory_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _said_by(command: list[str], before: str) -> str:
@@ -101,4 +118,5 @@ def _said_by(command: list[str], before: str) -> str:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     except FileNotFoundError:
         return "not installed"
-    return (done.stdout + done.stderr).partition(before)[2].split()[0]
+    words = (done.stdout + done.stderr).partition(before)[2].split()
+    return words[0] if words else "not installed"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import resource
 import statistics
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from benchmarks.machine import Cores
 
@@ -16,12 +17,42 @@ MOST_STEAL = 0.02
 MOST_BY_OTHERS = 0.05
 """The same for what other processes of this machine took."""
 
-MOST_ROUNDS_PER_RUN = 3
-"""How many rounds may be tried for one that counts, before a noisy machine is given up."""
+TRIES = 3
+"""How often a run is tried within its round before the round is given up."""
+
+FEWEST_ROUNDS = 3
+"""Fewer quiet rounds than this are no result."""
 
 
 class NoisyMachineError(Exception):
-    """Too many runs were thrown away."""
+    """Too many rounds were thrown away."""
+
+
+class ContestantError(Exception):
+    """A contestant crashed, hung or got a wrong answer. It is out of the case; the others go on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """How much is measured."""
+
+    runs: int = 5
+    """Rounds that must count."""
+    seconds_at_most: float = 110.0
+    """After so long no further round is begun."""
+    share: float = 1.0
+    """Of the usual number of requests."""
+    accept_noise: bool = False
+    """Count rounds on a busy machine too; the result then says so."""
+
+    def command(self, case: str) -> str:
+        """Return what measures a case on these terms again."""
+        flags = [f"--runs {self.runs}"]
+        if self.share != 1.0:
+            flags.append(f"--share {self.share:g}")
+        if self.accept_noise:
+            flags.append("--accept-noise")
+        return f"python -m benchmarks {case} {' '.join(flags)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +63,10 @@ class Sample:
     wall_s: float
     client_cpu_s: float
     """User and system time of the client, without its start-up."""
-    server_cpu_s: float
+    warm_up: int = 0
+    """Requests that were sent before and do not count."""
+    server_cpu_s: float = 0.0
+    """The server's share for the requests that count."""
     steal: float = 0.0
     by_others: float = 0.0
 
@@ -75,51 +109,110 @@ class Spread:
         return f"{self.median:,.{decimals}f} ({self.low:,.{decimals}f}-{self.high:,.{decimals}f})"
 
 
+@dataclass(slots=True)
+class Taken:
+    """What the rounds left."""
+
+    samples: dict[str, list[Sample]]
+    failed: dict[str, str] = field(default_factory=dict)
+    """Why a contestant is out, by its name."""
+    counted: int = 0
+    """Rounds."""
+    thrown_away: int = 0
+    """Runs that were disturbed."""
+    noisy: int = 0
+    """Rounds that count although the machine was busy, because that was accepted."""
+
+
 def interleave(
     contestants: Mapping[str, Callable[[], Sample]],
-    runs: int,
+    terms: Terms,
+    server_cpu: Callable[[], float],
     tell: Callable[[str], None],
-) -> dict[str, list[Sample]]:
-    """Run every contestant `runs` times, A B C A B C, and return the samples that count.
+) -> Taken:
+    """Run every contestant, A B C A B C, until each has enough runs that count.
 
-    A whole round is thrown away when one of its runs was disturbed: the contestants stay side by side.
+    A run that was disturbed is thrown away and made again at once; where that does not help, the whole round
+    is thrown away. So the contestants stay side by side.
+
+    Args:
+        contestants: What to run, by name.
+        terms: How much.
+        server_cpu: Returns the processor time that the server has used so far, in seconds.
+        tell: Takes a line for each run.
 
     Raises:
-        NoisyMachineError: Fewer quiet rounds than asked for in three times as many.
+        NoisyMachineError: Fewer quiet rounds than asked for, and than are enough, in the time there is.
     """
-    samples: dict[str, list[Sample]] = {name: [] for name in contestants}
-    done = 0
-    for _ in range(runs * MOST_ROUNDS_PER_RUN):
-        if done == runs:
-            break
-        taken: dict[str, Sample] = {}
-        for name, contestant in contestants.items():
-            taken[name] = _watched(contestant)
-            sample = taken[name]
-            tell(
-                f"{name:<16} {sample.rate_per_s:>9,.0f}/s  client {sample.client_cpu_us:>7.2f} µs"
-                f"  server {sample.server_cpu_us:>6.2f} µs"
-                f"  steal {sample.steal:.1%}  others {sample.by_others:.1%}"
-            )
-        if not all(sample.quiet for sample in taken.values()):
-            tell("thrown away: the machine was busy with something else")
+    taken = Taken({name: [] for name in contestants})
+    end = time.monotonic() + terms.seconds_at_most
+    while taken.counted < terms.runs and time.monotonic() < end:
+        one = _round(contestants, terms, taken, server_cpu, tell)
+        if one is None:
             continue
-        done += 1
-        for name, sample in taken.items():
-            samples[name].append(sample)
-    if done < runs:
-        raise NoisyMachineError(f"only {done} of {runs} rounds were quiet")
-    return samples
+        taken.counted += 1
+        taken.noisy += not all(sample.quiet for sample in one.values())
+        for name, sample in one.items():
+            taken.samples[name].append(sample)
+    needed = min(terms.runs, FEWEST_ROUNDS)
+    if taken.counted < needed:
+        raise NoisyMachineError(
+            f"only {taken.counted} quiet rounds in {terms.seconds_at_most:.0f} seconds, {needed} are needed;"
+            f" {taken.thrown_away} runs were disturbed"
+        )
+    return taken
 
 
-def _watched(contestant: Callable[[], Sample]) -> Sample:
-    before, ended_s = Cores.now(), _ended_children_s()
+def _round(
+    contestants: Mapping[str, Callable[[], Sample]],
+    terms: Terms,
+    taken: Taken,
+    server_cpu: Callable[[], float],
+    tell: Callable[[str], None],
+) -> dict[str, Sample] | None:
+    """Run each contestant once; None when one of them found no quiet moment."""
+    one: dict[str, Sample] = {}
+    for name, contestant in contestants.items():
+        tries = 0
+        while name not in one and name not in taken.failed:
+            if tries == TRIES:
+                tell("round thrown away")
+                return None
+            tries += 1
+            try:
+                sample = _watched(contestant, server_cpu)
+            except ContestantError as error:
+                taken.failed[name] = str(error)
+                taken.samples[name].clear()
+                tell(f"{name:<16} failed: {error}")
+                break
+            counts = sample.quiet or terms.accept_noise
+            tell(_line(name, sample) + ("" if counts else "  thrown away"))
+            if counts:
+                one[name] = sample
+            else:
+                taken.thrown_away += 1
+    return one
+
+
+def _line(name: str, sample: Sample) -> str:
+    return (
+        f"{name:<16} {sample.rate_per_s:>9,.0f}/s  client {sample.client_cpu_us:>7.2f} µs"
+        f"  server {sample.server_cpu_us:>6.2f} µs"
+        f"  steal {sample.steal:.1%}  others {sample.by_others:.1%}"
+    )
+
+
+def _watched(contestant: Callable[[], Sample], server_cpu: Callable[[], float]) -> Sample:
+    before, ended_s, server_s = Cores.now(), _ended_children_s(), server_cpu()
     sample = contestant()
     after = Cores.now()
-    # The client's whole life, start-up and warm-up included, and the server's part in it.
-    ours_s = _ended_children_s() - ended_s + sample.server_cpu_s
+    server_s = server_cpu() - server_s
+    # All that was ours: the client's whole life, start-up and warm-up included, and the server's part in it.
+    ours_s = _ended_children_s() - ended_s + server_s
     return dataclasses.replace(
         sample,
+        server_cpu_s=server_s * sample.requests / (sample.requests + sample.warm_up),
         steal=after.share_stolen_since(before),
         by_others=after.share_of_others_since(before, ours_s),
     )

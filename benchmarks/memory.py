@@ -1,96 +1,185 @@
-"""From a text file of URLs to Parquet: peak memory of the command at 100,000 and at 1,000,000 URLs.
-
-Usage: python -m benchmarks.memory [--help]
-"""
+"""Peak memory: a million URLs from a file to Parquet, ten million responses, a million hosts."""
 
 from __future__ import annotations
 
-import argparse
-import os
+import json
+import statistics
 import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import duckdb
 
-from benchmarks.report import publish, table
-from benchmarks.server import ServerProcess
+from benchmarks.contestants.harness import Job, address
+from benchmarks.machine import CLIENT_CORE, pin_to
+from benchmarks.measure import Terms
+from benchmarks.report import Result
+from benchmarks.servers import SMALL_BYTES, nginx, test_server
+from tests.corpus.nginx import free_port
 
-BODY_BYTES = 100
+URLS = (100_000, 1_000_000)
+HOSTS = 1_000_000
+RESPONSES = 10_000_000
 CONCURRENCY = 64
+PARQUET_RUNS = 3
+COMMAND_SECONDS_AT_MOST = 240.0
+LAUNCHER = Path(__file__).with_name("launch.py")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One run of the command."""
+    """One run of a command."""
 
-    urls: int
-    peak_mib: float
-    """The largest resident set that the kernel saw, of the whole process."""
     wall_s: float
     cpu_s: float
-    output_mib: float
+    peak_rss_bytes: int
+    """The largest resident set that the kernel saw, of the whole process."""
 
 
-def main() -> None:
-    """Measure and publish."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=__doc__)
-    parser.add_argument(
-        "--urls", type=int, nargs="+", default=[100_000, 1_000_000], help="lengths of the list"
-    )
-    sizes: list[int] = parser.parse_args().urls
-    with tempfile.TemporaryDirectory() as folder, ServerProcess() as server:
-        runs = [_run(server.origin, urls, Path(folder)) for urls in sizes]
-    header = ["URLs", "peak RSS MiB", "URLs/s", "seconds", "CPU µs/URL", "Parquet MiB"]
+def parquet(terms: Terms) -> Result:
+    """Fetch lists of URLs with the command and check every row."""
+    many = tuple(max(1_000, round(urls * terms.share)) for urls in URLS)
+    runs: dict[int, list[Run]] = {urls: [] for urls in many}
+    with tempfile.TemporaryDirectory() as folder, test_server() as served:
+        for _ in range(min(terms.runs, PARQUET_RUNS)):
+            for urls in many:
+                runs[urls].append(_fetch(served.origins["http"], urls, Path(folder)))
+    middle = {urls: _middle(taken) for urls, taken in runs.items()}
     rows = [
         [
-            f"{run.urls:,}",
-            f"{run.peak_mib:.1f}",
-            f"{run.urls / run.wall_s:,.0f}",
+            f"{urls:,}",
+            f"{run.peak_rss_bytes / 1e6:.1f}",
             f"{run.wall_s:.1f}",
-            f"{run.cpu_s / run.urls * 1e6:.1f}",
-            f"{run.output_mib:.1f}",
+            f"{urls / run.wall_s:,.0f}",
+            f"{run.cpu_s / urls * 1e6:.1f}",
         ]
-        for run in runs
+        for urls, run in middle.items()
     ]
-    method = (
-        f"`hurtle fetch urls.txt -o out.parquet --concurrency-per-host {CONCURRENCY}` against `hurtle serve`"
-        f" in another process, bodies of {BODY_BYTES} B; ru_maxrss of the command; duckdb counts the rows."
-    )
-    publish(
-        "memory",
-        command=f"python -m benchmarks.memory --urls {' '.join(map(str, sizes))}",
-        method=method,
-        body=table(header, rows),
-        figures={"runs": [asdict(run) for run in runs]},
+    return Result(
+        case="parquet",
+        title="URLs from a file to Parquet",
+        command=terms.command("parquet"),
+        method=(
+            f"`hurtle fetch urls.txt -o out.parquet --concurrency-per-host {CONCURRENCY}` against"
+            f" `hurtle serve`, bodies of {SMALL_BYTES} B; medians of {len(runs[many[0]])} runs; ru_maxrss"
+            " of the process, in decimal MB; duckdb counts the rows that are ok and whole. Runs on a busy"
+            " machine count: their memory is right, only their seconds are not."
+        ),
+        header=["URLs", "peak RSS MB", "seconds", "URLs/s", "CPU µs/URL"],
+        rows=rows,
+        figures={
+            "peak_rss_bytes": {str(urls): run.peak_rss_bytes for urls, run in middle.items()},
+            "runs": {str(urls): [asdict(run) for run in taken] for urls, taken in runs.items()},
+        },
     )
 
 
-def _run(origin: str, urls: int, folder: Path) -> Run:
+def _fetch(origin: str, urls: int, folder: Path) -> Run:
     """Fetch a list of so many URLs and check that every row is there and ok."""
     listed, out = folder / "urls.txt", folder / "out.parquet"
     with listed.open("w", encoding="ascii") as lines:
-        lines.writelines(f"{origin}/bytes/{BODY_BYTES}?n={number}\n" for number in range(urls))
-    command = [sys.executable, "-m", "hurtle", "fetch", str(listed), "-o", str(out)]
-    clock = time.perf_counter()
-    process = subprocess.Popen([*command, "--concurrency-per-host", str(CONCURRENCY)])
-    _, status, usage = os.wait4(process.pid, 0)
-    wall_s = time.perf_counter() - clock
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        raise SystemExit(f"hurtle fetch ended with {process.returncode}")
+        lines.writelines(f"{origin}/bytes/{SMALL_BYTES}?n={number}\n" for number in range(urls))
+    run, _ = _launch(
+        [
+            "-m",
+            "hurtle",
+            "fetch",
+            str(listed),
+            "-o",
+            str(out),
+            "--concurrency-per-host",
+            str(CONCURRENCY),
+            "-q",
+        ]
+    )
     with duckdb.connect() as database:
         counted = database.execute(
-            f"SELECT count(DISTINCT index) FROM '{out}' WHERE ok AND octet_length(body) = {BODY_BYTES}"
+            f"SELECT count(DISTINCT index) FROM '{out}' WHERE ok AND octet_length(body) = {SMALL_BYTES}"
         ).fetchone()
     if counted != (urls,):
-        raise SystemExit(f"{counted} of {urls} rows are ok")
-    cpu_s = usage.ru_utime + usage.ru_stime
-    return Run(urls, usage.ru_maxrss / 1024, wall_s, cpu_s, out.stat().st_size / 2**20)
+        raise RuntimeError(f"{counted} of {urls} rows are ok")
+    return run
 
 
-if __name__ == "__main__":
-    main()
+def flat(terms: Terms) -> Result:
+    """Stream ten million responses, and look at the memory after every million."""
+    requests = max(10_000, round(RESPONSES * terms.share))
+    with tempfile.TemporaryDirectory() as folder, nginx(Path(folder)) as served:
+        job = Job(
+            url=served.origins["http"] + "/small",
+            requests=requests,
+            concurrency=CONCURRENCY,
+            body_bytes=SMALL_BYTES,
+        )
+        run, words = _launch(["-m", "benchmarks.contestants.hurtle_flat", job.to_json()])
+    seen: list[int] = json.loads(words)
+    step = requests // len(seen)
+    rows = [[f"{(place + 1) * step:,}", f"{rss / 1e6:.1f}"] for place, rss in enumerate(seen)]
+    return Result(
+        case="flat",
+        title="Memory over ten million responses",
+        command=terms.command("flat"),
+        method=(
+            f"One `hurtle.stream` over {requests:,} URLs, every body checked; RSS of the process after each"
+            f" {step:,}. It took {run.wall_s:.0f} s."
+        ),
+        header=["responses", "RSS MB"],
+        rows=rows,
+        figures={"rss_bytes": seen, "run": asdict(run)},
+    )
+
+
+def hosts(terms: Terms) -> Result:
+    """Send one request to each of a million hosts, where nobody listens: only knowing them costs memory."""
+    many = max(1_000, round(HOSTS * terms.share))
+    pin_to(CLIENT_CORE)
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        listed = Path(folder, "urls.txt")
+        with listed.open("w", encoding="ascii") as lines:
+            lines.writelines(f"http://{address(number)}:{port}/\n" for number in range(many))
+        run, words = _launch(["-m", "benchmarks.contestants.hurtle_hosts", str(listed)])
+    refused = json.loads(words)["refused"]
+    if refused != many:
+        raise RuntimeError(f"{refused} of {many} hosts refused the connection")
+    return Result(
+        case="hosts_memory",
+        title="Memory of a million hosts",
+        command=terms.command("hosts_memory"),
+        method=(
+            "One URL to each of so many addresses of 127.0.0.0/8, where every connection is refused, without"
+            " retries; peak RSS of the process, in decimal MB."
+        ),
+        header=["hosts", "peak RSS MB", "seconds"],
+        rows=[[f"{many:,}", f"{run.peak_rss_bytes / 1e6:.1f}", f"{run.wall_s:.1f}"]],
+        figures={"peak_rss_bytes": run.peak_rss_bytes, "hosts": many, "run": asdict(run)},
+    )
+
+
+def _launch(arguments: Sequence[str]) -> tuple[Run, str]:
+    """Run Python with these arguments from a small parent; return the figures and what it wrote to stderr.
+
+    Raises:
+        RuntimeError: It failed or hung.
+    """
+    command = [sys.executable, "-S", str(LAUNCHER), sys.executable, *arguments]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=COMMAND_SECONDS_AT_MOST, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeError(f"did not end within {COMMAND_SECONDS_AT_MOST:.0f} seconds") from error
+    if done.returncode != 0:
+        raise RuntimeError(f"ended with {done.returncode}: {done.stderr[-300:]}")
+    return Run(**json.loads(done.stdout.splitlines()[-1])), done.stderr
+
+
+def _middle(runs: list[Run]) -> Run:
+    return Run(
+        wall_s=statistics.median(run.wall_s for run in runs),
+        cpu_s=statistics.median(run.cpu_s for run in runs),
+        peak_rss_bytes=round(statistics.median(run.peak_rss_bytes for run in runs)),
+    )
