@@ -215,3 +215,33 @@ def test_a_contestant_is_one_short_file(method: Method) -> None:
 def test_a_wrong_setting_is_refused(wrong: dict[str, object], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         Settings(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+def test_an_error_status_is_an_error_of_every_contestant(method: Method) -> None:
+    with Server() as server:
+        result = hurtle.race(requests=4, server=server.url("/status/404"), only=[method.name], limit=20)
+    (row,) = result.rows
+    if row.error is not None and row.error.startswith("skipped: "):
+        pytest.skip(row.error)
+    assert row.error is not None
+
+
+@pytest.mark.parametrize("name", ["hurtle", "node-undici"])
+def test_the_limit_holds_over_all_hosts(name: str, tmp_path: Path) -> None:
+    with Server(all_loopback=True) as server:
+        hosts = [f"127.0.0.{number}" for number in range(1, 7)]
+        urls = [server.url("/delay/20").replace("127.0.0.1", host) for host in hosts for _ in range(5)]
+        (listed := tmp_path / "urls.txt").write_text("\n".join(urls), encoding="utf-8")
+        (row,) = hurtle.race(url_file=listed, connections=4, only=[name]).rows
+        if row.error is not None and row.error.startswith("skipped: "):
+            pytest.skip(row.error)
+        assert (row.error, server.stats()["max_in_flight"]) == (None, 4)
+
+
+def test_a_server_that_never_answers_ends_at_the_limit() -> None:
+    began = time.monotonic()
+    with Server() as server:
+        (row,) = hurtle.race(requests=2, server=server.url("/hang"), only=["hurtle"], limit=1).rows
+    assert row.error is not None
+    assert time.monotonic() - began < 10

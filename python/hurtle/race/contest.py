@@ -104,9 +104,7 @@ def run_race(
     methods = settings.methods() if methods is None else methods
     sought = {method.name: toolbox.find(method) for method in methods}
     attempts: dict[str, list[Attempt]] = {method.name: [] for method in methods}
-    with open_target(settings) as target:
-        if before is not None:
-            before(target)
+    with open_target(settings, before) as target:
         for number, method in itertools.product(range(settings.repeat), methods):
             found = sought[method.name]
             if isinstance(found, Missing):

@@ -5,8 +5,8 @@ import ipaddress
 import itertools
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -35,8 +35,10 @@ class Target:
 
 
 @contextlib.contextmanager
-def open_target(settings: "Settings") -> Iterator[Target]:
+def open_target(settings: "Settings", before: Callable[[Target], None] | None = None) -> Iterator[Target]:
     """Start the built-in server, or look at the user's URLs, and give the list to fetch.
+
+    `before` is told what will be fetched before the first request, the look at the user's URLs included.
 
     Raises:
         ConfigError: A list that cannot be read or is empty.
@@ -48,27 +50,31 @@ def open_target(settings: "Settings") -> Iterator[Target]:
             pair = [f"{origin}/bytes/{size}?seed={seed}" for seed in (1, 2)]
             urls = list(itertools.islice(itertools.cycle(pair), settings.requests or 100))
             server = f"hurtle serve, {'HTTP' if settings.http else 'HTTPS'}"
-            yield Target(
+            target = Target(
                 urls=urls,
                 expected=[size] * len(urls),
                 ca_path=ca_path,
                 connections=settings.connections,
                 server=server,
             )
+            if before is not None:
+                before(target)
+            yield target
         return
     listed = _listed(settings)
     urls = list(itertools.islice(itertools.cycle(listed), settings.requests or len(listed)))
-    sizes = _sizes(sorted(set(urls)), settings)
     hosts = sorted({urlsplit(url).hostname or "" for url in urls})
-    server = hosts[0] if len(hosts) == 1 else f"{len(hosts):,} hosts"
-    expected = [sizes[url] for url in urls]
-    yield Target(
+    target = Target(
         urls=urls,
-        expected=expected,
+        expected=[None] * len(urls),
         ca_path=settings.ca_path,
         connections=settings.connections,
-        server=server,
+        server=hosts[0] if len(hosts) == 1 else f"{len(hosts):,} hosts",
     )
+    if before is not None:
+        before(target)
+    sizes = _sizes(sorted(set(urls)), settings)
+    yield replace(target, expected=[sizes[url] for url in urls])
 
 
 def is_loopback(url: str) -> bool:
@@ -100,12 +106,25 @@ def _url_of(row: object) -> str:
 
 def _sizes(urls: Sequence[str], settings: "Settings") -> dict[str, int | None]:
     """Look at every URL twice and return the size of its body, None where that is no fixed number."""
-    looks = [
-        fetch(urls, concurrency_per_host=settings.connections, verify=settings.ca_path or True)
-        for _ in range(2)
-    ]
-    first, second = ([len(r.content) if r.error is None else None for r in look] for look in looks)
-    return {url: a if a == b else None for url, a, b in zip(urls, first, second, strict=True)}
+    first = _look(urls, settings)
+    if all(size is None for size in first):
+        return dict.fromkeys(urls)  # nobody answers: the contestants will say so
+    return {url: a if a == b else None for url, a, b in zip(urls, first, _look(urls, settings), strict=True)}
+
+
+def _look(urls: Sequence[str], settings: "Settings") -> list[int | None]:
+    """Return the size of every body; never more requests in flight, nor longer, than a contestant may."""
+    limit = settings.connections
+    results = fetch(
+        urls,
+        concurrency=limit,
+        concurrency_per_host=limit,
+        retries=0,
+        timeout=settings.limit,
+        max_duration=settings.limit,
+        verify=settings.ca_path or True,
+    )
+    return [len(response.content) if response.error is None else None for response in results]
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ async def fetch_all(job: "Job", got: "Got") -> None:
     """Fetch every URL."""
     trust = ssl.create_default_context(cafile=job.ca_path)
     connector = aiohttp.TCPConnector(limit=job.connections, ssl=trust)
-    async with aiohttp.ClientSession(connector=connector) as session:
+    async with aiohttp.ClientSession(connector=connector, raise_for_status=True) as session:
 
         async def load(index: int, url: str) -> None:
             async with session.get(url) as response:

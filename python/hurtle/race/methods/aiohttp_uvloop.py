@@ -16,7 +16,10 @@ async def fetch_all(job: "Job", got: "Got") -> None:
     trust = ssl.create_default_context(cafile=job.ca_path)
     connector = aiohttp.TCPConnector(limit=job.connections, ssl=trust)
     waiting = enumerate(job.urls)
-    async with aiohttp.ClientSession(connector=connector) as session, asyncio.TaskGroup() as workers:
+    async with (
+        aiohttp.ClientSession(connector=connector, raise_for_status=True) as session,
+        asyncio.TaskGroup() as workers,
+    ):
 
         async def work() -> None:
             for index, url in waiting:

@@ -20,7 +20,9 @@ async def fetch_all(job: "Job", got: "Got") -> None:
 
         async def work() -> None:
             for index, url in waiting:
-                got(index, len((await session.get(url)).content))
+                response = await session.get(url)
+                response.raise_for_status()
+                got(index, len(response.content))
 
         for _ in range(job.connections):
             workers.create_task(work())

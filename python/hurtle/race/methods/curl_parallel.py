@@ -7,16 +7,25 @@ if TYPE_CHECKING:
     from hurtle.race.launch import Got, Job
 
 
+def quoted(url: str) -> str:
+    """Return a URL as it stands between quotes in curl's configuration."""
+    return url.replace("\\", "\\\\").replace('"', '\\"')
+
+
 def fetch(job: "Job", got: "Got") -> None:
     """Fetch every URL."""
     with tempfile.TemporaryDirectory() as folder:
-        pairs = (f'url = "{url}"\noutput = "{folder}/{index}"\n' for index, url in enumerate(job.urls))
+        pairs = (
+            f'url = "{quoted(url)}"\noutput = "{folder}/{index}"\n' for index, url in enumerate(job.urls)
+        )
         options = [
             "--parallel",
             "--parallel-max",
             str(job.connections),
             "--no-progress-meter",
             "--location",
+            "--fail",
+            "--globoff",
             "--fail-early",
         ]
         if job.ca_path is not None:

@@ -16,6 +16,7 @@ async def fetch_all(job: "Job", got: "Got") -> None:
     for index, response in enumerate(await client.request(requests, max_concurrent=job.connections)):
         if response.error is not None:
             raise RuntimeError(response.error)
+        response.raise_for_status()
         got(index, len(response.content))
 
 

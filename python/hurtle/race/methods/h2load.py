@@ -20,7 +20,7 @@ def fetch(job: "Job", _got: "Got") -> int:
         listed.write_text("\n".join(job.urls) + "\n", encoding="utf-8")
         shape = ["--h1", "--requests", str(len(job.urls)), "--clients", str(clients)]
         said = job.run_tool(*shape, "--max-concurrent-streams", "1", "--input-file", str(listed))
-    if (failed := re.search(r"status codes:.*", said)) and not re.search(r" 0 4xx, 0 5xx", failed[0]):
+    if (failed := re.search(r"status codes:.*", said)) and not re.search(r" 0 3xx, 0 4xx, 0 5xx", failed[0]):
         raise RuntimeError(failed[0])
     answered = re.search(r"(\d+) succeeded", said)
     return int(answered[1]) if answered else 0

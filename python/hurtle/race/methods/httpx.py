@@ -16,13 +16,14 @@ async def fetch_all(job: "Job", got: "Got") -> None:
     limits = httpx.Limits(max_connections=job.connections, max_keepalive_connections=job.connections)
     waiting = enumerate(job.urls)
     async with (
-        httpx.AsyncClient(verify=trust, limits=limits, timeout=30) as client,
+        httpx.AsyncClient(verify=trust, limits=limits, timeout=30, follow_redirects=True) as client,
         asyncio.TaskGroup() as workers,
     ):
 
         async def work() -> None:
             for index, url in waiting:
-                got(index, len((await client.get(url)).content))
+                response = (await client.get(url)).raise_for_status()
+                got(index, len(response.content))
 
         for _ in range(job.connections):
             workers.create_task(work())

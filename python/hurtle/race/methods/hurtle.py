@@ -10,7 +10,11 @@ if TYPE_CHECKING:
 
 def fetch(job: "Job", got: "Got") -> None:
     """Fetch every URL."""
-    trust = job.ca_path or True
-    for response in stream(job.urls, concurrency_per_host=job.connections, verify=trust):
+    limit, trust = job.connections, job.ca_path or True
+    # As many connections as everybody has, where HTTP/2 would put all requests on one.
+    responses = stream(
+        job.urls, concurrency=limit, concurrency_per_host=limit, http2=False, retries=0, verify=trust
+    )
+    for response in responses:
         response.raise_for_status()
         got(response.index, len(response.content))

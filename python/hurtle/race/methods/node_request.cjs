@@ -7,8 +7,9 @@ const request = require("request");
 function load(url, agentOptions) {
   return new Promise((done, failed) => {
     // encoding: null gives bytes instead of text.
-    request({ url, encoding: null, forever: true, agentOptions }, (error, _response, body) => {
+    request({ url, encoding: null, forever: true, agentOptions }, (error, response, body) => {
       if (error) failed(error);
+      else if (response.statusCode >= 400) failed(new Error(`status ${response.statusCode}`));
       else done(body);
     });
   });

@@ -1,15 +1,21 @@
-// Node.js today: undici, an agent whose pool holds as many connections per host as are allowed.
+// Node.js today: undici, an agent with a pool, and as many requests under way as are allowed.
 
 "use strict";
 
-const { Agent, request } = require("undici");
+const { Agent, interceptors, request } = require("undici");
 
 exports.fetch = async function fetch(job, got) {
-  const dispatcher = new Agent({ connections: job.connections, connect: { ca: job.ca } });
-  const load = async (url, index) => {
-    const { body } = await request(url, { dispatcher });
-    got(index, (await body.arrayBuffer()).byteLength);
+  const agent = new Agent({ connections: job.connections, connect: { ca: job.ca } });
+  const dispatcher = agent.compose(interceptors.redirect({ maxRedirections: 10 }));
+  const waiting = job.urls.entries();
+  const work = async () => {
+    // All workers draw from one list: the limit holds over all hosts, where the agent's own is for each.
+    for (const [index, url] of waiting) {
+      const { statusCode, body } = await request(url, { dispatcher });
+      if (statusCode >= 400) throw new Error(`status ${statusCode}`);
+      got(index, (await body.arrayBuffer()).byteLength);
+    }
   };
-  await Promise.all(job.urls.map(load));
-  await dispatcher.close();
+  await Promise.all(Array.from({ length: job.connections }, work));
+  await agent.close();
 };

@@ -19,6 +19,7 @@ def fetch(job: "Job", got: "Got") -> None:
         if job.ca_path is not None:
             handle.setopt(pycurl.CAINFO, job.ca_path)
         handle.setopt(pycurl.FOLLOWLOCATION, True)
+        handle.setopt(pycurl.FAILONERROR, True)
         handle.setopt(pycurl.TIMEOUT, 30)
     idle = list(handles)
     waiting = enumerate(job.urls)

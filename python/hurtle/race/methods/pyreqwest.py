@@ -26,7 +26,7 @@ async def fetch_all(job: "Job", got: "Got", builder: ClientBuilder) -> None:
 
 def fetch(job: "Job", got: "Got") -> None:
     """Run the event loop."""
-    builder = ClientBuilder().max_connections(job.connections)
+    builder = ClientBuilder().max_connections(job.connections).error_for_status(True)
     if job.ca_path is not None:
         builder = builder.add_root_certificate_pem(Path(job.ca_path).read_bytes())
     asyncio.run(fetch_all(job, got, builder))

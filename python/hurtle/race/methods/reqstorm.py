@@ -16,4 +16,6 @@ def fetch(job: "Job", got: "Got") -> None:
     for index, result in enumerate(results):
         if result.error is not None:
             raise RuntimeError(result.error)
+        if result.status is None or result.status >= 400:
+            raise RuntimeError(f"status {result.status}")
         got(index, len(result.body))

@@ -12,4 +12,5 @@ def fetch(job: "Job", got: "Got") -> None:
     """Fetch every URL."""
     for index, url in enumerate(job.urls):
         response = requests.get(url, verify=job.ca_path or True, timeout=30)
+        response.raise_for_status()
         got(index, len(response.content))

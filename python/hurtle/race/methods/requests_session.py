@@ -13,4 +13,6 @@ def fetch(job: "Job", got: "Got") -> None:
     with requests.Session() as session:
         session.verify = job.ca_path or True
         for index, url in enumerate(job.urls):
-            got(index, len(session.get(url, timeout=30).content))
+            response = session.get(url, timeout=30)
+            response.raise_for_status()
+            got(index, len(response.content))

@@ -20,7 +20,9 @@ def fetch(job: "Job", got: "Got") -> None:
         local.session.verify = job.ca_path or True
 
     def load(url: str) -> int:
-        return len(local.session.get(url, timeout=30).content)
+        response = local.session.get(url, timeout=30)
+        response.raise_for_status()
+        return len(response.content)
 
     with ThreadPoolExecutor(max_workers=job.connections, initializer=open_session) as pool:
         for index, size in enumerate(pool.map(load, job.urls)):

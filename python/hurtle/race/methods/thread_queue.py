@@ -34,6 +34,7 @@ def fetch(job: "Job", got: "Got") -> None:
             except queue.Empty:
                 return
             response = session_of_this_thread(job.ca_path).get(url, timeout=30)
+            response.raise_for_status()
             got(index, len(response.content))
 
     threads = [threading.Thread(target=work) for _ in range(job.connections)]
