@@ -24,5 +24,5 @@ def test_no_file_names_a_path_of_one_machine() -> None:
 
 
 def test_a_machine_path_is_seen() -> None:
-    assert offences("see /home/someone/notes and (/work/main)") == ["/home/someone", "/work/main"]
-    assert not offences("https://example.com/home/page and /usr/share/doc, ~/home/x, a/work/b")
+    assert offences("see /home/someone/notes and (/mnt/disk)") == ["/home/someone", "/mnt/disk"]
+    assert not offences("https://example.com/home/page and /usr/share/doc, ~/home/x, a/mnt/b")
