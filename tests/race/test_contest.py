@@ -233,7 +233,7 @@ def test_the_limit_holds_over_all_hosts(name: str, tmp_path: Path) -> None:
         hosts = [f"127.0.0.{number}" for number in range(1, 7)]
         urls = [server.url("/delay/20").replace("127.0.0.1", host) for host in hosts for _ in range(5)]
         (listed := tmp_path / "urls.txt").write_text("\n".join(urls), encoding="utf-8")
-        (row,) = hurtle.race(url_file=listed, connections=4, only=[name]).rows
+        (row,) = hurtle.race(url_file=str(listed), connections=4, only=[name]).rows
         if row.error is not None and row.error.startswith("skipped: "):
             pytest.skip(row.error)
         assert (row.error, server.stats()["max_in_flight"]) == (None, 4)
