@@ -1,12 +1,14 @@
 """The lines of a file, of stdin or of a compressed file: numbered, bounded, broken ones in their place."""
 
 import sys
+from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, cast
 
 from hurtle.errors import ConfigError, MissingExtraError
-from hurtle.models import BadRow
+from hurtle.models import BadRow, Row
+from hurtle.sources.base import Source
 
 LONGEST_LINE = 16 << 20
 """Bytes of the longest line: a JSONL row may hold a body; a file without line ends must not fill memory."""
@@ -132,3 +134,48 @@ def _opened_zstd(path: str) -> IO[bytes]:
     import io
 
     return io.BufferedReader(pyarrow.CompressedInputStream(pyarrow.OSFile(path), "zstd"))
+
+
+class LineSource(Source):
+    """A source of one row a line.
+
+    Args:
+        path: A file, also .gz or .zst; "-" is stdin.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._lines = LineReader(path)
+        self.steady = self._lines.regular
+        self._total: int | None = None
+
+    @property
+    def total(self) -> int | None:
+        """How many rows the file holds, counted at the first call; None for pipes, .gz, .zst, huge files."""
+        if self._total is None and self._lines.countable():
+            reader = LineReader(self._lines.path)
+            try:
+                self._total = sum(1 for _, line in reader.numbered() if not self._is_skipped(line))
+            finally:
+                reader.close()
+        return self._total
+
+    def __iter__(self) -> Iterator[Row]:
+        """Yield each line's row; a line that is none as a BadRow with its number."""
+        for number, line in self._lines.numbered():
+            if self._is_skipped(line):
+                self.skipped += 1
+            elif isinstance(line, BadRow):
+                yield line
+            else:
+                yield self._row(line, number)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._lines.close()
+
+    def _is_skipped(self, line: bytes | BadRow) -> bool:
+        return not isinstance(line, BadRow) and not line.strip()
+
+    @abstractmethod
+    def _row(self, line: bytes, number: int) -> Row: ...
