@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 
+from hurtle import _engine
 from hurtle.errors import ConfigError
+from hurtle.limits import Limits
 from hurtle.options import USER_AGENT, Options, Retry, Timeout
+from hurtle.rates import GRAMMAR, Rate
 
 
 def resolved(**given: object) -> Options:
@@ -24,6 +27,8 @@ def test_nothing_given_gives_the_defaults() -> None:
         (None, None, None, None),
         ((3, 20), None, 3.0, 20.0),
         (Timeout(total=9, connect=1), 9.0, 1.0, None),
+        ({"connect": 1, "read": 2}, 30.0, 1.0, 2.0),
+        ({"total": None}, None, None, None),
     ],
 )
 def test_timeout_is_understood_in_every_form(
@@ -37,6 +42,104 @@ def test_retries_is_understood_as_number_and_as_policy() -> None:
     assert resolved(retries=7).retry_total == 7
     policy = resolved(retries=Retry(total=1, statuses=[500], methods=["post"], jitter=0))  # type: ignore[arg-type]
     assert (policy.retry_total, policy.retry_statuses, policy.retry_methods) == (1, (500,), ("POST",))
+    patient = {"respect_retry_after": False, "max_retry_after": 600, "rounds": 0}
+    policy = resolved(retries=patient)
+    assert policy == resolved(retries=Retry(**patient))  # type: ignore[arg-type]
+    assert policy.retry_respect_retry_after is False
+    assert (policy.retry_total, policy.retry_max_retry_after, policy.retry_rounds) == (2, 600.0, 0)
+
+
+def test_rates_become_their_one_form() -> None:
+    options = resolved(rate_limit="100/min", rate_limit_per_host="auto")
+    assert (options.rate_limit, options.rate_limit_per_host) == (Rate(100, 60), "auto")
+    assert resolved(rate_limit=0.5).rate_limit == Rate(1, 2)
+    assert resolved(rate_limit=None, rate_limit_per_host="none") == Options()
+
+
+def test_concurrency_may_be_left_to_the_engine() -> None:
+    options = resolved(concurrency="auto", concurrency_per_host="auto")
+    assert (options.concurrency, options.concurrency_per_host) == ("auto", "auto")
+
+
+def test_limits_of_hosts_are_understood_as_objects_and_as_dicts() -> None:
+    limits = Limits(rate_limit="100/min", concurrency=2)
+    options = resolved(hosts={"API.Example.com": limits})
+    assert options.hosts == (("api.example.com", limits),)
+    assert limits.rate_limit == Rate(100, 60)
+    assert resolved(hosts={"api.example.com": {"rate_limit": "100/min", "concurrency": 2}}) == options
+    assert resolved(hosts={"a": {"rate_limit": "none"}}).hosts == (("a", Limits(rate_limit="none")),)
+    assert resolved(hosts={"a": {"concurrency": "auto"}}).hosts == (("a", Limits(concurrency="auto")),)
+    assert resolved(hosts={"a": {}}).hosts == (("a", Limits()),)
+    assert resolved(hosts={}) == resolved(hosts=None) == Options()
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("localhost", "localhost"),
+        ("*.Example.com", "*.example.com"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("[::1]", "::1"),
+        ("2001:DB8::1", "2001:db8::1"),
+        ("München.de", "münchen.de"),
+        ("a_b.example.com.", "a_b.example.com."),
+    ],
+)
+def test_a_host_goes_by_its_name(written: str, name: str) -> None:
+    assert [host for host, _ in resolved(hosts={written: Limits(concurrency=1)}).hosts] == [name]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("https://example.com", "it holds a scheme"),
+        ("example.com/path", "it holds a path"),
+        ("example.com?query", "it holds a path"),
+        ("example.com:8080", "it holds a port"),
+        ("[::1]:8080", "it holds a port"),
+        ("[::g]", "it is no IPv6 address"),
+        ("user@example.com", "it holds a user name"),
+        ("example .com", "it holds a blank"),
+        ("example.com\n", "it holds a blank"),
+        ("*", "a star stands only in front"),
+        ("*.", "a star stands only in front"),
+        ("*example.com", "a star stands only in front"),
+        ("api.*.com", "a star stands only in front"),
+        ("**.com", "a star stands only in front"),
+        ("", "is no host name"),
+        (3, "is no host name"),
+    ],
+)
+def test_what_is_no_host_name_is_refused_with_the_reason(name: object, reason: str) -> None:
+    with pytest.raises(ConfigError, match="hosts go by their names in URLs") as caught:
+        resolved(hosts={name: Limits()})
+    assert reason in str(caught.value)
+    assert caught.value.option == "hosts"
+
+
+def test_limits_of_a_host_say_where_they_are_wrong() -> None:
+    with pytest.raises(
+        ConfigError, match=r'hosts\["a"\]: there is no key \'rate\'; allowed are rate_limit, con'
+    ):
+        resolved(hosts={"a": {"rate": 3}})
+    with pytest.raises(ConfigError, match=r'hosts\["a"\].rate_limit=\'fast\'') as caught:
+        resolved(hosts={"a": {"rate_limit": "fast"}})
+    assert GRAMMAR in str(caught.value)
+    with pytest.raises(ConfigError, match=r'hosts\["a"\].concurrency=0: must be .*"auto"'):
+        resolved(hosts={"a": {"concurrency": 0}})
+    with pytest.raises(ConfigError, match=r'hosts\["a"\]=3: must be Limits'):
+        resolved(hosts={"a": 3})
+    with pytest.raises(ConfigError, match="'a' is there twice"):
+        resolved(hosts={"a": Limits(), "A": Limits()})
+
+
+def test_a_host_is_read_as_a_url_is_when_the_engine_starts() -> None:
+    for same in (("münchen.de", "xn--mnchen-3ya.de"), ("0:0::1", "[::1]"), ("127.1", "127.0.0.1")):
+        with pytest.raises(ConfigError, match="are one host"):
+            _engine.Engine(resolved(hosts=dict.fromkeys(same, Limits(concurrency=1))))
+    with pytest.raises(ConfigError, match="is no host name") as caught:
+        _engine.Engine(resolved(hosts={"exa<mple": Limits(concurrency=1)}))
+    assert caught.value.option == "hosts"
 
 
 @pytest.mark.parametrize(
@@ -87,6 +190,17 @@ def test_verify_takes_the_path_of_a_file(tmp_path: Path) -> None:
         ("concurrency", 2.5),
         ("concurrency", True),
         ("concurrency_per_host", -1),
+        ("concurrency_per_host", "many"),
+        ("rate_limit", "fast"),
+        ("rate_limit", -1),
+        ("rate_limit", True),
+        ("rate_limit_per_host", "10/fortnight"),
+        ("rate_limit_per_host", 0),
+        ("hosts", "example.com"),
+        ("hosts", ["example.com"]),
+        ("hosts", {"example.com": {"rate_limit": "10/fortnight"}}),
+        ("robots", "yes"),
+        ("dedupe", 1),
         ("timeout", -1),
         ("timeout", "30"),
         ("timeout", True),
@@ -94,10 +208,14 @@ def test_verify_takes_the_path_of_a_file(tmp_path: Path) -> None:
         ("timeout", float("inf")),
         ("timeout", 1e300),
         ("timeout", (1, -1)),
+        ("timeout", {"connects": 1}),
+        ("timeout", {"connect": 0}),
         ("deadline", 0),
         ("max_duration", "1h"),
         ("retries", -1),
         ("retries", 1.5),
+        ("retries", {"totals": 1}),
+        ("retries", {"rounds": -1}),
         ("follow_redirects", 1),
         ("max_redirects", -1),
         ("verify", "no-such-file.pem"),
@@ -143,6 +261,12 @@ def test_a_wrong_value_is_named(option: str, value: Any) -> None:
         lambda: Retry(methods=("G T",)),
         lambda: Retry(jitter=1.5),
         lambda: Retry(backoff=-1),
+        lambda: Retry(respect_retry_after=1),  # type: ignore[arg-type]
+        lambda: Retry(max_retry_after=-1),
+        lambda: Retry(max_retry_after=float("nan")),
+        lambda: Retry(rounds=-1),
+        lambda: Limits(rate_limit="fast"),
+        lambda: Limits(concurrency=0),
     ],
 )
 def test_a_group_checks_its_own_values(make: Any) -> None:
@@ -151,7 +275,11 @@ def test_a_group_checks_its_own_values(make: Any) -> None:
 
 
 def test_secrets_are_not_in_the_words_of_an_error() -> None:
-    for given in ({"auth": ("user:x", "hunter2")}, {"headers": {"authorization": "hunter2\n"}}):
+    for given in (
+        {"auth": ("user:x", "hunter2")},
+        {"headers": {"authorization": "hunter2\n"}},
+        {"hosts": {"https://user:hunter2@example.com/?key=hunter2": Limits()}},
+    ):
         with pytest.raises(ConfigError) as caught:
             resolved(**given)
         assert "hunter2" not in str(caught.value)
@@ -160,6 +288,8 @@ def test_secrets_are_not_in_the_words_of_an_error() -> None:
 def test_an_unknown_option_gets_a_hint() -> None:
     with pytest.raises(ConfigError, match=r"no option 'timout'; did you mean timeout\?"):
         resolved(timout=3)
+    with pytest.raises(ConfigError, match=r"no option 'zzz'; there are auth, concurrency, .*, verify"):
+        resolved(zzz=3)
 
 
 @pytest.mark.parametrize(
@@ -168,11 +298,7 @@ def test_an_unknown_option_gets_a_hint() -> None:
         ("proxy", "http://127.0.0.1:1"),
         ("proxies", ["http://127.0.0.1:1"]),
         ("cert", "client.pem"),
-        ("robots", True),
         ("block_private", True),
-        ("rate_limit", 50),
-        ("rate_limit_per_host", "1/s"),
-        ("concurrency", "auto"),
     ],
 )
 def test_an_option_that_is_not_built_is_refused_and_never_ignored(option: str, value: object) -> None:
@@ -181,7 +307,7 @@ def test_an_option_that_is_not_built_is_refused_and_never_ignored(option: str, v
 
 
 def test_options_that_ask_for_nothing_are_accepted_when_not_built() -> None:
-    assert resolved(proxy=None, cert=None, robots=False, block_private=False, rate_limit=None) == Options()
+    assert resolved(proxy=None, cert=None, block_private=False) == Options()
 
 
 def test_two_spellings_of_one_option_are_refused() -> None:
@@ -192,7 +318,8 @@ def test_two_spellings_of_one_option_are_refused() -> None:
 def test_a_call_sets_its_own_options_and_no_others() -> None:
     options = resolved(concurrency=5)
     assert options.for_job({}) is options
-    assert options.for_job({"ordered": True}) == resolved(concurrency=5, ordered=True)
+    for name in ("ordered", "dedupe"):
+        assert options.for_job({name: True}) == resolved(concurrency=5, **{name: True})
     with pytest.raises(ConfigError, match="belongs to the client"):
         options.for_job({"concurrency": 6})
     with pytest.raises(ConfigError, match="no option"):

@@ -21,27 +21,26 @@ if TYPE_CHECKING:
         SinkError,
         StatusError,
     )
+    from hurtle.limits import Limits
     from hurtle.models import Headers, Request
     from hurtle.options import Retry, Timeout
+    from hurtle.planning import Plan, plan
     from hurtle.race import race
     from hurtle.report import Results, Summary
 
 _HOMES = {
-    "_engine": ("Response",),
+    "_engine": ("Response",), "limits": ("Limits",), "models": ("Headers", "Request"), "race": ("race",),
     "api": ("Client", "afetch", "arun", "astream", "fetch", "run", "stream", "stream_arrow"),
-    "errors": (
-        "ClosedError", "ConfigError", "HurtleError", "InternalError", "MissingExtraError", "RequestError",
-        "SinkError", "StatusError",
-    ),
-    "models": ("Headers", "Request"), "options": ("Retry", "Timeout"),
-    "race": ("race",), "report": ("Results", "Summary"),
+    "errors": ("ClosedError", "ConfigError", "HurtleError", "InternalError", "MissingExtraError",
+               "RequestError", "SinkError", "StatusError"),
+    "options": ("Retry", "Timeout"), "planning": ("Plan", "plan"), "report": ("Results", "Summary"),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
-    "Client", "ClosedError", "ConfigError", "Headers", "HurtleError", "InternalError", "MissingExtraError",
-    "Request", "RequestError", "Response", "Results", "Retry", "SinkError", "StatusError", "Summary",
-    "Timeout", "__version__", "afetch", "arun", "astream", "errors", "fetch", "race", "run", "stream",
-    "stream_arrow",
+    "Client", "ClosedError", "ConfigError", "Headers", "HurtleError", "InternalError", "Limits",
+    "MissingExtraError", "Plan", "Request", "RequestError", "Response", "Results", "Retry", "SinkError",
+    "StatusError", "Summary", "Timeout", "__version__", "afetch", "arun", "astream", "errors", "fetch",
+    "plan", "race", "run", "stream", "stream_arrow",
 ]  # fmt: skip
 
 

@@ -1,10 +1,10 @@
 """The boundary: what the Rust extension gives to Python. It is crossed per batch, never per request."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, final
 
 from hurtle.errors import RequestError
-from hurtle.models import Attempt, BadRow, Headers, Hop, Request, Timings
+from hurtle.models import Attempt, BadRow, Group, Headers, Hop, Request, Timings
 from hurtle.options import Options
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "__version__",
     "arrow_schema",
     "error_codes",
+    "identify",
     "option_defaults",
 ]
 
@@ -26,6 +27,15 @@ __version__: str
 
 def error_codes() -> dict[str, bool]:
     """Return every error code, and whether a request that ends with it is retryable."""
+
+def identify(
+    rows: Sequence[str | Request | BadRow], params: str | None = None
+) -> list[tuple[str, bool, bytes] | str]:
+    """Say where each row goes and what it sends: (host, whether encrypted, identity), or its error code.
+
+    Rows of one identity are sent byte by byte alike, and under the same timeout. `params` are those of every
+    request, already encoded.
+    """
 
 def option_defaults() -> dict[str, object]:
     """Return the engine's defaults by option name (scalars; timeouts in seconds)."""
@@ -45,7 +55,7 @@ class Engine:
 class Job:
     """One stream of requests through an engine. Methods may be called from different threads."""
 
-    def submit(self, requests: Sequence[str | Request | BadRow]) -> bool:
+    def submit(self, requests: Sequence[str | Request | BadRow | Group]) -> bool:
         """Queue requests; wait, without the GIL, while the look-ahead is full. False: it takes no more."""
 
     def finish(self) -> None:
@@ -168,6 +178,8 @@ class TestServer:
         error_rate: float = 0.0,
         error_status: int = 503,
         reset_rate: float = 0.0,
+        robots: str | int | None = None,
+        robots_by_host: Mapping[str, str | int] = ...,
         threads: int = 1,
     ) -> TestServer: ...
     @property
@@ -178,5 +190,17 @@ class TestServer:
     def ca_pem(self) -> str: ...
     def stats(self) -> dict[str, int]:
         """Counters since the start: requests, connections, and the most requests in flight to one Host."""
+
+    def host_stats(self) -> list[tuple[str, int, int, int, int, int]]:
+        """One row for each host, sorted by name, in the order of the fields of `hurtle.testing.HostStats`."""
+
+    def limited_stats(self) -> list[tuple[str, str, int, int, list[int], list[int]]]:
+        """One row for each host and key, sorted by both, in the order of the fields of `LimitedStats`."""
+
+    def go_down(self, how: str | int) -> None:
+        """Go down: "refuse", "reset", "stall", or an answer with this status."""
+
+    def come_back(self) -> None:
+        """Come back, on the same ports. No-op for a server that is up."""
 
     def close(self) -> None: ...

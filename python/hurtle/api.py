@@ -325,9 +325,11 @@ class _Gathered:
 
     def results(self) -> Results:
         transfer = self._transfer
-        summary = Summary.from_counters(transfer.counters(), transfer.seconds, transfer.skipped)
+        summary = Summary.from_counters(
+            transfer.counters(), transfer.seconds, transfer.skipped, transfer.copied
+        )
         return Results(self._batches, self._responses, summary)
 
 
 def _summary(outcome: Outcome) -> Summary:
-    return Summary.from_counters(outcome.counters, outcome.seconds, outcome.skipped)
+    return Summary.from_counters(outcome.counters, outcome.seconds, outcome.skipped, outcome.copied)

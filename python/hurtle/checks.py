@@ -4,9 +4,10 @@ The words always name the option, the value and what is allowed.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
+from typing import Literal
 
 from hurtle.errors import ConfigError
 
@@ -42,6 +43,24 @@ def count(option: str, value: object, least: int = 1, most: int = MAX_COUNT) -> 
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise wrong(option, value, f"a whole number from {least} to {most}")
     return value
+
+
+def count_or_auto(option: str, value: object) -> int | Literal["auto"]:
+    """Check a whole number from 1, or "auto"."""
+    if value == "auto":
+        return "auto"
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_COUNT:
+        raise wrong(option, value, f'a whole number from 1 to {MAX_COUNT}, or "auto"')
+    return value
+
+
+def keys(option: str, value: Mapping[str, object], allowed: Sequence[str]) -> dict[str, object]:
+    """Check a group of options that is written as a dict: no key but those that are allowed."""
+    for key in value:
+        if key not in allowed:
+            names = ", ".join(allowed)
+            raise ConfigError(f"{option}: there is no key {_shown(key)}; allowed are {names}", option=option)
+    return dict(value)
 
 
 def seconds(option: str, value: object) -> float:

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a job left: its last counters, the seconds it took, the lines of the input passed over."""
+    """What a job left: its last counters, the seconds it took, lines passed over, rows that were copies."""
 
     counters: "Progress"
     seconds: float
     skipped: int
+    copied: int
 
 
 class Job:
@@ -127,7 +128,12 @@ class Job:
 
     def _outcome(self) -> Outcome:
         transfer = self._transfer
-        return Outcome(counters=transfer.counters(), seconds=transfer.seconds, skipped=transfer.skipped)
+        return Outcome(
+            counters=transfer.counters(),
+            seconds=transfer.seconds,
+            skipped=transfer.skipped,
+            copied=transfer.copied,
+        )
 
 
 _P = ParamSpec("_P")

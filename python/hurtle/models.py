@@ -202,6 +202,21 @@ Row: TypeAlias = str | Request | BadRow
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """A row and the later ones that ask for the same: it is sent once, and every one of them gets the answer.
+
+    Attributes:
+        index: The row's position in the input.
+        row: What is sent.
+        copies: Position and row of each of the others; none of them is a BadRow.
+    """
+
+    index: int
+    row: Row
+    copies: tuple[tuple[int, str | Request], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Hop:
     """One redirect that was followed: where the response came from and its status."""
 

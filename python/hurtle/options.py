@@ -5,12 +5,13 @@ value that crosses the boundary whole. The engine holds the same defaults; a con
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from os import PathLike
 from typing import Any, Literal, TypeAlias, TypedDict
 
-from hurtle import checks, wire
+from hurtle import checks, rates, wire
 from hurtle.errors import ConfigError
+from hurtle.limits import Concurrency, HostLimits, Limits, host_limits
 from hurtle.version import __version__
 
 USER_AGENT = f"hurtle/{__version__}"
@@ -46,6 +47,32 @@ class Timeout:
         for name in ("total", "connect", "first_byte", "read"):
             object.__setattr__(self, name, checks.seconds_or_none(f"timeout.{name}", getattr(self, name)))
 
+    @classmethod
+    def of(cls, value: object) -> "Timeout":
+        """Read what `timeout=` takes: seconds, (connect, read), a `Timeout`, a dict of its fields, or None.
+
+        Raises:
+            ConfigError: Anything else, and a span that is not above 0.
+        """
+        match value:
+            case Timeout():
+                return value
+            case (connect, read):
+                # As in requests, the pair sets these two limits and no third one.
+                return cls(
+                    total=None,
+                    connect=checks.seconds_or_none("timeout[0] (connect)", connect),
+                    read=checks.seconds_or_none("timeout[1] (read)", read),
+                )
+            case Mapping():
+                return cls(**checks.keys("timeout", value, _names(cls)))  # type: ignore[arg-type]
+        if value is not None and (
+            isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0
+        ):
+            allowed = "seconds above 0, (connect, read), Timeout(...), or None for no limit"
+            raise checks.wrong("timeout", value, allowed)
+        return cls(total=None if value is None else checks.seconds("timeout", value))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
@@ -58,6 +85,10 @@ class Retry:
         backoff: Seconds of the first wait; doubles with each attempt.
         max_backoff: Seconds of the longest wait.
         jitter: The part of each wait that is random, from 0 to 1.
+        respect_retry_after: Whether a host that says when to come back is left alone until then.
+        max_retry_after: Seconds of the longest such wait; where a host asks for more, its answer is the last.
+        rounds: How often a host that is down is asked again, once nothing else is left to do, before the
+            requests that wait for it are given up.
     """
 
     total: int = 2
@@ -66,6 +97,9 @@ class Retry:
     backoff: float = 0.5
     max_backoff: float = 60.0
     jitter: float = 1.0
+    respect_retry_after: bool = True
+    max_retry_after: float = 120.0
+    rounds: int = 6
 
     def __post_init__(self) -> None:
         """Check every value; any iterable becomes a tuple."""
@@ -76,12 +110,36 @@ class Retry:
         keep(self, "backoff", checks.seconds_from_zero("retries.backoff", self.backoff))
         keep(self, "max_backoff", checks.seconds_from_zero("retries.max_backoff", self.max_backoff))
         keep(self, "jitter", checks.share("retries.jitter", self.jitter))
+        checks.flag("retries.respect_retry_after", self.respect_retry_after)
+        longest = checks.seconds_from_zero("retries.max_retry_after", self.max_retry_after)
+        keep(self, "max_retry_after", longest)
+        keep(self, "rounds", checks.count("retries.rounds", self.rounds, least=0))
+
+    @classmethod
+    def of(cls, value: object) -> "Retry":
+        """Read what the option `retries` takes: a number, a `Retry`, or a dict of its fields.
+
+        Raises:
+            ConfigError: Anything else, and a value out of range.
+        """
+        if isinstance(value, Retry):
+            return value
+        if isinstance(value, Mapping):
+            return cls(**checks.keys("retries", value, _names(cls)))  # type: ignore[arg-type]
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise checks.wrong("retries", value, "a whole number from 0 up, or Retry(...)")
+        return cls(total=value)
+
+
+def _names(group: type[Timeout | Retry]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(group))
 
 
 class JobOptions(TypedDict, total=False):
     """The options that each call may set for itself, on a `Client` too."""
 
     ordered: bool
+    dedupe: bool
     on_error: Literal["record", "raise"]
     progress: bool | ProgressCallback | None
     max_duration: float | None
@@ -90,11 +148,15 @@ class JobOptions(TypedDict, total=False):
 class EngineOptions(TypedDict, total=False):
     """The options that hold for as long as a `Client` lives."""
 
-    concurrency: int
-    concurrency_per_host: int
-    timeout: float | tuple[float | None, float | None] | Timeout | None
+    concurrency: Concurrency
+    concurrency_per_host: Concurrency
+    rate_limit: rates.RateSpec | None
+    rate_limit_per_host: rates.RateSpec | None
+    hosts: HostLimits | None
+    robots: bool
+    timeout: float | tuple[float | None, float | None] | Timeout | Mapping[str, float | None] | None
     deadline: float | None
-    retries: int | Retry
+    retries: int | Retry | Mapping[str, object]
     follow_redirects: bool
     allow_redirects: bool
     max_redirects: int
@@ -120,11 +182,16 @@ class Options:
     """All options, resolved: what the engine reads, attribute by attribute, and what the Python side needs.
 
     Times are seconds, sizes bytes. `headers` holds user agent, cookies and credentials as header fields;
-    `params` is an encoded query; `threads` 0 means one per core this process may use.
+    `params` is an encoded query; `threads` 0 means one per core this process may use. A rate of None is no
+    limit; `hosts` are pairs of a name, as `limits.host_name` returns it, and its limits.
     """
 
-    concurrency: int = 256
-    concurrency_per_host: int = 10
+    concurrency: Concurrency = 256
+    concurrency_per_host: Concurrency = 10
+    rate_limit: rates.Rate | Literal["auto"] | None = None
+    rate_limit_per_host: rates.Rate | Literal["auto"] | None = None
+    hosts: tuple[tuple[str, Limits], ...] = ()
+    robots: bool = False
     timeout_total: float | None = 30.0
     timeout_connect: float | None = None
     timeout_first_byte: float | None = None
@@ -136,6 +203,9 @@ class Options:
     retry_backoff: float = 0.5
     retry_max_backoff: float = 60.0
     retry_jitter: float = 1.0
+    retry_respect_retry_after: bool = True
+    retry_max_retry_after: float = 120.0
+    retry_rounds: int = 6
     follow_redirects: bool = True
     max_redirects: int = 10
     verify: bool | str = True
@@ -147,19 +217,20 @@ class Options:
     max_buffer: int = 64 << 20
     threads: int = 0
     ordered: bool = False
+    dedupe: bool = False
     on_error: Literal["record", "raise"] = "record"
     progress: bool | ProgressCallback | None = None
     max_duration: float | None = None
 
     def __post_init__(self) -> None:
         """Check every value that is checked the same way however it was written."""
-        checks.count("concurrency", self.concurrency)
-        checks.count("concurrency_per_host", self.concurrency_per_host)
+        checks.count_or_auto("concurrency", self.concurrency)
+        checks.count_or_auto("concurrency_per_host", self.concurrency_per_host)
         checks.count("max_redirects", self.max_redirects, least=0)
         checks.count("threads", self.threads, least=0, most=MOST_THREADS)
         for name in ("deadline", "max_duration"):
             checks.seconds_or_none(name, getattr(self, name))
-        for name in ("follow_redirects", "ordered"):
+        for name in ("follow_redirects", "robots", "ordered", "dedupe"):
             checks.flag(name, getattr(self, name))
         if not (isinstance(self.http2, bool) or self.http2 == "auto"):
             raise checks.wrong("http2", self.http2, '"auto", True or False')
@@ -199,18 +270,17 @@ class Options:
 _UNAVAILABLE: dict[str, tuple[object, ...]] = {
     "proxy": (None,),
     "cert": (None,),
-    "robots": (False, None),
     "block_private": (False, None),
-    "rate_limit": (None,),
-    "rate_limit_per_host": (None,),
 }
 """Names set aside, with the values that ask for nothing: never accepted and ignored."""
 
-_ALIASES = {"allow_redirects": "follow_redirects", "proxies": "proxy"}
-_KNOWN = frozenset(OptionsDict.__annotations__) | _UNAVAILABLE.keys() | _ALIASES.keys()
+ALIASES = {"allow_redirects": "follow_redirects", "proxies": "proxy"}
+"""Other spellings of an option, known from other libraries."""
+
+_KNOWN = frozenset(OptionsDict.__annotations__) | _UNAVAILABLE.keys() | ALIASES.keys()
 _AS_GIVEN = (
-    "concurrency", "concurrency_per_host", "deadline", "follow_redirects", "max_redirects", "http2",
-    "threads", "ordered", "on_error", "progress", "max_duration",
+    "concurrency", "concurrency_per_host", "robots", "deadline", "follow_redirects", "max_redirects", "http2",
+    "threads", "ordered", "dedupe", "on_error", "progress", "max_duration",
 )  # fmt: skip
 
 
@@ -220,7 +290,7 @@ def _named(given: Mapping[str, Any]) -> dict[str, Any]:
     for written, value in given.items():
         if written not in _KNOWN:
             raise _unknown(written)
-        name = _ALIASES.get(written, written)
+        name = ALIASES.get(written, written)
         if name in named:
             raise ConfigError(f"{written} and {name} are given; they are one option", option=name)
         if name in _UNAVAILABLE:
@@ -228,84 +298,55 @@ def _named(given: Mapping[str, Any]) -> dict[str, Any]:
                 raise ConfigError(f"{written} is not available in this version", option=name)
             continue
         named[name] = value
-    if named.get("concurrency") == "auto":
-        raise ConfigError('concurrency="auto" is not available in this version', option="concurrency")
     return named
 
 
 def _unknown(name: str) -> ConfigError:
     from difflib import get_close_matches
 
-    close = get_close_matches(name, sorted(_KNOWN - _UNAVAILABLE.keys() - _ALIASES.keys()), n=1)
-    hint = f"; did you mean {close[0]}?" if close else ""
-    return ConfigError(f"there is no option {name!r}{hint}", option=name)
+    names = sorted(_KNOWN - _UNAVAILABLE.keys() - ALIASES.keys())
+    close = get_close_matches(name, names, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(names)}"
+    return ConfigError(f"there is no option {name!r}; {hint}", option=name)
 
 
 def _resolved(named: dict[str, Any]) -> dict[str, Any]:
     """Turn public names and sugar into the fields of Options."""
-    fields = {name: named[name] for name in _AS_GIVEN if name in named}
+    values = {name: named[name] for name in _AS_GIVEN if name in named}
     if "timeout" in named:
-        limits = _timeout(named["timeout"])
-        fields.update(
-            timeout_total=limits.total,
-            timeout_connect=limits.connect,
-            timeout_first_byte=limits.first_byte,
-            timeout_read=limits.read,
-        )
+        timeout = Timeout.of(named["timeout"])
+        values |= {f"timeout_{name}": getattr(timeout, name) for name in _names(Timeout)}
     if "retries" in named:
-        retry = _retry(named["retries"])
-        fields.update(
-            retry_total=retry.total,
-            retry_statuses=retry.statuses,
-            retry_methods=retry.methods,
-            retry_backoff=retry.backoff,
-            retry_max_backoff=retry.max_backoff,
-            retry_jitter=retry.jitter,
-        )
+        retry = Retry.of(named["retries"])
+        values |= {f"retry_{name}": getattr(retry, name) for name in _names(Retry)}
+    values |= _rate_limits(named)
     for name in ("max_body_size", "max_buffer"):
         if name in named:
-            fields[name] = checks.size(name, named[name])
+            values[name] = checks.size(name, named[name])
     if "verify" in named:
-        fields["verify"] = checks.trust("verify", named["verify"])
+        values["verify"] = checks.trust("verify", named["verify"])
     if "on_oversize" in named:
         if named["on_oversize"] not in ("error", "truncate"):
             raise checks.wrong("on_oversize", named["on_oversize"], '"error" or "truncate"')
-        fields["truncate_oversize"] = named["on_oversize"] == "truncate"
-    fields["headers"] = _headers(named)
+        values["truncate_oversize"] = named["on_oversize"] == "truncate"
+    values["headers"] = _headers(named)
     if named.get("params") is not None:
         try:
-            fields["params"] = wire.query_string(named["params"])
+            values["params"] = wire.query_string(named["params"])
         except (TypeError, ValueError) as error:
             raise ConfigError(str(error), option="params") from error
-    return fields
+    return values
 
 
-def _timeout(value: object) -> Timeout:
-    match value:
-        case Timeout():
-            return value
-        case (connect, read):
-            # As in requests, the pair sets these two limits and no third one.
-            return Timeout(
-                total=None,
-                connect=checks.seconds_or_none("timeout[0] (connect)", connect),
-                read=checks.seconds_or_none("timeout[1] (read)", read),
-            )
-    if value is not None and (
-        isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0
-    ):
-        raise checks.wrong(
-            "timeout", value, "seconds above 0, (connect, read), Timeout(...), or None for no limit"
-        )
-    return Timeout(total=None if value is None else checks.seconds("timeout", value))
-
-
-def _retry(value: object) -> Retry:
-    if isinstance(value, Retry):
-        return value
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise checks.wrong("retries", value, "a whole number from 0 up, or Retry(...)")
-    return Retry(total=value)
+def _rate_limits(named: dict[str, Any]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name in ("rate_limit", "rate_limit_per_host"):
+        if named.get(name) is not None:
+            limit = rates.rate_limit(name, named[name])
+            values[name] = None if limit == "none" else limit
+    if named.get("hosts") is not None:
+        values["hosts"] = host_limits(named["hosts"])
+    return values
 
 
 def _headers(named: dict[str, Any]) -> tuple[tuple[str, str], ...]:

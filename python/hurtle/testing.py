@@ -7,12 +7,57 @@ Example:
 """
 
 import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from hurtle._engine import TestServer
 from hurtle.errors import ClosedError, ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class HostStats:
+    """What one host was asked.
+
+    Attributes:
+        host: The Host header without its port, lower case.
+        requests: Requests whose head has arrived.
+        max_in_flight: The most requests in flight at once.
+        first_request_us: When the first arrived, in microseconds since the server's start (monotonic).
+        last_request_us: When the latest arrived, on the same clock.
+        outage_requests: Requests that arrived during an outage.
+    """
+
+    host: str
+    requests: int
+    max_in_flight: int
+    first_request_us: int
+    last_request_us: int
+    outage_requests: int
+
+
+@dataclass(frozen=True, slots=True)
+class LimitedStats:
+    """What one limit of `/limited` has ruled.
+
+    Attributes:
+        host: The Host header without its port, lower case.
+        key: The requests' `key`.
+        accepted: Requests answered with 200.
+        refused: Requests answered with 429.
+        accepted_by_second: Requests accepted in each second since the server's start, up to the last second
+            with a request, for at most an hour.
+        refused_by_second: Requests refused in each of these seconds.
+    """
+
+    host: str
+    key: str
+    accepted: int
+    refused: int
+    accepted_by_second: tuple[int, ...]
+    refused_by_second: tuple[int, ...]
 
 
 class Server:
@@ -31,6 +76,8 @@ class Server:
         error_rate: The share of requests answered with `error_status`, from 0 to 1.
         error_status: That error's status.
         reset_rate: The share of requests whose connection is reset, from 0 to 1.
+        robots: What /robots.txt says: a text, or a status such as 503. None: 404.
+        robots_by_host: What it says where that differs, by host.
         threads: The server's threads.
     """
 
@@ -47,6 +94,8 @@ class Server:
         error_rate: float = 0.0,
         error_status: int = 503,
         reset_rate: float = 0.0,
+        robots: str | int | None = None,
+        robots_by_host: Mapping[str, str | int] | None = None,
         threads: int = 1,
     ) -> None:
         self._host = host
@@ -54,7 +103,7 @@ class Server:
             "host": host, "port": port, "tls_port": tls_port, "tls_fault": tls_fault,
             "all_loopback": all_loopback, "latency": latency, "jitter": jitter,
             "error_rate": error_rate, "error_status": error_status, "reset_rate": reset_rate,
-            "threads": threads,
+            "robots": robots, "robots_by_host": dict(robots_by_host or {}), "threads": threads,
         }  # fmt: skip
         self._running: TestServer | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -117,6 +166,53 @@ class Server:
     def stats(self) -> dict[str, int]:
         """Return counters since the start: requests, connections, the most requests in flight to one Host."""
         return self._server().stats()
+
+    def host_stats(self) -> dict[str, HostStats]:
+        """Return what each host was asked, by the Host header without its port, sorted."""
+        return {row[0]: HostStats(*row) for row in self._server().host_stats()}
+
+    def limited_stats(self) -> dict[tuple[str, str], LimitedStats]:
+        """Return what `/limited` has ruled, by host and key, sorted.
+
+        Example:
+            >>> import hurtle
+            >>> with Server() as server:
+            ...     _ = hurtle.fetch([server.url("/limited?rate=2&per=60&key=a")] * 3, retries=0)
+            ...     server.limited_stats()["127.0.0.1", "a"].refused
+            1
+        """
+        return {
+            (host, key): LimitedStats(host, key, accepted, refused, tuple(accepted_by), tuple(refused_by))
+            for host, key, accepted, refused, accepted_by, refused_by in self._server().limited_stats()
+        }
+
+    def go_down(self, how: Literal["refuse", "reset", "stall"] | int = "refuse") -> None:
+        """Take the server down until `come_back`; when this returns, it is down.
+
+        Requests that arrive during the outage are counted in `stats()["outage_requests"]`; "refuse" lets none
+        arrive. What arrived before is still answered, unless its connection is closed.
+
+        Args:
+            how: "refuse" closes every connection and refuses new ones, while the ports stay taken; "reset"
+                resets the connection of every request; "stall" never answers a request that arrives; a number
+                answers every request with that status.
+
+        Raises:
+            ConfigError: No such outage.
+            OSError: Somebody else took a port in the moment it was free.
+        """
+        try:
+            self._server().go_down(how)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+
+    def come_back(self) -> None:
+        """End the outage, on the same ports. A no-op for a server that is up.
+
+        Raises:
+            OSError: Somebody else listens on a port by now.
+        """
+        self._server().come_back()
 
     def __enter__(self) -> Self:
         return self.start()

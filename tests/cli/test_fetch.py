@@ -13,6 +13,11 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 
+from hurtle.cli.args import parser
+from hurtle.cli.given import given_options
+from hurtle.limits import Limits
+from hurtle.options import Options, Retry
+from hurtle.rates import Rate
 from hurtle.testing import Server
 
 pytestmark = pytest.mark.slow
@@ -194,9 +199,18 @@ def test_tls_is_verified_unless_asked(hurtle_server: Server) -> None:
         (["urls.txt", "--verify", "urls.txt"], "verify"),
         (["urls.txt", "-x", "http://127.0.0.1:1"], "-x/--proxy is not available in this version"),
         (["urls.txt", "--cert", "me.pem"], "--cert is not available in this version"),
-        (["urls.txt", "--rate-limit", "5/s"], "--rate-limit is not available in this version"),
-        (["urls.txt", "--rate-limit-per-host", "5"], "--rate-limit-per-host is not available"),
-        (["urls.txt", "--robots"], "--robots is not available in this version"),
+        (["urls.txt", "--rate-limit", "fast"], "rate_limit='fast': must be requests per time"),
+        (
+            ["urls.txt", "--rate-limit-per-host", "10/fortnight"],
+            "rate_limit_per_host='10/fortnight': must be",
+        ),
+        (
+            ["urls.txt", "--concurrency-per-host", "many"],
+            "concurrency_per_host='many': must be a whole number",
+        ),
+        (["urls.txt", "--rounds", "-1"], "retries.rounds=-1: must be"),
+        (["urls.txt", "--config", "no.toml"], "--config no.toml: No such file or directory"),
+        (["urls.txt", "--config", "urls.txt"], "urls.txt is not TOML: "),
         (["urls.txt", "--block-private"], "--block-private is not available in this version"),
         (["urls.txt", "--threads", "100000"], "threads=100000: must be"),
         (["urls.txt", "-o", "out"], "--format"),
@@ -223,6 +237,151 @@ def test_a_wrong_call_is_one_sentence_and_status_2(
     assert run.stdout == b""
     assert sorted(tmp_path.iterdir()) == before
     assert hurtle_server.stats()["requests"] == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("rate_limits = 3", "there is no option 'rate_limits'; did you mean rate_limit?"),
+        ("zzz = 3", "there is no option 'zzz'; there are auth, concurrency, "),
+        ("rate_limit = 'fast'", "rate_limit='fast': must be requests per time, such as 50 (a second)"),
+        ("rate_limit = 2026-11-22", "rate_limit=datetime.date(2026, 11, 22): must be"),
+        ("proxy = 'http://127.0.0.1:1'", "proxy is not available in this version"),
+        ("timeout = -1", "timeout=-1: must be"),
+        ("[timeout]\nconect = 1", "timeout: there is no key 'conect'; allowed are total, connect, "),
+        ("[retries]\nrounds = 'all'", "retries.rounds='all': must be"),
+        ("[headers]\na = 1", "headers: 'a' takes text"),
+        ("hosts = 3", "hosts=3: must be limits by host name"),
+        (
+            "[hosts.'a.b']\nrate = 1",
+            "hosts[\"a.b\"]: there is no key 'rate'; allowed are rate_limit, concurrency",
+        ),
+        ("[hosts.'a.b']\nrate_limit = '1/fortnight'", "hosts[\"a.b\"].rate_limit='1/fortnight': must be"),
+        ("[hosts.'http://a.b']", "hosts: 'http://a.b' is no host name, it holds a scheme"),
+        ("[hosts.a.example.com]\nrate_limit = 1", 'stands in quotes, as in [hosts."a.example.com"]'),
+    ],
+)
+def test_a_wrong_config_file_is_one_sentence_and_status_2(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "limits.toml").write_text(text)
+    run = hurtle("fetch", "http://127.0.0.1:1/", "--config", "limits.toml", folder=tmp_path)
+    assert (run.returncode, run.stdout) == (2, b"")
+    assert said(run).startswith("hurtle: limits.toml: ")
+    assert words in said(run)
+    assert said(run).count("\n") == 1
+
+
+CONFIG = """
+concurrency = "auto"
+rate_limit_per_host = "100/min"
+robots = true
+dedupe = true
+allow_redirects = false
+user_agent = "file/1"
+progress = false
+verify = false
+timeout = 0
+[retries]
+total = 4
+max_retry_after = 300
+[headers]
+Accept = "a/b"
+X-File = "1"
+[cookies]
+c = "file"
+[params]
+p = [1, 2]
+q = "file"
+[hosts."api.example.com"]
+rate_limit = "none"
+"""
+
+
+def chosen(folder: Path, text: str, *arguments: str) -> Options:
+    """Return what `hurtle fetch` makes of a config file and arguments."""
+    (folder / "config.toml").write_text(text)
+    words = ["fetch", "urls.txt", "--config", str(folder / "config.toml"), *arguments]
+    return Options.resolve(given_options(parser().parse_args(words)))
+
+
+def test_a_config_file_holds_options_by_their_public_names(tmp_path: Path) -> None:
+    assert chosen(tmp_path, CONFIG) == Options.resolve(
+        {
+            "concurrency": "auto",
+            "rate_limit_per_host": "100/min",
+            "robots": True,
+            "dedupe": True,
+            "follow_redirects": False,
+            "user_agent": "file/1",
+            "progress": False,
+            "verify": False,
+            "timeout": None,
+            "retries": Retry(total=4, max_retry_after=300),
+            "headers": {"Accept": "a/b", "X-File": "1"},
+            "cookies": {"c": "file"},
+            "params": {"p": [1, 2], "q": "file"},
+            "hosts": {"api.example.com": Limits(rate_limit="none")},
+        }
+    )
+    assert chosen(tmp_path, "") == Options()
+
+
+def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
+    line = [
+        "--concurrency",
+        "9",
+        "--rate-limit-per-host",
+        "5/s",
+        "--no-robots",
+        "--no-dedupe",
+        "-L",
+        "-A",
+        "me/1",
+    ]
+    options = chosen(tmp_path, CONFIG, *line, "--verify", __file__)
+    assert (options.concurrency, options.rate_limit_per_host) == (9, Rate(5))
+    assert (options.robots, options.dedupe, options.follow_redirects) == (False, False, True)
+    assert options.verify == __file__
+    assert ("user-agent", "me/1") in options.headers
+    assert options.hosts == (("api.example.com", Limits(rate_limit="none")),)
+
+
+def test_the_command_line_wins_name_by_name_within_a_group(tmp_path: Path) -> None:
+    line = [
+        "--rounds",
+        "1",
+        "--connect-timeout",
+        "3",
+        "--param",
+        "q=line",
+        "-H",
+        "accept: c/d",
+        "-b",
+        "c=line",
+    ]
+    options = chosen(tmp_path, CONFIG, *line)
+    assert (options.retry_total, options.retry_max_retry_after, options.retry_rounds) == (4, 300.0, 1)
+    assert (options.timeout_total, options.timeout_connect) == (None, 3.0)
+    assert chosen(tmp_path, "timeout = 5", "--timeout", "0").timeout_total is None
+    assert options.params == "p=1&p=2&q=line"
+    assert options.headers == (
+        ("user-agent", "file/1"), ("X-File", "1"), ("accept", "c/d"), ("cookie", "c=line")
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("file", ['auth = ["file", "secret"]', '[headers]\nAuthorization = "file"'])
+@pytest.mark.parametrize("line", [["-u", "u:p"], ["-H", "authorization: Basic dTpw"]])
+def test_credentials_of_the_command_line_replace_those_of_the_file(
+    tmp_path: Path, file: str, line: list[str]
+) -> None:
+    assert chosen(tmp_path, file, *line).headers[1:] == (("authorization", "Basic dTpw"),)
+
+
+def test_a_config_file_is_used(tmp_path: Path, hurtle_server: Server) -> None:
+    (tmp_path / "config.toml").write_text('[headers]\nx-file = "1"\n[hosts."127.0.0.1"]\nconcurrency = 1\n')
+    run = hurtle("fetch", hurtle_server.url("/echo"), "-q", "--config", "config.toml", folder=tmp_path)
+    assert run.returncode == 0, said(run)
+    answer = json.loads(json.loads(run.stdout)["body"])
+    assert dict(answer["headers"])["x-file"] == "1"
 
 
 def test_usage_errors_end_with_status_2() -> None:

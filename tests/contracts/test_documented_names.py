@@ -28,7 +28,7 @@ def test_the_documented_defaults_are_the_real_ones() -> None:
     options = Options()
     names = {"timeout": "timeout_total", "retries": "retry_total", "on_oversize": "truncate_oversize"}
     shown = {"64 MiB": 64 << 20, '"auto"': "auto", '"record"': "record", '"error"': False, "None": None}
-    shown |= {"True": True, "False": False}
+    shown |= {"True": True, "False": False, "{}": ()}
     for cells in rows("options.md"):
         for name in re.findall(r"`(\w+)`", cells[0]):
             text = cells[1].strip("`")

@@ -18,14 +18,15 @@ ORDER: tuple[frozenset[str], ...] = (
     frozenset({"flight"}),
     frozenset({"exchange"}),
     frozenset({"gate"}),
-    frozenset({"job"}),
     frozenset({"pool"}),
     frozenset({"connect"}),
     # Decisions and counters: they see neither connections nor sockets.
-    frozenset({"permits", "politeness", "retry", "router", "stats"}),
+    frozenset({"job"}),
+    frozenset({"politeness"}),
+    frozenset({"bottleneck", "budget", "busy", "capacity", "permits", "retry", "router", "stats"}),
     # Plain data and small tools. They may build on each other.
     frozenset(
-        {"alarm", "auth", "batch", "clock", "error", "headers", "later", "options", "outcome", "random"}
+        {"alarm", "auth", "batch", "clock", "error", "headers", "later", "limits", "options", "outcome", "random"}
     )
     | frozenset({"request", "target", "timings"}),
 )
@@ -33,7 +34,7 @@ THREAD, LEAVES = 1, len(ORDER) - 1
 LEVEL = {module: level for level, modules in enumerate(ORDER) for module in modules}
 
 PATH = re.compile(r"\bcrate::(?:\{([^}]*)\}|(\w+))")
-TESTS = re.compile(r"#\[cfg\(test\)\]\s*mod tests? \{.*\Z", re.DOTALL)
+TESTS = re.compile(r"#\[cfg\(test\)\]\s*(?:#\[[^\]]*\]\s*)*mod tests? \{.*\Z", re.DOTALL)
 COMMENT = re.compile(r"//.*")
 
 

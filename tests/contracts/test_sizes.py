@@ -10,7 +10,7 @@ import pytest
 from tests.contracts.tree import PACKAGE, ROOT, project_files
 
 MOST_LINES = 450
-RUST_TESTS = re.compile(r"#\[cfg\(test\)\]\s*mod tests? \{.*\Z", re.DOTALL)
+RUST_TESTS = re.compile(r"#\[cfg\(test\)\]\s*(?:#\[[^\]]*\]\s*)*mod tests? \{.*\Z", re.DOTALL)
 
 SOURCES = [path for path in project_files() if path.suffix in {".rs", ".py"} and "tests" not in path.stem]
 

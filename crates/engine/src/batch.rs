@@ -50,6 +50,8 @@ pub struct Row {
     pub remote: Option<IpAddr>,
     /// Whether the connection had served before.
     pub conn_reused: bool,
+    /// It repeats the answer of another row's request: nothing was sent for it.
+    pub is_copy: bool,
     /// Why the body is a prefix.
     pub truncated: Option<Truncated>,
     /// Start of the last attempt, microseconds since 1970-01-01 UTC.
@@ -109,6 +111,7 @@ impl Row {
             version: None,
             remote: None,
             conn_reused: false,
+            is_copy: false,
             truncated: None,
             fetched_at_us: 0,
             wait_us: 0,

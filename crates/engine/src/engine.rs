@@ -10,12 +10,15 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::LocalSet;
 
+use crate::capacity::Capacity;
 use crate::connect::{TlsContext, raise_fd_limit};
 use crate::error::ConfigError;
 use crate::exchange::Heads;
 use crate::job::{JobState, Next};
-use crate::options::Options;
+use crate::limits::LimitTable;
+use crate::options::{Concurrency, Options};
 use crate::permits::Permits;
+use crate::politeness::Pace;
 use crate::request::Submission;
 use crate::router::Router;
 use crate::shard::{Core, Message, Shard};
@@ -54,17 +57,26 @@ impl Engine {
     /// An option that cannot work, or a system that gives no thread.
     pub fn start(options: Options) -> Result<Self, StartError> {
         options.validate()?;
-        raise_fd_limit();
+        let descriptors = raise_fd_limit();
         let shards = match options.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             threads => threads,
+        };
+        let (limit, capacity) = match options.concurrency {
+            Concurrency::Fixed(limit) => (limit, None),
+            Concurrency::Auto => {
+                let capacity = Capacity::within(descriptors);
+                (capacity.limit(), Some(capacity))
+            }
         };
         let (mailboxes, inboxes): (Vec<_>, Vec<_>) = (0..shards).map(|_| unbounded_channel()).unzip();
         let core = Arc::new(Core {
             heads: Heads::new(&options.headers),
             tls: TlsContext::new(&options.verify, options.http2)?,
-            permits: Permits::new(options.concurrency, shards),
-            router: Router::new(shards, options.concurrency_per_host),
+            permits: Permits::new(limit, shards),
+            pace: Pace::new(options.rate_limit, Instant::now()).map(Mutex::new),
+            capacity: capacity.map(Mutex::new),
+            router: Router::new(shards, LimitTable::new(&options)),
             wall: WallClock::now(),
             open_jobs: Arc::default(),
             mailboxes,
@@ -161,7 +173,8 @@ impl Job {
         if submissions.is_empty() {
             return !self.state.is_cancelled();
         }
-        if !self.state.admit(submissions.len()) {
+        let rows = submissions.iter().map(Submission::rows).sum();
+        if !self.state.admit(submissions.len(), rows) {
             return false;
         }
         let shards = self.core.mailboxes.len();
@@ -222,6 +235,7 @@ impl Job {
             in_flight: self.state.in_flight(),
             queued: self.state.waiting(),
             conns_opened: self.state.conns_opened(),
+            limited_by: self.state.limited_by(),
             stats: self.state.stats(),
         }
     }
@@ -245,6 +259,8 @@ pub struct Progress {
     pub queued: u64,
     /// Connections opened.
     pub conns_opened: u64,
+    /// How often each bottleneck was seen, by its name.
+    pub limited_by: Vec<(&'static str, u64)>,
     /// What is known of the rows taken so far.
     pub stats: Stats,
 }

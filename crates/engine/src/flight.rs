@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::batch::{Batch, Draft, Extra, Row};
 use crate::error::Failure;
@@ -23,7 +23,7 @@ const BATCH_BYTES: usize = 1 << 20;
 const STARVED_ROWS: usize = 64;
 
 /// What happened to a request before its present attempt. Most have none.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Course {
     /// Attempts that ended, redirects not counted.
     pub(crate) earlier: Vec<AttemptRecord>,
@@ -37,6 +37,17 @@ pub(crate) struct Course {
     pub(crate) wait_us: u64,
     /// The request before any redirect, for the next attempt and the row.
     pub(crate) asked: Option<Box<Request>>,
+    /// How the attempt before ended: what the row says if there is no other attempt.
+    pub(crate) last: Option<Box<Outcome>>,
+    /// It asks for robots.txt on behalf of a shard's origin, and ends as no row.
+    pub(crate) robots: Option<Errand>,
+}
+
+/// Who waits for a robots.txt.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Errand {
+    pub(crate) shard: usize,
+    pub(crate) origin: OriginId,
 }
 
 /// What can go to another shard.
@@ -46,6 +57,17 @@ pub(crate) struct Transfer {
     pub(crate) request: Request,
     pub(crate) arrived: Instant,
     pub(crate) course: Option<Box<Course>>,
+    pub(crate) retrying: bool,
+}
+
+impl Transfer {
+    /// The request, arrived at the shard of its host.
+    pub(crate) fn into_flight(self, job: Rc<LocalJob>, host: HostId, origin: OriginId) -> Flight {
+        let Self { request, arrived, course, retrying, .. } = self;
+        let retrying = retrying && job.state.retries();
+        let flight = Flight::new(job, request, host, origin, Instant::now());
+        Flight { arrived, course, retrying, counted: false, ..flight }
+    }
 }
 
 /// A request on its way.
@@ -61,9 +83,55 @@ pub(crate) struct Flight {
     pub(crate) course: Option<Box<Course>>,
     /// It counts as waiting in its job's look-ahead.
     pub(crate) counted: bool,
+    /// It counts among those that wait for another attempt.
+    pub(crate) retrying: bool,
+    /// It counts among those that wait for a host that is down.
+    pub(crate) suspended: bool,
+}
+
+impl Course {
+    /// The attempt before, made the last one again.
+    pub(crate) fn take_last(&mut self) -> Option<Outcome> {
+        let outcome = self.last.take()?;
+        self.wait_us = self.earlier.pop().map_or(0, |record| record.wait_us);
+        Some(*outcome)
+    }
 }
 
 impl Flight {
+    /// A request that has just come to the queue of its host.
+    pub(crate) fn new(
+        job: Rc<LocalJob>,
+        request: Request,
+        host: HostId,
+        origin: OriginId,
+        now: Instant,
+    ) -> Self {
+        Self {
+            job,
+            request,
+            host,
+            origin,
+            arrived: now,
+            queued: now,
+            course: None,
+            counted: true,
+            retrying: false,
+            suspended: false,
+        }
+    }
+
+    /// A request that the engine sends for itself, so that `other` can go on. It ends as no row.
+    pub(crate) fn on_errand(other: &Self, request: Request, errand: Errand) -> Self {
+        let course = Course { robots: Some(errand), ..Course::default() };
+        Self {
+            arrived: other.arrived,
+            counted: false,
+            course: Some(Box::new(course)),
+            ..Self::new(Rc::clone(&other.job), request, other.host, other.origin, Instant::now())
+        }
+    }
+
     pub(crate) fn course(&mut self) -> &mut Course {
         self.course.get_or_insert_default()
     }
@@ -73,17 +141,66 @@ impl Flight {
         self.course.as_ref().map_or(1, |course| course.earlier.len() as u32 + 1)
     }
 
+    /// How many rows it ends as.
+    fn rows(&self) -> u64 {
+        match self.course.as_ref().and_then(|course| course.robots) {
+            Some(_) => 0,
+            None => 1 + self.asked().copies().len() as u64,
+        }
+    }
+
+    /// Its host is down, or is not any more.
+    pub(crate) fn set_suspended(&mut self, suspended: bool) {
+        if suspended != std::mem::replace(&mut self.suspended, suspended) {
+            let count = if suspended { JobState::suspend } else { JobState::unsuspend };
+            count(&self.job.state, self.rows());
+        }
+    }
+
+    /// It waits no longer, whatever for.
+    pub(crate) fn leave(&mut self) {
+        if std::mem::take(&mut self.counted) {
+            self.job.state.left_queue();
+        }
+        if std::mem::take(&mut self.retrying) {
+            self.job.state.retried();
+        }
+        self.set_suspended(false);
+    }
+
     /// The request as the caller made it, before any redirect.
     pub(crate) fn asked(&self) -> &Request {
         self.course.as_ref().and_then(|course| course.asked.as_deref()).unwrap_or(&self.request)
     }
 
-    pub(crate) fn into_transfer(self) -> Transfer {
+    /// Notes an attempt that is not the last, and sets the request back to what was asked.
+    pub(crate) fn take_attempt(&mut self, outcome: Outcome, wait: Duration, wall: &WallClock) {
+        let before = self.course.take().map(|course| *course).unwrap_or_default();
+        if let Some(asked) = before.asked {
+            self.request = *asked;
+        }
+        let mut earlier = before.earlier;
+        earlier.push(AttemptRecord {
+            status: outcome.status(),
+            code: outcome.failure.as_ref().map(|failure| failure.code),
+            started_us: wall.micros_at(outcome.started),
+            duration_us: outcome.timings.total.unwrap_or_default().as_micros() as u64,
+            wait_us: before.wait_us,
+        });
+        let wait_us = wait.as_micros() as u64;
+        let (last, robots) = (Some(Box::new(outcome)), before.robots);
+        self.course = Some(Box::new(Course { earlier, wait_us, last, robots, ..Course::default() }));
+    }
+
+    pub(crate) fn into_transfer(mut self) -> Transfer {
+        let retrying = self.retrying;
+        self.leave();
         Transfer {
             job: Arc::clone(&self.job.state),
             request: self.request,
             arrived: self.arrived,
             course: self.course,
+            retrying,
         }
     }
 }
@@ -122,7 +239,7 @@ impl LocalJob {
         row.conn_reused = outcome.via.reused;
         row.code = outcome.failure.as_ref().map(|failure| failure.code);
         row.phase = row.code.map(|_| outcome.phase.as_str());
-        let received = outcome.received.unwrap_or_default();
+        let mut received = outcome.received.unwrap_or_default();
         if received.status != 0 {
             row.status = Some(received.status);
             row.version = Some(received.version);
@@ -133,17 +250,26 @@ impl LocalJob {
             row.extra = Some(Box::new(Extra { hops: course.hops, earlier: course.earlier }));
         }
         let url = asked.asked();
+        let remark = outcome.remark.as_deref().unwrap_or_default();
+        let body = std::mem::take(&mut received.body);
         // The fragment and other things the caller wrote are no redirect: only a hop changes where it ended.
-        let final_url = if course.asked.is_some() { flight.request.target.as_str() } else { url };
-        self.push(Draft {
+        let redirected = course.asked.is_some();
+        let draft = |row, url, body| Draft {
             row,
             url,
-            final_url,
+            final_url: if redirected { flight.request.target.as_str() } else { url },
             reason: received.reason.as_deref().unwrap_or_default(),
-            detail: outcome.failure.as_ref().map_or("", |failure| &failure.detail),
+            detail: outcome.failure.as_ref().map_or(remark, |failure| &failure.detail),
             headers: Some(&received.headers),
-            body: received.body,
-        });
+            body,
+        };
+        for twin in asked.copies() {
+            let mut row = row.clone();
+            row.index = twin.index;
+            row.is_copy = true;
+            self.push(draft(row, twin.asked.as_deref().unwrap_or(url), body.clone()));
+        }
+        self.push(draft(row, url, body));
     }
 
     /// A row for a request that was never sent.

@@ -37,7 +37,7 @@ impl HeaderBlock {
     }
 
     /// The values of the headers named `name`, in lower case.
-    pub(crate) fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    pub(crate) fn get_all<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
         let mut rest = self.bytes.as_slice();
         std::iter::from_fn(move || split_first(&mut rest))
             .filter(move |(known, _)| *known == name.as_bytes())

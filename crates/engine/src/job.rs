@@ -7,10 +7,17 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::batch::{Batch, Recycler};
+use crate::bottleneck::{Look, Seen};
 use crate::stats::Stats;
 
-/// Requests that may wait in the engine before `submit` waits.
+/// Requests that may wait in the engine before `submit` waits; and as many as that while none of them may go, in
+/// search of others that may: a host that is slow, limited or down must not hold up those behind it in the input.
 const LOOK_AHEAD: i64 = 8192;
+const LOOK_FAR_AHEAD: i64 = 65_536;
+/// With so many batches untaken the consumer is slower than the engine.
+const MANY_BATCHES: usize = 4;
+/// Requests that may wait for another attempt. Beyond, the last attempt stands.
+const MAX_RETRYING: i64 = 16_384;
 
 /// What a consumer gets.
 #[derive(Debug)]
@@ -27,6 +34,8 @@ pub enum Next {
 struct Output {
     batches: VecDeque<Batch>,
     submitted: u64,
+    /// Rows that came from the shards, and those of them that the consumer took.
+    published: u64,
     taken: u64,
     finished: bool,
     cancelled: bool,
@@ -49,6 +58,12 @@ pub(crate) struct JobState {
     cancelled: AtomicBool,
     /// Requests submitted and not yet started.
     waiting: AtomicI64,
+    /// How many may.
+    look_ahead: AtomicI64,
+    /// Requests that wait for another attempt.
+    retrying: AtomicI64,
+    /// Rows of requests whose hosts are down.
+    suspended: AtomicU64,
     /// The submitter waits for room.
     blocked: AtomicBool,
     room: Condvar,
@@ -56,6 +71,7 @@ pub(crate) struct JobState {
     conns_opened: AtomicU64,
     pub(crate) recycler: Arc<Recycler>,
     stats: Mutex<Stats>,
+    limited_by: Seen,
     pub(crate) expires: Option<Instant>,
     /// Jobs of the engine that have not been dropped, this one included.
     open_jobs: Arc<AtomicUsize>,
@@ -78,12 +94,16 @@ impl JobState {
             stalled: AtomicBool::new(false),
             cancelled: AtomicBool::new(false),
             waiting: AtomicI64::new(0),
+            look_ahead: AtomicI64::new(LOOK_AHEAD),
+            retrying: AtomicI64::new(0),
+            suspended: AtomicU64::new(0),
             blocked: AtomicBool::new(false),
             room: Condvar::new(),
             in_flight: AtomicI64::new(0),
             conns_opened: AtomicU64::new(0),
             recycler: Arc::default(),
             stats: Mutex::default(),
+            limited_by: Seen::default(),
             expires,
             open_jobs,
         }
@@ -93,12 +113,13 @@ impl JobState {
         self.output.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until there is room for more requests, then counts `count` in. False: the job takes no more.
-    pub(crate) fn admit(&self, count: usize) -> bool {
+    /// Waits until there is room for more requests, then counts `requests` in, which will end as `rows`. False: the
+    /// job takes no more.
+    pub(crate) fn admit(&self, requests: usize, rows: usize) -> bool {
         let mut output = self.output();
-        while self.waiting.load(Ordering::SeqCst) >= LOOK_AHEAD && !output.cancelled {
+        while self.has_no_room() && !output.cancelled {
             self.blocked.store(true, Ordering::SeqCst);
-            if self.waiting.load(Ordering::SeqCst) < LOOK_AHEAD {
+            if !self.has_no_room() {
                 break;
             }
             output = self.room.wait(output).unwrap_or_else(PoisonError::into_inner);
@@ -107,9 +128,13 @@ impl JobState {
         if output.cancelled || output.finished {
             return false;
         }
-        output.submitted += count as u64;
-        self.waiting.fetch_add(i64::try_from(count).unwrap_or(i64::MAX), Ordering::SeqCst);
+        output.submitted += rows as u64;
+        self.waiting.fetch_add(i64::try_from(requests).unwrap_or(i64::MAX), Ordering::SeqCst);
         true
+    }
+
+    fn has_no_room(&self) -> bool {
+        self.waiting.load(Ordering::SeqCst) >= self.look_ahead.load(Ordering::SeqCst)
     }
 
     /// One request has left its queue. Called by shards.
@@ -117,10 +142,60 @@ impl JobState {
         let waiting = self.waiting.fetch_sub(1, Ordering::SeqCst);
         // Half of the look-ahead at a time: waking for each request would cost more than it wins.
         if waiting <= LOOK_AHEAD / 2 && self.blocked.load(Ordering::SeqCst) {
-            let _output = self.output();
-            self.blocked.store(false, Ordering::SeqCst);
-            self.room.notify_all();
+            self.unblock();
         }
+    }
+
+    /// None of the requests that wait may go, and others might: looks further ahead. Called by shards.
+    pub(crate) fn look_further(&self) {
+        let far = self.look_ahead.load(Ordering::Relaxed);
+        if far < LOOK_FAR_AHEAD && self.blocked.load(Ordering::SeqCst) {
+            self.look_ahead.store(LOOK_FAR_AHEAD.min(far * 2), Ordering::SeqCst);
+            self.unblock();
+        }
+    }
+
+    fn unblock(&self) {
+        let _output = self.output();
+        self.blocked.store(false, Ordering::SeqCst);
+        self.room.notify_all();
+    }
+
+    /// A request waits for another attempt. False: too many do. Called by shards.
+    pub(crate) fn retries(&self) -> bool {
+        let room = self.retrying.fetch_add(1, Ordering::Relaxed) < MAX_RETRYING;
+        if !room {
+            self.retried();
+        }
+        room
+    }
+
+    /// It waits no more. Called by shards.
+    pub(crate) fn retried(&self) {
+        self.retrying.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Rows now wait for a host that is down. Called by shards.
+    pub(crate) fn suspend(&self, rows: u64) {
+        self.suspended.fetch_add(rows, Ordering::SeqCst);
+    }
+
+    /// They do not any more. Called by shards.
+    pub(crate) fn unsuspend(&self, rows: u64) {
+        self.suspended.fetch_sub(rows, Ordering::SeqCst);
+    }
+
+    /// Whether all that is left waits for hosts that are down, and no further input can come meanwhile.
+    pub(crate) fn is_stuck(&self) -> bool {
+        let suspended = self.suspended.load(Ordering::SeqCst);
+        if suspended == 0 || self.in_flight() > 0 {
+            return false;
+        }
+        let output = self.output();
+        let no_input = output.finished
+            || (self.blocked.load(Ordering::SeqCst)
+                && self.look_ahead.load(Ordering::SeqCst) >= LOOK_FAR_AHEAD);
+        no_input && output.submitted == output.published + suspended
     }
 
     /// A request holds its permits. Called by shards.
@@ -168,6 +243,7 @@ impl JobState {
             return;
         }
         let mut output = self.output();
+        output.published += batch.len() as u64;
         output.batches.push_back(batch);
         drop(output);
         if self.starved.load(Ordering::SeqCst) {
@@ -256,6 +332,28 @@ impl JobState {
 
     pub(crate) fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// Counts what holds the job up, as a shard sees it. Called by shards.
+    pub(crate) fn look(&self, of_shard: Look) {
+        let output = self.output();
+        let (behind, finished) = (output.batches.len() >= MANY_BATCHES, output.finished);
+        drop(output);
+        let look = Look {
+            consumer_is_behind: behind || self.buffered.load(Ordering::Relaxed) >= self.max_buffer,
+            queued: self.waiting() > 0 || self.retrying.load(Ordering::Relaxed) > 0,
+            in_flight: self.in_flight() > 0,
+            input_ended: finished,
+            ..of_shard
+        };
+        if let Some(bottleneck) = look.bottleneck() {
+            self.limited_by.count(bottleneck);
+        }
+    }
+
+    /// How often each bottleneck was seen.
+    pub(crate) fn limited_by(&self) -> Vec<(&'static str, u64)> {
+        self.limited_by.counts()
     }
 
     pub(crate) fn stats(&self) -> Stats {

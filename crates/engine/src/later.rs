@@ -65,6 +65,14 @@ impl<T> Later<T> {
         }
         self.heap.pop().map(|Reverse(entry)| entry.item)
     }
+
+    /// Takes out what `which` picks. O(n).
+    pub(crate) fn take_where(&mut self, mut which: impl FnMut(&T) -> bool) -> Vec<T> {
+        let all = std::mem::take(&mut self.heap).into_iter();
+        let (taken, kept): (Vec<_>, Vec<_>) = all.partition(|Reverse(entry)| which(&entry.item));
+        self.heap = kept.into();
+        taken.into_iter().map(|Reverse(entry)| entry.item).collect()
+    }
 }
 
 #[cfg(test)]
@@ -84,6 +92,8 @@ mod tests {
         assert_eq!(later.next_due(), Some(at(1)));
         let due: String = std::iter::from_fn(|| later.pop_due(at(2))).collect();
         assert_eq!(due, "abc");
+        later.add(at(9), 'e');
+        assert_eq!(later.take_where(|&item| item == 'e'), ['e']);
         assert_eq!(later.next_due(), Some(at(3)));
     }
 }

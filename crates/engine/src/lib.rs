@@ -8,6 +8,10 @@
 mod alarm;
 mod auth;
 mod batch;
+mod bottleneck;
+mod budget;
+mod busy;
+mod capacity;
 mod clock;
 mod connect;
 mod dial;
@@ -19,6 +23,7 @@ mod gate;
 mod headers;
 mod job;
 mod later;
+mod limits;
 mod options;
 mod outcome;
 mod permits;
@@ -37,12 +42,16 @@ mod worker;
 
 pub use auth::basic;
 pub use batch::{Batch, Extra, OwnedRow, Row, RowView};
+pub use bottleneck::Bottleneck;
 pub use engine::{Closed, Engine, Job, Progress, StartError};
 pub use error::{Code, ConfigError, Failure};
 pub use headers::Headers;
 pub use job::Next;
-pub use options::{Http2, OnOversize, Options, RetryPolicy, Timeouts, Verify};
+pub use options::{
+    Concurrency, Http2, Limits, OnOversize, Options, Rate, RateLimit, RetryPolicy, Timeouts, Verify,
+};
 pub use outcome::{AttemptRecord, Hop, Truncated};
-pub use request::{Request, Spec, Submission};
+pub use request::{Request, Spec, Submission, Twin};
 pub use stats::{Latencies, Stats};
+pub use target::host_name;
 pub use timings::Timings;

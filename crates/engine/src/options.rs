@@ -27,6 +27,56 @@ impl Default for Timeouts {
     }
 }
 
+/// How many requests may be in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Concurrency {
+    /// This many.
+    Fixed(u32),
+    /// As many as are found to do no harm.
+    Auto,
+}
+
+/// A rate: `count` requests in each span of `per`, evenly spaced, of which `burst` may go at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Requests.
+    pub count: u32,
+    /// The span.
+    pub per: Duration,
+    /// How many may go at once after a pause; 1 is none beyond the next.
+    pub burst: u32,
+}
+
+/// How fast requests may follow each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RateLimit {
+    /// As fast as the other limits let them.
+    #[default]
+    Unlimited,
+    /// At this rate.
+    Fixed(Rate),
+    /// At the rate that the host's answers show it to bear.
+    Auto,
+}
+
+impl RateLimit {
+    fn is_valid(self) -> bool {
+        match self {
+            Self::Fixed(rate) => rate.count > 0 && rate.burst > 0 && !rate.per.is_zero(),
+            Self::Unlimited | Self::Auto => true,
+        }
+    }
+}
+
+/// Limits of one host where they differ from those of all hosts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests in flight.
+    pub concurrency: Option<Concurrency>,
+    /// Requests over time.
+    pub rate_limit: Option<RateLimit>,
+}
+
 /// When a request is tried again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RetryPolicy {
@@ -42,6 +92,13 @@ pub struct RetryPolicy {
     pub max_backoff: Duration,
     /// The part of each wait that is random, from 0 to 1.
     pub jitter: f64,
+    /// Whether a host that says when to come back is left alone until then.
+    pub respect_retry_after: bool,
+    /// The longest such wait.
+    pub max_retry_after: Duration,
+    /// How often a host that is down is asked again, once nothing else is left to do, before the requests that
+    /// wait for it are given up.
+    pub rounds: u32,
 }
 
 impl Default for RetryPolicy {
@@ -60,6 +117,9 @@ impl Default for RetryPolicy {
             backoff: Duration::from_millis(500),
             max_backoff: Duration::from_secs(60),
             jitter: 1.0,
+            respect_retry_after: true,
+            max_retry_after: Duration::from_secs(120),
+            rounds: 6,
         }
     }
 }
@@ -102,9 +162,17 @@ pub enum OnOversize {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     /// Requests in flight, all hosts.
-    pub concurrency: u32,
+    pub concurrency: Concurrency,
     /// Requests in flight to one host.
-    pub concurrency_per_host: u32,
+    pub concurrency_per_host: Concurrency,
+    /// Requests over time, all hosts.
+    pub rate_limit: RateLimit,
+    /// Requests over time to one host.
+    pub rate_limit_per_host: RateLimit,
+    /// Limits of single hosts by name, as it stands in a URL that was read; `*.` before it: of every name below.
+    pub hosts: Vec<(Box<str>, Limits)>,
+    /// Whether robots.txt is fetched and obeyed.
+    pub robots: bool,
     /// Limits of one attempt.
     pub timeout: Timeouts,
     /// Limit of one request with all its attempts.
@@ -136,8 +204,12 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            concurrency: 256,
-            concurrency_per_host: 10,
+            concurrency: Concurrency::Fixed(256),
+            concurrency_per_host: Concurrency::Fixed(10),
+            rate_limit: RateLimit::Unlimited,
+            rate_limit_per_host: RateLimit::Unlimited,
+            hosts: Vec::new(),
+            robots: false,
             timeout: Timeouts::default(),
             deadline: None,
             retries: RetryPolicy::default(),
@@ -155,6 +227,8 @@ impl Default for Options {
     }
 }
 
+const NO_RATE: &str = "must be at least one request in some time";
+
 impl Options {
     /// Checks what can be checked without I/O.
     ///
@@ -162,11 +236,23 @@ impl Options {
     /// The first option whose value cannot work.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let fail = |option, reason: &str| Err(ConfigError { option, reason: reason.to_owned() });
-        if self.concurrency == 0 {
+        if self.concurrency == Concurrency::Fixed(0) {
             return fail("concurrency", "must be at least 1");
         }
-        if self.concurrency_per_host == 0 {
+        if self.concurrency_per_host == Concurrency::Fixed(0) {
             return fail("concurrency_per_host", "must be at least 1");
+        }
+        if !self.rate_limit.is_valid() {
+            return fail("rate_limit", NO_RATE);
+        }
+        if !self.rate_limit_per_host.is_valid() {
+            return fail("rate_limit_per_host", NO_RATE);
+        }
+        for (_, limits) in &self.hosts {
+            let rate = limits.rate_limit.unwrap_or_default();
+            if limits.concurrency == Some(Concurrency::Fixed(0)) || !rate.is_valid() {
+                return fail("hosts", "a limit must be above 0");
+            }
         }
         if self.max_buffer == 0 {
             return fail("max_buffer", "must be at least 1 byte");
@@ -189,10 +275,20 @@ mod tests {
 
     #[test]
     fn zero_is_no_concurrency() {
-        let options = Options { concurrency: 0, ..Options::default() };
+        let options = Options { concurrency: Concurrency::Fixed(0), ..Options::default() };
         assert_eq!(options.validate().map_err(|e| e.option), Err("concurrency"));
-        let options = Options { concurrency_per_host: 0, ..Options::default() };
+        let options = Options { concurrency_per_host: Concurrency::Fixed(0), ..Options::default() };
         assert_eq!(options.validate().map_err(|e| e.option), Err("concurrency_per_host"));
+    }
+
+    #[test]
+    fn a_rate_needs_requests_and_time() {
+        let rate = Rate { count: 0, per: Duration::from_secs(1), burst: 1 };
+        let options = Options { rate_limit: RateLimit::Fixed(rate), ..Options::default() };
+        assert_eq!(options.validate().map_err(|e| e.option), Err("rate_limit"));
+        let limits = Limits { rate_limit: Some(RateLimit::Fixed(rate)), ..Limits::default() };
+        let options = Options { hosts: vec![("a".into(), limits)], ..Options::default() };
+        assert_eq!(options.validate().map_err(|e| e.option), Err("hosts"));
     }
 
     #[test]

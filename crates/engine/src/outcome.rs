@@ -66,6 +66,8 @@ pub(crate) struct Outcome {
     pub(crate) received: Option<Received>,
     /// Why the response is not whole.
     pub(crate) failure: Option<Failure>,
+    /// What a whole response leaves to say, for the row's `error_detail`.
+    pub(crate) remark: Option<Box<str>>,
     /// The connection.
     pub(crate) via: Via,
     /// Where the attempt was when it ended.
@@ -82,10 +84,30 @@ impl Outcome {
         Self {
             received: None,
             failure: Some(failure),
+            remark: None,
             via: Via::default(),
             phase: Phase::Queue,
             timings: Timings::default(),
             started: Instant::now(),
+        }
+    }
+
+    /// The status, if a response came.
+    pub(crate) fn status(&self) -> Option<u16> {
+        self.received.as_ref().map(|received| received.status).filter(|&status| status != 0)
+    }
+
+    /// When it was over.
+    pub(crate) fn ended(&self) -> Instant {
+        self.started + self.timings.total.unwrap_or_default()
+    }
+
+    /// How it ended, for a person.
+    pub(crate) fn in_words(&self) -> String {
+        match (&self.failure, self.status()) {
+            (Some(failure), _) => failure.to_string(),
+            (None, Some(status)) => format!("status {status}"),
+            (None, None) => "no answer".to_owned(),
         }
     }
 

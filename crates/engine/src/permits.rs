@@ -8,13 +8,16 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 #[derive(Debug)]
 pub(crate) struct Permits {
     free: AtomicU32,
+    /// Permits that are taken and will not come back: the limit has shrunk.
+    owed: AtomicU32,
     /// By shard: it has a host that could be asked and no permit.
     waiting: Vec<AtomicBool>,
 }
 
 impl Permits {
     pub(crate) fn new(limit: u32, shards: usize) -> Self {
-        Self { free: AtomicU32::new(limit), waiting: (0..shards).map(|_| AtomicBool::new(false)).collect() }
+        let waiting = (0..shards).map(|_| AtomicBool::new(false)).collect();
+        Self { free: AtomicU32::new(limit), owed: AtomicU32::new(0), waiting }
     }
 
     /// Takes a permit; where there is none, notes that `shard` waits for one.
@@ -36,8 +39,33 @@ impl Permits {
         self.free.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |free| free.checked_sub(1)).is_ok()
     }
 
+    /// Whether none is left.
+    pub(crate) fn are_exhausted(&self) -> bool {
+        self.free.load(Ordering::Relaxed) == 0
+    }
+
+    /// Whether the limit has shrunk below what is in use.
+    pub(crate) fn are_owed(&self) -> bool {
+        self.owed.load(Ordering::Relaxed) > 0
+    }
+
+    /// Raises the limit by one. Some(shard): the permit is that shard's and has to be sent there.
+    pub(crate) fn grow(&self, from: usize) -> Option<usize> {
+        self.give_back(from)
+    }
+
+    /// Lowers the limit; those that hold permits keep them until they are done.
+    pub(crate) fn shrink(&self, by: u32) {
+        self.owed.fetch_add(by, Ordering::SeqCst);
+    }
+
     /// Gives a permit back. Some(shard): it is that shard's now and has to be sent there.
     pub(crate) fn give_back(&self, from: usize) -> Option<usize> {
+        if self.owed.load(Ordering::Relaxed) > 0
+            && self.owed.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |owed| owed.checked_sub(1)).is_ok()
+        {
+            return None;
+        }
         if let Some(other) = self.claim_waiting(from) {
             return Some(other);
         }
@@ -98,6 +126,17 @@ mod tests {
         assert_eq!(permits.give_back(0), Some(2));
         assert!(!permits.others_wait(0));
         assert!(!permits.take(0));
+    }
+
+    #[test]
+    fn a_limit_that_shrank_takes_back_what_is_given_back() {
+        let permits = Permits::new(2, 1);
+        assert!(permits.take(0) && permits.take(0) && permits.are_exhausted());
+        permits.shrink(1);
+        assert_eq!(permits.give_back(0), None);
+        assert!(!permits.take(0));
+        assert_eq!(permits.grow(0), None);
+        assert!(permits.take(0));
     }
 
     /// What the threads that play shards share.

@@ -37,11 +37,30 @@ pub struct Spec {
     pub priority: i32,
     /// The URL as the caller wrote it, without credentials, where it differs from what is sent.
     pub asked: Option<Box<str>>,
+    /// Requests that are the same: each ends as a row of its own, none is sent.
+    pub copies: Vec<Twin>,
+}
+
+/// A request that gets the answer of another.
+#[derive(Clone, Debug)]
+pub struct Twin {
+    /// Position in the input.
+    pub index: u64,
+    /// The URL as the caller wrote it, without credentials, where the other was written differently.
+    pub asked: Option<Box<str>>,
 }
 
 impl Default for Spec {
     fn default() -> Self {
-        Self { method: Method::GET, headers: Vec::new(), body: None, timeout: None, priority: 0, asked: None }
+        Self {
+            method: Method::GET,
+            headers: Vec::new(),
+            body: None,
+            timeout: None,
+            priority: 0,
+            asked: None,
+            copies: Vec::new(),
+        }
     }
 }
 
@@ -51,9 +70,42 @@ impl Request {
         self.spec.as_ref().map_or(&Method::GET, |spec| &spec.method)
     }
 
+    /// A plain GET of another path of the same origin.
+    pub(crate) fn sibling(&self, path: &str) -> Self {
+        let target = self.target.join(path).map_or_else(|_| self.target.clone(), |parsed| parsed.target);
+        Self { index: self.index, target, spec: None }
+    }
+
     /// Its rank among the requests that wait for the same host.
     pub fn priority(&self) -> i32 {
         self.spec.as_ref().map_or(0, |spec| spec.priority)
+    }
+
+    /// Requests that get the same answer.
+    pub fn copies(&self) -> &[Twin] {
+        self.spec.as_ref().map_or(&[], |spec| &spec.copies)
+    }
+
+    /// Lets the request at `index`, which was written as `url`, have the answer too.
+    pub fn answer_also(&mut self, index: u64, url: &str) {
+        let written = without_userinfo(url);
+        let asked = (written != self.asked()).then(|| written.into());
+        self.spec.get_or_insert_default().copies.push(Twin { index, asked });
+    }
+
+    /// The URL that is sent.
+    pub fn url(&self) -> &str {
+        self.target.as_str()
+    }
+
+    /// The host that it is sent to, as limits name it: lower-case, in ASCII, IPv6 without brackets.
+    pub fn host(&self) -> &str {
+        self.target.host()
+    }
+
+    /// Whether it is sent encrypted.
+    pub fn is_https(&self) -> bool {
+        self.target.is_https()
     }
 
     /// The URL as the caller wrote it, without credentials.
@@ -93,6 +145,14 @@ impl Submission {
     /// A row of the input that is not to be sent. Credentials in `url` are left out.
     pub fn refuse(index: u64, method: Method, url: &str, failure: Failure) -> Self {
         Self::Refuse { index, method, url: without_userinfo(url).into(), failure }
+    }
+
+    /// How many rows it ends as.
+    pub fn rows(&self) -> usize {
+        match self {
+            Self::Send(request) => 1 + request.copies().len(),
+            Self::Refuse { .. } => 1,
+        }
     }
 
     /// Position in the input.

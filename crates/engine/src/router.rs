@@ -2,17 +2,20 @@
 //!
 //! A host belongs to one shard, so that its limits are exact without any agreement between threads. But one big
 //! API would then keep one core busy and leave the others idle: so the first hosts an engine meets, as many as it
-//! has shards, are split, their requests dealt out in turn and their limit divided.
+//! has shards, are split, their requests dealt out in turn and their limit divided. Only a fixed number of requests
+//! in flight can be divided: a host with a rate, or with a limit that is still to be found, has one shard.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock};
 
+use crate::limits::LimitTable;
+
 #[derive(Debug)]
 pub(crate) struct Router {
     shards: usize,
-    limit_per_host: u32,
+    limits: LimitTable,
     hasher: RandomState,
     split: RwLock<Vec<Split>>,
     /// No further host will be split; to be read without the lock.
@@ -23,16 +26,18 @@ pub(crate) struct Router {
 #[derive(Debug)]
 struct Split {
     host: Box<str>,
+    /// How many of its requests may be in flight, all shards together.
+    limit: u32,
     /// Requests dealt out so far. Their places in the input would not do: where two hosts take turns in the input,
     /// each would meet every other shard only.
     dealt: AtomicUsize,
 }
 
 impl Router {
-    pub(crate) fn new(shards: usize, limit_per_host: u32) -> Self {
+    pub(crate) fn new(shards: usize, limits: LimitTable) -> Self {
         Self {
             shards,
-            limit_per_host,
+            limits,
             hasher: RandomState::new(),
             split: RwLock::default(),
             settled: AtomicBool::new(false),
@@ -48,7 +53,7 @@ impl Router {
         let home = self.home(host);
         let split = self.split.read().unwrap_or_else(PoisonError::into_inner);
         let Some(split) = find(&split, host) else { return home };
-        let place = split.dealt.fetch_add(1, Ordering::Relaxed) % self.ways();
+        let place = split.dealt.fetch_add(1, Ordering::Relaxed) % self.ways(split.limit);
         (home + place) % self.shards
     }
 
@@ -58,22 +63,28 @@ impl Router {
             return 0;
         }
         self.may_split(host);
-        if self.limit_at(host, shard) > 0 { shard } else { self.home(host) }
+        match self.share_of(host, shard) {
+            Some(limit) if limit > 0 => shard,
+            _ => self.home(host),
+        }
     }
 
-    /// How many requests `shard` may have in flight to `host`. Summed over the shards: the limit, exactly.
-    pub(crate) fn limit_at(&self, host: &str, shard: usize) -> u32 {
-        if self.shards == 1 {
-            return self.limit_per_host;
-        }
+    /// The limits of every host.
+    pub(crate) fn limits(&self) -> &LimitTable {
+        &self.limits
+    }
+
+    /// How many requests `shard` may have in flight to `host`, where the host is split. Summed over the shards: the
+    /// limit, exactly.
+    pub(crate) fn share_of(&self, host: &str, shard: usize) -> Option<u32> {
         let split = self.split.read().unwrap_or_else(PoisonError::into_inner);
-        let ways = if find(&split, host).is_some() { self.ways() } else { 1 };
+        let limit = find(&split, host)?.limit;
+        let ways = self.ways(limit);
         let place = (shard + self.shards - self.home(host)) % self.shards;
         if place >= ways {
-            return 0;
+            return Some(0);
         }
-        let rest = self.limit_per_host as usize % ways;
-        self.limit_per_host / ways as u32 + u32::from(place < rest)
+        Some(limit / ways as u32 + u32::from(place < limit as usize % ways))
     }
 
     fn home(&self, host: &str) -> usize {
@@ -81,8 +92,8 @@ impl Router {
     }
 
     /// Over how many shards a limit can be divided: each needs at least one.
-    fn ways(&self) -> usize {
-        self.shards.min(self.limit_per_host as usize).max(1)
+    fn ways(&self, limit: u32) -> usize {
+        self.shards.min(limit as usize).max(1)
     }
 
     /// Splits a host that is new, while there is room. Once a host has been met this never changes for it.
@@ -91,9 +102,10 @@ impl Router {
         if self.settled.load(Ordering::Acquire) || known() {
             return;
         }
+        let Some(limit) = self.limits.divisible(host) else { return };
         let mut split = self.split.write().unwrap_or_else(PoisonError::into_inner);
         if split.len() < self.shards && find(&split, host).is_none() {
-            split.push(Split { host: host.into(), dealt: AtomicUsize::new(0) });
+            split.push(Split { host: host.into(), limit, dealt: AtomicUsize::new(0) });
             self.settled.store(split.len() == self.shards, Ordering::Release);
         }
     }
@@ -104,26 +116,32 @@ fn find<'a>(split: &'a [Split], host: &str) -> Option<&'a Split> {
 }
 
 #[cfg(test)]
-#[allow(clippy::indexing_slicing)]
+#[allow(clippy::indexing_slicing, clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::options::{Concurrency, Limits, Options, RateLimit};
+
+    fn router(shards: usize, limit: u32) -> Router {
+        let concurrency_per_host = Concurrency::Fixed(limit);
+        Router::new(shards, LimitTable::new(&Options { concurrency_per_host, ..Options::default() }))
+    }
 
     #[test]
     fn the_first_hosts_are_split_and_the_others_have_one_home() {
-        let router = Router::new(2, 10);
+        let router = router(2, 10);
         for host in ["a", "b"] {
             assert_ne!(router.deal(host), router.deal(host));
         }
         for host in ["c", "d", "e"] {
             let home = router.deal(host);
             assert!((0..10).all(|_| router.deal(host) == home));
-            assert_eq!((router.limit_at(host, home), router.limit_at(host, 1 - home)), (10, 0));
+            assert_eq!(router.share_of(host, home), None);
         }
     }
 
     #[test]
     fn each_split_host_is_dealt_out_evenly_however_the_hosts_alternate() {
-        let router = Router::new(2, 10);
+        let router = router(2, 10);
         let mut dealt = [[0; 2]; 2];
         for _ in 0..100 {
             for (host, name) in ["a", "b"].into_iter().enumerate() {
@@ -136,9 +154,9 @@ mod tests {
     #[test]
     fn a_divided_limit_sums_up_to_the_limit() {
         for limit in 1..20 {
-            let router = Router::new(4, limit);
+            let router = router(4, limit);
             router.deal("a");
-            let shares: Vec<_> = (0..4).map(|shard| router.limit_at("a", shard)).collect();
+            let shares: Vec<_> = (0..4).map(|shard| router.share_of("a", shard).unwrap()).collect();
             assert_eq!(shares.iter().sum::<u32>(), limit);
             for _ in 0..100 {
                 assert!(shares[router.deal("a")] > 0);
@@ -148,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_request_on_its_way_stays_where_it_may() {
-        let router = Router::new(2, 10);
+        let router = router(2, 10);
         for host in ["a", "b"] {
             assert!((0..2).all(|shard| router.next_to(shard, host) == shard));
         }
@@ -157,8 +175,23 @@ mod tests {
     }
 
     #[test]
+    fn a_host_with_a_rate_or_a_limit_to_be_found_is_never_split() {
+        let rate_limit = Some(RateLimit::Auto);
+        let limits = Limits { concurrency: None, rate_limit };
+        let found = Limits { concurrency: Some(Concurrency::Auto), rate_limit: None };
+        let hosts = vec![("paced".into(), limits), ("found".into(), found)];
+        let router = Router::new(4, LimitTable::new(&Options { hosts, ..Options::default() }));
+        for host in ["paced", "found"] {
+            let home = router.deal(host);
+            assert!((0..100).all(|_| router.deal(host) == home), "{host}");
+            assert!((0..4).all(|shard| router.next_to(shard, host) == home), "{host}");
+        }
+        assert_ne!(router.deal("a"), router.deal("a"));
+    }
+
+    #[test]
     fn a_single_shard_has_everything() {
-        let router = Router::new(1, 3);
-        assert_eq!((router.deal("a"), router.next_to(0, "a"), router.limit_at("a", 0)), (0, 0, 3));
+        let router = router(1, 3);
+        assert_eq!((router.deal("a"), router.next_to(0, "a"), router.share_of("a", 0)), (0, 0, None));
     }
 }

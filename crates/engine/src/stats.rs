@@ -1,6 +1,7 @@
 //! Counters and histograms of a job, summed up as its batches are taken: nothing here is on the hot path of a shard.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -40,21 +41,24 @@ impl Stats {
         self.done - self.ok
     }
 
-    /// Adds a batch.
+    /// Adds a batch. What a copy repeats was sent and received once.
     pub fn add(&mut self, batch: &Batch) {
         for view in batch.iter() {
             let row = view.row;
             self.done += 1;
             self.ok += u64::from(row.ok());
-            self.attempts += u64::from(row.attempts);
-            self.wire_bytes += row.wire_bytes;
-            self.body_bytes += view.body().len() as u64;
             if let Some(status) = row.status {
                 *self.statuses.entry(status).or_default() += 1;
             }
             if let Some(code) = row.code.map(Code::as_str) {
                 *self.errors.entry(code).or_default() += 1;
             }
+            if row.is_copy {
+                continue;
+            }
+            self.attempts += u64::from(row.attempts);
+            self.wire_bytes += row.wire_bytes;
+            self.body_bytes += view.body().len() as u64;
             if row.status.is_some() {
                 self.first_byte.record(row.timings.first_byte);
                 self.total.record(row.timings.total);
@@ -64,10 +68,16 @@ impl Stats {
 }
 
 /// A histogram of durations.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Latencies {
     /// Made with the first value: a job without a response has none.
     histogram: Option<Histogram<u64>>,
+}
+
+impl fmt::Debug for Latencies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Latencies {{ p50: {:?}, p99: {:?} }}", self.quantile(0.5), self.quantile(0.99))
+    }
 }
 
 impl Latencies {

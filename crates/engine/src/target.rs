@@ -10,6 +10,7 @@ mod plain;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::net::Ipv6Addr;
 
 use http::uri::Authority;
 use percent_encoding::percent_decode_str;
@@ -199,6 +200,24 @@ impl fmt::Debug for Parsed {
         let userinfo = self.userinfo.as_ref().map(|_| "redacted");
         f.debug_struct("Parsed").field("target", &self.target).field("userinfo", &userinfo).finish()
     }
+}
+
+/// Reads the name of a host as a URL's host is read: in lower case, IDNA in ASCII, an address in its one
+/// spelling, IPv6 with or without brackets on the way in and without them on the way out.
+///
+/// # Errors
+/// `input.url`: anything that is not a host alone.
+pub fn host_name(text: &str) -> Result<Box<str>, Failure> {
+    let is_ipv6 = text.parse::<Ipv6Addr>().is_ok() || (text.starts_with('[') && text.ends_with(']'));
+    if text.contains(['/', '\\', '?', '#', '@']) || (text.contains(':') && !is_ipv6) {
+        return Err(invalid(ParseError::InvalidDomainCharacter));
+    }
+    let url = if text.contains(':') && !text.starts_with('[') {
+        format!("{HTTP}[{text}]/")
+    } else {
+        format!("{HTTP}{text}/")
+    };
+    Target::parse(&url).map(|parsed| parsed.target.host().into())
 }
 
 fn is_web(url: &Url) -> bool {
@@ -613,5 +632,26 @@ mod tests {
             assert_eq!(target, parse(url));
         }
         assert_eq!(parse("https://a.com/").with_params("").as_str(), "https://a.com/");
+    }
+
+    #[test]
+    fn a_host_name_is_read_as_in_a_url() {
+        for (text, name) in [
+            ("API.example.com", "api.example.com"),
+            ("münchen.de", "xn--mnchen-3ya.de"),
+            ("straße.de", "xn--strae-oqa.de"),
+            ("127.1", "127.0.0.1"),
+            ("::1", "::1"),
+            ("[::1]", "::1"),
+            ("2001:DB8:0:0:0:0:0:1", "2001:db8::1"),
+            ("example.com.", "example.com."),
+        ] {
+            assert_eq!(host_name(text).as_deref(), Ok(name), "{text}");
+        }
+        for text in
+            ["", " ", "a b", "a:80", "[::1]:80", "a/b", "a?b", "a#b", "u@a", "a\\b", "[::g]", "1.2.3.256"]
+        {
+            assert_eq!(host_name(text).map_err(|failure| failure.code), Err(Code::InputUrl), "{text}");
+        }
     }
 }

@@ -18,21 +18,23 @@ use crate::dial::{Line, dial};
 use crate::error::{Code, Failure};
 use crate::exchange::redirect::{self, Follow, Redirect};
 use crate::exchange::{BodyRules, Channel, Exchanged, Reached, exchange};
-use crate::flight::{Course, Flight};
-use crate::options::Options;
-use crate::outcome::{AttemptRecord, Hop, Outcome, Via};
+use crate::flight::Flight;
+use crate::options::{OnOversize, Options};
+use crate::outcome::{Hop, Outcome, Via};
 use crate::pool::{H1, IDLE, Idle, OriginId};
 use crate::random;
 use crate::request::Request;
 use crate::retry::{self, Ended};
 use crate::seat::Seat;
 use crate::shard::Shard;
-use crate::timings::WallClock;
 
 /// How often a request is sent again, uncounted, that no server has worked on.
 const MAX_RESENT: u32 = 3;
 /// The wait before a request is tried again that this machine had no descriptor or port for.
 const LOCAL_WAIT: Duration = Duration::from_millis(50);
+
+/// The most of a robots.txt that counts. Source: RFC 9309, section 2.5.
+const MAX_ROBOTS: u64 = 500 << 10;
 
 /// A kept-alive connection and the place where it waits.
 struct Held {
@@ -108,7 +110,10 @@ impl Worker {
                 if attempted.lacks_local_means() && self.shard.has_time(flight) {
                     // Its permits stay taken meanwhile: with less in flight there will be descriptors and ports.
                     self.shard.origins.borrow_mut().evict_one();
+                    self.shard.learn_of_lack(attempted.clock.started());
+                    let lack = self.shard.lack();
                     tokio::time::sleep(LOCAL_WAIT).await;
+                    drop(lack);
                     continue;
                 }
                 let Some(flight) = seat.take() else { return };
@@ -123,7 +128,7 @@ impl Worker {
             if let Some(flight) = self.shard.next_of(seat.host(), streak) {
                 seat.put(flight);
             }
-            if matches!(verdict, Verdict::Moved) {
+            if matches!(verdict, Verdict::Moved) || self.shard.has_room() {
                 // Only now: what moved within the host has just been taken by this seat.
                 self.shard.pump();
             }
@@ -135,7 +140,8 @@ impl Worker {
         let shard = Rc::clone(&self.shard);
         let options = &shard.core.options;
         let own = flight.request.spec.as_ref().and_then(|spec| spec.timeout);
-        let clock = PhaseClock::start(own.unwrap_or(options.timeout), flight.queued, shard.deadline(flight));
+        let ends = Ends { deadline: shard.deadline(flight), expiry: flight.job.state.expires };
+        let clock = PhaseClock::start(own.unwrap_or(options.timeout), flight.queued, ends.first());
         let via = Cell::new(Via::default());
         let held = self.held.take().filter(|held| held.connection.is_open());
         let ended = {
@@ -153,7 +159,7 @@ impl Worker {
                 self.held = held;
                 exchanged
             }
-            Err(()) => Exchanged::failed(timed_out(&clock, shard.deadline(flight))),
+            Err(()) => Exchanged::failed(timed_out(&clock, ends)),
         };
         Attempted { exchanged, via: via.get(), clock }
     }
@@ -166,6 +172,7 @@ impl Worker {
             return Verdict::Again(flight);
         }
         let mut outcome = attempted.outcome();
+        let retry_after = shard.learn(&flight, &mut outcome);
         match next_hop(&flight, &outcome, &shard.core.options) {
             Redirect::Follow(follow) => {
                 take_hop(&mut flight, follow, &outcome);
@@ -175,11 +182,9 @@ impl Worker {
             Redirect::Fail(failure) => outcome.failure = Some(failure),
             Redirect::None => {}
         }
-        if let Some(wait) = next_wait(shard, &flight, &outcome) {
-            take_attempt(&mut flight, &outcome, wait, &shard.core.wall);
-            shard.queue_later(flight, wait);
-        } else {
-            shard.land(flight, outcome);
+        match next_wait(shard, &flight, &outcome, retry_after) {
+            Some(wait) => shard.retry(flight, outcome, wait, retry_after.is_some()),
+            None => shard.land(flight, outcome),
         }
         Verdict::Gone
     }
@@ -240,6 +245,7 @@ impl Attempted {
         Outcome {
             received: self.exchanged.received,
             failure: self.exchanged.failure,
+            remark: None,
             via: self.via,
             phase: self.clock.phase(),
             timings: self.clock.finish(),
@@ -264,9 +270,10 @@ async fn once(
         },
     };
     let options = &shard.core.options;
+    let is_errand = flight.course.as_ref().is_some_and(|course| course.robots.is_some());
     let rules = BodyRules {
-        max_bytes: options.max_body_size,
-        on_oversize: options.on_oversize,
+        max_bytes: if is_errand { MAX_ROBOTS } else { options.max_body_size },
+        on_oversize: if is_errand { OnOversize::Truncate } else { options.on_oversize },
         follow_redirects: options.follow_redirects,
         gate: &flight.job.gate,
         decoder: &shard.decoder,
@@ -290,9 +297,28 @@ async fn once(
     }
 }
 
-fn timed_out(clock: &PhaseClock, deadline: Option<Instant>) -> Failure {
+/// The instants at which an attempt is over, whatever its own limits are.
+#[derive(Clone, Copy)]
+struct Ends {
+    /// The request's.
+    deadline: Option<Instant>,
+    /// The job's.
+    expiry: Option<Instant>,
+}
+
+impl Ends {
+    fn first(self) -> Option<Instant> {
+        self.deadline.into_iter().chain(self.expiry).min()
+    }
+}
+
+fn timed_out(clock: &PhaseClock, ends: Ends) -> Failure {
     let phase = clock.phase();
-    if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+    let has_passed = |end: Option<Instant>| end.is_some_and(|end| Instant::now() >= end);
+    if has_passed(ends.expiry) {
+        return Failure::new(Code::TimeoutJob, format!("max_duration ended in phase {}", phase.as_str()));
+    }
+    if has_passed(ends.deadline) {
         return Failure::new(
             Code::TimeoutDeadline,
             format!("the deadline passed in phase {}", phase.as_str()),
@@ -340,35 +366,20 @@ fn take_hop(flight: &mut Flight, follow: Follow, outcome: &Outcome) {
 }
 
 /// The wait before another attempt; None when this one was the last.
-fn next_wait(shard: &Shard, flight: &Flight, outcome: &Outcome) -> Option<Duration> {
+fn next_wait(
+    shard: &Shard,
+    flight: &Flight,
+    outcome: &Outcome,
+    retry_after: Option<Duration>,
+) -> Option<Duration> {
     let ended = match (&outcome.failure, &outcome.received) {
         (Some(failure), _) => Ended::Failed(failure.code),
         (None, Some(received)) => Ended::Status(received.status),
         (None, None) => return None,
     };
     let policy = &shard.core.options.retries;
-    let wait = retry::next_wait(policy, flight.asked().method(), flight.attempt(), ended, random::share())?;
+    let (method, attempt) = (flight.asked().method(), flight.attempt());
+    let wait = retry::next_wait(policy, method, attempt, ended, retry_after, random::share())?;
     let in_time = |end: Option<Instant>| end.is_none_or(|end| Instant::now() + wait < end);
     (in_time(shard.deadline(flight)) && in_time(flight.job.state.expires)).then_some(wait)
-}
-
-/// Notes an attempt that is not the last, and sets the request back to what was asked.
-fn take_attempt(flight: &mut Flight, outcome: &Outcome, wait: Duration, wall: &WallClock) {
-    let status = outcome.received.as_ref().map(|received| received.status).filter(|&status| status != 0);
-    let asked = flight.course.as_mut().and_then(|course| course.asked.take());
-    if let Some(asked) = asked {
-        flight.request = *asked;
-    }
-    let course = flight.course();
-    let earlier = std::mem::take(&mut course.earlier);
-    let wait_before = course.wait_us;
-    *course = Course { earlier, ..Course::default() };
-    course.earlier.push(AttemptRecord {
-        status,
-        code: outcome.failure.as_ref().map(|failure| failure.code),
-        started_us: wall.micros_at(outcome.started),
-        duration_us: outcome.timings.total.unwrap_or_default().as_micros() as u64,
-        wait_us: wait_before,
-    });
-    course.wait_us = wait.as_micros() as u64;
 }

@@ -6,6 +6,7 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::{drain, engine, one_attempt, server, settled, start, wait_until};
+use hurtle_engine::Concurrency::Fixed;
 use hurtle_engine::{Next, Options, Timeouts};
 
 /// Long enough to see that nothing moves any more.
@@ -23,7 +24,8 @@ fn resident() -> u64 {
 fn test_requests_stop_when_nobody_takes_rows_and_all_come_when_somebody_does() {
     for threads in [1, 2] {
         let server = server();
-        let options = Options { threads, concurrency_per_host: 4, max_buffer: 1 << 20, ..Options::default() };
+        let options =
+            Options { threads, concurrency_per_host: Fixed(4), max_buffer: 1 << 20, ..Options::default() };
         let engine = engine(options);
         let job = start(&engine, &vec![server.url("/bytes/100000"); 300]);
         let sent = settled(CALM, || server.stats().requests);
@@ -39,7 +41,8 @@ fn test_requests_stop_when_nobody_takes_rows_and_all_come_when_somebody_does() {
 #[test]
 fn test_it_goes_on_and_stops_again_as_rows_are_taken() {
     let server = server();
-    let options = Options { threads: 1, concurrency_per_host: 2, max_buffer: 1 << 20, ..Options::default() };
+    let options =
+        Options { threads: 1, concurrency_per_host: Fixed(2), max_buffer: 1 << 20, ..Options::default() };
     let engine = engine(options);
     let job = start(&engine, &vec![server.url("/bytes/500000"); 60]);
     let mut taken = 0;
@@ -60,8 +63,8 @@ fn test_reading_stops_in_the_middle_of_bodies_at_twice_the_mark() {
     let server = server();
     let options = Options {
         threads: 1,
-        concurrency: 30,
-        concurrency_per_host: 30,
+        concurrency: Fixed(30),
+        concurrency_per_host: Fixed(30),
         max_buffer: 1 << 20,
         max_body_size: 1 << 30,
         ..Options::default()
@@ -96,7 +99,7 @@ fn test_no_timeout_strikes_while_the_engine_itself_has_stopped() {
         timeout,
         deadline: Some(Duration::from_millis(400)),
         max_buffer: 200_000,
-        concurrency_per_host: 8,
+        concurrency_per_host: Fixed(8),
         ..one_attempt()
     };
     let engine = engine(options);

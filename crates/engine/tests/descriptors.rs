@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{engine, fetch, one_attempt};
+use hurtle_engine::Concurrency::Fixed;
 use hurtle_engine::Options;
 use hurtle_testserver::{Config, Hosts, Server};
 
@@ -46,7 +47,7 @@ fn test_c6_idle_connections_make_room_when_descriptors_run_out() {
     rlimit::Resource::NOFILE.set(50, 50).unwrap();
     let urls: Vec<String> = (1..=150).map(|n| format!("http://127.0.0.{n}:{port}/bytes/10")).collect();
     let started = Instant::now();
-    let rows = fetch(&engine(Options { concurrency: 10, threads: 1, ..one_attempt() }), &urls);
+    let rows = fetch(&engine(Options { concurrency: Fixed(10), threads: 1, ..one_attempt() }), &urls);
     rows.assert_complete(150);
     for row in &rows.0 {
         assert_eq!((row.code, row.attempts), (None, 1), "{} {}", row.url, row.detail);

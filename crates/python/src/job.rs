@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 
 use crate::batch::Batch;
 use crate::errors::forked_error;
-use crate::request::{self, Shared};
+use crate::request::{Reading, Shared};
 
 /// How often a consumer that waits looks for signals.
 const SIGNAL_CHECK: Duration = Duration::from_millis(100);
@@ -66,15 +66,11 @@ impl Job {
         // Taken out first: their number is how many indices they take, whatever Python code runs below.
         let requests = requests.try_iter()?.collect::<PyResult<Vec<_>>>()?;
         let first = self.next_index.fetch_add(requests.len() as u64, Ordering::Relaxed);
-        let mut submissions = Vec::with_capacity(requests.len());
-        let mut kept = Vec::new();
-        for (item, index) in requests.into_iter().zip(first..) {
-            let (submission, keep) = request::read(&item, index, &shared)?;
-            submissions.push(submission);
-            if keep {
-                kept.push((index, item.unbind()));
-            }
+        let mut reading = Reading::default();
+        for (item, index) in requests.iter().zip(first..) {
+            reading.add(item, index, &shared)?;
         }
+        let Reading { submissions, kept } = reading;
         if !kept.is_empty() {
             self.objects().extend(kept);
         }

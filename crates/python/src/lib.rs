@@ -5,6 +5,7 @@ mod batch;
 mod capsules;
 mod engine;
 mod errors;
+mod identity;
 mod job;
 mod jsonl;
 mod options;
@@ -31,6 +32,7 @@ fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_function(wrap_pyfunction!(error_codes, module)?)?;
     module.add_function(wrap_pyfunction!(options::option_defaults, module)?)?;
+    module.add_function(wrap_pyfunction!(identity::identify, module)?)?;
     module.add_function(wrap_pyfunction!(capsules::result_schema, module)?)?;
     module.add_class::<capsules::Schema>()?;
     module.add_class::<capsules::ArrowStream>()?;

@@ -1,29 +1,34 @@
 //! Reads `hurtle.options.Options`: every option, whole, attribute by attribute.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
-use hurtle_engine::{ConfigError, Http2, OnOversize, Options, RetryPolicy, Timeouts, Verify};
+use hurtle_engine::{
+    Concurrency, ConfigError, Failure, Http2, Limits, OnOversize, Options, Rate, RateLimit, RetryPolicy,
+    Timeouts, Verify, host_name,
+};
+use pyo3::IntoPyObjectExt;
 use pyo3::conversion::FromPyObjectOwned;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyList, PyString};
 
 use crate::errors::config_error;
 
 /// Reads the options.
 pub(crate) fn extract(options: &Bound<'_, PyAny>) -> PyResult<Options> {
     let py = options.py();
-    let config = |option, reason: String| config_error(py, &ConfigError { option, reason });
-    let methods: Vec<String> = get(options, "retry_methods")?;
-    let methods = methods.iter().map(|name| {
-        Method::from_bytes(name.as_bytes()).map_err(|_| config("retries", format!("{name:?} is no method")))
-    });
     let headers: Vec<(String, String)> = get(options, "headers")?;
-    let headers =
-        headers.iter().map(|(name, value)| header(name, value).map_err(|reason| config("headers", reason)));
+    let headers = headers
+        .iter()
+        .map(|(name, value)| header(name, value).map_err(|reason| wrong(py, "headers", reason)));
     Ok(Options {
-        concurrency: get(options, "concurrency")?,
-        concurrency_per_host: get(options, "concurrency_per_host")?,
+        concurrency: concurrency(&options.getattr("concurrency")?)?,
+        concurrency_per_host: concurrency(&options.getattr("concurrency_per_host")?)?,
+        rate_limit: rate_limit(&options.getattr("rate_limit")?)?,
+        rate_limit_per_host: rate_limit(&options.getattr("rate_limit_per_host")?)?,
+        hosts: hosts(&options.getattr("hosts")?)?,
+        robots: get(options, "robots")?,
         timeout: Timeouts {
             total: seconds(options, "timeout_total")?,
             connect: seconds(options, "timeout_connect")?,
@@ -31,14 +36,7 @@ pub(crate) fn extract(options: &Bound<'_, PyAny>) -> PyResult<Options> {
             read: seconds(options, "timeout_read")?,
         },
         deadline: seconds(options, "deadline")?,
-        retries: RetryPolicy {
-            total: get(options, "retry_total")?,
-            statuses: get(options, "retry_statuses")?,
-            methods: methods.collect::<PyResult<_>>()?,
-            backoff: Duration::from_secs_f64(get(options, "retry_backoff")?),
-            max_backoff: Duration::from_secs_f64(get(options, "retry_max_backoff")?),
-            jitter: get(options, "retry_jitter")?,
-        },
+        retries: retries(options)?,
         follow_redirects: get(options, "follow_redirects")?,
         max_redirects: get(options, "max_redirects")?,
         verify: verify(&options.getattr("verify")?)?,
@@ -63,6 +61,83 @@ fn get<'py, T: FromPyObjectOwned<'py>>(options: &Bound<'py, PyAny>, name: &str) 
 fn seconds(options: &Bound<'_, PyAny>, name: &str) -> PyResult<Option<Duration>> {
     let value: Option<f64> = get(options, name)?;
     Ok(value.and_then(|value| Duration::try_from_secs_f64(value).ok()))
+}
+
+fn wrong(py: Python<'_>, option: &'static str, reason: String) -> PyErr {
+    config_error(py, &ConfigError { option, reason })
+}
+
+fn is_text(value: &Bound<'_, PyAny>, text: &str) -> bool {
+    value.cast::<PyString>().is_ok_and(|value| value == text)
+}
+
+/// A whole number, or `"auto"`.
+fn concurrency(value: &Bound<'_, PyAny>) -> PyResult<Concurrency> {
+    if is_text(value, "auto") {
+        return Ok(Concurrency::Auto);
+    }
+    value.extract().map(Concurrency::Fixed)
+}
+
+/// A `hurtle.rates.Rate`, `"auto"`, or None and `"none"` for no limit.
+fn rate_limit(value: &Bound<'_, PyAny>) -> PyResult<RateLimit> {
+    if value.is_none() || is_text(value, "none") {
+        return Ok(RateLimit::Unlimited);
+    }
+    if is_text(value, "auto") {
+        return Ok(RateLimit::Auto);
+    }
+    let per = Duration::from_secs_f64(get(value, "per")?);
+    Ok(RateLimit::Fixed(Rate { count: get(value, "count")?, per, burst: get(value, "burst")? }))
+}
+
+/// Pairs of a name and `hurtle.limits.Limits`. Each name becomes what stands for it in a URL that was read.
+fn hosts(pairs: &Bound<'_, PyAny>) -> PyResult<Vec<(Box<str>, Limits)>> {
+    let py = pairs.py();
+    let pairs: Vec<(String, Bound<'_, PyAny>)> = pairs.extract()?;
+    let mut written = HashMap::with_capacity(pairs.len());
+    let mut hosts = Vec::with_capacity(pairs.len());
+    for (text, limits) in &pairs {
+        let name = name_or_pattern(text)
+            .map_err(|failure| wrong(py, "hosts", format!("{text:?} is no host name: {}", failure.detail)))?;
+        if let Some(other) = written.insert(name.clone(), text) {
+            return Err(wrong(py, "hosts", format!("{other:?} and {text:?} are one host")));
+        }
+        let of_host = |field| limits.getattr(field).map(|value| (!value.is_none()).then_some(value));
+        let limits = Limits {
+            concurrency: of_host("concurrency")?.as_ref().map(concurrency).transpose()?,
+            rate_limit: of_host("rate_limit")?.as_ref().map(rate_limit).transpose()?,
+        };
+        hosts.push((name, limits));
+    }
+    Ok(hosts)
+}
+
+/// A host's name, or `*.` and a name for all below it.
+fn name_or_pattern(text: &str) -> Result<Box<str>, Failure> {
+    match text.strip_prefix("*.") {
+        Some(rest) => host_name(rest).map(|name| format!("*.{name}").into()),
+        None => host_name(text),
+    }
+}
+
+fn retries(options: &Bound<'_, PyAny>) -> PyResult<RetryPolicy> {
+    let methods: Vec<String> = get(options, "retry_methods")?;
+    let methods = methods.iter().map(|name| {
+        let no_method = |_| wrong(options.py(), "retries", format!("{name:?} is no method"));
+        Method::from_bytes(name.as_bytes()).map_err(no_method)
+    });
+    Ok(RetryPolicy {
+        total: get(options, "retry_total")?,
+        statuses: get(options, "retry_statuses")?,
+        methods: methods.collect::<PyResult<_>>()?,
+        backoff: Duration::from_secs_f64(get(options, "retry_backoff")?),
+        max_backoff: Duration::from_secs_f64(get(options, "retry_max_backoff")?),
+        jitter: get(options, "retry_jitter")?,
+        respect_retry_after: get(options, "retry_respect_retry_after")?,
+        max_retry_after: Duration::from_secs_f64(get(options, "retry_max_retry_after")?),
+        rounds: get(options, "retry_rounds")?,
+    })
 }
 
 fn verify(value: &Bound<'_, PyAny>) -> PyResult<Verify> {
@@ -94,20 +169,18 @@ pub(crate) fn option_defaults(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let options = Options::default();
     let secs = |value: Option<Duration>| value.map(|value| value.as_secs_f64());
     let defaults = PyDict::new(py);
-    defaults.set_item("concurrency", options.concurrency)?;
-    defaults.set_item("concurrency_per_host", options.concurrency_per_host)?;
+    defaults.set_item("concurrency", shown_concurrency(py, options.concurrency)?)?;
+    defaults.set_item("concurrency_per_host", shown_concurrency(py, options.concurrency_per_host)?)?;
+    defaults.set_item("rate_limit", shown_rate_limit(options.rate_limit))?;
+    defaults.set_item("rate_limit_per_host", shown_rate_limit(options.rate_limit_per_host))?;
+    defaults.set_item("hosts", PyList::new(py, options.hosts.iter().map(|(name, _)| &**name))?)?;
+    defaults.set_item("robots", options.robots)?;
     defaults.set_item("timeout_total", secs(options.timeout.total))?;
     defaults.set_item("timeout_connect", secs(options.timeout.connect))?;
     defaults.set_item("timeout_first_byte", secs(options.timeout.first_byte))?;
     defaults.set_item("timeout_read", secs(options.timeout.read))?;
     defaults.set_item("deadline", secs(options.deadline))?;
-    defaults.set_item("retry_total", options.retries.total)?;
-    defaults.set_item("retry_statuses", options.retries.statuses)?;
-    let methods: Vec<&str> = options.retries.methods.iter().map(Method::as_str).collect();
-    defaults.set_item("retry_methods", methods)?;
-    defaults.set_item("retry_backoff", options.retries.backoff.as_secs_f64())?;
-    defaults.set_item("retry_max_backoff", options.retries.max_backoff.as_secs_f64())?;
-    defaults.set_item("retry_jitter", options.retries.jitter)?;
+    set_retry_defaults(&defaults, &options.retries)?;
     defaults.set_item("follow_redirects", options.follow_redirects)?;
     defaults.set_item("max_redirects", options.max_redirects)?;
     defaults.set_item("verify", options.verify == Verify::System)?;
@@ -118,4 +191,33 @@ pub(crate) fn option_defaults(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     defaults.set_item("max_buffer", options.max_buffer)?;
     defaults.set_item("threads", options.threads)?;
     Ok(defaults)
+}
+
+fn set_retry_defaults(defaults: &Bound<'_, PyDict>, retries: &RetryPolicy) -> PyResult<()> {
+    let methods: Vec<&str> = retries.methods.iter().map(Method::as_str).collect();
+    defaults.set_item("retry_total", retries.total)?;
+    defaults.set_item("retry_statuses", &retries.statuses)?;
+    defaults.set_item("retry_methods", methods)?;
+    defaults.set_item("retry_backoff", retries.backoff.as_secs_f64())?;
+    defaults.set_item("retry_max_backoff", retries.max_backoff.as_secs_f64())?;
+    defaults.set_item("retry_jitter", retries.jitter)?;
+    defaults.set_item("retry_respect_retry_after", retries.respect_retry_after)?;
+    defaults.set_item("retry_max_retry_after", retries.max_retry_after.as_secs_f64())?;
+    defaults.set_item("retry_rounds", retries.rounds)
+}
+
+fn shown_concurrency(py: Python<'_>, value: Concurrency) -> PyResult<Bound<'_, PyAny>> {
+    match value {
+        Concurrency::Fixed(count) => count.into_bound_py_any(py),
+        Concurrency::Auto => "auto".into_bound_py_any(py),
+    }
+}
+
+/// None for no limit, as Python has it; what is neither that nor `"auto"` is no default that Python could hold.
+fn shown_rate_limit(value: RateLimit) -> Option<&'static str> {
+    match value {
+        RateLimit::Unlimited => None,
+        RateLimit::Auto => Some("auto"),
+        RateLimit::Fixed(_) => Some("fixed"),
+    }
 }

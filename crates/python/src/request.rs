@@ -1,5 +1,5 @@
-//! Reads what a source yields: a URL, a `Request`, or a `BadRow`. Whatever is wrong with one of them becomes its
-//! own row's failure.
+//! Reads what a source yields: a URL, a `Request`, or a `BadRow`; with `dedupe` a `Group` around one of them.
+//! Whatever is wrong with one of them becomes its own row's failure.
 
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use crate::errors::Imported;
 use crate::options::header;
 
 static BAD_ROW: Imported = Imported::new("hurtle.models", "BadRow");
+static GROUP: Imported = Imported::new("hurtle.models", "Group");
 
 /// Parameters and limits of every request, where it has none of its own.
 pub(crate) struct Shared<'a> {
@@ -21,24 +22,74 @@ pub(crate) struct Shared<'a> {
     pub(crate) timeout: Timeouts,
 }
 
-/// Reads one item. Plain text is a GET; the bool says that the object itself is needed again for the row.
-pub(crate) fn read(item: &Bound<'_, PyAny>, index: u64, shared: &Shared<'_>) -> PyResult<(Submission, bool)> {
+/// What was read of a list of items.
+#[derive(Default)]
+pub(crate) struct Reading {
+    /// What goes to the engine.
+    pub(crate) submissions: Vec<Submission>,
+    /// The objects that are needed again for their rows, by index.
+    pub(crate) kept: Vec<(u64, Py<PyAny>)>,
+}
+
+impl Reading {
+    /// Reads one item. `index` is its place in the input; a `Group` has its own.
+    pub(crate) fn add(&mut self, item: &Bound<'_, PyAny>, index: u64, shared: &Shared<'_>) -> PyResult<()> {
+        if !item.is_instance_of::<PyString>() && item.is_instance(GROUP.get(item.py())?)? {
+            return self.add_group(item, shared);
+        }
+        self.submissions.push(read(item, index, shared)?);
+        self.keep(item, index);
+        Ok(())
+    }
+
+    /// Reads a row and those that get its answer.
+    fn add_group(&mut self, group: &Bound<'_, PyAny>, shared: &Shared<'_>) -> PyResult<()> {
+        let index: u64 = group.getattr("index")?.extract()?;
+        let row = group.getattr("row")?;
+        let mut first = read(&row, index, shared)?;
+        self.keep(&row, index);
+        let copies: Vec<(u64, Bound<'_, PyAny>)> = group.getattr("copies")?.extract()?;
+        for (index, row) in copies {
+            match &mut first {
+                Submission::Send(request) => request.answer_also(index, &written_url(&row)?),
+                // What has become invalid since it was compared: each of the rows says so for itself.
+                Submission::Refuse { .. } => self.submissions.push(read(&row, index, shared)?),
+            }
+            self.keep(&row, index);
+        }
+        self.submissions.push(first);
+        Ok(())
+    }
+
+    /// Plain text is needed no more: its row repeats the URL.
+    fn keep(&mut self, item: &Bound<'_, PyAny>, index: u64) {
+        if !item.is_instance_of::<PyString>() {
+            self.kept.push((index, item.clone().unbind()));
+        }
+    }
+}
+
+fn written_url(row: &Bound<'_, PyAny>) -> PyResult<String> {
+    if row.is_instance_of::<PyString>() { row.extract() } else { row.getattr("url")?.extract() }
+}
+
+/// Reads one row. Plain text is a GET.
+pub(crate) fn read(item: &Bound<'_, PyAny>, index: u64, shared: &Shared<'_>) -> PyResult<Submission> {
     if let Ok(text) = item.cast::<PyString>() {
-        return Ok((plain(text, index, shared), false));
+        return Ok(plain(text, index, shared));
     }
     if item.is_instance(BAD_ROW.get(item.py())?)? {
-        return bad_row(item, index).map(|row| (row, true));
+        return bad_row(item, index);
     }
     let url: String = item.getattr("url")?.extract()?;
     let method: String = item.getattr("method")?.extract()?;
-    let read = match spec(item, &method, shared)? {
+    Ok(match spec(item, &method, shared)? {
         Ok((spec, params)) => Submission::new(index, &url, Some(Box::new(spec)), params.as_deref()),
         Err(failure) => {
             let method = Method::from_bytes(method.as_bytes()).unwrap_or_default();
             Submission::refuse(index, method, &url, failure)
         }
-    };
-    Ok((read, true))
+    })
 }
 
 fn plain(text: &Bound<'_, PyString>, index: u64, shared: &Shared<'_>) -> Submission {

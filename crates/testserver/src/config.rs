@@ -1,5 +1,6 @@
 //! What a server is started with, and why it may refuse to start.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -19,6 +20,10 @@ pub struct Config {
     pub tls_fault: Option<TlsFault>,
     /// Delays and errors laid over every answer.
     pub profile: Profile,
+    /// What `/robots.txt` says; `None`: 404.
+    pub robots: Option<Robots>,
+    /// What it says where that differs, by host: the Host header without its port.
+    pub robots_by_host: HashMap<String, Robots>,
     /// Threads that serve, each with its own share of the connections; 1 to 64.
     pub threads: usize,
 }
@@ -32,6 +37,8 @@ impl Default for Config {
             tls_port: Some(0),
             tls_fault: None,
             profile: Profile::default(),
+            robots: None,
+            robots_by_host: HashMap::new(),
             threads: 1,
         }
     }
@@ -49,7 +56,40 @@ impl Config {
         if !(1..=64).contains(&self.threads) {
             return Err(invalid("threads", &self.threads, "1 to 64"));
         }
+        self.robots.iter().chain(self.robots_by_host.values()).try_for_each(Robots::validate)?;
         self.profile.validate()
+    }
+}
+
+/// What `/robots.txt` is answered with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Robots {
+    /// 200 and this text.
+    Text(String),
+    /// This status, 200 to 999, and a short text that is no rule.
+    Status(u16),
+}
+
+impl Robots {
+    fn validate(&self) -> Result<(), StartError> {
+        match self {
+            Self::Status(status) if !(200..=999).contains(status) => {
+                Err(invalid("robots", status, "a text, or a status from 200 to 999"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl From<&str> for Robots {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Robots {
+    fn from(text: String) -> Self {
+        Self::Text(text)
     }
 }
 
@@ -155,6 +195,6 @@ pub enum StartError {
     Certificate(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-fn invalid(option: &'static str, value: &impl ToString, allowed: &'static str) -> StartError {
+pub(crate) fn invalid(option: &'static str, value: &impl ToString, allowed: &'static str) -> StartError {
     StartError::Invalid { option, value: value.to_string(), allowed }
 }

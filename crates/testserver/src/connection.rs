@@ -16,7 +16,8 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::service::Service;
 
-use crate::config::Profile;
+use crate::config::{Config, Robots};
+use crate::outage::{Gate, Outage};
 use crate::payload::{Fault, Payload};
 use crate::profile::{Dice, Verdict};
 use crate::routes::{self, Ask, Pause};
@@ -31,12 +32,35 @@ const MAX_KEPT_BODY: usize = 64 << 20;
 pub(crate) struct Site {
     pub(crate) counters: Counters,
     pub(crate) dice: Dice,
+    pub(crate) gate: Gate,
+    robots: Option<Robots>,
+    /// By lower-case host.
+    robots_by_host: HashMap<String, Robots>,
     attempts: Mutex<HashMap<String, u64>>,
 }
 
 impl Site {
-    pub(crate) fn new(profile: Profile) -> Self {
-        Self { counters: Counters::default(), dice: Dice::new(profile), attempts: Mutex::default() }
+    pub(crate) fn new(config: Config) -> Self {
+        let by_host = config.robots_by_host.into_iter();
+        Self {
+            counters: Counters::start(),
+            dice: Dice::new(config.profile),
+            gate: Gate::default(),
+            robots: config.robots,
+            robots_by_host: by_host.map(|(host, robots)| (host_name(&host), robots)).collect(),
+            attempts: Mutex::default(),
+        }
+    }
+
+    /// What `/robots.txt` says on a host.
+    pub(crate) fn robots(&self, host: &str) -> Option<&Robots> {
+        self.robots_by_host.get(host).or(self.robots.as_ref())
+    }
+
+    /// How many requests with this key were counted. O(1), under a lock.
+    pub(crate) fn attempts(&self, key: &str) -> u64 {
+        let attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        attempts.get(key).copied().unwrap_or_default()
     }
 
     /// Counts a request with this key; the first is 1. O(1), under a lock.
@@ -102,8 +126,14 @@ impl Service<Request<Incoming>> for Responder {
 
     fn call(&self, request: Request<Incoming>) -> Answer {
         let in_flight = self.count(&request);
-        let (wait, verdict) = (self.site.dice.wait(), self.site.dice.verdict());
-        let pause = routes::pause(request.uri().path());
+        let wait = self.site.dice.wait();
+        let (verdict, pause) = match self.site.gate.outage() {
+            None => (self.site.dice.verdict(), routes::pause(request.uri(), &self.site)),
+            Some(outage) => {
+                in_flight.met_outage();
+                suffer(outage)
+            }
+        };
         let link = (request.version() != Version::HTTP_2).then(|| Arc::clone(&self.link));
         let (head, body) = request.into_parts();
         let exchange =
@@ -113,6 +143,15 @@ impl Service<Request<Incoming>> for Responder {
             return Answer::Now(Some(exchange.answer(&Bytes::new())));
         }
         Answer::Later(Box::pin(exchange.answer_later(body, wait, pause)))
+    }
+}
+
+/// What an outage makes of a request.
+fn suffer(outage: Outage) -> (Verdict, Pause) {
+    match outage {
+        Outage::Status(status) => (Verdict::error(status), Pause::None),
+        Outage::Refuse | Outage::Reset => (Verdict::Reset, Pause::None),
+        Outage::Stall => (Verdict::Answer, Pause::Forever),
     }
 }
 
@@ -169,8 +208,9 @@ impl Exchange {
                 peer: self.peer,
                 link: self.link.as_ref(),
                 site: &self.site,
+                host: self.in_flight.host(),
             }),
-            Verdict::Error(status) => Ok(routes::text(status, "an error of the profile\n")),
+            Verdict::Error(status) => Ok(routes::text(status, "an error on purpose\n")),
             Verdict::Reset => Err(Fault::Reset),
         };
         match reply {
@@ -234,7 +274,8 @@ mod tests {
 
     #[test]
     fn test_attempts_count_apart_when_keys_differ() {
-        let site = Site::new(Profile::default());
+        let site = Site::new(Config::default());
         assert_eq!([site.attempt("a"), site.attempt("a"), site.attempt("b")], [1, 2, 1]);
+        assert_eq!([site.attempts("a"), site.attempts("c")], [2, 0]);
     }
 }

@@ -17,6 +17,11 @@
 mod config;
 mod connection;
 mod content;
+mod door;
+mod limiter;
+mod limits;
+mod listen;
+mod outage;
 mod payload;
 mod profile;
 mod routes;
@@ -24,7 +29,10 @@ mod server;
 mod stats;
 mod tls;
 mod wire;
+mod worker;
 
-pub use config::{Config, Hosts, Profile, StartError, TlsFault};
+pub use config::{Config, Hosts, Profile, Robots, StartError, TlsFault};
+pub use limits::LimitedStats;
+pub use outage::Outage;
 pub use server::Server;
 pub use stats::{HostStats, Stats};

@@ -15,6 +15,12 @@ pub(crate) enum Verdict {
     Reset,
 }
 
+impl Verdict {
+    pub(crate) fn error(status: u16) -> Self {
+        Self::Error(StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE))
+    }
+}
+
 /// A profile with its generator. The order of arrival decides which request gets which number.
 #[derive(Debug)]
 pub(crate) struct Dice {
@@ -43,7 +49,7 @@ impl Dice {
         if drawn < reset_rate {
             Verdict::Reset
         } else if drawn < reset_rate + error_rate {
-            Verdict::Error(StatusCode::from_u16(error_status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE))
+            Verdict::error(error_status)
         } else {
             Verdict::Answer
         }

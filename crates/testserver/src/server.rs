@@ -1,33 +1,40 @@
-//! The server: listeners, threads, connections.
+//! The server: its ports, its threads, its outages.
 
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener as StdListener};
-use std::sync::{Arc, mpsc};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto;
-use socket2::{Domain, Protocol, Type};
-use tokio::io::AsyncReadExt;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 
-use crate::config::{Config, Hosts, StartError, TlsFault};
-use crate::connection::{Responder, Site};
+use crate::config::{Config, StartError};
+use crate::connection::Site;
+use crate::door::{Door, Tls};
+use crate::limits::LimitedStats;
+use crate::listen::{Place, Reservation};
+use crate::outage::Outage;
 use crate::stats::{HostStats, Stats};
 use crate::tls::Identity;
-use crate::wire::{Link, Socket, Wire};
+use crate::worker::Worker;
 
 /// A running server. It stops when it is dropped.
-#[derive(Debug)]
 pub struct Server {
     addr: SocketAddr,
     tls_addr: Option<SocketAddr>,
     ca_pem: String,
     site: Arc<Site>,
+    place: Place,
+    /// The plain port's, and then the TLS port's if there is one.
+    doors: Vec<Arc<Door>>,
     workers: Vec<Worker>,
+    listening: Mutex<Listening>,
+}
+
+/// Whether the threads have listeners.
+#[derive(Debug)]
+enum Listening {
+    Open,
+    /// The ports are held without listening, in the order of the doors; those missing could not be taken back.
+    Reserved(Vec<Reservation>),
 }
 
 impl Server {
@@ -42,28 +49,32 @@ impl Server {
             Some(_) => Some(Identity::new(config.host, config.tls_fault)?),
             None => None,
         };
-        let (plain, plain_port) = listen(&config, config.port)?;
-        let (secure, tls_port) = match config.tls_port {
-            Some(port) => listen(&config, port).map(|(listeners, port)| (listeners, Some(port)))?,
-            None => (Vec::new(), None),
-        };
+        let place = Place::new(&config);
+        let plain = place.reserve(config.port)?;
+        let secure = config.tls_port.map(|port| place.reserve(port)).transpose()?;
+        let Config { host, hosts, tls_fault, threads, .. } = config;
+        let site = Arc::new(Site::new(config));
+        let addr = |port: &Reservation| SocketAddr::new(host, port.port());
         let mut server = Self {
-            addr: SocketAddr::new(config.host, plain_port),
-            tls_addr: tls_port.map(|port| SocketAddr::new(config.host, port)),
+            addr: addr(&plain),
+            tls_addr: secure.as_ref().map(addr),
             ca_pem: identity.as_ref().map(|identity| identity.ca_pem.clone()).unwrap_or_default(),
-            site: Arc::new(Site::new(config.profile)),
-            workers: Vec::with_capacity(config.threads),
+            doors: vec![Arc::new(Door::new(plain.port(), hosts, None, &site))],
+            site,
+            place,
+            workers: Vec::with_capacity(threads),
+            listening: Mutex::new(Listening::Open),
         };
-        let tls = identity
-            .map(|identity| Tls { acceptor: TlsAcceptor::from(identity.config), fault: config.tls_fault });
-        let mut secure = secure.into_iter();
-        for (number, listener) in plain.into_iter().enumerate() {
-            let mut ports = vec![Port::new(listener, None, config.hosts, &server.site)];
-            if let (Some(listener), Some(tls)) = (secure.next(), &tls) {
-                ports.push(Port::new(listener, Some(tls.clone()), config.hosts, &server.site));
-            }
-            server.workers.push(Worker::start(number, ports).map_err(StartError::Thread)?);
+        let mut reserved = vec![plain];
+        if let (Some(secure), Some(identity)) = (secure, identity) {
+            let tls = Tls { acceptor: TlsAcceptor::from(identity.config), fault: tls_fault };
+            server.doors.push(Arc::new(Door::new(secure.port(), hosts, Some(tls), &server.site)));
+            reserved.push(secure);
         }
+        for number in 0..threads {
+            server.workers.push(Worker::start(number).map_err(StartError::Thread)?);
+        }
+        server.open(reserved)?;
         Ok(server)
     }
 
@@ -105,208 +116,100 @@ impl Server {
         self.site.counters.hosts()
     }
 
+    /// What `/limited` has ruled for every host and key, sorted by both.
+    pub fn limited_stats(&self) -> Vec<LimitedStats> {
+        self.site.counters.limits()
+    }
+
+    /// Takes the server down in some way, or with `None` brings it back, on the same ports. When this returns it is
+    /// so: after [`Outage::Refuse`] every connection is closed, after any other change connections are accepted.
+    ///
+    /// A request that arrived before keeps its answer, unless its connection is closed. While connections are
+    /// refused the ports are held by sockets that do not listen, so that nobody else gets them. No-op once stopped.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::Invalid`] for a status out of range. [`StartError::Bind`] when somebody else took a port in the
+    /// moment between closing and holding it, or when the server comes back: calling again tries again.
+    pub fn set_outage(&self, outage: Option<Outage>) -> Result<(), StartError> {
+        outage.map_or(Ok(()), Outage::validate)?;
+        let mut listening = self.listening();
+        if outage == Some(Outage::Refuse) {
+            self.refuse(&mut listening)?;
+        }
+        self.site.gate.set(outage);
+        if outage != Some(Outage::Refuse) {
+            self.come_back(&mut listening)?;
+        }
+        Ok(())
+    }
+
     /// Closes listeners and connections, and waits for the threads to end. Idempotent.
     pub fn stop(&mut self) {
         // All are told before the first is waited for: dropping a worker waits for its thread.
-        for worker in &mut self.workers {
-            worker.stop.take();
-        }
+        self.workers.iter_mut().for_each(Worker::stop);
         self.workers.clear();
+        *self.listening() = Listening::Open;
+    }
+
+    fn listening(&self) -> MutexGuard<'_, Listening> {
+        self.listening.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn refuse(&self, listening: &mut Listening) -> Result<(), StartError> {
+        if self.workers.is_empty() || matches!(listening, Listening::Reserved(_)) {
+            return Ok(());
+        }
+        for worker in &self.workers {
+            worker.close().map_err(StartError::Thread)?;
+        }
+        let mut reserved = Vec::with_capacity(self.doors.len());
+        let held = self.hold(&mut reserved);
+        *listening = Listening::Reserved(reserved);
+        held
+    }
+
+    fn come_back(&self, listening: &mut Listening) -> Result<(), StartError> {
+        let Listening::Reserved(reserved) = listening else { return Ok(()) };
+        self.hold(reserved)?;
+        self.open(std::mem::take(reserved))?;
+        *listening = Listening::Open;
+        Ok(())
+    }
+
+    /// Takes the ports of the doors that have no reservation yet.
+    fn hold(&self, reserved: &mut Vec<Reservation>) -> Result<(), StartError> {
+        for door in self.doors.iter().skip(reserved.len()) {
+            reserved.push(self.place.reserve(door.port())?);
+        }
+        Ok(())
+    }
+
+    /// Listens, and gives each thread its listener of each door.
+    fn open(&self, reserved: Vec<Reservation>) -> Result<(), StartError> {
+        let mut listeners: Vec<_> =
+            reserved.into_iter().map(Reservation::listen).collect::<Result<_, _>>()?;
+        for worker in &self.workers {
+            let own = listeners.iter_mut().filter_map(Vec::pop);
+            let ports = own.zip(self.doors.iter().map(Arc::clone)).collect();
+            worker.open(ports).map_err(StartError::Thread)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("addr", &self.addr)
+            .field("tls_addr", &self.tls_addr)
+            .field("listening", &self.listening())
+            .finish_non_exhaustive()
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         self.stop();
-    }
-}
-
-/// One listener a thread for a port. Linux spreads connections over listeners that share a port; elsewhere the
-/// threads share one listener.
-fn listen(config: &Config, port: u16) -> Result<(Vec<StdListener>, u16), StartError> {
-    let ip = match config.hosts {
-        Hosts::One => config.host,
-        Hosts::AllLoopback => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-    };
-    let spread = config.threads > 1 && cfg!(target_os = "linux");
-    let bind = |port| {
-        let addr = SocketAddr::new(ip, port);
-        bind(addr, spread, config.hosts).map_err(|source| StartError::Bind { addr, source })
-    };
-    let first = bind(port)?;
-    let port = first.local_addr().map_err(StartError::Thread)?.port();
-    let mut listeners = Vec::with_capacity(config.threads);
-    for _ in 1..config.threads {
-        listeners.push(if spread { bind(port)? } else { first.try_clone().map_err(StartError::Thread)? });
-    }
-    listeners.push(first);
-    Ok((listeners, port))
-}
-
-fn bind(addr: SocketAddr, spread: bool, hosts: Hosts) -> io::Result<StdListener> {
-    let socket = socket2::Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-    // On Windows this option would let two servers take the same port.
-    #[cfg(not(windows))]
-    socket.set_reuse_address(true)?;
-    #[cfg(target_os = "linux")]
-    socket.set_reuse_port(spread)?;
-    #[cfg(not(target_os = "linux"))]
-    let _ = spread;
-    // Nothing that comes in over a network card can reach a socket that belongs to the loopback device.
-    #[cfg(target_os = "linux")]
-    if hosts == Hosts::AllLoopback {
-        socket.bind_device(Some(b"lo"))?;
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = hosts;
-    socket.bind(&addr.into())?;
-    socket.listen(4096)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket.into())
-}
-
-/// A thread with an event loop of its own. Dropping it stops it and waits.
-#[derive(Debug)]
-struct Worker {
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Worker {
-    fn start(number: usize, ports: Vec<Port>) -> io::Result<Self> {
-        let (stop, stopped) = oneshot::channel();
-        let (ready, started) = mpsc::channel();
-        let thread = thread::Builder::new()
-            .name(format!("testserver-{number}"))
-            .spawn(move || run(ports, stopped, &ready))?;
-        let worker = Self { stop: Some(stop), thread: Some(thread) };
-        started.recv().unwrap_or_else(|_| Err(io::Error::other("the thread ended at once")))?;
-        Ok(worker)
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        self.stop.take();
-        if let Some(thread) = self.thread.take() {
-            // A panic of the thread was already reported by the panic hook.
-            let _ = thread.join();
-        }
-    }
-}
-
-/// Serves until told to stop: dropping the runtime then drops listeners and connections.
-fn run(ports: Vec<Port>, stopped: oneshot::Receiver<()>, ready: &mpsc::Sender<io::Result<()>>) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            let _ = ready.send(Err(error));
-            return;
-        }
-    };
-    runtime.block_on(async {
-        let started = ports.into_iter().try_for_each(Port::serve);
-        let failed = started.is_err();
-        let _ = ready.send(started);
-        if !failed {
-            // An error means that the sender was dropped, which says the same.
-            let _ = stopped.await;
-        }
-    });
-}
-
-#[derive(Clone)]
-struct Tls {
-    acceptor: TlsAcceptor,
-    fault: Option<TlsFault>,
-}
-
-/// One listener and what its connections need.
-struct Port {
-    listener: StdListener,
-    hosts: Hosts,
-    door: Arc<Door>,
-}
-
-impl Port {
-    fn new(listener: StdListener, tls: Option<Tls>, hosts: Hosts, site: &Arc<Site>) -> Self {
-        let protocol = auto::Builder::new(TokioExecutor::new());
-        Self { listener, hosts, door: Arc::new(Door { protocol, tls, site: Arc::clone(site) }) }
-    }
-
-    fn serve(self) -> io::Result<()> {
-        let listener = TcpListener::from_std(self.listener)?;
-        tokio::spawn(accept(listener, self.hosts, self.door));
-        Ok(())
-    }
-}
-
-async fn accept(listener: TcpListener, hosts: Hosts, door: Arc<Door>) {
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) if hosts == Hosts::AllLoopback && !is_local(&stream) => {
-                door.site.counters.refused_off_loopback();
-                let _ = stream.set_zero_linger();
-            }
-            Ok((stream, peer)) => {
-                tokio::spawn(Arc::clone(&door).enter(stream, peer));
-            }
-            // The client has already gone, or file descriptors have run out: those come back with time.
-            Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
-        }
-    }
-}
-
-fn is_local(stream: &TcpStream) -> bool {
-    stream.local_addr().is_ok_and(|addr| addr.ip().is_loopback())
-}
-
-/// What every connection of a port goes through.
-struct Door {
-    protocol: auto::Builder<TokioExecutor>,
-    tls: Option<Tls>,
-    site: Arc<Site>,
-}
-
-impl Door {
-    async fn enter(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
-        let _open = self.site.counters.connected();
-        if stream.set_nodelay(true).is_err() {
-            return;
-        }
-        match &self.tls {
-            None => self.serve(stream, peer).await,
-            Some(Tls { fault: Some(TlsFault::Eof), .. }) => answer_with_eof(stream).await,
-            Some(Tls { fault: Some(TlsFault::Stall), .. }) => stall(stream).await,
-            Some(Tls { acceptor, .. }) => match acceptor.accept(stream).await {
-                Ok(stream) => {
-                    let resumed = stream.get_ref().1.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
-                    self.site.counters.tls_completed(resumed);
-                    self.serve(stream, peer).await;
-                }
-                Err(_) => self.site.counters.tls_failed(),
-            },
-        }
-    }
-
-    async fn serve<S: Socket + Send + 'static>(&self, socket: S, peer: SocketAddr) {
-        let link = Arc::new(Link::default());
-        let wire = TokioIo::new(Wire::new(socket, Arc::clone(&link)));
-        let responder = Responder::new(Arc::clone(&self.site), link, peer);
-        // Errors here are the client's going away, or the faults it asked for.
-        let _ = self.protocol.serve_connection(wire, responder).await;
-    }
-}
-
-/// Reads the client's first bytes, so that closing sends FIN and not RST, and closes.
-async fn answer_with_eof(mut stream: TcpStream) {
-    let _ = stream.read_buf(&mut Vec::with_capacity(16 * 1024)).await;
-}
-
-/// Reads, and never answers, until the client goes.
-async fn stall(mut stream: TcpStream) {
-    let mut buffer = Vec::with_capacity(1024);
-    while stream.read_buf(&mut buffer).await.is_ok_and(|read| read > 0) {
-        buffer.clear();
     }
 }

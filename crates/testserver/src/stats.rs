@@ -7,6 +7,9 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use crate::limits::{LimitedStats, Limits};
 
 /// Counters since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -37,6 +40,8 @@ pub struct Stats {
     pub max_in_flight_per_host: u64,
     /// Different hosts asked for.
     pub hosts: u64,
+    /// Requests that arrived during an outage; [`crate::Outage::Refuse`] lets none arrive.
+    pub outage_requests: u64,
 }
 
 /// What one host was asked.
@@ -48,6 +53,12 @@ pub struct HostStats {
     pub requests: u64,
     /// Most requests in flight at once.
     pub max_in_flight: u64,
+    /// When the first request arrived, in microseconds since the server's start, on a clock that never goes back.
+    pub first_request_us: u64,
+    /// When the latest request arrived, on the same clock.
+    pub last_request_us: u64,
+    /// Requests that arrived during an outage.
+    pub outage_requests: u64,
 }
 
 /// The present value of something and the highest it has been.
@@ -82,14 +93,24 @@ struct Totals {
     open: Gauge,
     in_flight: Gauge,
     max_in_flight_per_host: AtomicU64,
+    outage_requests: AtomicU64,
 }
 
 /// The counters of one host. Connections keep a reference, so the map is asked once per connection and host.
 #[derive(Debug)]
 pub(crate) struct HostCounters {
+    /// The Host header without its port, lower case.
+    pub(crate) name: Arc<str>,
+    /// What `/limited` counts for this host.
+    pub(crate) limits: Limits,
+    /// The server's start.
+    pub(crate) started: Instant,
     totals: Arc<Totals>,
     requests: AtomicU64,
     in_flight: Gauge,
+    first_request_us: u64,
+    last_request_us: AtomicU64,
+    outage_requests: AtomicU64,
 }
 
 impl HostCounters {
@@ -101,6 +122,7 @@ impl HostCounters {
             totals.http2_requests.fetch_add(1, Relaxed);
         }
         self.requests.fetch_add(1, Relaxed);
+        self.last_request_us.fetch_max(elapsed_us(self.started), Relaxed);
         totals.in_flight.rise();
         let peak = self.in_flight.rise();
         if peak > totals.max_in_flight_per_host.load(Relaxed) {
@@ -113,6 +135,18 @@ impl HostCounters {
 /// A request in flight.
 #[derive(Debug)]
 pub(crate) struct InFlight(Arc<HostCounters>);
+
+impl InFlight {
+    pub(crate) fn host(&self) -> &HostCounters {
+        &self.0
+    }
+
+    /// Counts the request as one that arrived during an outage.
+    pub(crate) fn met_outage(&self) {
+        self.0.outage_requests.fetch_add(1, Relaxed);
+        self.0.totals.outage_requests.fetch_add(1, Relaxed);
+    }
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {
@@ -132,13 +166,19 @@ impl Drop for Open {
 }
 
 /// All counters of a server.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Counters {
+    started: Instant,
     totals: Arc<Totals>,
-    hosts: Mutex<HashMap<String, Arc<HostCounters>>>,
+    hosts: Mutex<HashMap<Arc<str>, Arc<HostCounters>>>,
 }
 
 impl Counters {
+    /// Starts the clock.
+    pub(crate) fn start() -> Self {
+        Self { started: Instant::now(), totals: Arc::default(), hosts: Mutex::default() }
+    }
+
     /// Counts a connection as open until the result is dropped.
     pub(crate) fn connected(&self) -> Open {
         self.totals.connections.fetch_add(1, Relaxed);
@@ -167,12 +207,21 @@ impl Counters {
         if let Some(counters) = hosts.get(host) {
             return Arc::clone(counters);
         }
+        let name: Arc<str> = host.into();
+        // Asked for because a request has arrived.
+        let now_us = elapsed_us(self.started);
         let counters = Arc::new(HostCounters {
+            name: Arc::clone(&name),
+            limits: Limits::default(),
+            started: self.started,
             totals: Arc::clone(&self.totals),
             requests: AtomicU64::new(0),
             in_flight: Gauge::default(),
+            first_request_us: now_us,
+            last_request_us: AtomicU64::new(now_us),
+            outage_requests: AtomicU64::new(0),
         });
-        hosts.insert(host.to_owned(), Arc::clone(&counters));
+        hosts.insert(name, Arc::clone(&counters));
         counters
     }
 
@@ -192,6 +241,7 @@ impl Counters {
             max_in_flight: totals.in_flight.max.load(Relaxed),
             max_in_flight_per_host: totals.max_in_flight_per_host.load(Relaxed),
             hosts: self.hosts.lock().unwrap_or_else(PoisonError::into_inner).len() as u64,
+            outage_requests: totals.outage_requests.load(Relaxed),
         }
     }
 
@@ -199,16 +249,32 @@ impl Counters {
     pub(crate) fn hosts(&self) -> Vec<HostStats> {
         let hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         let mut all: Vec<HostStats> = hosts
-            .iter()
-            .map(|(host, counters)| HostStats {
-                host: host.clone(),
+            .values()
+            .map(|counters| HostStats {
+                host: counters.name.to_string(),
                 requests: counters.requests.load(Relaxed),
                 max_in_flight: counters.in_flight.max.load(Relaxed),
+                first_request_us: counters.first_request_us,
+                last_request_us: counters.last_request_us.load(Relaxed),
+                outage_requests: counters.outage_requests.load(Relaxed),
             })
             .collect();
         all.sort_unstable_by(|a, b| a.host.cmp(&b.host));
         all
     }
+
+    /// What every limit has ruled, sorted by host and key.
+    pub(crate) fn limits(&self) -> Vec<LimitedStats> {
+        let hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<LimitedStats> =
+            hosts.values().flat_map(|counters| counters.limits.stats(&counters.name)).collect();
+        all.sort_unstable_by(|a, b| (&a.host, &a.key).cmp(&(&b.host, &b.key)));
+        all
+    }
+}
+
+fn elapsed_us(started: Instant) -> u64 {
+    started.elapsed().as_micros() as u64
 }
 
 #[cfg(test)]
@@ -219,7 +285,7 @@ mod tests {
 
     #[test]
     fn test_peaks_are_exact_when_requests_overlap() {
-        let counters = Counters::default();
+        let counters = Counters::start();
         let (a, b) = (counters.host("a"), counters.host("b"));
         let first = a.enter(false);
         let second = a.enter(false);

@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use common::{Client, content, get, server, wait_for};
 use serde_json::json;
@@ -75,6 +75,48 @@ fn test_failures_pass_when_asked_often_enough() {
     assert_eq!(statuses("/flaky?times=1&key=b&status=429"), [429, 200, 200]);
     assert_eq!(statuses("/retry-after/7?times=1&key=a"), [503, 200, 200]);
     assert_eq!(client.get("/retry-after/7?key=c").header("retry-after"), Some("7"));
+}
+
+#[test]
+fn test_retry_after_is_told_in_the_form_asked_for() {
+    let server = server();
+    let mut client = Client::connect(server.addr());
+    for (query, status, value) in [
+        ("seconds=2", 503, "2"),
+        ("value=999999999&status=429", 429, "999999999"),
+        ("value=-1", 503, "-1"),
+        ("value=soon%20%3B)", 503, "soon ;)"),
+    ] {
+        let reply = client.get(&format!("/retry-after?{query}&key={query}&times=1"));
+        assert_eq!((reply.status, reply.header("retry-after")), (status, Some(value)), "{query}");
+        let reply = client.get(&format!("/retry-after?{query}&key={query}&times=1"));
+        assert_eq!((reply.status, reply.header("retry-after")), (200, None), "{query}");
+    }
+    for query in
+        ["", "seconds=x", "seconds=1&date=1", "date=--1", "date=", "value=a%0Ab", "seconds=1&status=100"]
+    {
+        assert_eq!(client.get(&format!("/retry-after?{query}")).status, 400, "{query}");
+    }
+}
+
+#[test]
+fn test_retry_after_date_is_exactly_so_far_ahead_when_it_arrives() {
+    let server = server();
+    let mut client = Client::connect(server.addr());
+    let reply = client.get("/retry-after?date=2&key=d&status=429");
+    let now = SystemTime::now();
+    let date = httpdate::parse_http_date(reply.header("retry-after").unwrap()).unwrap();
+    let ahead = date.duration_since(now).unwrap();
+    assert!(ahead <= Duration::from_secs(2) && ahead > Duration::from_millis(1700), "{ahead:?}");
+    // The success that follows waits for no turn of a second: three of them could not all come at one.
+    let started = Instant::now();
+    for _ in 0..3 {
+        assert_eq!(client.get("/retry-after?date=2&key=d").status, 200);
+    }
+    assert!(started.elapsed() < Duration::from_millis(900));
+    let past = client.get("/retry-after?date=-5&key=past");
+    let date = httpdate::parse_http_date(past.header("retry-after").unwrap()).unwrap();
+    assert!(date < SystemTime::now() - Duration::from_secs(4));
 }
 
 #[test]

@@ -3,12 +3,13 @@
 
 mod common;
 
+use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use common::{Client, content, get, wait_for};
-use hurtle_testserver::{Config, Hosts, Profile, Server, StartError};
+use hurtle_testserver::{Config, Hosts, Profile, Robots, Server, StartError};
 
 #[test]
 fn test_stop_frees_the_ports_and_ends_connections() {
@@ -48,6 +49,14 @@ fn test_start_refuses_values_out_of_range() {
         (Config { threads: 0, ..Config::default() }, "threads"),
         (profile(Profile { error_rate: 1.5, ..Profile::default() }), "error_rate"),
         (profile(Profile { reset_rate: f64::NAN, ..Profile::default() }), "reset_rate"),
+        (Config { robots: Some(Robots::Status(100)), ..Config::default() }, "robots"),
+        (
+            Config {
+                robots_by_host: HashMap::from([("a".to_owned(), Robots::Status(1000))]),
+                ..Config::default()
+            },
+            "robots",
+        ),
         (profile(Profile { error_status: 100, ..Profile::default() }), "error_status"),
     ] {
         let error = Server::start(config).unwrap_err();
@@ -91,6 +100,49 @@ fn test_in_flight_is_counted_by_host() {
     let hosts = server.host_stats();
     let peaks: Vec<_> = hosts.iter().map(|host| (host.host.as_str(), host.max_in_flight)).collect();
     assert_eq!(peaks, [("a.invalid", 3), ("b.invalid", 2), ("test.invalid", 1)]);
+}
+
+#[test]
+fn test_first_and_last_request_are_timed_by_host() {
+    let before = Instant::now();
+    let server = Server::start(Config { tls_port: None, ..Config::default() }).unwrap();
+    let mut client = Client::connect(server.addr());
+    for target in ["/bytes/1", "/delay/60", "/bytes/1"] {
+        assert_eq!(client.get(target).status, 200);
+    }
+    client.send("GET /bytes/1 HTTP/1.1\r\nHost: once.invalid\r\n\r\n");
+    assert_eq!(client.reply().unwrap().status, 200);
+    let elapsed_us = before.elapsed().as_micros() as u64;
+    let hosts = server.host_stats();
+    let [once, many] = &hosts[..] else { unreachable!("two hosts were asked") };
+    assert_eq!((once.host.as_str(), many.host.as_str()), ("once.invalid", "test.invalid"));
+    assert!(many.last_request_us - many.first_request_us >= 60_000);
+    assert!(once.last_request_us - once.first_request_us < 60_000);
+    assert!(many.last_request_us <= once.first_request_us && once.last_request_us <= elapsed_us);
+}
+
+#[test]
+fn test_robots_txt_is_the_hosts_own_when_it_has_one() {
+    let by_host = [("A.invalid:80", "Disallow: /a".into()), ("gone.invalid", Robots::Status(410))];
+    let server = Server::start(Config {
+        robots: Some("User-agent: *\nDisallow: /x\n".into()),
+        robots_by_host: by_host.map(|(host, robots)| (host.to_owned(), robots)).into(),
+        tls_port: None,
+        ..Config::default()
+    })
+    .unwrap();
+    let mut client = Client::connect(server.addr());
+    for (host, status, text) in [
+        ("a.invalid:8080", 200, "Disallow: /a"),
+        ("gone.invalid", 410, "no rules here\n"),
+        ("other.invalid", 200, "User-agent: *\nDisallow: /x\n"),
+    ] {
+        client.send(&format!("GET /robots.txt HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        let reply = client.reply().unwrap();
+        assert_eq!((reply.status, reply.text()), (status, text), "{host}");
+    }
+    assert!(server.host_stats().iter().all(|host| host.requests == 1));
+    assert_eq!(get(&common::server(), "/robots.txt").status, 404);
 }
 
 #[test]

@@ -14,7 +14,8 @@ DEFAULTS = Options()
 TLS_FAULTS = ("expired", "wrong_name", "self_signed", "unknown_ca", "eof", "stall")
 FETCH_EPILOG = """\
 exit status: 0 all ok, 1 some requests failed, 2 wrong usage, 3 the run itself failed, 130 or 143 interrupted.
-A size is a number of bytes or text such as 64MiB.
+A size is a number of bytes or text such as 64MiB. A rate is requests per time: 50 (a second), 100/min,
+30/5min, 1000/day, '100/min burst 20' (units: ms, s, min, h, day), or auto, or none.
 """
 
 
@@ -58,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"hurtle {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_fetch(commands)
+    _add_plan(commands)
     _add_race(commands)
     _add_serve(commands)
     commands.add_parser("version", help="print the version of hurtle, its engine and Python")
@@ -73,16 +75,33 @@ def _add_fetch(commands: "argparse._SubParsersAction[Parser]") -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    fetch.add_argument(
+    _add_requests(fetch)
+    _add_files(fetch.add_argument_group("input and output"))
+    add_options(fetch)
+
+
+def _add_requests(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
         "requests",
         nargs="+",
         metavar="URLS",
         help='a file, "-" for stdin, or the URLs themselves (http://... or https://...)',
     )
-    _add_files(fetch.add_argument_group("input and output"))
-    _add_request(fetch.add_argument_group("what is sent"))
-    _add_limits(fetch.add_argument_group("how much and how long"))
-    _add_connection(fetch.add_argument_group("how it is sent"))
+    command.add_argument(
+        "--input-format", choices=INPUT_FORMATS, help="the input's format, where its name does not say it"
+    )
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Add the arguments that stand for options, as `hurtle.cli.given` reads them."""
+    command.add_argument(
+        "--config", metavar="FILE", help="options by their public names in TOML; the command line wins"
+    )
+    _add_request(command.add_argument_group("what is sent"))
+    _add_pace(command.add_argument_group("how fast"))
+    _add_limits(command.add_argument_group("how much and how long"))
+    _add_retries(command.add_argument_group("trying again"))
+    _add_connection(command.add_argument_group("how it is sent"))
 
 
 def _add_files(group: argparse._ArgumentGroup) -> None:
@@ -97,9 +116,8 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
         "--format", choices=OUTPUT_FORMATS, help="the output's format, where its name does not say it"
     )
     group.add_argument(
-        "--input-format", choices=INPUT_FORMATS, help="the input's format, where its name does not say it"
+        "--ordered", action=argparse.BooleanOptionalAction, help="rows in the order of the input"
     )
-    group.add_argument("--ordered", action="store_true", help="rows in the order of the input")
     group.add_argument("-q", "--quiet", action="store_true", help="no progress and no summary")
     group.add_argument("-v", "--verbose", action="store_true", help="a line on stderr for each response")
 
@@ -145,17 +163,40 @@ def _add_request(group: argparse._ArgumentGroup) -> None:
     credentials.add_argument("--bearer", metavar="TOKEN", help="a bearer token")
 
 
-def _add_limits(group: argparse._ArgumentGroup) -> None:
-    default = DEFAULTS
+def _number_or_word(text: str) -> int | str:
+    """Return a whole number where it is one: which words may stand in its place is the option's to say."""
+    try:
+        return int(text)
+    except ValueError:
+        return text
+
+
+def _add_pace(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--concurrency", type=int, metavar="N", help=f"requests in flight, all hosts ({default.concurrency})"
+        "--concurrency",
+        type=_number_or_word,
+        metavar="N",
+        help=f"requests in flight, all hosts; auto finds it ({DEFAULTS.concurrency})",
     )
     group.add_argument(
         "--concurrency-per-host",
-        type=int,
+        type=_number_or_word,
         metavar="N",
-        help=f"requests in flight to one host ({default.concurrency_per_host})",
+        help=f"requests in flight to one host; auto finds it ({DEFAULTS.concurrency_per_host})",
     )
+    group.add_argument("--rate-limit", metavar="RATE", help="requests over time, all hosts (no limit)")
+    group.add_argument(
+        "--rate-limit-per-host",
+        metavar="RATE",
+        help="requests over time to one host; auto finds it (no limit)",
+    )
+    switch = argparse.BooleanOptionalAction
+    group.add_argument("--robots", action=switch, help="fetch robots.txt of each host, and obey it")
+    group.add_argument("--dedupe", action=switch, help="send identical requests once")
+
+
+def _add_limits(group: argparse._ArgumentGroup) -> None:
+    default = DEFAULTS
     group.add_argument(
         "--timeout",
         type=float,
@@ -173,9 +214,6 @@ def _add_limits(group: argparse._ArgumentGroup) -> None:
         "--deadline", type=float, metavar="S", help="seconds for one request with all its retries"
     )
     group.add_argument("--max-duration", type=float, metavar="S", help="seconds for the whole run")
-    group.add_argument(
-        "--retries", type=int, metavar="N", help=f"further attempts after the first ({default.retry_total})"
-    )
     group.add_argument(
         "--max-body-size",
         metavar="SIZE",
@@ -195,6 +233,25 @@ def _add_limits(group: argparse._ArgumentGroup) -> None:
         "--on-error",
         choices=("record", "raise"),
         help="go on after a failed request, or stop the run (record)",
+    )
+
+
+def _add_retries(group: argparse._ArgumentGroup) -> None:
+    default = DEFAULTS
+    group.add_argument(
+        "--retries", type=int, metavar="N", help=f"further attempts after the first ({default.retry_total})"
+    )
+    group.add_argument(
+        "--max-retry-after",
+        type=float,
+        metavar="S",
+        help=f"the longest wait that a server may ask for ({default.retry_max_retry_after:g})",
+    )
+    group.add_argument(
+        "--rounds",
+        type=int,
+        metavar="N",
+        help=f"how often a host that is down is asked again at the end ({default.retry_rounds})",
     )
 
 
@@ -223,10 +280,26 @@ def _add_connection(group: argparse._ArgumentGroup) -> None:
         help="HTTP/2 by ALPN, with prior knowledge, or not (auto)",
     )
     group.add_argument("--threads", type=int, metavar="N", help="threads of the engine (one per core)")
-    for names in (("-x", "--proxy"), ("--cert",), ("--rate-limit",), ("--rate-limit-per-host",)):
+    for names in (("-x", "--proxy"), ("--cert",)):
         group.add_argument(*names, action=Unavailable, help=argparse.SUPPRESS)
-    for name in ("--block-private", "--robots"):
-        group.add_argument(name, action=Unavailable, nargs=0, help=argparse.SUPPRESS)
+    group.add_argument("--block-private", action=Unavailable, nargs=0, help=argparse.SUPPRESS)
+
+
+def _add_plan(commands: "argparse._SubParsersAction[Parser]") -> None:
+    plan = commands.add_parser(
+        "plan",
+        help="say what a list would take, before anything is sent",
+        description="Read a list of requests, send nothing, and say how long each host takes at least "
+        "under these options, what takes the longest, and what to change.",
+        epilog="exit status: 0 every row can be sent, 1 some cannot, 2 wrong usage.",
+        allow_abbrev=False,
+    )
+    _add_requests(plan)
+    plan.add_argument("--format", choices=("text", "json"), default="text", help="the plan's format (text)")
+    plan.add_argument(
+        "--latency", type=float, metavar="S", help="assumed seconds from a request to its answer's end (0.2)"
+    )
+    add_options(plan)
 
 
 def _add_race(commands: "argparse._SubParsersAction[Parser]") -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hurtle.api import Client, open_job
+from hurtle.cli.given import given_options
 from hurtle.cli.status import EXIT_OK, EXIT_SOME_FAILED
 from hurtle.client import Rows
 from hurtle.errors import ConfigError
 from hurtle.models import Request, Row
-from hurtle.options import OptionsDict, Timeout
 from hurtle.report import Summary
 from hurtle.report.text import summary_text
 from hurtle.sources import Source, open_source
@@ -27,82 +27,28 @@ def fetch(given: Namespace) -> int:
     Returns:
         0 when all are ok, 1 when some failed.
     """
-    with Client(**_options(given)) as client:
+    options = given_options(given)
+    if given.quiet or given.verbose:
+        options["progress"] = False
+    with Client(**({"progress": True} | options)) as client:
         client.engine()  # options that only the engine can judge fail here, before the output is touched
         observe = _tell if given.verbose else None
-        job = open_job(client, _source(given), given.output, given.format, client.options, observe=observe)
+        job = open_job(
+            client, given_source(given), given.output, given.format, client.options, observe=observe
+        )
         outcome = job.run()
-    summary = Summary.from_counters(outcome.counters, outcome.seconds, outcome.skipped)
+    summary = Summary.from_counters(outcome.counters, outcome.seconds, outcome.skipped, outcome.copied)
     if not given.quiet:
         print(summary_text(summary), file=sys.stderr)
     return EXIT_SOME_FAILED if summary.failed else EXIT_OK
 
 
-def _options(given: Namespace) -> OptionsDict:
-    """Return the options that were given; those that were not keep their defaults."""
-    options: dict[str, Any] = {
-        name: getattr(given, name)
-        for name in (
-            "concurrency", "concurrency_per_host", "deadline", "max_duration", "retries", "max_body_size",
-            "on_oversize", "max_buffer", "on_error", "max_redirects", "threads", "user_agent",
-        )
-        if getattr(given, name) is not None
-    }  # fmt: skip
-    options |= {"ordered": given.ordered, "progress": not (given.quiet or given.verbose)}
-    limits = {
-        "total": given.timeout,
-        "connect": given.connect_timeout,
-        "first_byte": given.first_byte_timeout,
-    }
-    limits = {
-        name: limit for name, limit in (limits | {"read": given.read_timeout}).items() if limit is not None
-    }
-    if limits:
-        options["timeout"] = Timeout(**{name: limit or None for name, limit in limits.items()})
-    if given.follow is not None:
-        options["follow_redirects"] = given.follow
-    if given.insecure or given.verify is not None:
-        options["verify"] = given.verify if given.verify is not None else False
-    if given.http2 is not None:
-        options["http2"] = {"auto": "auto", "always": True, "never": False}[given.http2]
-    if headers := _headers(given):
-        options["headers"] = headers
-    if given.param:
-        options["params"] = [_split(pair, "=", "--param", "NAME=VALUE") for pair in given.param]
-    if given.user is not None:
-        options["auth"] = _split(given.user, ":", "-u", "USER:PASSWORD", show=False)
-    if given.bearer is not None:
-        options["auth"] = given.bearer
-    return options  # type: ignore[return-value]  # names and values are checked when it is resolved
+def given_source(given: Namespace) -> Source:
+    """Return the list that a command line names, with what its flags make of plain URLs.
 
-
-def _headers(given: Namespace) -> list[tuple[str, str]]:
-    pairs = []
-    for line in given.header:
-        name, value = _split(line, ":", "-H", "'Name: value'", show=False)
-        if not name.strip():
-            raise ConfigError("-H takes 'Name: value'")
-        pairs.append((name.strip(), value.strip()))
-    if given.cookie is not None:
-        if any(name.lower() == "cookie" for name, _ in pairs):
-            raise ConfigError("-b and -H 'Cookie: ...' are given; give one of them")
-        # As it is written, not by name: a cookie may be there twice.
-        cookies = [part.strip() for part in given.cookie.split(";") if part.strip()]
-        if not cookies or not all("=" in cookie.lstrip("=") for cookie in cookies):
-            raise ConfigError("-b takes 'A=1; B=2'")
-        pairs.append(("cookie", "; ".join(cookies)))
-    return pairs
-
-
-def _split(text: str, mark: str, flag: str, form: str, *, show: bool = True) -> tuple[str, str]:
-    """Split at the first mark. Blanks stay: they may be part of a secret."""
-    name, found, value = text.partition(mark)
-    if not found or not (name or flag == "-u"):
-        raise ConfigError(f"{flag} takes {form}" + (f", not {text!r}" if show else ""))
-    return name, value
-
-
-def _source(given: Namespace) -> Source:
+    Raises:
+        ConfigError: No such list, or a mixture of files and URLs.
+    """
     requests: list[str] = given.requests
     if all(text.lower().startswith(("http://", "https://")) for text in requests):
         if given.input_format is not None:

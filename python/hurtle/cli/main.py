@@ -92,6 +92,10 @@ def _command(name: str) -> "Callable[[Namespace], int]":
         from hurtle.cli.fetch import fetch
 
         return fetch
+    if name == "plan":
+        from hurtle.cli.plan import plan
+
+        return plan
     if name == "race":
         from hurtle.cli.race import race
 

@@ -1,13 +1,13 @@
 """Bring rows from a source to a job, on a thread of its own, so that no iterator ever blocks the consumer."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import islice
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Protocol
 
 from hurtle.client.inbox import Inbox
 from hurtle.client.reorder import Window
-from hurtle.models import Row
+from hurtle.models import Group, Row
 
 if TYPE_CHECKING:
     from hurtle._engine import Job
@@ -52,10 +52,20 @@ class AsyncInput(Protocol):
     def __aiter__(self) -> AsyncIterator[Row]: ...
 
 
-class Chunks(Protocol):
-    """Rows by the chunk."""
+class Reader(Protocol):
+    """Rows of a source by the chunk."""
 
     def take(self, limit: int) -> list[Row]:
+        """Return up to `limit` rows, at least one, or none at the end. Raises what the source raised."""
+
+    def close(self) -> None:
+        """Stop reading. Callable from any thread, more than once."""
+
+
+class Chunks(Protocol):
+    """What is submitted, by the chunk: rows, or rows with their copies."""
+
+    def take(self, limit: int) -> Sequence[Row | Group]:
         """Return up to `limit` rows, at least one, or none at the end. Raises what the source raised."""
 
     def close(self) -> None:
@@ -151,17 +161,21 @@ class Feeder:
         self._thread.start()
 
     def _run(self) -> None:
+        sent = 0
         try:
             while True:
                 limit = CHUNK if self._window is None else min(CHUNK, self._window.wait())
-                rows = self._chunks.take(limit) if limit else []
+                rows = self._chunks.take(limit) if limit else ()
                 if not rows:
                     break
                 if not self._job.submit(rows):
                     self._cut_short = True
                     break
+                last = rows[-1]
+                # Every row before a group was submitted with its own group or as a copy in an earlier one.
+                sent = last.index + 1 if isinstance(last, Group) else sent + len(rows)
                 if self._window is not None:
-                    self._window.sent(len(rows))
+                    self._window.sent(sent)
         except BaseException as error:  # noqa: BLE001 - raised again in the consumer, after the rows so far
             self._error = error
         finally:

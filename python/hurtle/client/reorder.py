@@ -13,8 +13,8 @@ LEAST_ROWS = 1024
 class Window:
     """How far the feeder may run ahead of the consumer: by rows and by the bytes held back.
 
-    The row that everyone waits for is always submitted already, because rows are submitted in order; so a
-    full window cannot stop it, and always opens again.
+    The row that everyone waits for is always submitted already, or is the next to be, because rows are
+    submitted in order; the window always lets that one through, so it cannot stay full for ever.
 
     Args:
         rows: The most rows submitted and not yet yielded.
@@ -39,13 +39,14 @@ class Window:
 
     def _room(self) -> int:
         if self._held_bytes >= self._most_bytes:
-            return 0
+            # Copies of a request may fill the window with answers to rows far behind the awaited one.
+            return 0 if self._sent > self._yielded else 1
         return self._most_rows - (self._sent - self._yielded)
 
     def sent(self, rows: int) -> None:
-        """Count rows submitted."""
+        """Tell how many rows were submitted in all: the first ones of the input, without a gap."""
         with self._changed:
-            self._sent += rows
+            self._sent = rows
 
     def move(self, yielded: int, held_bytes: int) -> None:
         """Tell how many rows were yielded in all, and how many bytes are held back now."""

@@ -4,8 +4,9 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
+from hurtle.client.dedupe import Deduped
 from hurtle.client.engine_client import EngineClient
-from hurtle.client.feed import AsyncInput, Chunks, Feeder, Input, LiveChunks, SteadyChunks
+from hurtle.client.feed import AsyncInput, Feeder, Input, LiveChunks, Reader, SteadyChunks
 from hurtle.client.reorder import LEAST_ROWS, Reorder, Window, in_order
 from hurtle.errors import ClosedError
 from hurtle.options import Options
@@ -25,7 +26,7 @@ class Transfer:
     Args:
         client: Whose engine sends.
         source: The rows.
-        options: `ordered`, `on_error`, `max_duration` and the size of the reorder window are read.
+        options: `ordered`, `dedupe`, `on_error`, `max_duration` and the size of the reorder window are read.
         progress: Called with the job's counters, about every TICK_S, and once at the end. What it raises ends
             the transfer and reaches whoever iterates, after the rows that were handed out before.
         at_end: Called once when the transfer has ended, however it ended.
@@ -49,7 +50,8 @@ class Transfer:
         self._ended = 0.0
         self._window: Window | None = None
         if options.ordered:
-            self._window = Window(max(4 * options.concurrency, LEAST_ROWS), options.max_buffer)
+            self._window = Window(_rows_ahead(options), options.max_buffer)
+        self._deduped: Deduped | None = None
         self._job: Job | None = None
         self._feeder: Feeder | None = None
 
@@ -58,7 +60,10 @@ class Transfer:
         self._started = monotonic()
         until = None if options.max_duration is None else self._started + options.max_duration
         self._job = self._client.engine().job(max_duration=options.max_duration)
-        self._feeder = Feeder(self._job, _chunks(self._source, until), self._window)
+        reader = _reader(self._source, until)
+        if options.dedupe:
+            self._deduped = _deduped(reader, options)
+        self._feeder = Feeder(self._job, self._deduped or reader, self._window)
         return self._job, self._feeder
 
     def counters(self) -> "Progress":
@@ -80,6 +85,11 @@ class Transfer:
     def skipped(self) -> int:
         """Blank lines and comments of the input."""
         return self._source.skipped
+
+    @property
+    def copied(self) -> int:
+        """Rows that got the answer to another row's request, with `dedupe`."""
+        return 0 if self._deduped is None else self._deduped.copied
 
     def close(self, *, wait: bool = True) -> None:
         """Cancel what is left and stop feeding. Idempotent.
@@ -196,7 +206,22 @@ def _raising(rows: "Iterable[Response]") -> "Iterator[Response]":
         yield row
 
 
-def _chunks(source: Input | AsyncInput, until: float | None) -> Chunks:
+def _rows_ahead(options: Options) -> int:
+    """Return how many rows may be submitted and not yet yielded in order."""
+    if isinstance(options.concurrency, int):
+        return max(4 * options.concurrency, LEAST_ROWS)
+    return 4 * LEAST_ROWS
+
+
+def _deduped(reader: Reader, options: Options) -> Deduped:
+    from functools import partial
+
+    from hurtle._engine import identify
+
+    return Deduped(reader, partial(identify, params=options.params))
+
+
+def _reader(source: Input | AsyncInput, until: float | None) -> Reader:
     """Choose how to read a source.
 
     A list or a file ends by itself, so each of its rows gets a result even after `max_duration`; an iterator

@@ -19,6 +19,7 @@ class Summary:
         errors: How often each error code was a request's end.
         attempts: Requests sent, retries included.
         skipped: Blank lines and comments of the input.
+        copied: Rows that got the answer to another row's request, with `dedupe`.
         connections: Connections opened.
         bytes_wire: Bytes of bodies as received.
         bytes_body: Bytes of bodies after decoding.
@@ -40,15 +41,19 @@ class Summary:
     seconds: float
     first_byte: dict[str, float]
     total: dict[str, float]
+    copied: int = 0
 
     @classmethod
-    def from_counters(cls, counters: "Progress", seconds: float, skipped: int = 0) -> "Summary":
+    def from_counters(
+        cls, counters: "Progress", seconds: float, skipped: int = 0, copied: int = 0
+    ) -> "Summary":
         """Make the summary of a job that has ended.
 
         Args:
             counters: The job's last counters.
             seconds: How long it took.
             skipped: Blank lines and comments of its input.
+            copied: Rows that got the answer to another row's request.
         """
         return cls(
             requests=counters.done,
@@ -64,6 +69,7 @@ class Summary:
             seconds=seconds,
             first_byte=dict(counters.first_byte),
             total=dict(counters.total),
+            copied=copied,
         )
 
     @property

@@ -14,21 +14,25 @@ def summary_text(summary: "Summary") -> str:
     """Return a summary as a few aligned lines, without a line end."""
     rate = f", {rate_text(summary.rate_per_s)} requests/s" if summary.requests else ""
     lines = [f"{count_text(summary.requests, 'request')} in {seconds_text(summary.seconds)}{rate}"]
-    lines.append(_line("ok", f"{summary.ok:,}"))
-    lines.append(_line("failed", f"{summary.failed:,}"))
+    lines.append(line_text("ok", f"{summary.ok:,}"))
+    lines.append(line_text("failed", f"{summary.failed:,}"))
     lines += _counted("status", {str(status): count for status, count in summary.statuses.items()})
     lines += _counted("error", summary.errors)
     for label, quantiles in (("first byte", summary.first_byte), ("total", summary.total)):
         if quantiles:
             parts = [f"{name} {seconds_text(quantiles[name])}" for name in QUANTILES if name in quantiles]
-            lines.append(_line(label, "   ".join(parts)))
-    lines.append(_line("received", _received(summary)))
-    extra = summary.attempts - summary.requests
+            lines.append(line_text(label, "   ".join(parts)))
+    lines.append(line_text("received", _received(summary)))
+    extra = summary.attempts - (summary.requests - summary.copied)
     tried = f" ({extra:,} more than requests)" if extra > 0 else ""
-    lines.append(_line("attempts", f"{summary.attempts:,}{tried}"))
-    lines.append(_line("connections", f"{summary.connections:,}"))
+    lines.append(line_text("attempts", f"{summary.attempts:,}{tried}"))
+    if summary.copied:
+        unfit = sum(count for code, count in summary.errors.items() if code.startswith("input."))
+        sent = count_text(summary.requests - summary.copied - unfit, "request")
+        lines.append(line_text("deduped", f"{sent} sent for {count_text(summary.requests, 'row')}"))
+    lines.append(line_text("connections", f"{summary.connections:,}"))
     if summary.skipped:
-        lines.append(_line("skipped", f"{count_text(summary.skipped, 'blank or comment line')}"))
+        lines.append(line_text("skipped", f"{count_text(summary.skipped, 'blank or comment line')}"))
     return "\n".join(lines)
 
 
@@ -41,7 +45,8 @@ def _received(summary: "Summary") -> str:
     return text
 
 
-def _line(label: str, value: str) -> str:
+def line_text(label: str, value: str) -> str:
+    """Return a labelled line of a report."""
     return f"  {label:<{LABEL_WIDTH}} {value}"
 
 
@@ -52,7 +57,8 @@ def _counted(label: str, counts: Mapping[str, int]) -> list[str]:
     width = max(map(len, counts))
     labels = [label] + [""] * (len(counts) - 1)
     return [
-        _line(head, f"{name:<{width}}  {n:,}") for head, (name, n) in zip(labels, counts.items(), strict=True)
+        line_text(head, f"{name:<{width}}  {n:,}")
+        for head, (name, n) in zip(labels, counts.items(), strict=True)
     ]
 
 

@@ -1,6 +1,24 @@
-//! Decides when a host may be asked. Pure data structures: no I/O, no clock of their own.
+//! Decides when a host may be asked. Pure state machines: no I/O, no clock of their own.
 
+mod advice;
+mod aimd;
+mod auto_rate;
+mod circuit;
+mod note;
+mod pace;
 mod queue;
+mod rate;
+mod robots;
 mod scheduler;
+mod signal;
+mod slot;
+mod throttle;
 
+pub(crate) use advice::{Quota, quota, retry_after};
+pub(crate) use aimd::Aimd;
+pub(crate) use circuit::{Change, ProbeWaits};
+pub(crate) use note::Note;
+pub(crate) use pace::Pace;
+pub(crate) use robots::{Rules, product};
 pub(crate) use scheduler::{HostId, Scheduler};
+pub(crate) use signal::Signal;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 /// A queue in which most items have priority 0, and only then costs no more than a plain one.
+#[derive(Debug)]
 pub(super) struct Queue<T> {
     plain: VecDeque<T>,
     /// Items by priority, where that is not 0.
@@ -50,6 +51,39 @@ impl<T> Queue<T> {
         }
     }
 
+    /// All of it, in no particular order.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.plain.iter_mut().chain(self.ranked.values_mut().flatten())
+    }
+
+    /// Takes out what `which` picks; the rest keeps its order. O(n).
+    pub(super) fn take_where(&mut self, mut which: impl FnMut(&T) -> bool) -> Vec<T> {
+        let mut taken = Vec::new();
+        for queue in std::iter::once(&mut self.plain).chain(self.ranked.values_mut()) {
+            for _ in 0..queue.len() {
+                match queue.pop_front() {
+                    Some(item) if which(&item) => taken.push(item),
+                    Some(item) => queue.push_back(item),
+                    None => break,
+                }
+            }
+        }
+        self.ranked.retain(|_, queue| !queue.is_empty());
+        taken
+    }
+
+    /// Takes out the first items, as long as `which` picks them.
+    pub(super) fn take_while(&mut self, mut which: impl FnMut(&T) -> bool) -> Vec<T> {
+        let mut taken = Vec::new();
+        for queue in std::iter::once(&mut self.plain).chain(self.ranked.values_mut()) {
+            while queue.front().is_some_and(&mut which) {
+                taken.extend(queue.pop_front());
+            }
+        }
+        self.ranked.retain(|_, queue| !queue.is_empty());
+        taken
+    }
+
     fn highest(&self) -> Option<i32> {
         self.ranked.last_key_value().map(|(&rank, _)| rank)
     }
@@ -79,6 +113,19 @@ mod tests {
             queue.push(item, priority);
         }
         assert_eq!(drain(&mut queue), "abcdef");
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn what_is_picked_leaves_and_the_rest_keeps_its_order() {
+        let mut queue = Queue::new();
+        for (item, priority) in [('A', 5), ('b', 0), ('C', 0), ('d', 0), ('E', 0), ('f', -1)] {
+            queue.push(item, priority);
+        }
+        assert_eq!(queue.take_while(char::is_ascii_uppercase), ['A']);
+        assert_eq!(queue.take_where(char::is_ascii_uppercase), ['C', 'E']);
+        assert_eq!(queue.iter_mut().count(), 3);
+        assert_eq!(drain(&mut queue), "bdf");
         assert!(queue.is_empty());
     }
 

@@ -1,12 +1,20 @@
 //! Which request goes next: per-host queues and slots, and a ring of the hosts that may be asked.
 //!
 //! A host is in exactly one state, which follows from its slot:
-//! EMPTY (nothing queued), SATURATED (queued, every permit taken) or READY (queued and a permit free; then, and
-//! only then, it has a place in the ring). Every operation is O(1) amortised: nothing ever scans hosts.
+//! EMPTY (nothing queued), SATURATED (queued, every permit taken), READY (queued and a permit free; then, and only
+//! then, it has a place in the ring) or WAITING (as READY, but its rate, a `Retry-After` or its circuit says: not
+//! before that instant). Every operation is O(1) amortised, or O(log of the hosts that wait) where an instant is
+//! involved: nothing ever scans hosts.
 
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
-use super::queue::Queue;
+use super::aimd::Aimd;
+use super::circuit::{Change, ProbeWaits, Turn};
+use super::note::Note;
+use super::pace::Pace;
+use super::slot::{Retried, Slot};
+use crate::later::Later;
 
 /// How many requests a slot's holder may take in a row while other hosts wait. Long enough to make use of a
 /// warm connection, short enough that a long queue does not starve the rest.
@@ -16,36 +24,61 @@ const QUANTUM: u32 = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct HostId(u32);
 
-struct Slot<T> {
-    queue: Queue<T>,
-    in_flight: u32,
-    limit: u32,
-    in_ring: bool,
-}
-
-impl<T> Slot<T> {
-    fn is_ready(&self) -> bool {
-        !self.queue.is_empty() && self.in_flight < self.limit
-    }
-}
-
 /// The queues and slots of one shard's hosts. Only the shard's own thread touches it.
 pub(crate) struct Scheduler<T> {
     slots: Vec<Slot<T>>,
     ring: VecDeque<HostId>,
+    /// Hosts that wait, each with the instant it waits for: one that woke earlier leaves its entry behind.
+    waiting: Later<(HostId, Instant)>,
+    waiting_count: usize,
+    /// Hosts whose retries wait for their budget.
+    held: Later<HostId>,
+    /// Hosts that are down.
+    down: Vec<HostId>,
+    waits: ProbeWaits,
     in_flight: usize,
 }
 
 impl<T> Scheduler<T> {
-    pub(crate) fn new() -> Self {
-        Self { slots: Vec::new(), ring: VecDeque::new(), in_flight: 0 }
+    pub(crate) fn new(waits: ProbeWaits) -> Self {
+        Self {
+            slots: Vec::new(),
+            ring: VecDeque::new(),
+            waiting: Later::new(),
+            waiting_count: 0,
+            held: Later::new(),
+            down: Vec::new(),
+            waits,
+            in_flight: 0,
+        }
     }
 
     /// Adds a host that may have `limit` requests in flight.
     pub(crate) fn add_host(&mut self, limit: u32) -> HostId {
         let id = HostId(u32::try_from(self.slots.len()).unwrap_or(u32::MAX));
-        self.slots.push(Slot { queue: Queue::new(), in_flight: 0, limit: limit.max(1), in_ring: false });
+        self.slots.push(Slot::new(limit));
         id
+    }
+
+    /// From now on the host is asked at this pace.
+    pub(crate) fn set_pace(&mut self, host: HostId, pace: Pace) {
+        if let Some(slot) = self.slot_mut(host) {
+            slot.rein().pace = Some(pace);
+        }
+    }
+
+    /// From now on the host's limit moves.
+    pub(crate) fn set_aimd(&mut self, host: HostId, aimd: Aimd) {
+        if let Some(slot) = self.slot_mut(host) {
+            slot.rein().aimd = Some(aimd);
+        }
+    }
+
+    /// From now on two requests to the host are at least `delay` apart, whatever else holds.
+    pub(crate) fn set_crawl_delay(&mut self, host: HostId, delay: Duration) {
+        if let Some(slot) = self.slot_mut(host) {
+            slot.rein().crawl_delay = Some(Pace::every(delay));
+        }
     }
 
     /// Requests waiting, all hosts.
@@ -64,9 +97,25 @@ impl<T> Scheduler<T> {
         !self.ring.is_empty()
     }
 
+    /// How many hosts wait for an instant.
+    pub(crate) fn waiting_hosts(&self) -> usize {
+        self.waiting_count
+    }
+
+    /// Whether the host's answers are worth a look at what they grant.
+    pub(crate) fn learns(&self, host: HostId) -> bool {
+        let throttle = self.slot(host).and_then(Slot::throttle);
+        throttle.and_then(|throttle| throttle.pace.as_ref()).is_some_and(Pace::is_auto)
+    }
+
+    /// Whether the host is down, as far as is known.
+    pub(crate) fn is_down(&self, host: HostId) -> bool {
+        self.slot(host).and_then(Slot::throttle).is_some_and(|throttle| throttle.circuit.is_open())
+    }
+
     /// Queues a request: before those of its host that have a lower priority. O(1) for priority 0.
     pub(crate) fn push(&mut self, host: HostId, item: T, priority: i32) {
-        if let Some(slot) = self.slots.get_mut(host.0 as usize) {
+        if let Some(slot) = self.slot_mut(host) {
             slot.queue.push(item, priority);
         }
         self.refresh(host);
@@ -74,22 +123,41 @@ impl<T> Scheduler<T> {
 
     /// Queues a request that is already on its way (a redirect) before those that are not. O(1).
     pub(crate) fn push_front(&mut self, host: HostId, item: T) {
-        if let Some(slot) = self.slots.get_mut(host.0 as usize) {
+        if let Some(slot) = self.slot_mut(host) {
             slot.queue.push_front(item);
         }
         self.refresh(host);
     }
 
+    /// Queues a request that was tried before, as soon as the host's budget allows.
+    pub(crate) fn push_retry(&mut self, host: HostId, item: T, priority: i32, now: Instant) {
+        let Some(slot) = self.slot_mut(host) else { return };
+        if let Retried::Held(until) = slot.retry(item, priority, now) {
+            self.look_after_held(host, until);
+        }
+        self.refresh(host);
+    }
+
     /// Takes the next request of the next ready host, and with it one of the host's permits. O(1) amortised.
-    pub(crate) fn start(&mut self) -> Option<(HostId, T)> {
+    pub(crate) fn start(&mut self, now: Instant) -> Option<(HostId, T)> {
         while let Some(host) = self.ring.pop_front() {
             let Some(slot) = self.slots.get_mut(host.0 as usize) else { continue };
             slot.in_ring = false;
-            if !slot.is_ready() {
+            if !slot.wants() {
                 continue;
             }
-            let Some(item) = slot.queue.pop() else { continue };
-            slot.in_flight += 1;
+            match slot.turn(now) {
+                Turn::Now => {}
+                Turn::At(until) => {
+                    slot.wakes_at = Some(until);
+                    self.waiting.add(until, (host, until));
+                    self.waiting_count += 1;
+                    continue;
+                }
+                // Whoever is out comes back, and `finish` looks again.
+                Turn::AfterProbe => continue,
+            }
+            let Some(item) = slot.start(now) else { continue };
             self.in_flight += 1;
             self.refresh(host);
             return Some((host, item));
@@ -97,34 +165,172 @@ impl<T> Scheduler<T> {
         None
     }
 
+    /// The request that the host was last asked for did not go after all; its permit is still taken.
+    pub(crate) fn give_back(&mut self, host: HostId) {
+        if let Some(throttle) = self.slot_mut(host).and_then(Slot::throttle_mut) {
+            throttle.give_back();
+        }
+    }
+
     /// The holder of a permit asks for its host's next request and keeps the permit. `streak` is how many it took
-    /// in a row. None: nothing is queued, or another host's turn has come; then the holder calls `finish`. O(1).
-    pub(crate) fn next_of(&mut self, host: HostId, streak: u32, others_wait: bool) -> Option<T> {
+    /// in a row. None: nothing may go, or another host's turn has come; then the holder calls `finish`. O(1).
+    pub(crate) fn next_of(
+        &mut self,
+        host: HostId,
+        streak: u32,
+        others_wait: bool,
+        now: impl FnOnce() -> Instant,
+    ) -> Option<T> {
         let contended = others_wait || self.ring.iter().take(2).any(|&other| other != host);
         if contended && streak >= QUANTUM {
             return None;
         }
-        self.slots.get_mut(host.0 as usize)?.queue.pop()
+        self.slot_mut(host)?.go_on(now)
     }
 
-    /// Gives a permit back. O(1).
-    pub(crate) fn finish(&mut self, host: HostId) {
-        if let Some(slot) = self.slots.get_mut(host.0 as usize) {
-            slot.in_flight = slot.in_flight.saturating_sub(1);
-            if slot.in_flight == 0 && slot.queue.is_empty() {
-                // A million hosts that were asked once must not keep a million empty buffers.
-                slot.queue = Queue::new();
+    /// Gives a permit back. Returns retries that nothing good can come of any more. O(1).
+    pub(crate) fn finish(&mut self, host: HostId) -> Vec<T> {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        let mut hopeless = Vec::new();
+        if let Some(slot) = self.slot_mut(host) {
+            slot.finish();
+            hopeless = slot.take_hopeless();
+        }
+        self.refresh(host);
+        hopeless
+    }
+
+    /// Learns from the end of an attempt. O(1), or O(hosts that are down) when one comes back.
+    pub(crate) fn note(&mut self, host: HostId, note: &Note<'_>) -> Change {
+        let waits = self.waits;
+        let Some(slot) = self.slots.get_mut(host.0 as usize) else { return Change::Nothing };
+        let change = slot.note(note, waits);
+        if slot.throttle().is_none() {
+            return change;
+        }
+        match change {
+            Change::Opened => self.down.push(host),
+            Change::Closed => {
+                self.down.retain(|&other| other != host);
+                self.wake(host);
             }
-            self.in_flight = self.in_flight.saturating_sub(1);
+            Change::ProbeFailed | Change::Nothing => {}
+        }
+        self.release_held(host, note.ended);
+        // Its limit may have grown.
+        self.refresh(host);
+        change
+    }
+
+    /// Nobody asks the host before `until`.
+    pub(crate) fn park(&mut self, host: HostId, until: Instant) {
+        if let Some(slot) = self.slot_mut(host) {
+            slot.rein().park(until);
+        }
+    }
+
+    /// The next instant at which `wake_due` has something to do.
+    pub(crate) fn next_wake(&self) -> Option<Instant> {
+        match (self.waiting.next_due(), self.held.next_due()) {
+            (Some(waiting), Some(held)) => Some(waiting.min(held)),
+            (waiting, held) => waiting.or(held),
+        }
+    }
+
+    /// Puts the hosts whose instant has come back into the ring. O(log of the hosts that wait), each.
+    pub(crate) fn wake_due(&mut self, now: Instant) {
+        while let Some((host, until)) = self.waiting.pop_due(now) {
+            if self.slot(host).is_some_and(|slot| slot.wakes_at == Some(until)) {
+                self.wake(host);
+            }
+        }
+        while let Some(host) = self.held.pop_due(now) {
+            if let Some(throttle) = self.slot_mut(host).and_then(Slot::throttle_mut) {
+                throttle.held_until = None;
+            }
+            self.release_held(host, now);
+            self.refresh(host);
+        }
+    }
+
+    /// Hosts that are down and have failed as many probes as `rounds` grants them.
+    pub(crate) fn given_up(&self, rounds: u32) -> Vec<HostId> {
+        let beyond = |host: &&HostId| {
+            let throttle = self.slot(**host).and_then(Slot::throttle);
+            throttle.is_some_and(|throttle| throttle.circuit.is_beyond(rounds))
+        };
+        self.down.iter().filter(beyond).copied().collect()
+    }
+
+    /// How many hosts are down.
+    pub(crate) fn hosts_down(&self) -> usize {
+        self.down.len()
+    }
+
+    /// The host's next probe need not wait.
+    pub(crate) fn probe_now(&mut self, host: HostId, now: Instant) {
+        if let Some(throttle) = self.slot_mut(host).and_then(Slot::throttle_mut) {
+            throttle.circuit.probe_now(now);
+        }
+        self.wake(host);
+    }
+
+    /// All that waits for the host.
+    pub(crate) fn waiting_for(&mut self, host: HostId) -> impl Iterator<Item = &mut T> {
+        self.slot_mut(host).into_iter().flat_map(Slot::waiting_mut)
+    }
+
+    /// Takes out what `which` picks of all that waits for the host. O(what waits).
+    pub(crate) fn take_where(&mut self, host: HostId, which: impl FnMut(&T) -> bool) -> Vec<T> {
+        self.slot_mut(host).map(|slot| slot.take_where(which)).unwrap_or_default()
+    }
+
+    /// Takes out what `which` picks, in all hosts. O(hosts and what waits for them).
+    pub(crate) fn take_everywhere(&mut self, mut which: impl FnMut(&T) -> bool) -> Vec<T> {
+        self.slots.iter_mut().flat_map(|slot| slot.take_where(&mut which)).collect()
+    }
+
+    /// Takes out the first that wait for the host, as long as `which` picks them. O(1) for each.
+    pub(crate) fn take_while(&mut self, host: HostId, which: impl FnMut(&T) -> bool) -> Vec<T> {
+        self.slot_mut(host).map(|slot| slot.queue.take_while(which)).unwrap_or_default()
+    }
+
+    fn slot(&self, host: HostId) -> Option<&Slot<T>> {
+        self.slots.get(host.0 as usize)
+    }
+
+    fn slot_mut(&mut self, host: HostId) -> Option<&mut Slot<T>> {
+        self.slots.get_mut(host.0 as usize)
+    }
+
+    /// The host need not wait for its instant; its entry stays behind and means nothing.
+    fn wake(&mut self, host: HostId) {
+        if self.slot_mut(host).is_some_and(|slot| slot.wakes_at.take().is_some()) {
+            self.waiting_count = self.waiting_count.saturating_sub(1);
         }
         self.refresh(host);
     }
 
-    /// Puts a host that became ready at the end of the ring.
+    fn release_held(&mut self, host: HostId, now: Instant) {
+        if let Some(until) = self.slot_mut(host).and_then(|slot| slot.release_held(now)) {
+            self.look_after_held(host, until);
+        }
+    }
+
+    fn look_after_held(&mut self, host: HostId, until: Instant) {
+        let throttle = self.slot_mut(host).and_then(Slot::throttle_mut);
+        if let Some(throttle) = throttle.filter(|throttle| throttle.held_until.is_none()) {
+            throttle.held_until = Some(until);
+            self.held.add(until, host);
+        }
+    }
+
+    /// Puts a host that became ready at the end of the ring. Whether it has to wait is found out at its turn.
     fn refresh(&mut self, host: HostId) {
         if let Some(slot) = self.slots.get_mut(host.0 as usize)
             && !slot.in_ring
-            && slot.is_ready()
+            && slot.wakes_at.is_none()
+            && slot.wants()
         {
             slot.in_ring = true;
             self.ring.push_back(host);
@@ -136,10 +342,170 @@ impl<T> Scheduler<T> {
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
+    use crate::options::{Rate, RateLimit};
+    use crate::politeness::Signal;
+
+    const WAITS: ProbeWaits =
+        ProbeWaits { first: Duration::from_millis(500), longest: Duration::from_secs(60) };
+
+    fn scheduler<T>() -> Scheduler<T> {
+        Scheduler::new(WAITS)
+    }
+
+    fn per_second(count: u32) -> Pace {
+        let rate = Rate { count, per: Duration::from_secs(1), burst: 1 };
+        Pace::new(RateLimit::Fixed(rate), Instant::now()).unwrap()
+    }
+
+    fn note(signal: Signal, at: Instant) -> Note<'static> {
+        Note { signal, started: at, ended: at, retry_after: None, quota: None }
+    }
+
+    /// Starts all that may start at `now`, and ends it at once with `signal`.
+    fn play(scheduler: &mut Scheduler<char>, now: Instant, signal: Signal) -> String {
+        scheduler.wake_due(now);
+        let mut started = String::new();
+        while let Some((host, item)) = scheduler.start(now) {
+            started.push(item);
+            scheduler.note(host, &note(signal, now));
+            scheduler.finish(host);
+        }
+        started
+    }
+
+    #[test]
+    fn a_host_with_a_rate_waits_and_holds_up_nobody() {
+        let (mut scheduler, start) = (scheduler(), Instant::now());
+        let (a, b) = (scheduler.add_host(10), scheduler.add_host(10));
+        scheduler.set_pace(a, per_second(10));
+        "aaaa".chars().for_each(|item| scheduler.push(a, item, 0));
+        "bbbb".chars().for_each(|item| scheduler.push(b, item, 0));
+        assert_eq!(play(&mut scheduler, start, Signal::Served), "abbbb");
+        assert_eq!((scheduler.waiting_hosts(), scheduler.has_ready()), (1, false));
+        let wake = scheduler.next_wake().unwrap();
+        assert!(wake > start && wake <= start + Duration::from_millis(100));
+        assert_eq!(play(&mut scheduler, wake, Signal::Served), "a");
+        assert_eq!(play(&mut scheduler, start + Duration::from_millis(210), Signal::Served), "a");
+        assert_eq!(play(&mut scheduler, start + Duration::from_millis(310), Signal::Served), "a");
+        assert_eq!((scheduler.waiting_hosts(), scheduler.queued()), (0, 0));
+    }
+
+    #[test]
+    fn the_holder_of_a_permit_keeps_to_the_rate_too() {
+        let (mut scheduler, start) = (scheduler(), Instant::now());
+        let a = scheduler.add_host(1);
+        scheduler.set_pace(a, per_second(10));
+        "aa".chars().for_each(|item| scheduler.push(a, item, 0));
+        scheduler.start(start).unwrap();
+        assert_eq!(scheduler.next_of(a, 1, false, || start), None);
+        assert_eq!(scheduler.next_of(a, 1, false, || start + Duration::from_millis(100)), Some('a'));
+    }
+
+    #[test]
+    fn a_parked_host_waits_for_its_instant_alone() {
+        let (mut scheduler, start) = (scheduler(), Instant::now());
+        let (a, b) = (scheduler.add_host(10), scheduler.add_host(10));
+        scheduler.park(a, start + Duration::from_secs(2));
+        "aa".chars().for_each(|item| scheduler.push(a, item, 0));
+        scheduler.push(b, 'b', 0);
+        assert_eq!(play(&mut scheduler, start, Signal::Served), "b");
+        assert_eq!(scheduler.next_wake(), Some(start + Duration::from_secs(2)));
+        assert_eq!(play(&mut scheduler, start + Duration::from_secs(1), Signal::Served), "");
+        assert_eq!(play(&mut scheduler, start + Duration::from_secs(2), Signal::Served), "aa");
+    }
+
+    #[test]
+    fn a_host_that_is_down_is_probed_by_one_request_after_the_other() {
+        let (mut scheduler, start) = (scheduler(), Instant::now());
+        let a = scheduler.add_host(100);
+        ('a'..='z').for_each(|item| scheduler.push(a, item, 0));
+        assert_eq!(play(&mut scheduler, start, Signal::Down), "abcdefghij");
+        assert!(scheduler.is_down(a));
+        assert_eq!(play(&mut scheduler, start + Duration::from_millis(499), Signal::Down), "");
+        assert_eq!(play(&mut scheduler, start + Duration::from_millis(500), Signal::Down), "k");
+        assert_eq!(play(&mut scheduler, start + Duration::from_millis(1499), Signal::Down), "");
+        assert_eq!(scheduler.given_up(1), [a]);
+        assert_eq!(scheduler.given_up(2), []);
+        assert_eq!(
+            play(&mut scheduler, start + Duration::from_millis(1500), Signal::Served),
+            "lmnopqrstuvwxyz"
+        );
+        assert_eq!((scheduler.is_down(a), scheduler.hosts_down(), scheduler.waiting_hosts()), (false, 0, 0));
+    }
+
+    #[test]
+    fn while_a_probe_is_out_nobody_else_goes_and_one_that_vanished_makes_room() {
+        let (mut scheduler, start) = (scheduler(), Instant::now());
+        let a = scheduler.add_host(100);
+        ('a'..='m').for_each(|item| scheduler.push(a, item, 0));
+        play(&mut scheduler, start, Signal::Down);
+        let later = start + Duration::from_secs(1);
+        scheduler.wake_due(later);
+        assert_eq!(scheduler.start(later), Some((a, 'k')));
+        assert_eq!(scheduler.start(later), None);
+        scheduler.finish(a);
+        assert_eq!(scheduler.start(later), Some((a, 'l')));
+    }
+
+    #[test]
+    fn retries_wait_for_the_budget_and_answers_set_them_free() {
+        let (mut scheduler, start) = (scheduler(), Instant::now());
+        let a = scheduler.add_host(100);
+        ('a'..='n').for_each(|item| scheduler.push_retry(a, item, 0, start));
+        assert_eq!(scheduler.queued(), 10, "the floor of the budget");
+        // Those ten are served, and that earns one more.
+        assert_eq!(play(&mut scheduler, start, Signal::Served).len(), 11);
+        assert_eq!(scheduler.next_wake(), Some(start + Duration::from_millis(100)));
+        assert_eq!(play(&mut scheduler, start + Duration::from_millis(100), Signal::Served).len(), 1);
+        assert_eq!(play(&mut scheduler, start + Duration::from_millis(300), Signal::Served).len(), 2);
+        assert_eq!(scheduler.next_wake(), None);
+    }
+
+    #[test]
+    fn retries_of_a_host_that_only_fails_are_handed_back() {
+        let (mut scheduler, start) = (scheduler(), Instant::now());
+        let a = scheduler.add_host(1);
+        ('a'..='n').for_each(|item| scheduler.push_retry(a, item, 0, start));
+        let mut hopeless = Vec::new();
+        while let Some((host, _)) = scheduler.start(start) {
+            scheduler.note(host, &note(Signal::Unavailable, start));
+            hopeless.extend(scheduler.finish(host));
+        }
+        assert_eq!(hopeless, ['k', 'l', 'm', 'n']);
+    }
+
+    #[test]
+    fn what_is_picked_leaves_every_place_where_it_may_wait() {
+        let (mut scheduler, start) = (scheduler(), Instant::now());
+        let (a, b) = (scheduler.add_host(1), scheduler.add_host(1));
+        ('a'..='n').for_each(|item| scheduler.push_retry(a, item, 0, start));
+        scheduler.push(b, 'b', 3);
+        assert_eq!(scheduler.waiting_for(a).count(), 14);
+        let mut taken = scheduler.take_everywhere(|&item| "bn".contains(item));
+        taken.sort_unstable();
+        assert_eq!(taken, ['b', 'b', 'n']);
+        assert_eq!(scheduler.take_where(a, |&item| item == 'm'), ['m']);
+        assert_eq!(scheduler.take_while(a, |&item| item != 'h').len(), 2);
+    }
+
+    #[test]
+    fn a_limit_that_moves_is_kept_by_those_in_flight() {
+        let (mut scheduler, start) = (scheduler(), Instant::now());
+        let a = scheduler.add_host(4);
+        scheduler.set_aimd(a, Aimd::new(4, 100));
+        (0..100).for_each(|item| scheduler.push(a, item, 0));
+        let started = std::iter::from_fn(|| scheduler.start(start)).count();
+        assert_eq!(started, 4);
+        scheduler.note(a, &note(Signal::Served, start));
+        assert!(scheduler.next_of(a, 1, false, || start).is_some());
+        assert!(scheduler.start(start).is_some(), "one more: the fifth");
+        scheduler.note(a, &note(Signal::Throttled, start));
+        assert_eq!(scheduler.next_of(a, 1, false, || start), None);
+    }
 
     #[test]
     fn ready_hosts_take_turns() {
-        let mut scheduler = Scheduler::new();
+        let mut scheduler = scheduler();
         let (a, b) = (scheduler.add_host(10), scheduler.add_host(10));
         for n in 0..3 {
             scheduler.push(a, ('a', n), 0);
@@ -147,54 +513,55 @@ mod tests {
         for n in 0..3 {
             scheduler.push(b, ('b', n), 0);
         }
-        let order: Vec<_> = std::iter::from_fn(|| scheduler.start()).map(|(_, item)| item).collect();
+        let order: Vec<_> =
+            std::iter::from_fn(|| scheduler.start(Instant::now())).map(|(_, item)| item).collect();
         assert_eq!(order, [('a', 0), ('b', 0), ('a', 1), ('b', 1), ('a', 2), ('b', 2)]);
     }
 
     #[test]
     fn a_saturated_host_waits_and_holds_up_nobody() {
-        let mut scheduler = Scheduler::new();
+        let mut scheduler = scheduler();
         let (a, b) = (scheduler.add_host(1), scheduler.add_host(1));
         scheduler.push(a, 1, 0);
         scheduler.push(a, 2, 0);
         scheduler.push(b, 3, 0);
-        assert_eq!(scheduler.start(), Some((a, 1)));
-        assert_eq!(scheduler.start(), Some((b, 3)));
-        assert_eq!(scheduler.start(), None);
+        assert_eq!(scheduler.start(Instant::now()), Some((a, 1)));
+        assert_eq!(scheduler.start(Instant::now()), Some((b, 3)));
+        assert_eq!(scheduler.start(Instant::now()), None);
         scheduler.finish(a);
-        assert_eq!(scheduler.start(), Some((a, 2)));
+        assert_eq!(scheduler.start(Instant::now()), Some((a, 2)));
     }
 
     #[test]
     fn a_holder_keeps_its_permit_until_the_queue_is_empty() {
-        let mut scheduler = Scheduler::new();
+        let mut scheduler = scheduler();
         let a = scheduler.add_host(1);
         for n in 0..100 {
             scheduler.push(a, n, 0);
         }
-        assert_eq!(scheduler.start(), Some((a, 0)));
+        assert_eq!(scheduler.start(Instant::now()), Some((a, 0)));
         for n in 1..100 {
-            assert_eq!(scheduler.next_of(a, n, false), Some(n));
+            assert_eq!(scheduler.next_of(a, n, false, Instant::now), Some(n));
         }
-        assert_eq!(scheduler.next_of(a, 100, false), None);
+        assert_eq!(scheduler.next_of(a, 100, false, Instant::now), None);
         scheduler.finish(a);
         assert_eq!((scheduler.queued(), scheduler.in_flight()), (0, 0));
     }
 
     #[test]
     fn a_holder_yields_after_its_quantum_when_others_wait() {
-        let mut scheduler = Scheduler::new();
+        let mut scheduler = scheduler();
         let (a, b) = (scheduler.add_host(1), scheduler.add_host(1));
         for n in 0..100 {
             scheduler.push(a, n, 0);
         }
-        scheduler.start().unwrap();
+        scheduler.start(Instant::now()).unwrap();
         scheduler.push(b, 1000, 0);
-        assert!(scheduler.next_of(a, QUANTUM - 1, false).is_some());
-        assert_eq!(scheduler.next_of(a, QUANTUM, false), None);
+        assert!(scheduler.next_of(a, QUANTUM - 1, false, Instant::now).is_some());
+        assert_eq!(scheduler.next_of(a, QUANTUM, false, Instant::now), None);
         scheduler.finish(a);
-        assert_eq!(scheduler.start(), Some((b, 1000)));
-        assert!(scheduler.next_of(a, QUANTUM, true).is_none());
+        assert_eq!(scheduler.start(Instant::now()), Some((b, 1000)));
+        assert!(scheduler.next_of(a, QUANTUM, true, Instant::now).is_none());
     }
 
     #[test]
@@ -205,7 +572,7 @@ mod tests {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             (seed >> 33) as usize % below
         };
-        let mut scheduler = Scheduler::new();
+        let mut scheduler = scheduler();
         let limits = [1, 2, 3, 10];
         let hosts: Vec<_> = limits.iter().map(|&limit| scheduler.add_host(limit)).collect();
         let mut in_flight = [0_u32; 4];
@@ -218,13 +585,15 @@ mod tests {
                     pushed += 1;
                 }
                 1 => {
-                    if let Some((_, item)) = scheduler.start() {
+                    if let Some((_, item)) = scheduler.start(Instant::now()) {
                         in_flight[item] += 1;
                         taken += 1;
                     }
                 }
                 2 if in_flight[which] > 0 => {
-                    if let Some(item) = scheduler.next_of(hosts[which], random(32) as u32, false) {
+                    if let Some(item) =
+                        scheduler.next_of(hosts[which], random(32) as u32, false, Instant::now)
+                    {
                         assert_eq!(item, which);
                         taken += 1;
                     }
@@ -242,7 +611,7 @@ mod tests {
         }
         // Drain: nothing is ever stranded outside the ring.
         loop {
-            while let Some((_, item)) = scheduler.start() {
+            while let Some((_, item)) = scheduler.start(Instant::now()) {
                 in_flight[item] += 1;
             }
             let Some(busy) = in_flight.iter().position(|&count| count > 0) else { break };

@@ -225,10 +225,12 @@ impl<T> Origins<T> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::politeness::Scheduler;
+    use crate::politeness::{ProbeWaits, Scheduler};
+    use std::time::Duration;
 
     fn origins(max_idle: usize) -> (Origins<u32>, OriginId, OriginId) {
-        let mut scheduler = Scheduler::<()>::new();
+        let mut scheduler =
+            Scheduler::<()>::new(ProbeWaits { first: Duration::ZERO, longest: Duration::ZERO });
         let mut origins = Origins::new(max_idle);
         let host = scheduler.add_host(1);
         let a =

@@ -1,16 +1,15 @@
-//! Answers that steer a client: statuses, redirects, delays, failures that pass.
+//! Answers that steer a client: statuses, redirects, delays.
 
 use bytes::Bytes;
-use http::header::{LOCATION, RETRY_AFTER};
+use http::header::LOCATION;
 use http::{HeaderValue, Response, StatusCode};
 
 use super::bodies::{MAX_BODY, MAX_MS, plain};
 use super::query::number;
 use super::{Ask, Outcome, Refusal, octets, text};
-use crate::payload::{Fault, Payload};
+use crate::payload::Payload;
 
 const MAX_REDIRECTS: u64 = 1_000_000;
-const MAX_SECONDS: u64 = 10_000_000;
 
 /// `/delay/MS?bytes=N`; the wait lies behind us.
 pub(super) fn delayed(ask: &Ask<'_>, ms: &str) -> Outcome {
@@ -59,40 +58,8 @@ pub(super) fn redirect_with(status: StatusCode, location: String) -> Outcome {
     Ok(response)
 }
 
-/// `/retry-after/S?times=K&key=X`
-pub(super) fn retry_after(ask: &Ask<'_>, seconds: &str) -> Outcome {
-    let seconds = number("S", seconds, 0..=MAX_SECONDS)?;
-    if !still_failing(ask, "retry-after")? {
-        return Ok(text(StatusCode::OK, "ready\n"));
-    }
-    let mut response = text(StatusCode::SERVICE_UNAVAILABLE, "come back later\n");
-    response.headers_mut().insert(RETRY_AFTER, seconds.into());
-    Ok(response)
-}
-
-/// `/flaky?times=K&key=X&status=N`, or `fault=reset`, `fault=close` in place of the status
-pub(super) fn flaky(ask: &Ask<'_>) -> Outcome {
-    let query = ask.query();
-    let status = status_code("status", query.get("status").as_deref().unwrap_or("503"))?;
-    let failure = match query.get("fault").as_deref() {
-        None => Ok(text(status, "failing\n")),
-        Some("reset") => Err(Refusal::Fault(Fault::Reset)),
-        Some("close") => Err(Refusal::Fault(Fault::Close)),
-        Some(_) => return Err(Refusal::BadRequest("fault must be reset or close".to_owned())),
-    };
-    if still_failing(ask, "flaky")? { failure } else { Ok(text(StatusCode::OK, "recovered\n")) }
-}
-
-/// Counts this request under its key and says whether it is among the first `times`.
-fn still_failing(ask: &Ask<'_>, family: &str) -> Result<bool, Refusal> {
-    let query = ask.query();
-    let times = query.number("times", 1, 0..=u64::MAX)?;
-    let key = query.get("key").unwrap_or_default();
-    Ok(ask.site.attempt(&format!("{family} {key}")) <= times)
-}
-
 /// 1xx would announce a further answer, so they begin at 200.
-fn status_code(name: &str, value: &str) -> Result<StatusCode, Refusal> {
+pub(super) fn status_code(name: &str, value: &str) -> Result<StatusCode, Refusal> {
     let code = number(name, value, 200..=999)?;
     StatusCode::from_u16(code as u16).map_err(|_| Refusal::NotFound)
 }

@@ -5,7 +5,10 @@ mod encoded;
 mod faults;
 mod flow;
 mod inspect;
+mod limited;
 mod query;
+mod recovery;
+mod robots;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,10 +16,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Response, StatusCode, request};
+use http::{HeaderValue, Response, StatusCode, Uri, request};
 
 use crate::connection::Site;
 use crate::payload::{Fault, Payload};
+use crate::stats::HostCounters;
 use crate::wire::Link;
 use query::Query;
 
@@ -34,8 +38,17 @@ ANY  /hang                            never answers
 ANY  /status/N?body=TEXT              that status
 GET  /redirect/N                      N redirects, then 200
 ANY  /redirect-to?url=URL&status=N    one redirect
-GET  /retry-after/S?times=K&key=X     503 with Retry-After for the first K requests of a key, then 200
+ANY  /retry-after?seconds=S&status=N&times=K&key=X   503 (or 429) with Retry-After for the first K requests of a
+                                      key, then 200; /retry-after/S is short for it. In place of seconds:
+                                      date=S (an HTTP-date that far ahead, answered at the turn of a second so
+                                      that it is exact; negative: in the past), value=TEXT (as it is)
 GET  /flaky?times=K&key=X&status=N    that status (or fault=reset|close) for the first K requests, then 200
+ANY  /limited?rate=N&per=S&window=sliding&key=X      200 up to N requests per S seconds of a host and key, else
+                                      429. window: sliding, fixed, bucket (burst=N tokens, at most; as many as
+                                      rate), spaced (per / rate apart; burst=N: that many at once).
+                                      headers=draft|x|structured: RateLimit fields of that kind;
+                                      retry_after=1|date: Retry-After in seconds or as a date
+GET  /robots.txt                      what the server was started with for the host, else 404
 ANY  /echo                            the request as JSON
 GET  /cookies                         the request's cookies as JSON
 GET  /cookies/set?NAME=VALUE          sets cookies, redirects to /cookies
@@ -54,6 +67,7 @@ pub(crate) struct Ask<'a> {
     /// `None` on HTTP/2.
     pub(crate) link: Option<&'a Arc<Link>>,
     pub(crate) site: &'a Site,
+    pub(crate) host: &'a HostCounters,
 }
 
 impl Ask<'_> {
@@ -62,7 +76,7 @@ impl Ask<'_> {
     }
 }
 
-/// What a request waits for before it is answered, by its path.
+/// What a request waits for before it is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pause {
     None,
@@ -80,15 +94,16 @@ enum Refusal {
 
 type Outcome = Result<Response<Payload>, Refusal>;
 
-/// Says how long a path waits.
-pub(crate) fn pause(path: &str) -> Pause {
-    match split(path) {
+/// Says how long a request waits.
+pub(crate) fn pause(uri: &Uri, site: &Site) -> Pause {
+    match split(uri.path()) {
         ("hang", "") => Pause::Forever,
         // Anything else is refused by the route, at once.
         ("delay", ms) => match ms.parse() {
             Ok(ms @ 1..=bodies::MAX_MS) => Pause::For(Duration::from_millis(ms)),
             _ => Pause::None,
         },
+        ("retry-after", "") => recovery::pause(Query::new(uri.query().unwrap_or_default()), site),
         _ => Pause::None,
     }
 }
@@ -125,8 +140,10 @@ fn dispatch(ask: &Ask<'_>, path: &str) -> Outcome {
         ("status", status) => flow::status(ask, status),
         ("redirect", n) => flow::redirect(n),
         ("redirect-to", "") => flow::redirect_to(ask),
-        ("retry-after", seconds) => flow::retry_after(ask, seconds),
-        ("flaky", "") => flow::flaky(ask),
+        ("retry-after", seconds) => recovery::retry_after(ask, seconds),
+        ("flaky", "") => recovery::flaky(ask),
+        ("limited", "") => limited::limited(ask),
+        ("robots.txt", "") => robots::robots(ask),
         ("echo", "") => Ok(inspect::echo(ask)),
         ("cookies", "") => Ok(inspect::cookies(ask)),
         ("cookies", "set") => inspect::set_cookies(ask),

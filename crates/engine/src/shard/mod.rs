@@ -1,41 +1,44 @@
 //! One thread of the engine: its hosts, its origins, its jobs. All state belongs to this thread; other threads
 //! reach it through its mailbox only.
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
-use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::time::{Duration, Instant};
+mod end;
+mod learn;
+mod robots;
+mod start;
+mod time;
+mod watch;
 
-use http::Method;
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::rc::Rc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::task::AbortHandle;
 
-use crate::batch::Row;
+use crate::capacity::Capacity;
 use crate::connect::{DnsConfig, Resolver, TlsContext};
-use crate::error::{Code, Failure};
 use crate::exchange::{Decoder, Heads};
 use crate::flight::{Flight, LocalJob, Transfer};
 use crate::job::JobState;
 use crate::later::Later;
-use crate::options::Options;
-use crate::outcome::Outcome;
+use crate::options::{Concurrency, Options};
 use crate::permits::Permits;
-use crate::politeness::{HostId, Scheduler};
+use crate::politeness::{Aimd, HostId, Pace, ProbeWaits, Rules, Scheduler};
 use crate::pool::{OriginId, Origins, Scratch};
 use crate::request::{Request, Submission};
 use crate::router::Router;
 use crate::seat::Seat;
 use crate::timings::WallClock;
-use crate::worker;
+use robots::Robots;
 
-/// How long rows wait for company: for a consumer that waits, and for one that is busy.
-const FLUSH_STARVED: Duration = Duration::from_millis(1);
-const FLUSH_BUSY: Duration = Duration::from_millis(4);
 /// Connections that may wait for work, per shard, where `concurrency` asks for no more.
 const MIN_IDLE: usize = 512;
+/// Where a host's limit starts that is still to be found.
+const AUTO_FIRST: u32 = 4;
 
 /// What other threads tell a shard.
 pub(crate) enum Message {
@@ -51,6 +54,10 @@ pub(crate) enum Message {
     Cancel(u64),
     /// A permit, from a shard that needs it no more.
     Permit,
+    /// A host that several shards ask wants to be left alone.
+    Park(Box<str>, Instant),
+    /// What robots.txt of an origin says, which a redirect led elsewhere.
+    Robots(OriginId, Rules),
     /// The engine ends.
     Close,
 }
@@ -61,6 +68,10 @@ pub(crate) struct Core {
     pub(crate) heads: Heads,
     pub(crate) tls: TlsContext,
     pub(crate) permits: Permits,
+    /// The rate over all hosts.
+    pub(crate) pace: Option<Mutex<Pace>>,
+    /// The limit over all hosts, where it is still to be found.
+    pub(crate) capacity: Option<Mutex<Capacity>>,
     pub(crate) router: Router,
     pub(crate) wall: WallClock,
     /// Jobs that have not been dropped.
@@ -100,9 +111,25 @@ pub(crate) struct Shard {
     scheduler: RefCell<Scheduler<Flight>>,
     hosts: RefCell<HashMap<Box<str>, HostId>>,
     jobs: RefCell<HashMap<u64, Rc<LocalJob>>>,
+    /// Requests that wait for their next attempt.
     later: RefCell<Later<Flight>>,
-    later_changed: Notify,
+    /// Jobs by their end, and the deadlines of what is queued.
+    expiries: RefCell<Later<u64>>,
+    deadlines: RefCell<VecDeque<(Instant, HostId)>>,
+    /// The rate over all hosts lets nothing go before this.
+    blocked_until: Cell<Option<Instant>>,
+    /// Until when the keeper of time sleeps; None: until it is told.
+    sleeps_until: Cell<Option<Instant>>,
+    time_changed: Notify,
     rows_wait: Notify,
+    jobs_wait: Notify,
+    robots: RefCell<HashMap<OriginId, Robots>>,
+    /// By host that is down: what was wrong with it last.
+    troubles: RefCell<HashMap<HostId, Box<str>>>,
+    /// Hosts that were asked once more when nothing else was left to do.
+    asked_last: RefCell<HashSet<HostId>>,
+    /// Workers that wait for a descriptor or a port.
+    lacking: Cell<u32>,
     workers: RefCell<HashMap<u64, Worker>>,
     next_worker: Cell<u64>,
     closing: Cell<bool>,
@@ -110,7 +137,9 @@ pub(crate) struct Shard {
 
 impl Shard {
     pub(crate) fn new(at: usize, core: Arc<Core>) -> Rc<Self> {
-        let max_idle = (core.options.concurrency as usize).max(MIN_IDLE);
+        let max_idle = most_in_flight(&core.options).max(MIN_IDLE);
+        let waits =
+            ProbeWaits { first: core.options.retries.backoff, longest: core.options.retries.max_backoff };
         Rc::new(Self {
             at,
             core,
@@ -118,12 +147,21 @@ impl Shard {
             decoder: RefCell::default(),
             scratch: Scratch::default(),
             origins: RefCell::new(Origins::new(max_idle)),
-            scheduler: RefCell::new(Scheduler::new()),
+            scheduler: RefCell::new(Scheduler::new(waits)),
             hosts: RefCell::default(),
             jobs: RefCell::default(),
             later: RefCell::new(Later::new()),
-            later_changed: Notify::new(),
+            expiries: RefCell::new(Later::new()),
+            deadlines: RefCell::default(),
+            blocked_until: Cell::new(None),
+            sleeps_until: Cell::new(None),
+            time_changed: Notify::new(),
             rows_wait: Notify::new(),
+            jobs_wait: Notify::new(),
+            robots: RefCell::default(),
+            troubles: RefCell::default(),
+            asked_last: RefCell::default(),
+            lacking: Cell::new(0),
             workers: RefCell::default(),
             next_worker: Cell::new(0),
             closing: Cell::new(false),
@@ -134,6 +172,7 @@ impl Shard {
     pub(crate) async fn serve(self: Rc<Self>, mut mailbox: UnboundedReceiver<Message>) {
         tokio::task::spawn_local(Rc::clone(&self).keep_time());
         tokio::task::spawn_local(Rc::clone(&self).keep_flushing());
+        tokio::task::spawn_local(Rc::clone(&self).keep_watch());
         while let Some(message) = mailbox.recv().await {
             match message {
                 Message::Submit(job, submissions) => self.submit(&job, submissions),
@@ -142,6 +181,8 @@ impl Shard {
                 Message::OpenGates => self.jobs.borrow().values().for_each(|job| job.gate.open()),
                 Message::Cancel(job) => self.cancel(job),
                 Message::Permit => self.use_permit(),
+                Message::Park(host, until) => self.park(&host, until),
+                Message::Robots(origin, rules) => self.robots_known(origin, rules),
                 Message::Close => break,
             }
         }
@@ -171,33 +212,61 @@ impl Shard {
     }
 
     fn receive(self: &Rc<Self>, transfer: Transfer) {
-        let Transfer { job, request, arrived, course } = transfer;
-        if !job.is_cancelled() {
-            let (origin, host) = self.locate(&request);
-            let (job, queued) = (self.local_job(&job), Instant::now());
-            let flight = Flight { job, request, host, origin, arrived, queued, course, counted: false };
-            self.scheduler.borrow_mut().push_front(host, flight);
+        if !transfer.job.is_cancelled() {
+            let (origin, host) = self.locate(&transfer.request);
+            let job = self.local_job(&transfer.job);
+            self.enqueue_again(transfer.into_flight(job, host, origin));
             self.pump();
         }
     }
 
     fn local_job(&self, job: &Arc<JobState>) -> Rc<LocalJob> {
         let mut jobs = self.jobs.borrow_mut();
-        Rc::clone(jobs.entry(job.id).or_insert_with(|| Rc::new(LocalJob::new(Arc::clone(job)))))
+        if let Some(local) = jobs.get(&job.id) {
+            return Rc::clone(local);
+        }
+        if let Some(expires) = job.expires {
+            self.expiries.borrow_mut().add(expires, job.id);
+            self.mind(expires);
+        }
+        self.jobs_wait.notify_one();
+        let local = Rc::new(LocalJob::new(Arc::clone(job)));
+        jobs.insert(job.id, Rc::clone(&local));
+        local
     }
 
     fn queue(&self, job: &Rc<LocalJob>, request: Request, now: Instant) {
         let (origin, host) = self.locate(&request);
-        let (arrived, queued) = (now, now);
-        let job = Rc::clone(job);
-        let flight = Flight { job, request, host, origin, arrived, queued, course: None, counted: true };
+        let flight = Flight::new(Rc::clone(job), request, host, origin, now);
+        if let Some(deadline) = self.deadline(&flight) {
+            self.deadlines.borrow_mut().push_back((deadline, host));
+            self.mind(deadline);
+        }
         self.enqueue(flight);
     }
 
     /// Puts a request in the queue of its host.
-    fn enqueue(&self, flight: Flight) {
+    fn enqueue(&self, mut flight: Flight) {
         let (host, priority) = (flight.host, flight.request.priority());
-        self.scheduler.borrow_mut().push(host, flight, priority);
+        let mut scheduler = self.scheduler.borrow_mut();
+        if scheduler.is_down(host) {
+            flight.set_suspended(true);
+        }
+        scheduler.push(host, flight, priority);
+    }
+
+    /// Puts a request that is on its way already in the queue of its host.
+    fn enqueue_again(&self, mut flight: Flight) {
+        let (host, priority) = (flight.host, flight.asked().priority());
+        let mut scheduler = self.scheduler.borrow_mut();
+        if scheduler.is_down(host) {
+            flight.set_suspended(true);
+        }
+        if flight.retrying {
+            scheduler.push_retry(host, flight, priority, Instant::now());
+        } else {
+            scheduler.push_front(host, flight);
+        }
     }
 
     /// The origin and the host of a request, made known if they are new.
@@ -214,8 +283,22 @@ impl Shard {
         if let Some(&host) = hosts.get(name) {
             return host;
         }
-        let limit = self.core.router.limit_at(name, self.at);
-        let host = self.scheduler.borrow_mut().add_host(limit);
+        let router = &self.core.router;
+        let limits = router.limits().of(name);
+        let mut scheduler = self.scheduler.borrow_mut();
+        let host = match (router.share_of(name, self.at), limits.concurrency) {
+            (Some(share), _) => scheduler.add_host(share),
+            (None, Concurrency::Fixed(limit)) => scheduler.add_host(limit),
+            (None, Concurrency::Auto) => {
+                let host = scheduler.add_host(AUTO_FIRST);
+                let most = u32::try_from(most_in_flight(&self.core.options)).unwrap_or(u32::MAX);
+                scheduler.set_aimd(host, Aimd::new(AUTO_FIRST, most));
+                host
+            }
+        };
+        if let Some(pace) = Pace::new(limits.rate_limit, Instant::now()) {
+            scheduler.set_pace(host, pace);
+        }
         hosts.insert(name.into(), host);
         host
     }
@@ -227,71 +310,10 @@ impl Shard {
         if shard == self.at {
             (flight.origin, flight.host) = self.locate(&flight.request);
             flight.queued = Instant::now();
-            let host = flight.host;
-            self.scheduler.borrow_mut().push_front(host, flight);
+            self.enqueue_again(flight);
         } else {
             self.core.tell(shard, Message::Transfer(Box::new(flight.into_transfer())));
         }
-    }
-
-    /// Queues a request again after `wait`.
-    pub(crate) fn queue_later(&self, flight: Flight, wait: Duration) {
-        self.later.borrow_mut().add(Instant::now() + wait, flight);
-        self.later_changed.notify_one();
-    }
-
-    /// Starts what may start.
-    pub(crate) fn pump(self: &Rc<Self>) {
-        while self.scheduler.borrow().has_ready() && self.core.permits.take(self.at) {
-            if !self.start_one() {
-                self.give_permit_back();
-            }
-        }
-        self.flush_if_at_rest();
-    }
-
-    fn use_permit(self: &Rc<Self>) {
-        if !self.start_one() {
-            self.give_permit_back();
-        }
-        self.pump();
-    }
-
-    /// With a permit in hand: starts the next request. False: the permit is still in hand.
-    fn start_one(self: &Rc<Self>) -> bool {
-        let started = self.scheduler.borrow_mut().start();
-        let Some((host, flight)) = started else { return false };
-        let Some(flight) = self.admit(flight) else {
-            self.scheduler.borrow_mut().finish(host);
-            return false;
-        };
-        self.dispatch(Seat::new(self, flight));
-        true
-    }
-
-    /// Whether a request that has its turn may go. None: it is taken care of.
-    fn admit(&self, mut flight: Flight) -> Option<Flight> {
-        let job = &flight.job.state;
-        if job.is_cancelled() {
-            return None;
-        }
-        if job.must_wait() {
-            let local = Rc::clone(&flight.job);
-            local.parked.borrow_mut().push_back(flight);
-            return None;
-        }
-        if std::mem::take(&mut flight.counted) {
-            job.left_queue();
-        }
-        let late = if job.expires.is_some_and(|expires| Instant::now() >= expires) {
-            Failure::new(Code::TimeoutJob, "max_duration ended before the request was sent")
-        } else if self.deadline(&flight).is_some_and(|deadline| Instant::now() >= deadline) {
-            Failure::new(Code::TimeoutDeadline, "the deadline passed before the request was sent")
-        } else {
-            return Some(flight);
-        };
-        self.land(flight, Outcome::unsent(late));
-        None
     }
 
     /// When a request has to be over, all attempts included.
@@ -301,114 +323,15 @@ impl Shard {
 
     /// Whether an attempt that this machine lacked a descriptor or port for may wait for one.
     pub(crate) fn has_time(&self, flight: &Flight) -> bool {
-        let patience = self.core.options.timeout.total.unwrap_or(Duration::from_secs(30));
+        let patience = self.core.options.timeout.total.unwrap_or(std::time::Duration::from_secs(30));
         let by_deadline = self.deadline(flight).is_none_or(|deadline| Instant::now() < deadline);
         by_deadline && flight.queued.elapsed() < patience
     }
 
-    /// Gives a request that holds its permits to a connection that waits, or to a new worker.
-    pub(crate) fn dispatch(self: &Rc<Self>, seat: Seat) {
-        let Some(flight) = seat.flight() else { return };
-        let (origin, job) = (flight.origin, flight.job.state.id);
-        let Some(seat) = self.origins.borrow_mut().assign(origin, seat) else { return };
-        let id = self.next_worker.get();
-        self.next_worker.set(id + 1);
-        let job = Rc::new(Cell::new(Some(job)));
-        let task = worker::run(Rc::clone(self), id, Rc::clone(&job), seat);
-        let abort = tokio::task::spawn_local(task).abort_handle();
-        self.workers.borrow_mut().insert(id, Worker { job, abort });
-    }
-
-    /// The holder of a permit of `host` asks for its next request. None: the permit has to be given back.
-    pub(crate) fn next_of(&self, host: HostId, streak: u32) -> Option<Flight> {
-        loop {
-            let others_wait = self.core.permits.others_wait(self.at);
-            let flight = self.scheduler.borrow_mut().next_of(host, streak, others_wait)?;
-            if let Some(flight) = self.admit(flight) {
-                return Some(flight);
-            }
-        }
-    }
-
-    /// Gives back a permit of `host` and the engine's permit.
-    pub(crate) fn release(self: &Rc<Self>, host: HostId) {
-        self.scheduler.borrow_mut().finish(host);
-        self.give_permit_back();
-        if !self.is_closing() {
-            self.pump();
-        }
-    }
-
-    fn give_permit_back(&self) {
-        if let Some(other) = self.core.permits.give_back(self.at) {
-            self.core.tell(other, Message::Permit);
-        }
-    }
-
-    /// Forgets a worker that ended.
-    pub(crate) fn worker_ended(&self, id: u64) {
-        self.workers.borrow_mut().remove(&id);
-    }
-
-    /// A request has ended: its row.
-    pub(crate) fn land(&self, flight: Flight, outcome: Outcome) {
-        let job = Rc::clone(&flight.job);
-        let first = !job.has_rows();
-        job.land(flight, outcome, &self.core.wall);
-        self.landed(&job, first);
-    }
-
-    fn refuse(&self, job: &LocalJob, index: u64, method: Method, url: &str, failure: &Failure) {
-        let first = !job.has_rows();
-        let mut row = Row::new(index, method);
-        row.fetched_at_us = self.core.wall.micros_at(Instant::now());
-        job.refuse(row, url, failure);
-        self.landed(job, first);
-    }
-
-    fn landed(&self, job: &LocalJob, first: bool) {
-        if first && job.has_rows() {
-            self.rows_wait.notify_one();
-        }
-    }
-
-    /// With nothing in flight no company will come for the rows that wait.
-    fn flush_if_at_rest(&self) {
-        if self.scheduler.borrow().in_flight() == 0 {
-            for job in self.jobs.borrow().values() {
-                job.flush();
-            }
-        }
-    }
-
-    async fn keep_flushing(self: Rc<Self>) {
-        loop {
-            self.rows_wait.notified().await;
-            tokio::time::sleep(FLUSH_STARVED).await;
-            if self.jobs.borrow().values().any(|job| job.has_rows() && !job.state.is_starved()) {
-                tokio::time::sleep(FLUSH_BUSY).await;
-            }
-            for job in self.jobs.borrow().values() {
-                job.flush();
-            }
-        }
-    }
-
-    async fn keep_time(self: Rc<Self>) {
-        loop {
-            let due = self.later.borrow().next_due();
-            let changed = self.later_changed.notified();
-            match due {
-                None => changed.await,
-                Some(due) => tokio::time::timeout_at(due.into(), changed).await.unwrap_or_default(),
-            }
-            let now = Instant::now();
-            loop {
-                let Some(flight) = self.later.borrow_mut().pop_due(now) else { break };
-                self.forward(flight);
-            }
-            self.pump();
-        }
+    /// A worker waits for a descriptor or a port until the result is dropped.
+    pub(crate) fn lack(&self) -> Lack<'_> {
+        self.lacking.set(self.lacking.get() + 1);
+        Lack(&self.lacking)
     }
 
     fn resume(self: &Rc<Self>, job: u64) {
@@ -428,6 +351,23 @@ impl Shard {
         for worker in self.workers.borrow().values().filter(|worker| worker.job.get() == Some(job)) {
             worker.abort.abort();
         }
+        self.robots_abandoned(job);
         self.pump();
+    }
+}
+
+/// One worker among those that wait for a descriptor or a port.
+pub(crate) struct Lack<'a>(&'a Cell<u32>);
+
+impl Drop for Lack<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
+    }
+}
+
+fn most_in_flight(options: &Options) -> usize {
+    match options.concurrency {
+        Concurrency::Fixed(limit) => limit as usize,
+        Concurrency::Auto => crate::capacity::MOST as usize,
     }
 }

@@ -1,0 +1,77 @@
+//! When the next request may follow the last, whoever says so.
+
+use std::time::{Duration, Instant};
+
+use super::auto_rate::AutoRate;
+use super::note::Note;
+use super::rate::Gcra;
+use super::signal::Signal;
+use crate::options::{Rate, RateLimit};
+
+/// The rate of one host, or of all.
+#[derive(Debug)]
+pub(crate) enum Pace {
+    /// As asked for.
+    Fixed(Gcra),
+    /// As found out.
+    Auto(Box<AutoRate>),
+}
+
+impl Pace {
+    /// None: there is nothing to keep to.
+    pub(crate) fn new(limit: RateLimit, now: Instant) -> Option<Self> {
+        match limit {
+            RateLimit::Unlimited => None,
+            RateLimit::Fixed(rate) => Some(Self::Fixed(Gcra::new(rate))),
+            RateLimit::Auto => Some(Self::Auto(Box::new(AutoRate::new(now)))),
+        }
+    }
+
+    /// One request in each `delay`.
+    pub(crate) fn every(delay: Duration) -> Self {
+        Self::Fixed(Gcra::new(Rate { count: 1, per: delay, burst: 1 }))
+    }
+
+    /// Whether it learns from answers.
+    pub(crate) fn is_auto(&self) -> bool {
+        matches!(self, Self::Auto(_))
+    }
+
+    /// None: a request may go now. Else: not before that.
+    pub(crate) fn next(&self, now: Instant) -> Option<Instant> {
+        match self {
+            Self::Fixed(gcra) => gcra.next(now),
+            Self::Auto(auto) => auto.next(now),
+        }
+    }
+
+    /// A request goes.
+    pub(crate) fn take(&mut self, now: Instant) {
+        match self {
+            Self::Fixed(gcra) => gcra.take(now),
+            Self::Auto(auto) => auto.take(now),
+        }
+    }
+
+    /// It did not go after all.
+    pub(crate) fn give_back(&mut self) {
+        match self {
+            Self::Fixed(gcra) => gcra.give_back(),
+            Self::Auto(auto) => auto.give_back(),
+        }
+    }
+
+    /// Learns from the end of an attempt, if it does.
+    pub(crate) fn learn(&mut self, note: &Note<'_>) {
+        let Self::Auto(auto) = self else { return };
+        let Note { signal, started, ended, retry_after, quota } = *note;
+        if signal == Signal::Throttled || (signal == Signal::Unavailable && retry_after.is_some()) {
+            auto.throttled(started, ended, retry_after);
+        } else if signal == Signal::Served {
+            auto.succeeded(ended);
+        }
+        if let Some(quota) = quota {
+            auto.advised(quota, ended);
+        }
+    }
+}

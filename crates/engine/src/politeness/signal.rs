@@ -1,0 +1,96 @@
+//! What the end of an attempt says about its host.
+
+use crate::error::Code;
+
+/// From the best news to the worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Signal {
+    /// A whole response below 400.
+    Served,
+    /// The host works, whatever it said: another status, a response that broke off, a bad certificate.
+    Answered,
+    /// Nothing about the host: its name does not exist, this machine had no descriptor.
+    Silent,
+    /// It answers too slowly to be asked more.
+    Slow,
+    /// It asks to be left alone: 429.
+    Throttled,
+    /// Whatever stands before it gave no answer of its: 502, 503, 504.
+    Unavailable,
+    /// No answer at all.
+    Down,
+}
+
+impl Signal {
+    /// The signal of an attempt that ended with `code`, or else with `status`.
+    pub(crate) fn of(status: Option<u16>, code: Option<Code>) -> Self {
+        match (code, status) {
+            (Some(code), _) => Self::of_failure(code),
+            (None, Some(429)) => Self::Throttled,
+            (None, Some(502..=504)) => Self::Unavailable,
+            (None, Some(status)) if status < 400 => Self::Served,
+            (None, Some(_)) => Self::Answered,
+            (None, None) => Self::Silent,
+        }
+    }
+
+    fn of_failure(code: Code) -> Self {
+        match code {
+            Code::TimeoutBody => Self::Slow,
+            Code::TimeoutDns
+            | Code::TimeoutConnect
+            | Code::TimeoutTls
+            | Code::TimeoutSend
+            | Code::TimeoutFirstByte
+            | Code::TimeoutHeaders
+            | Code::DnsTemporary
+            | Code::ConnectRefused
+            | Code::ConnectUnreachable
+            | Code::ConnectReset
+            | Code::ConnectFailed
+            | Code::TlsEof
+            | Code::ProtocolEmpty
+            | Code::ProxyConnect => Self::Down,
+            code => match code.class() {
+                "input" | "blocked" | "dns" | "timeout" | "proxy" | "host" | "local" | "internal" => {
+                    Self::Silent
+                }
+                _ => Self::Answered,
+            },
+        }
+    }
+
+    /// Whether it is a reason to ask less.
+    pub(crate) fn is_trouble(self) -> bool {
+        matches!(self, Self::Slow | Self::Throttled | Self::Unavailable | Self::Down)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_speak_for_the_host() {
+        for (status, signal) in [
+            (200, Signal::Served),
+            (304, Signal::Served),
+            (404, Signal::Answered),
+            (429, Signal::Throttled),
+            (500, Signal::Answered),
+            (503, Signal::Unavailable),
+        ] {
+            assert_eq!(Signal::of(Some(status), None), signal, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_failure_counts_before_the_status_it_came_with() {
+        assert_eq!(Signal::of(Some(200), Some(Code::TruncatedDisconnect)), Signal::Answered);
+        assert_eq!(Signal::of(Some(200), Some(Code::TimeoutBody)), Signal::Slow);
+        assert_eq!(Signal::of(None, Some(Code::ConnectRefused)), Signal::Down);
+        assert_eq!(Signal::of(None, Some(Code::DnsNotFound)), Signal::Silent);
+        assert_eq!(Signal::of(None, Some(Code::LocalFds)), Signal::Silent);
+        assert_eq!(Signal::of(None, Some(Code::TimeoutJob)), Signal::Silent);
+    }
+}

@@ -1,0 +1,83 @@
+//! The end of requests: their rows, and what becomes of those that nothing good can come of any more.
+
+use std::time::{Duration, Instant};
+
+use http::Method;
+
+use super::{Message, Shard};
+use crate::batch::Row;
+use crate::error::{Code, Failure};
+use crate::flight::{Flight, LocalJob};
+use crate::outcome::Outcome;
+use std::rc::Rc;
+
+/// How long rows wait for company: for a consumer that waits, and for one that is busy.
+const FLUSH_STARVED: Duration = Duration::from_millis(1);
+const FLUSH_BUSY: Duration = Duration::from_millis(4);
+
+impl Shard {
+    /// A request has ended: its row.
+    pub(crate) fn land(&self, mut flight: Flight, outcome: Outcome) {
+        flight.leave();
+        if let Some(errand) = flight.course.as_ref().and_then(|course| course.robots) {
+            let rules = self.robots_of(&outcome);
+            return self.core.tell(errand.shard, Message::Robots(errand.origin, rules));
+        }
+        let job = Rc::clone(&flight.job);
+        let first = !job.has_rows();
+        job.land(flight, outcome, &self.core.wall);
+        self.landed(&job, first);
+    }
+
+    /// A request that waits for a host of which nothing good can be expected ends as its last attempt did; one that
+    /// was never sent says why.
+    pub(super) fn give_up(&self, mut flight: Flight) {
+        flight.leave();
+        let last = flight.course.as_mut().and_then(|course| course.take_last());
+        let outcome = last.unwrap_or_else(|| {
+            let troubles = self.troubles.borrow();
+            let trouble = troubles.get(&flight.host).map_or("no answer", |trouble| trouble);
+            let detail = format!(
+                "the host is down and was not asked for this; it ended its last attempt with {trouble}"
+            );
+            Outcome::unsent(Failure::new(Code::HostCircuitOpen, detail))
+        });
+        self.land(flight, outcome);
+    }
+
+    pub(super) fn refuse(&self, job: &LocalJob, index: u64, method: Method, url: &str, failure: &Failure) {
+        let first = !job.has_rows();
+        let mut row = Row::new(index, method);
+        row.fetched_at_us = self.core.wall.micros_at(Instant::now());
+        job.refuse(row, url, failure);
+        self.landed(job, first);
+    }
+
+    fn landed(&self, job: &LocalJob, first: bool) {
+        if first && job.has_rows() {
+            self.rows_wait.notify_one();
+        }
+    }
+
+    /// With nothing in flight no company will come for the rows that wait.
+    pub(super) fn flush_if_at_rest(&self) {
+        if self.scheduler.borrow().in_flight() == 0 {
+            for job in self.jobs.borrow().values() {
+                job.flush();
+            }
+        }
+    }
+
+    pub(super) async fn keep_flushing(self: Rc<Self>) {
+        loop {
+            self.rows_wait.notified().await;
+            tokio::time::sleep(FLUSH_STARVED).await;
+            if self.jobs.borrow().values().any(|job| job.has_rows() && !job.state.is_starved()) {
+                tokio::time::sleep(FLUSH_BUSY).await;
+            }
+            for job in self.jobs.borrow().values() {
+                job.flush();
+            }
+        }
+    }
+}

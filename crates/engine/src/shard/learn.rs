@@ -1,0 +1,145 @@
+//! What the end of an attempt tells about its host, and what becomes of the request.
+
+use std::rc::Rc;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::{Message, Shard};
+use crate::flight::Flight;
+use crate::outcome::Outcome;
+use crate::politeness::{self, Change, HostId, Note, Quota, Signal};
+
+impl Shard {
+    /// Learns from the end of an attempt. Returns how long the host wants to be left alone, if it says so; from now
+    /// on it is.
+    pub(crate) fn learn(&self, flight: &Flight, outcome: &mut Outcome) -> Option<Duration> {
+        let status = outcome.status();
+        let signal = Signal::of(status, outcome.failure.as_ref().map(|failure| failure.code));
+        let (started, ended) = (outcome.started, outcome.ended());
+        let retry_after = match signal {
+            Signal::Throttled | Signal::Unavailable => self.retry_after(outcome),
+            _ => None,
+        };
+        let quota = self.quota(flight.host, outcome);
+        let note = Note { signal, started, ended, retry_after, quota: quota.as_ref() };
+        let change = self.scheduler.borrow_mut().note(flight.host, &note);
+        if let Some(wait) = retry_after {
+            self.park_elsewhere(flight, ended + wait);
+        }
+        self.set_down(flight.host, change, outcome);
+        self.learn_of_all(&note);
+        retry_after
+    }
+
+    /// What the response says in `Retry-After`, up to the cap; beyond it the row keeps the value.
+    fn retry_after(&self, outcome: &mut Outcome) -> Option<Duration> {
+        let policy = &self.core.options.retries;
+        let received = outcome.received.as_ref().filter(|_| policy.respect_retry_after)?;
+        let value = received.headers.get_all("retry-after").next()?;
+        // A date is measured by the clock that wrote it, where the server shows it: clocks differ.
+        let date = received.headers.get_all("date").next().and_then(|date| std::str::from_utf8(date).ok());
+        let now = date.and_then(|date| httpdate::parse_http_date(date).ok()).unwrap_or_else(SystemTime::now);
+        let asked = politeness::retry_after(value, now)?;
+        if asked > policy.max_retry_after {
+            let shown: String = String::from_utf8_lossy(value).chars().take(80).collect();
+            outcome.remark = Some(format!("Retry-After: {shown}").into());
+        }
+        Some(asked.min(policy.max_retry_after))
+    }
+
+    fn quota(&self, host: HostId, outcome: &Outcome) -> Option<Quota> {
+        let of_all = self.core.pace.as_ref();
+        let learns = self.scheduler.borrow().learns(host)
+            || of_all.is_some_and(|pace| pace.lock().unwrap_or_else(PoisonError::into_inner).is_auto());
+        let received = outcome.received.as_ref().filter(|_| learns)?;
+        politeness::quota(|name| received.headers.get_all(name).next(), SystemTime::now())
+    }
+
+    /// A host that several shards ask is left alone by all of them.
+    fn park_elsewhere(&self, flight: &Flight, until: Instant) {
+        let host = flight.request.target.host();
+        if self.core.router.share_of(host, self.at).is_some() {
+            for shard in (0..self.core.mailboxes.len()).filter(|&shard| shard != self.at) {
+                self.core.tell(shard, Message::Park(host.into(), until));
+            }
+        }
+    }
+
+    pub(super) fn park(&self, host: &str, until: Instant) {
+        let host = self.host(host);
+        self.scheduler.borrow_mut().park(host, until);
+    }
+
+    /// Requests that wait for a host that is down are counted, so that a job knows when nothing else is left.
+    fn set_down(&self, host: HostId, change: Change, outcome: &Outcome) {
+        if change == Change::Nothing {
+            return;
+        }
+        if change == Change::Closed {
+            self.troubles.borrow_mut().remove(&host);
+            self.asked_last.borrow_mut().remove(&host);
+        } else {
+            self.troubles.borrow_mut().insert(host, outcome.in_words().into());
+        }
+        if change != Change::ProbeFailed {
+            for flight in self.scheduler.borrow_mut().waiting_for(host) {
+                flight.set_suspended(change == Change::Opened);
+            }
+        }
+    }
+
+    /// What one answer says about all hosts.
+    fn learn_of_all(&self, note: &Note<'_>) {
+        if let Some(pace) = &self.core.pace {
+            pace.lock().unwrap_or_else(PoisonError::into_inner).learn(note);
+        }
+        let Some(capacity) = &self.core.capacity else { return };
+        let in_use = self.core.permits.are_exhausted();
+        let mut capacity = capacity.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = capacity.limit();
+        capacity.ended(note.signal.is_trouble(), in_use, note.started, note.ended);
+        let after = capacity.limit();
+        drop(capacity);
+        self.move_limit(before, after);
+    }
+
+    /// This machine lacked a descriptor or a port: where the limit over all hosts is to be found, it was found.
+    pub(crate) fn learn_of_lack(&self, started: Instant) {
+        let Some(capacity) = &self.core.capacity else { return };
+        let mut capacity = capacity.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = capacity.limit();
+        capacity.lacked(started, Instant::now());
+        let after = capacity.limit();
+        drop(capacity);
+        self.move_limit(before, after);
+    }
+
+    fn move_limit(&self, before: u32, after: u32) {
+        self.core.permits.shrink(before.saturating_sub(after));
+        for _ in before..after {
+            if let Some(other) = self.core.permits.grow(self.at) {
+                self.core.tell(other, Message::Permit);
+            }
+        }
+    }
+
+    /// Lets a request wait for another attempt: for `wait`, or for as long as its host is parked.
+    pub(crate) fn retry(
+        self: &Rc<Self>,
+        mut flight: Flight,
+        outcome: Outcome,
+        wait: Duration,
+        is_parked: bool,
+    ) {
+        if !flight.job.state.retries() {
+            return self.land(flight, outcome);
+        }
+        flight.take_attempt(outcome, wait, &self.core.wall);
+        flight.retrying = true;
+        if is_parked {
+            self.forward(flight);
+        } else {
+            self.queue_later(flight, wait);
+        }
+    }
+}

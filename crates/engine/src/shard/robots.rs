@@ -1,0 +1,122 @@
+//! robots.txt: fetched once per origin, by a request like any other, before the first of that origin goes.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::Shard;
+use crate::error::{Code, Failure};
+use crate::flight::{Errand, Flight};
+use crate::outcome::Outcome;
+use crate::politeness::{Rules, product};
+use crate::pool::OriginId;
+
+/// What is known of an origin's robots.txt.
+pub(super) enum Robots {
+    /// It is being fetched on behalf of a job; these wait for it.
+    Fetching {
+        job: u64,
+        waiting: Vec<Flight>,
+    },
+    Known(Rules),
+}
+
+impl Shard {
+    /// Whether robots.txt lets a request go, where it is obeyed. None: it does not, or it is not known yet.
+    pub(super) fn ask_robots(&self, flight: Flight) -> Option<Flight> {
+        let is_errand = flight.course.as_ref().is_some_and(|course| course.robots.is_some());
+        if !self.core.options.robots || is_errand {
+            return Some(flight);
+        }
+        let mut robots = self.robots.borrow_mut();
+        let why = match robots.get_mut(&flight.origin) {
+            Some(Robots::Known(rules)) if rules.allows(flight.request.target.path_and_query()) => {
+                return Some(flight);
+            }
+            Some(Robots::Known(rules)) => rules.why(),
+            Some(Robots::Fetching { waiting, .. }) => {
+                waiting.push(flight);
+                return None;
+            }
+            None => {
+                self.fetch_robots(&flight);
+                let (origin, job) = (flight.origin, flight.job.state.id);
+                robots.insert(origin, Robots::Fetching { job, waiting: vec![flight] });
+                return None;
+            }
+        };
+        drop(robots);
+        self.land(flight, Outcome::unsent(Failure::new(Code::HostRobots, why)));
+        None
+    }
+
+    /// Sends for the robots.txt of the request's origin, before whatever else waits for its host.
+    fn fetch_robots(&self, flight: &Flight) {
+        let request = flight.request.sibling("/robots.txt");
+        let errand = Errand { shard: self.at, origin: flight.origin };
+        let scout = Flight::on_errand(flight, request, errand);
+        self.scheduler.borrow_mut().push_front(scout.host, scout);
+    }
+
+    /// The rules that an answer to the request for robots.txt amounts to.
+    pub(super) fn robots_of(&self, outcome: &Outcome) -> Rules {
+        let headers = &self.core.options.headers;
+        let agent = headers.iter().find(|(name, _)| name == http::header::USER_AGENT);
+        let agent = agent.and_then(|(_, value)| value.to_str().ok()).map_or("hurtle", product);
+        let whole = outcome.received.as_ref().filter(|_| outcome.failure.is_none());
+        let body = whole.map_or(&[][..], |received| &received.body);
+        Rules::of_answer(whole.map(|received| received.status), body, agent)
+    }
+
+    /// Lets those go on that waited for the robots.txt of an origin.
+    pub(super) fn robots_known(self: &Rc<Self>, origin: OriginId, rules: Rules) {
+        let host = self.origins.borrow_mut().get_mut(origin).map(|origin| origin.host);
+        let delay = rules.crawl_delay().filter(|&delay| delay > Duration::ZERO);
+        if let (Some(host), Some(delay)) = (host, delay) {
+            self.scheduler.borrow_mut().set_crawl_delay(host, delay);
+        }
+        let before = self.robots.borrow_mut().insert(origin, Robots::Known(rules));
+        if let Some(Robots::Fetching { waiting, .. }) = before {
+            self.let_go(waiting);
+        }
+        self.pump();
+    }
+
+    /// A job is over that may have sent for a robots.txt: those of other jobs that wait for it ask again.
+    pub(super) fn robots_abandoned(&self, job: u64) {
+        let of_job = |robots: &Robots| matches!(robots, Robots::Fetching { job: by, .. } if *by == job);
+        let mut robots = self.robots.borrow_mut();
+        let abandoned: Vec<_> =
+            robots.iter().filter(|(_, robots)| of_job(robots)).map(|(&at, _)| at).collect();
+        let abandoned: Vec<_> = abandoned.into_iter().filter_map(|origin| robots.remove(&origin)).collect();
+        drop(robots);
+        for robots in abandoned {
+            if let Robots::Fetching { waiting, .. } = robots {
+                self.let_go(waiting);
+            }
+        }
+    }
+
+    /// Takes out the requests of a job that wait for a robots.txt.
+    pub(super) fn robots_waiting_of(&self, job: u64) -> Vec<Flight> {
+        let mut taken = Vec::new();
+        for robots in self.robots.borrow_mut().values_mut() {
+            if let Robots::Fetching { waiting, .. } = robots {
+                let (of_job, rest): (Vec<_>, Vec<_>) =
+                    waiting.drain(..).partition(|flight| flight.job.state.id == job);
+                *waiting = rest;
+                taken.extend(of_job);
+            }
+        }
+        taken
+    }
+
+    fn let_go(&self, waiting: Vec<Flight>) {
+        let mut scheduler = self.scheduler.borrow_mut();
+        for mut flight in waiting.into_iter().rev() {
+            if scheduler.is_down(flight.host) {
+                flight.set_suspended(true);
+            }
+            scheduler.push_front(flight.host, flight);
+        }
+    }
+}

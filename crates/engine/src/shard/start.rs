@@ -1,0 +1,199 @@
+//! Starting requests: who has a permit, a turn and a reason to go.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::PoisonError;
+use std::time::Instant;
+
+use super::{Message, Shard, Worker};
+use crate::error::{Code, Failure};
+use crate::flight::Flight;
+use crate::outcome::Outcome;
+use crate::politeness::HostId;
+use crate::seat::Seat;
+use crate::worker;
+
+/// What came of an attempt to start a request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Started {
+    Yes,
+    /// Nothing may go just now, or what had its turn is taken care of.
+    No,
+    /// The rate over all hosts lets nothing go.
+    Blocked,
+}
+
+impl Shard {
+    /// Starts what may start.
+    pub(crate) fn pump(self: &Rc<Self>) {
+        while self.scheduler.borrow().has_ready() && self.core.permits.take(self.at) {
+            let started = self.start_one();
+            if started != Started::Yes {
+                self.give_permit_back();
+            }
+            if started == Started::Blocked {
+                break;
+            }
+        }
+        self.look_further();
+        self.mind_hosts();
+        self.flush_if_at_rest();
+    }
+
+    /// Whether something could start that waits for nobody: a host's limit has grown.
+    pub(crate) fn has_room(&self) -> bool {
+        self.scheduler.borrow().has_ready() && !self.core.permits.are_exhausted()
+    }
+
+    pub(super) fn use_permit(self: &Rc<Self>) {
+        if self.start_one() != Started::Yes {
+            self.give_permit_back();
+        }
+        self.pump();
+    }
+
+    /// With a permit in hand: starts the next request. But for `Yes`, the permit is still in hand.
+    fn start_one(self: &Rc<Self>) -> Started {
+        let now = Instant::now();
+        if !self.claim_pace(now) {
+            return Started::Blocked;
+        }
+        let started = self.scheduler.borrow_mut().start(now);
+        let Some((host, flight)) = started else {
+            self.unclaim_pace();
+            return Started::No;
+        };
+        let Some(flight) = self.admit(flight) else {
+            self.unclaim_pace();
+            self.scheduler.borrow_mut().give_back(host);
+            self.finish(host);
+            return Started::No;
+        };
+        self.dispatch(Seat::new(self, flight));
+        Started::Yes
+    }
+
+    /// Whether the rate over all hosts lets a request go; then it counts as gone.
+    fn claim_pace(&self, now: Instant) -> bool {
+        let Some(pace) = &self.core.pace else { return true };
+        let mut pace = pace.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(until) = pace.next(now) else {
+            pace.take(now);
+            return true;
+        };
+        drop(pace);
+        self.blocked_until.set(Some(until));
+        self.mind(until);
+        false
+    }
+
+    fn unclaim_pace(&self) {
+        if let Some(pace) = &self.core.pace {
+            pace.lock().unwrap_or_else(PoisonError::into_inner).give_back();
+        }
+    }
+
+    /// With permits left and nobody here to use them, others may stand further back in the input.
+    pub(super) fn look_further(&self) {
+        if !self.scheduler.borrow().has_ready() && !self.core.permits.are_exhausted() {
+            self.jobs.borrow().values().for_each(|job| job.state.look_further());
+        }
+    }
+
+    /// Whether a request that has its turn may go. None: it is taken care of.
+    fn admit(&self, mut flight: Flight) -> Option<Flight> {
+        if flight.job.state.is_cancelled() {
+            flight.leave();
+            return None;
+        }
+        if flight.job.state.must_wait() {
+            flight.set_suspended(false);
+            let local = Rc::clone(&flight.job);
+            local.parked.borrow_mut().push_back(flight);
+            return None;
+        }
+        let mut flight = self.ask_robots(flight)?;
+        if flight.suspended && flight.job.state.is_stuck() {
+            self.asked_last.borrow_mut().insert(flight.host);
+        }
+        flight.leave();
+        if let Some(late) = self.too_late(&flight) {
+            self.land(flight, Outcome::unsent(late));
+            return None;
+        }
+        Some(flight)
+    }
+
+    fn too_late(&self, flight: &Flight) -> Option<Failure> {
+        if flight.job.state.expires.is_some_and(|expires| Instant::now() >= expires) {
+            return Some(Failure::new(Code::TimeoutJob, "max_duration ended before the request was sent"));
+        }
+        let late = self.deadline(flight).is_some_and(|deadline| Instant::now() >= deadline);
+        late.then(|| Failure::new(Code::TimeoutDeadline, "the deadline passed before the request was sent"))
+    }
+
+    /// Gives a request that holds its permits to a connection that waits, or to a new worker.
+    pub(crate) fn dispatch(self: &Rc<Self>, seat: Seat) {
+        let Some(flight) = seat.flight() else { return };
+        let (origin, job) = (flight.origin, flight.job.state.id);
+        let Some(seat) = self.origins.borrow_mut().assign(origin, seat) else { return };
+        let id = self.next_worker.get();
+        self.next_worker.set(id + 1);
+        let job = Rc::new(Cell::new(Some(job)));
+        let task = worker::run(Rc::clone(self), id, Rc::clone(&job), seat);
+        let abort = tokio::task::spawn_local(task).abort_handle();
+        self.workers.borrow_mut().insert(id, Worker { job, abort });
+    }
+
+    /// The holder of a permit of `host` asks for its next request. None: the permit has to be given back.
+    pub(crate) fn next_of(&self, host: HostId, streak: u32) -> Option<Flight> {
+        let permits = &self.core.permits;
+        loop {
+            if permits.are_owed() || !self.claim_pace_if_any() {
+                return None;
+            }
+            let others_wait = permits.others_wait(self.at);
+            let next = self.scheduler.borrow_mut().next_of(host, streak, others_wait, Instant::now);
+            let Some(flight) = next else {
+                self.unclaim_pace();
+                return None;
+            };
+            if let Some(flight) = self.admit(flight) {
+                return Some(flight);
+            }
+            self.unclaim_pace();
+            self.scheduler.borrow_mut().give_back(host);
+        }
+    }
+
+    fn claim_pace_if_any(&self) -> bool {
+        self.core.pace.is_none() || self.claim_pace(Instant::now())
+    }
+
+    /// Gives back a permit of `host` and the engine's permit.
+    pub(crate) fn release(self: &Rc<Self>, host: HostId) {
+        self.finish(host);
+        self.give_permit_back();
+        if !self.is_closing() {
+            self.pump();
+        }
+    }
+
+    fn finish(&self, host: HostId) {
+        let hopeless = self.scheduler.borrow_mut().finish(host);
+        for flight in hopeless {
+            self.give_up(flight);
+        }
+    }
+
+    pub(super) fn give_permit_back(&self) {
+        if let Some(other) = self.core.permits.give_back(self.at) {
+            self.core.tell(other, Message::Permit);
+        }
+    }
+
+    /// Forgets a worker that ended.
+    pub(crate) fn worker_ended(&self, id: u64) {
+        self.workers.borrow_mut().remove(&id);
+    }
+}

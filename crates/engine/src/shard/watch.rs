@@ -1,0 +1,73 @@
+//! Looking after jobs from time to time: what holds them up, and whether hosts that are down are all that is left.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::Shard;
+use crate::bottleneck::Look;
+use crate::busy::BusyMeter;
+use crate::flight::LocalJob;
+
+/// How often. An engine without jobs is not looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+impl Shard {
+    pub(super) async fn keep_watch(self: Rc<Self>) {
+        let mut busy = BusyMeter::new();
+        loop {
+            if self.jobs.borrow().is_empty() {
+                self.jobs_wait.notified().await;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+            self.look(busy.was_busy());
+            // The input may have stopped after the last time anything moved here.
+            self.look_further();
+            if self.scheduler.borrow().hosts_down() > 0 {
+                self.give_up_the_dead();
+                self.pump();
+            }
+        }
+    }
+
+    fn look(&self, is_busy: bool) {
+        let scheduler = self.scheduler.borrow();
+        let of_shard = Look {
+            lacks_descriptors: self.lacking.get() > 0,
+            is_busy,
+            permits_exhausted: self.core.permits.are_exhausted(),
+            rate_of_all_blocks: self.blocked_until.get().is_some(),
+            hosts_ready: scheduler.has_ready(),
+            hosts_waiting: scheduler.waiting_hosts(),
+            hosts_down: scheduler.hosts_down(),
+            ..Look::default()
+        };
+        for job in self.jobs.borrow().values() {
+            job.state.look(of_shard);
+        }
+    }
+
+    /// Where a job waits for nothing but hosts that are down: each of them that failed as often as it may is asked
+    /// once more, and then its requests are given up.
+    fn give_up_the_dead(&self) {
+        let stuck: Vec<Rc<LocalJob>> =
+            self.jobs.borrow().values().filter(|job| job.state.is_stuck()).map(Rc::clone).collect();
+        if stuck.is_empty() {
+            return;
+        }
+        let beyond = self.scheduler.borrow().given_up(self.core.options.retries.rounds);
+        for host in beyond {
+            if self.asked_last.borrow_mut().insert(host) {
+                self.scheduler.borrow_mut().probe_now(host, Instant::now());
+                continue;
+            }
+            let is_stuck = |id: u64| stuck.iter().any(|job| job.state.id == id);
+            let dead = self.scheduler.borrow_mut().take_where(host, |flight| is_stuck(flight.job.state.id));
+            for flight in dead {
+                self.give_up(flight);
+            }
+            // A later job finds out at once how the host is then.
+            self.asked_last.borrow_mut().remove(&host);
+            self.scheduler.borrow_mut().probe_now(host, Instant::now());
+        }
+    }
+}

@@ -1,0 +1,28 @@
+"""`hurtle plan`: what a list would take, before anything is sent."""
+
+from argparse import Namespace
+
+from hurtle import checks
+from hurtle.cli.fetch import given_source
+from hurtle.cli.given import given_options
+from hurtle.cli.status import EXIT_OK, EXIT_SOME_FAILED
+from hurtle.options import Options
+from hurtle.planning.assemble import LATENCY_S, plan_source
+
+
+def plan(given: Namespace) -> int:
+    """Read the list, say what it would take on stdout.
+
+    Returns:
+        0 when every row can be sent, 1 when some cannot.
+    """
+    options = Options.resolve(given_options(given))
+    latency = LATENCY_S if given.latency is None else checks.seconds("--latency", given.latency)
+    found = plan_source(given_source(given), options, latency=latency)
+    if given.format == "json":
+        from json import dumps
+
+        print(dumps(found.as_dict(), ensure_ascii=False, indent=2))
+    else:
+        print(found.to_text())
+    return EXIT_SOME_FAILED if found.errors else EXIT_OK

@@ -1,0 +1,208 @@
+"""What takes the longest, what to change, what was assumed: sentences. Pure functions of estimates."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from math import ceil
+
+from hurtle.checks import MAX_COUNT
+from hurtle.limits import Limits
+from hurtle.options import Options
+from hurtle.planning.estimate import Estimate, Estimator, Limit
+from hurtle.rates import Rate, rate_limit
+from hurtle.report.plan import HostPlan
+from hurtle.report.text import count_text, seconds_text
+
+LEAST_GAIN = 0.05
+"""The share of the time that a change has to win to be worth a sentence, and by which two times are alike."""
+
+MOST_TIMES = 4
+"""How many times a limit is raised by advice: what a host bears beyond is for its owner to say."""
+
+WORTH_S = 10.0
+"""Seconds of a list that is done so soon that no limit is worth raising."""
+
+
+def critical(found: Estimate) -> str:
+    """Return one sentence: what takes the longest, and all else."""
+    if not found.hosts:
+        return "There is nothing to send."
+    if not found.seconds:
+        return 'How long it takes is found while sending: the limits are "auto".'
+    first, others = found.hosts[0], found.hosts[1:]
+    if found.whole.seconds > first.seconds * (1 + LEAST_GAIN):
+        slowest = f"; the slowest host alone, {first.host}, needs {_span(first.seconds)}" if others else ""
+        return f"All hosts together need {_span(found.seconds)} by {_limit_of_all(found.whole)}{slowest}."
+    if not others:
+        return f"{first.host}, the only host, needs {_span(first.seconds)} by its {_limit(first)}."
+    alike = sum(load.seconds >= first.seconds * (1 - LEAST_GAIN) for load in others)
+    if alike:
+        as_long = count_text(alike, "other host")
+        return f"{first.host} needs {_span(first.seconds)} by its {_limit(first)}, {as_long} about as long."
+    rest = _span(_rest(found))
+    return f"{first.host} alone needs {_span(first.seconds)} by its {_limit(first)}, all else {rest}."
+
+
+def advice(now: Estimate, estimator: Estimator, options: Options) -> tuple[str, ...]:
+    """Return sentences: which option to change, to which value, for what gain.
+
+    Args:
+        now: What the list takes under these options.
+        estimator: Says what it would take under others.
+        options: Those of now.
+    """
+    if not now.hosts:
+        return ()
+    sentences = [*_too_short(now, options), *_dedupe(now, estimator, options)]
+    if now.seconds < WORTH_S:
+        return tuple(sentences)
+    if now.whole.seconds > now.hosts[0].seconds:
+        sentences += _raise_whole(now, estimator, options)
+    else:
+        sentences += _raise_host(now, estimator, options)
+    return tuple(sentences)
+
+
+def assumptions(found: Estimate, options: Options, latency: float) -> tuple[str, ...]:
+    """Return sentences: what nobody can know before sending."""
+    sentences = [
+        f"Every answer takes {seconds_text(latency)} (latency={latency:g}): measure one and say it.",
+        "Retries, opening connections and large bodies come on top.",
+    ]
+    if any(load.rate_limit == "auto" for load in (found.whole, *found.hosts)):
+        sentences.append('A rate limit of "auto" is found while sending: its times are unknown and left out.')
+    if any(load.concurrency == "auto" for load in (found.whole, *found.hosts)):
+        sentences.append(
+            'A concurrency of "auto" is found while sending: its times are unknown and left out.'
+        )
+    if options.robots:
+        sentences.append("A robots.txt may ask for longer waits or forbid rows: it is read while sending.")
+    return tuple(sentences)
+
+
+def _too_short(now: Estimate, options: Options) -> Iterator[str]:
+    limit = options.max_duration
+    if limit is None or now.seconds <= limit:
+        return
+    left = sum(ceil(load.requests * (1 - limit / load.seconds)) for load in now.hosts if load.seconds > limit)
+    whole = ceil(now.whole.requests * (1 - limit / now.seconds)) if now.whole.seconds > limit else 0
+    unsent = count_text(max(left, whole), "request")
+    yield (
+        f"max_duration={limit:g} ends too early: at least {unsent} would not be sent; "
+        f"the list needs {_span(now.seconds)}."
+    )
+
+
+def _dedupe(now: Estimate, estimator: Estimator, options: Options) -> Iterator[str]:
+    if options.dedupe or not now.whole.duplicates:
+        return
+    fewer = count_text(now.whole.duplicates, "request")
+    then = estimator.seconds(replace(options, dedupe=True))
+    yield f"dedupe=True would send {fewer} fewer{_gain(now.seconds, then)}."
+
+
+def _raise_whole(now: Estimate, estimator: Estimator, options: Options) -> Iterator[str]:
+    """Raise the limit over all hosts as far as it wins something."""
+    whole, wanted = now.whole, _times(now.whole.seconds, now.hosts[0].seconds)
+    if (rate := _binding_rate(whole)) is not None:
+        rate = _faster(rate, wanted)
+        raised, name = replace(options, rate_limit=rate), f'rate_limit="{rate}"'
+    elif isinstance(whole.concurrency, int):
+        concurrency = whole.concurrency * wanted
+        raised, name = replace(options, concurrency=concurrency), f"concurrency={concurrency}"
+    else:
+        return
+    then = estimator.seconds(raised)
+    if _is_gain(now.seconds, then):
+        yield f"{name} would make it {_span(then)}, if the machine, the network and the hosts bear it."
+
+
+def _raise_host(now: Estimate, estimator: Estimator, options: Options) -> Iterator[str]:
+    """Raise the limit of the slowest host, or of all hosts where several are as slow, if somebody may."""
+    first, others = now.hosts[0], now.hosts[1:]
+    alike = [load for load in others if load.seconds >= first.seconds * (1 - LEAST_GAIN)]
+    of_all = bool(alike) and _is_as_all(first, options)
+    wanted = _times(first.seconds, now.whole.seconds if of_all else _rest(now))
+    if (rate := _binding_rate(first)) is not None:
+        rate = _faster(rate, wanted)
+        limits, name = Limits(rate_limit=rate), f'rate_limit{"_per_host" * of_all}="{rate}"'
+        raised = replace(options, rate_limit_per_host=rate)
+    elif isinstance(first.concurrency, int):
+        concurrency = first.concurrency * wanted
+        limits, name = Limits(concurrency=concurrency), f"concurrency{'_per_host' * of_all}={concurrency}"
+        raised = replace(options, concurrency_per_host=concurrency)
+    else:
+        return
+    if not of_all:
+        raised = _with_host(options, first, limits)
+        name = f'hosts={{"{first.host}": Limits({name})}}'
+    then = estimator.seconds(raised)
+    if _is_gain(now.seconds, then):
+        bears = "the hosts bear it" if of_all else f"{first.host} bears it"
+        yield f"{name} would make it {_span(then)}, if {bears}."
+
+
+def _is_as_all(load: HostPlan, options: Options) -> bool:
+    """Whether a host has the limits of all hosts."""
+    rate = options.rate_limit_per_host
+    as_all = Limit(rate, options.concurrency_per_host)
+    return (load.rate_limit, load.concurrency) == (as_all.rate_text, as_all.concurrency)
+
+
+def _with_host(options: Options, load: HostPlan, limits: Limits) -> Options:
+    """Return options with one host's limits changed; the other of its two limits stays as it is."""
+    rate = limits.rate_limit or load.rate_limit or "none"
+    own = Limits(rate_limit=rate, concurrency=limits.concurrency or load.concurrency)
+    return replace(options, hosts=(*options.hosts, (load.host, own)))
+
+
+def _rest(found: Estimate) -> float:
+    """Return what all but the slowest host takes."""
+    first, others = found.hosts[0], found.hosts[1:]
+    if not others:
+        return 0.0
+    share = 1 - first.requests / found.whole.requests
+    return max(others[0].seconds, found.whole.seconds * share)
+
+
+def _times(seconds: float, rest: float) -> int:
+    """Return how many times a limit is to be raised until something else takes longer."""
+    return max(2, min(MOST_TIMES, ceil(seconds / rest))) if rest > 0 else MOST_TIMES
+
+
+def _binding_rate(load: HostPlan) -> Rate | None:
+    """Return the rate where it, and not the limit in flight, sets the time."""
+    if load.rate_limit is None or (load.rate_s or 0.0) < (load.concurrency_s or 0.0):
+        return None
+    limit = rate_limit("rate_limit", load.rate_limit)
+    return limit if isinstance(limit, Rate) else None
+
+
+def _faster(rate: Rate, times: int) -> Rate:
+    if rate.count * times > MAX_COUNT:
+        return Rate(rate.count, rate.per / times, rate.burst)
+    return Rate(rate.count * times, rate.per, rate.burst)
+
+
+def _is_gain(now: float, then: float) -> bool:
+    return then < now * (1 - LEAST_GAIN)
+
+
+def _gain(now: float, then: float) -> str:
+    return f": {_span(then)} instead of {_span(now)}" if _is_gain(now, then) else ""
+
+
+def _limit(load: HostPlan) -> str:
+    if _binding_rate(load) is not None:
+        return f"rate limit of {load.rate_limit}"
+    return f"limit of {load.concurrency} in flight"
+
+
+def _limit_of_all(whole: HostPlan) -> str:
+    if _binding_rate(whole) is not None:
+        return f"rate_limit {whole.rate_limit}"
+    return f"concurrency {whole.concurrency}"
+
+
+def _span(seconds: float) -> str:
+    """Return a span as people read it; below a millisecond an estimate says nothing."""
+    return seconds_text(max(seconds, 0.001))

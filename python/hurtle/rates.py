@@ -1,0 +1,151 @@
+"""Rates as people write them: "100/min" is 100 requests in each 60 seconds. Pure functions, one grammar."""
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from hurtle import checks
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+GRAMMAR = (
+    'requests per time, such as 50 (a second), "100/min", "30/5min", "1000/day" or "100/min burst 20" '
+    '(units: ms, s, min, h, day), or "auto", or "none"'
+)
+"""What a rate may be, as every error says it."""
+
+_UNITS_MS = {
+    "ms": 1,
+    "s": 1000, "sec": 1000, "second": 1000, "seconds": 1000,
+    "min": 60_000, "minute": 60_000, "minutes": 60_000,
+    "h": 3_600_000, "hour": 3_600_000, "hours": 3_600_000,
+    "d": 86_400_000, "day": 86_400_000, "days": 86_400_000,
+}  # fmt: skip
+_SHOWN_UNITS_S = {"day": 86400, "h": 3600, "min": 60, "s": 1}
+_NUMBER = r"\d{1,12}(?:\.\d{1,12})?"
+_RATE = re.compile(
+    rf"(?P<count>{_NUMBER})(?: ?/ ?(?P<span>{_NUMBER})? ?(?P<unit>[a-z]+))?"
+    r"(?: +burst +(?P<burst>\d{1,12}))?",
+    re.ASCII,
+)
+_FINEST = 10**6
+"""The largest denominator that a number of requests is rounded to: 1/3 is one in three seconds."""
+
+SHORTEST_S = 0.001
+"""Seconds of the shortest span a rate may name: timers are no finer."""
+
+MOST_PER_S = 10**9
+"""Requests a second of the highest rate: a nanosecond between two is the least that is told apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """So many requests in each span of time, evenly spaced.
+
+    Args:
+        count: Requests.
+        per: Seconds of the span.
+        burst: How many of them may go at once after a pause; 1: none beyond the next.
+
+    Raises:
+        ConfigError: A value out of range, or a rate above `MOST_PER_S`.
+
+    Example:
+        >>> print(Rate(100, 60.0, burst=20))
+        100/min burst 20
+    """
+
+    count: int
+    per: float = 1.0
+    burst: int = 1
+
+    def __post_init__(self) -> None:
+        """Check every value."""
+        checks.count("rate.count", self.count)
+        object.__setattr__(self, "per", checks.seconds("rate.per", self.per))
+        checks.count("rate.burst", self.burst)
+        if self.per < SHORTEST_S:
+            raise checks.wrong("rate.per", self.per, f"at least {SHORTEST_S} seconds")
+        if self.per_s > MOST_PER_S:
+            raise checks.wrong("rate.count", self.count, f"at most {MOST_PER_S} requests a second")
+
+    @property
+    def per_s(self) -> float:
+        """Requests a second, over the long run."""
+        return self.count / self.per
+
+    def __str__(self) -> str:
+        """Return the rate in the grammar it is read by."""
+        for unit, unit_s in _SHOWN_UNITS_S.items():
+            units = self.per / unit_s
+            if units >= 1 and units.is_integer():
+                span = unit if units == 1 else f"{units:.0f}{unit}"
+                break
+        else:
+            # Digits without an exponent: the grammar knows none.
+            span = f"{self.per:.12f}".rstrip("0") + "s"
+        return f"{self.count}/{span}" + (f" burst {self.burst}" if self.burst > 1 else "")
+
+
+RateLimit: TypeAlias = Rate | Literal["auto", "none"]
+"""A limit on requests over time, read: a rate; one that the host's answers show; or none at all."""
+
+RateSpec: TypeAlias = Rate | str | float
+"""The same as people write it; a number is requests a second."""
+
+
+def rate_limit(option: str, value: object) -> RateLimit:
+    """Read a limit on requests over time.
+
+    Args:
+        option: The option's name, for the error.
+        value: As in `RateSpec`.
+
+    Returns:
+        The rate, "auto", or "none" where the limit is lifted.
+
+    Raises:
+        ConfigError: Anything that the grammar does not have, with the value and the grammar.
+    """
+    limit: RateLimit | None = None
+    if isinstance(value, Rate):
+        limit = value
+    elif isinstance(value, str):
+        limit = _from_text(value.strip().lower())
+    elif isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= MOST_PER_S:
+        limit = _from_number(value)
+    if limit is None:
+        raise checks.wrong(option, value, GRAMMAR)
+    return limit
+
+
+def _from_number(count: float) -> Rate | None:
+    from fractions import Fraction
+
+    return _from_parts(Fraction(count), Fraction(1), 1)
+
+
+def _from_text(text: str) -> RateLimit | None:
+    from fractions import Fraction  # exact, and loaded by those who ask for a rate
+
+    match text:
+        case "auto" | "none":
+            return text
+    found = _RATE.fullmatch(text)
+    unit_ms = _UNITS_MS.get(found["unit"] or "s") if found else None
+    if not found or unit_ms is None:
+        return None
+    span_s = Fraction(found["span"] or 1) * unit_ms / 1000
+    return _from_parts(Fraction(found["count"]), span_s, int(found["burst"] or 1))
+
+
+def _from_parts(count: "Fraction", span_s: "Fraction", burst: int) -> Rate | None:
+    """Return the rate in whole requests: half a request a second is one in two. None: out of range."""
+    whole = count.limit_denominator(_FINEST)
+    per = float(whole.denominator * span_s)
+    if whole <= 0 or not SHORTEST_S <= per <= checks.LONGEST_S or whole.numerator > MOST_PER_S * per:
+        return None
+    if max(whole.numerator, burst) > checks.MAX_COUNT or burst < 1:
+        return None
+    return Rate(whole.numerator, per, burst)
