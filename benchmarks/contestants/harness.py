@@ -7,8 +7,9 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 WARM_UP_SHARE = 20
 """One request in so many is sent first and not counted: imports, caches and predictors are warm then."""
@@ -33,6 +34,8 @@ class Job:
     http2: bool = False
     repeat: int = 1
     """How often the whole list is fetched again, each time from nothing."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Further options of hurtle, where it is compared with itself."""
 
     def urls(self, requests: int) -> Iterator[str]:
         """Yield so many URLs, lazily."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import hurtle
 from benchmarks.contestants.harness import Job, check, measure
 
 
 def consume(job: Job, requests: int) -> None:
-    responses = hurtle.stream(
-        job.urls(requests),
-        concurrency=job.concurrency,
-        concurrency_per_host=job.per_host,
-        verify=job.ca or True,
-    )
+    options: Any = {
+        "concurrency": job.concurrency,
+        "concurrency_per_host": job.per_host,
+        "verify": job.ca or True,
+        **job.options,
+    }
+    responses = hurtle.stream(job.urls(requests), **options)
     for response in responses:
         check(job, response.status, len(response.content))
 

@@ -96,6 +96,11 @@ class Progress:
     """Seconds by name: p50, p95, p99, max. Empty without a response."""
     total: dict[str, float]
     conns_opened: int
+    limited_by: dict[str, int]
+    """How often each bottleneck was seen, by its name, as crates/engine/src/bottleneck.rs lists them."""
+    phases: dict[str, float]
+    """Seconds spent in each phase of the last attempts, summed over `done` rows: queue, dns, connect, tls,
+    first_byte, body."""
 
 @final
 class Batch:

@@ -87,8 +87,8 @@ class Client(EngineClient):
         Raises:
             ConfigError: A wrong option or input, before anything is sent.
         """
-        transfer = self._transfer(open_source(requests), self._for_fetch(options))
-        gathered = _Gathered(transfer)
+        transfer = self._transfer(open_source(requests), settled := self._for_fetch(options))
+        gathered = _Gathered(transfer, settled)
         for batch in transfer.batches():
             gathered.add(batch)
         return gathered.results()
@@ -99,8 +99,8 @@ class Client(EngineClient):
         Raises:
             ConfigError: A wrong option or input, before anything is sent.
         """
-        transfer = self._transfer(open_async_source(requests), self._for_fetch(options))
-        gathered = _Gathered(transfer)
+        transfer = self._transfer(open_async_source(requests), settled := self._for_fetch(options))
+        gathered = _Gathered(transfer, settled)
         batches = transfer.abatches()
         try:
             async for batch in batches:
@@ -133,7 +133,7 @@ class Client(EngineClient):
             SinkError: The output could not be written.
         """
         settled = self._for_job(options)
-        return _summary(open_job(self, open_source(requests), out, format, settled).run())
+        return summary_of(open_job(self, open_source(requests), out, format, settled).run(), settled)
 
     async def arun(
         self,
@@ -150,7 +150,8 @@ class Client(EngineClient):
             SinkError: The output could not be written.
         """
         settled = self._for_job(options)
-        return _summary(await open_job(self, open_async_source(requests), out, format, settled).arun())
+        outcome = await open_job(self, open_async_source(requests), out, format, settled).arun()
+        return summary_of(outcome, settled)
 
     def stream_arrow(self, requests: Requests, **options: Unpack[JobOptions]) -> "ArrowStream":
         """Send requests and give the result table as a stream of Arrow record batches, as they fill.
@@ -302,7 +303,7 @@ def _watched(
         return options.progress or None, at_end
     from hurtle.report.progress import open_progress
 
-    view = open_progress(total)
+    view = open_progress(total, options)
 
     def end() -> None:
         view.close()
@@ -314,8 +315,9 @@ def _watched(
 class _Gathered:
     """The batches and responses of a transfer, as they come."""
 
-    def __init__(self, transfer: Transfer) -> None:
+    def __init__(self, transfer: Transfer, options: Options) -> None:
         self._transfer = transfer
+        self._options = options
         self._batches: list[Batch] = []
         self._responses: list[Response] = []
 
@@ -326,10 +328,21 @@ class _Gathered:
     def results(self) -> Results:
         transfer = self._transfer
         summary = Summary.from_counters(
-            transfer.counters(), transfer.seconds, transfer.skipped, transfer.copied
+            transfer.counters(),
+            self._options,
+            seconds=transfer.seconds,
+            skipped=transfer.skipped,
+            copied=transfer.copied,
         )
         return Results(self._batches, self._responses, summary)
 
 
-def _summary(outcome: Outcome) -> Summary:
-    return Summary.from_counters(outcome.counters, outcome.seconds, outcome.skipped, outcome.copied)
+def summary_of(outcome: Outcome, options: Options) -> Summary:
+    """Return the numbers of a job that has ended, which ran under these options."""
+    return Summary.from_counters(
+        outcome.counters,
+        options,
+        seconds=outcome.seconds,
+        skipped=outcome.skipped,
+        copied=outcome.copied,
+    )

@@ -162,7 +162,7 @@ class ProxyError(RequestError):
 
 
 class HostError(RequestError):
-    """The host is not asked now (host.*)."""
+    """The host is down, or its robots.txt does not allow the request (host.*)."""
 
 
 class LocalError(RequestError):

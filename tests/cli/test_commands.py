@@ -51,6 +51,31 @@ def test_serve_prints_its_addresses_and_ends_with_a_signal(number: signal.Signal
     assert not Path(words["ca"]).exists()
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_serve_answers_with_the_robots_file(tmp_path: Path) -> None:
+    rules = "User-agent: *\nDisallow: /status/\n"
+    (tmp_path / "robots.txt").write_text(rules, encoding="utf-8")
+    command = [sys.executable, "-m", "hurtle", "serve", "--no-tls", "--robots", str(tmp_path / "robots.txt")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[1]
+        with urllib.request.urlopen(f"{url}/robots.txt", timeout=10) as response:
+            assert response.read().decode() == rules
+        process.terminate()
+        assert process.wait(10) == 0
+
+
+def test_serve_refuses_a_robots_file_that_cannot_be_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["serve", "--robots", str(tmp_path / "none.txt")]) == 2
+    assert "none.txt: No such file" in capsys.readouterr().err
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    assert main(["serve", "--robots", str(tmp_path / "binary")]) == 2
+    assert "not UTF-8 text" in capsys.readouterr().err
+
+
 def test_serve_refuses_what_it_cannot_do(capsys: pytest.CaptureFixture[str]) -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     assert main(["serve", "--host", "no address"]) == 2

@@ -1,6 +1,7 @@
 """The progress line: one that moves on a terminal, plain ones elsewhere."""
 
 import io
+import re
 import sys
 from types import SimpleNamespace
 from typing import Any
@@ -8,11 +9,18 @@ from typing import Any
 import pytest
 
 import hurtle
+from hurtle.options import Options
 from hurtle.report import progress
 from hurtle.report.progress import LiveProgress, PlainProgress, open_progress, progress_text
 from hurtle.testing import Server
 
-COUNTERS: Any = SimpleNamespace(done=1500, ok=1400, failed=100, in_flight=64, bytes_wire=3_000_000)
+COUNTERS: Any = SimpleNamespace(
+    done=1500, ok=1400, failed=100, in_flight=64, bytes_wire=3_000_000, attempts=1500,
+    limited_by={"concurrency": 50, "input": 10}, phases={"first_byte": 9.0}, first_byte={"p50": 0.05},
+)  # fmt: skip
+BEFORE: Any = SimpleNamespace(**vars(COUNTERS) | {"limited_by": {"input": 1}})
+OPTIONS = Options()
+LIMITED_BY = "limited by concurrency=256"
 
 
 class Terminal(io.StringIO):
@@ -35,9 +43,9 @@ def test_a_line_comes_now_and_then_when_stderr_is_no_terminal(monkeypatch: pytes
     out = io.StringIO()
     now = 100.0
     monkeypatch.setattr(progress, "monotonic", lambda: now)
-    view = open_progress(3000, out)
+    view = open_progress(3000, OPTIONS, out)
     assert isinstance(view, PlainProgress)
-    view.update(COUNTERS)
+    view.update(BEFORE)
     assert out.getvalue() == ""
     now += progress.PLAIN_EVERY_S
     view.update(COUNTERS)
@@ -45,12 +53,35 @@ def test_a_line_comes_now_and_then_when_stderr_is_no_terminal(monkeypatch: pytes
     view.close()
     (line,) = out.getvalue().splitlines()
     assert line.startswith("1,500/3,000 done")
+    assert line.endswith(f"  {LIMITED_BY}")
     assert "\x1b" not in line
+
+
+def test_the_line_names_nothing_when_too_little_was_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+    monkeypatch.setattr(progress, "PLAIN_EVERY_S", 0.0)
+    view = open_progress(3000, OPTIONS, out)
+    view.update(BEFORE)
+    assert "limited by" not in out.getvalue()
+
+
+@pytest.mark.parametrize(("columns", "gap"), [(140, "  "), (100, "\n")])
+def test_what_limits_the_job_goes_to_a_line_of_its_own_when_the_terminal_is_narrow(
+    monkeypatch: pytest.MonkeyPatch, columns: int, gap: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr(progress, "monotonic", lambda: 100.0)
+    out = Terminal()
+    view = open_progress(1500, OPTIONS, out)
+    view.update(COUNTERS)
+    view.close()
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", out.getvalue())
+    assert f"64 in flight  0 requests/s  0 B/s{gap}{LIMITED_BY}" in shown
 
 
 def test_one_line_moves_on_a_terminal_and_is_gone_at_the_end() -> None:
     out = Terminal()
-    view = open_progress(3000, out)
+    view = open_progress(3000, OPTIONS, out)
     assert isinstance(view, LiveProgress)
     view.update(COUNTERS)
     view.close()
@@ -63,7 +94,7 @@ def test_one_line_moves_on_a_terminal_and_is_gone_at_the_end() -> None:
 
 def test_a_terminal_without_rich_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "rich.console", None)
-    assert isinstance(open_progress(None, Terminal()), PlainProgress)
+    assert isinstance(open_progress(None, OPTIONS, Terminal()), PlainProgress)
 
 
 def test_progress_true_shows_a_line_and_takes_it_away(

@@ -1,6 +1,7 @@
 """Numbers as people read them."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -56,6 +57,8 @@ SUMMARY = Summary(
     seconds=2.0,
     first_byte={"p50": 0.001, "p95": 0.002, "p99": 0.003, "max": 0.1},
     total={},
+    limited_by="concurrency=256 (the servers took 1 ms): raise concurrency",
+    bottlenecks={"concurrency": 40},
 )
 
 
@@ -73,13 +76,19 @@ def test_a_summary_is_aligned_text() -> None:
         "  attempts     1,012 (12 more than requests)",
         "  connections  10",
         "  skipped      2 blank or comment lines",
+        "  limited by   concurrency=256 (the servers took 1 ms): raise concurrency",
     ]
+
+
+def test_a_summary_of_a_short_run_says_nothing_about_limits() -> None:
+    assert "limited by" not in str(replace(SUMMARY, limited_by=None))
 
 
 def test_a_summary_is_a_dict_of_all_numbers() -> None:
     numbers = SUMMARY.as_dict()
     assert numbers["rate_per_s"] == 500.0
     assert numbers["requests"] == 1000
+    assert numbers["bottlenecks"] == {"concurrency": 40}
     assert json.loads(json.dumps(numbers))["statuses"] == {"200": 990, "503": 4}
 
 

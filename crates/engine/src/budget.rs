@@ -1,42 +1,39 @@
-//! How many extra requests a host may be sent: a tenth of what it answered, and a few in any case.
+//! How many extra requests a host may be sent: a tenth of what it served, and a few in any case.
 //!
-//! A host that fails must not be asked more often because it fails. Source: "Retry budgets", Finagle; "Handling
-//! Overload", Site Reliability Engineering, 2016.
+//! A host that fails must not be asked more often because it fails. Source: the retry budgets of Finagle, whose floor
+//! is ten in a second too; "Handling Overload" in Site Reliability Engineering, 2016.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// One extra request for so many answers.
-const ANSWERS_PER_RETRY: u64 = 10;
-/// Extra requests that need no answers: this many at once, and one more in each `FLOOR_INTERVAL`.
+/// One extra request for so many served.
+const SERVED_PER_RETRY: u32 = 10;
+/// Extra requests that need none served: this many at once, and one more in each `FLOOR_INTERVAL`.
 const FLOOR: u32 = 10;
 const FLOOR_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What one host may still be sent beyond the first attempts.
-#[derive(Clone, Copy, Debug)]
+/// What one host may still be sent beyond the first attempts: eight bytes, for a million hosts have one.
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Budget {
-    /// Paid with answers so far.
-    earned_spent: u64,
-    /// Those of the floor, as the instant at which all of it will be there again.
-    floor_full_at: Option<Instant>,
+    /// Paid with what was served.
+    earned_spent: u32,
+    /// Paid by the floor, as the instant at which all of it will be there again: in intervals since the start.
+    floor_full_at: u32,
 }
 
 impl Budget {
-    pub(crate) fn new() -> Self {
-        Self { earned_spent: 0, floor_full_at: None }
-    }
-
-    /// Takes one, where `answers` have come so far. Err: not before that instant, unless answers come first.
-    pub(crate) fn take(&mut self, answers: u64, now: Instant) -> Result<(), Instant> {
-        if self.earned_spent < answers / ANSWERS_PER_RETRY {
+    /// Takes one, where `served` requests have been served so far, at `now` since some start that stays the same.
+    /// Err: not before that, unless others are served first.
+    pub(crate) fn take(&mut self, served: u32, now: Duration) -> Result<(), Duration> {
+        if self.earned_spent < served / SERVED_PER_RETRY {
             self.earned_spent += 1;
             return Ok(());
         }
-        let full_at = self.floor_full_at.map_or(now, |at| at.max(now)) + FLOOR_INTERVAL;
-        let earliest = full_at.checked_sub(FLOOR_INTERVAL * FLOOR).unwrap_or(now);
-        if earliest > now {
-            return Err(earliest);
+        let present = u32::try_from(now.as_millis() / FLOOR_INTERVAL.as_millis()).unwrap_or(u32::MAX);
+        let full_at = self.floor_full_at.max(present).saturating_add(1);
+        if full_at - present > FLOOR {
+            return Err(FLOOR_INTERVAL * (full_at - FLOOR));
         }
-        self.floor_full_at = Some(full_at);
+        self.floor_full_at = full_at;
         Ok(())
     }
 }
@@ -45,36 +42,40 @@ impl Budget {
 mod tests {
     use super::*;
 
-    fn taken(budget: &mut Budget, answers: u64, now: Instant) -> usize {
-        (0..1000).filter(|_| budget.take(answers, now).is_ok()).count()
+    const fn ms(count: u64) -> Duration {
+        Duration::from_millis(count)
+    }
+
+    fn taken(budget: &mut Budget, served: u32, now: Duration) -> usize {
+        (0..1000).filter(|_| budget.take(served, now).is_ok()).count()
     }
 
     #[test]
-    fn a_host_that_never_answered_gets_the_floor_only() {
-        let (mut budget, now) = (Budget::new(), Instant::now());
-        assert_eq!(taken(&mut budget, 0, now), 10);
-        assert_eq!(budget.take(0, now), Err(now + FLOOR_INTERVAL));
-        assert_eq!(taken(&mut budget, 0, now + Duration::from_millis(250)), 2);
-        assert_eq!(taken(&mut budget, 0, now + Duration::from_secs(60)), 10);
+    fn a_host_that_never_served_anything_gets_the_floor_only() {
+        let mut budget = Budget::default();
+        assert_eq!(taken(&mut budget, 0, ms(1000)), 10);
+        assert_eq!(budget.take(0, ms(1000)), Err(ms(1100)));
+        assert_eq!(taken(&mut budget, 0, ms(1250)), 2);
+        assert_eq!(taken(&mut budget, 0, ms(60_000)), 10);
     }
 
     #[test]
-    fn answers_earn_a_tenth() {
-        let (mut budget, now) = (Budget::new(), Instant::now());
-        assert_eq!(taken(&mut budget, 500, now), 50 + 10);
-        assert_eq!(taken(&mut budget, 509, now), 0);
-        assert_eq!(taken(&mut budget, 510, now), 1);
+    fn what_was_served_earns_a_tenth() {
+        let mut budget = Budget::default();
+        assert_eq!(taken(&mut budget, 500, ms(0)), 50 + 10);
+        assert_eq!(taken(&mut budget, 509, ms(0)), 0);
+        assert_eq!(taken(&mut budget, 510, ms(0)), 1);
     }
 
     #[test]
     fn no_moment_ever_saw_more_than_a_tenth_and_the_floor() {
-        let (mut budget, start) = (Budget::new(), Instant::now());
-        let (mut answers, mut extra) = (0_u64, 0_u64);
-        for ms in 0..20_000_u64 {
-            answers += u64::from(ms % 7 == 0);
-            extra += u64::from(budget.take(answers, start + Duration::from_millis(ms)).is_ok());
-            assert!(extra <= answers / 10 + 10 + ms / 100, "{extra} at {ms} ms");
+        let mut budget = Budget::default();
+        let (mut served, mut extra) = (0_u32, 0_u32);
+        for now in 0..20_000_u32 {
+            served += u32::from(now % 7 == 0);
+            extra += u32::from(budget.take(served, ms(now.into())).is_ok());
+            assert!(extra <= served / 10 + 10 + now / 100, "{extra} at {now} ms");
         }
-        assert!(extra >= answers / 10 + 200, "what is allowed is also given: {extra}");
+        assert!(extra >= served / 10 + 200, "what is allowed is also given: {extra}");
     }
 }

@@ -97,7 +97,7 @@ codes! {
     TimeoutQueue = "timeout.queue", retry;
     /// The request's deadline, all attempts included, has passed.
     TimeoutDeadline = "timeout.deadline", final;
-    /// The job's `max_duration` ended before the request was sent.
+    /// The job's `max_duration` ended before the request did.
     TimeoutJob = "timeout.job", final;
     /// The status line is malformed.
     ProtocolStatusLine = "protocol.status_line", final;

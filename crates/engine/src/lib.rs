@@ -52,6 +52,6 @@ pub use options::{
 };
 pub use outcome::{AttemptRecord, Hop, Truncated};
 pub use request::{Request, Spec, Submission, Twin};
-pub use stats::{Latencies, Stats};
+pub use stats::{Latencies, Phases, Stats};
 pub use target::host_name;
 pub use timings::Timings;

@@ -8,6 +8,7 @@ use hdrhistogram::Histogram;
 
 use crate::batch::Batch;
 use crate::error::Code;
+use crate::timings::Timings;
 
 /// Two significant digits, up to a day in microseconds: about 40 KB.
 const DIGITS: u8 = 2;
@@ -33,6 +34,8 @@ pub struct Stats {
     pub first_byte: Latencies,
     /// Time of the last attempt.
     pub total: Latencies,
+    /// Time spent in each phase of the last attempts.
+    pub phases: Phases,
 }
 
 impl Stats {
@@ -59,11 +62,56 @@ impl Stats {
             self.attempts += u64::from(row.attempts);
             self.wire_bytes += row.wire_bytes;
             self.body_bytes += view.body().len() as u64;
+            self.phases.add(&row.timings);
             if row.status.is_some() {
                 self.first_byte.record(row.timings.first_byte);
                 self.total.record(row.timings.total);
             }
         }
+    }
+}
+
+/// Time by phase, summed over requests: many are in a phase at once, so a sum may exceed the time that passed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Phases {
+    /// Waiting for a slot.
+    pub queue: Duration,
+    /// Resolving names.
+    pub dns: Duration,
+    /// Opening TCP.
+    pub connect: Duration,
+    /// TLS handshakes.
+    pub tls: Duration,
+    /// From requests handed over to heads of responses.
+    pub first_byte: Duration,
+    /// Reading bodies.
+    pub body: Duration,
+}
+
+impl Phases {
+    fn add(&mut self, timings: &Timings) {
+        for (sum, spent) in [
+            (&mut self.queue, timings.queue),
+            (&mut self.dns, timings.dns),
+            (&mut self.connect, timings.connect),
+            (&mut self.tls, timings.tls),
+            (&mut self.first_byte, timings.first_byte),
+            (&mut self.body, timings.body),
+        ] {
+            *sum = sum.saturating_add(spent.unwrap_or_default());
+        }
+    }
+
+    /// Each phase by its name, in the order in which a request goes through them.
+    pub fn by_name(&self) -> [(&'static str, Duration); 6] {
+        [
+            ("queue", self.queue),
+            ("dns", self.dns),
+            ("connect", self.connect),
+            ("tls", self.tls),
+            ("first_byte", self.first_byte),
+            ("body", self.body),
+        ]
     }
 }
 
@@ -128,6 +176,38 @@ mod tests {
         assert_eq!(stats.statuses, BTreeMap::from([(200, 2), (404, 1)]));
         assert_eq!(stats.errors, BTreeMap::from([("dns.not_found", 1), ("truncated.disconnect", 1)]));
         assert_eq!(stats.body_bytes, 12);
+    }
+
+    #[test]
+    fn phases_are_summed_over_what_was_sent() {
+        let answered = Timings {
+            queue: Some(Duration::from_millis(5)),
+            first_byte: Some(Duration::from_millis(20)),
+            body: Some(Duration::from_millis(3)),
+            ..Timings::default()
+        };
+        let failed = Timings { dns: Some(Duration::from_millis(40)), ..Timings::default() };
+        let mut batch = Batch::default();
+        for (timings, is_copy) in [(answered, false), (answered, true), (failed, false), (answered, false)] {
+            let mut row = Row::new(0, Method::GET);
+            (row.timings, row.is_copy) = (timings, is_copy);
+            batch.push(Draft {
+                row,
+                url: "u",
+                final_url: "u",
+                reason: b"",
+                detail: "",
+                headers: None,
+                body: Vec::new(),
+            });
+        }
+        let mut stats = Stats::default();
+        stats.add(&batch);
+        let spent_ms = stats.phases.by_name().map(|(name, spent)| (name, spent.as_millis()));
+        assert_eq!(
+            spent_ms,
+            [("queue", 10), ("dns", 40), ("connect", 0), ("tls", 0), ("first_byte", 40), ("body", 6)]
+        );
     }
 
     #[test]

@@ -151,6 +151,8 @@ pub(crate) struct Progress {
     first_byte: BTreeMap<&'static str, f64>,
     total: BTreeMap<&'static str, f64>,
     conns_opened: u64,
+    limited_by: BTreeMap<&'static str, u64>,
+    phases: BTreeMap<&'static str, f64>,
 }
 
 impl From<hurtle_engine::Progress> for Progress {
@@ -168,6 +170,8 @@ impl From<hurtle_engine::Progress> for Progress {
             bytes_body: stats.body_bytes,
             first_byte: quantiles(&stats.first_byte),
             total: quantiles(&stats.total),
+            phases: stats.phases.by_name().map(|(name, spent)| (name, spent.as_secs_f64())).into(),
+            limited_by: progress.limited_by.into_iter().collect(),
             statuses: stats.statuses,
             errors: stats.errors,
             conns_opened: progress.conns_opened,

@@ -398,4 +398,5 @@ def _add_serve(commands: "argparse._SubParsersAction[Parser]") -> None:
         metavar="SHARE",
         help="the share of connections reset, 0 to 1 (0)",
     )
+    serve.add_argument("--robots", metavar="FILE", help="what /robots.txt says (404 without it)")
     serve.add_argument("--threads", type=int, default=1, metavar="N", help="threads of the server (1)")

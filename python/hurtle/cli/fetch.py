@@ -7,13 +7,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hurtle.api import Client, open_job
+from hurtle.api import Client, open_job, summary_of
 from hurtle.cli.given import given_options
 from hurtle.cli.status import EXIT_OK, EXIT_SOME_FAILED
 from hurtle.client import Rows
 from hurtle.errors import ConfigError
 from hurtle.models import Request, Row
-from hurtle.report import Summary
 from hurtle.report.text import summary_text
 from hurtle.sources import Source, open_source
 
@@ -37,7 +36,7 @@ def fetch(given: Namespace) -> int:
             client, given_source(given), given.output, given.format, client.options, observe=observe
         )
         outcome = job.run()
-    summary = Summary.from_counters(outcome.counters, outcome.seconds, outcome.skipped, outcome.copied)
+    summary = summary_of(outcome, client.options)
     if not given.quiet:
         print(summary_text(summary), file=sys.stderr)
     return EXIT_SOME_FAILED if summary.failed else EXIT_OK

@@ -3,9 +3,11 @@
 import signal
 import threading
 from argparse import Namespace
+from pathlib import Path
 from types import FrameType
 
 from hurtle.cli.status import EXIT_OK
+from hurtle.errors import ConfigError
 from hurtle.testing import Server
 
 
@@ -41,6 +43,7 @@ def _serve(given: Namespace, stopped: threading.Event) -> None:
         error_rate=given.error_rate,
         error_status=given.error_status,
         reset_rate=given.reset_rate,
+        robots=_robots(given.robots),
         threads=given.threads,
     ) as server:
         print(f"http   {server.url('')}", flush=True)
@@ -50,3 +53,19 @@ def _serve(given: Namespace, stopped: threading.Event) -> None:
         # A wait without end would not let signal handlers run on every platform.
         while not stopped.wait(1.0):
             continue
+
+
+def _robots(path: str | None) -> str | None:
+    """Return the text that the server answers with at /robots.txt.
+
+    Raises:
+        ConfigError: The file cannot be read, or is no text.
+    """
+    if path is None:
+        return None
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"--robots {path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"--robots {path}: not UTF-8 text") from error

@@ -5,6 +5,8 @@ from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from hurtle.options import Options
+from hurtle.report.bottleneck import Lately, Waits, verdict
 from hurtle.report.text import bytes_text, rate_text, seconds_text
 
 if TYPE_CHECKING:
@@ -15,6 +17,9 @@ PLAIN_EVERY_S = 5.0
 
 RATE_OVER_S = 3.0
 """Seconds over which the rates are averaged."""
+
+GAP = "  "
+"""Between two parts of a line."""
 
 
 class ProgressView(Protocol):
@@ -27,20 +32,21 @@ class ProgressView(Protocol):
         """Leave the terminal as it was. Idempotent."""
 
 
-def open_progress(total: int | None, stream: TextIO | None = None) -> ProgressView:
+def open_progress(total: int | None, options: Options, stream: TextIO | None = None) -> ProgressView:
     """Return the view that fits the stream.
 
     Args:
         total: How many rows will come, for the ETA; None where nobody knows.
+        options: Those in force, for what the job is limited by.
         stream: Where to write; stderr when None.
     """
     stream = stream or sys.stderr
     if stream.isatty():
         try:
-            return LiveProgress(total, stream)
+            return LiveProgress(total, options, stream)
         except ImportError:
             pass  # without rich a plain line serves
-    return PlainProgress(total, stream)
+    return PlainProgress(total, options, stream)
 
 
 class Rates:
@@ -62,6 +68,27 @@ class Rates:
         return (done - done_then) / span, (size - size_then) / span
 
 
+class Recent:
+    """What the counters of the last seconds come to. Takes the time as an argument.
+
+    Args:
+        options: Those in force.
+        now: When the job began.
+    """
+
+    def __init__(self, options: Options, now: float) -> None:
+        self._options = options
+        self._began = now
+        self._rates = Rates(now)
+        self._lately = Lately()
+
+    def add(self, now: float, counters: "Progress") -> tuple[tuple[float, float], str | None]:
+        """Add the counters of this moment; return the rates, and in few words what the job is limited by."""
+        rates = self._rates.add(now, counters.done, counters.bytes_wire)
+        found = verdict(self._lately.add(Waits.of(counters, now - self._began)), self._options)
+        return rates, None if found is None else f"limited by {found.cause}"
+
+
 def progress_text(counters: "Progress", total: int | None, rates: tuple[float, float]) -> str:
     """Return the one line: done, ok, failed, in flight, rates, ETA."""
     per_s, bytes_per_s = rates
@@ -76,26 +103,27 @@ def progress_text(counters: "Progress", total: int | None, rates: tuple[float, f
     ]
     if total is not None and per_s > 0 and counters.done < total:
         parts.append(f"ETA {seconds_text((total - counters.done) / per_s)}")
-    return "  ".join(parts)
+    return GAP.join(parts)
 
 
 class PlainProgress:
     """A line every few seconds: for logs and pipes."""
 
-    def __init__(self, total: int | None, stream: TextIO) -> None:
+    def __init__(self, total: int | None, options: Options, stream: TextIO) -> None:
         self._total = total
         self._stream = stream
         now = monotonic()
-        self._rates = Rates(now)
+        self._recent = Recent(options, now)
         self._due = now + PLAIN_EVERY_S
 
     def update(self, counters: "Progress") -> None:
         """Write a line when it is time."""
         now = monotonic()
-        rates = self._rates.add(now, counters.done, counters.bytes_wire)
+        rates, limited_by = self._recent.add(now, counters)
         if now >= self._due:
             self._due = now + PLAIN_EVERY_S
-            self._stream.write(progress_text(counters, self._total, rates) + "\n")
+            line = progress_text(counters, self._total, rates)
+            self._stream.write(GAP.join(filter(None, (line, limited_by))) + "\n")
             self._stream.flush()
 
     def close(self) -> None:
@@ -103,15 +131,16 @@ class PlainProgress:
 
 
 class LiveProgress:
-    """One line that is written over, by rich."""
+    """One line that is written over, by rich; two where the terminal is too narrow."""
 
-    def __init__(self, total: int | None, stream: TextIO) -> None:
+    def __init__(self, total: int | None, options: Options, stream: TextIO) -> None:
         from rich.console import Console
         from rich.live import Live
 
         self._total = total
-        self._rates = Rates(monotonic())
-        self._live: Live | None = Live(console=Console(file=stream), auto_refresh=False, transient=True)
+        self._recent = Recent(options, monotonic())
+        self._console = Console(file=stream)
+        self._live: Live | None = Live(console=self._console, auto_refresh=False, transient=True)
         self._live.start()
 
     def update(self, counters: "Progress") -> None:
@@ -120,11 +149,15 @@ class LiveProgress:
             return
         from rich.text import Text
 
-        rates = self._rates.add(monotonic(), counters.done, counters.bytes_wire)
-        line = Text(progress_text(counters, self._total, rates), no_wrap=True, overflow="ellipsis")
+        rates, limited_by = self._recent.add(monotonic(), counters)
+        line = progress_text(counters, self._total, rates)
+        if limited_by:
+            fits = len(line) + len(GAP) + len(limited_by) <= self._console.width
+            line += (GAP if fits else "\n") + limited_by
+        text = Text(line, no_wrap=True, overflow="ellipsis")
         if counters.failed:
-            line.highlight_words([f"{counters.failed:,} failed"], "red")
-        self._live.update(line, refresh=True)
+            text.highlight_words([f"{counters.failed:,} failed"], "red")
+        self._live.update(text, refresh=True)
 
     def close(self) -> None:
         """Take the line away and show the cursor again."""

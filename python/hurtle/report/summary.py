@@ -1,7 +1,10 @@
 """The numbers of a run."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
+
+from hurtle.options import Options
+from hurtle.report.bottleneck import Waits, verdict
 
 if TYPE_CHECKING:
     from hurtle._engine import Progress
@@ -19,13 +22,20 @@ class Summary:
         errors: How often each error code was a request's end.
         attempts: Requests sent, retries included.
         skipped: Blank lines and comments of the input.
-        copied: Rows that got the answer to another row's request, with `dedupe`.
         connections: Connections opened.
         bytes_wire: Bytes of bodies as received.
         bytes_body: Bytes of bodies after decoding.
         seconds: From the start to the last row.
         first_byte: Seconds to the first byte by name: p50, p95, p99, max. Empty without a response.
         total: Seconds of the last attempt, by the same names.
+        copied: Rows that got the answer to another row's request, with `dedupe`.
+        limited_by: What kept the run from being faster, with the option to change, to be read after the words
+            "limited by". None for a run too short to know.
+        bottlenecks: How often each cause was seen by the threads of the engine, which look 20 times a second:
+            consumer, descriptors, cpu, concurrency, rate_limit, hosts_down, concurrency_per_host, input,
+            in_flight.
+        phases: Seconds spent in each phase of the last attempts, summed over all requests: queue, dns,
+            connect, tls, first_byte, body.
     """
 
     requests: int
@@ -42,19 +52,24 @@ class Summary:
     first_byte: dict[str, float]
     total: dict[str, float]
     copied: int = 0
+    limited_by: str | None = None
+    bottlenecks: dict[str, int] = field(default_factory=dict)
+    phases: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def from_counters(
-        cls, counters: "Progress", seconds: float, skipped: int = 0, copied: int = 0
+        cls, counters: "Progress", options: Options, *, seconds: float, skipped: int = 0, copied: int = 0
     ) -> "Summary":
         """Make the summary of a job that has ended.
 
         Args:
             counters: The job's last counters.
+            options: Those that were in force.
             seconds: How long it took.
             skipped: Blank lines and comments of its input.
             copied: Rows that got the answer to another row's request.
         """
+        found = verdict(Waits.of(counters, seconds), options)
         return cls(
             requests=counters.done,
             ok=counters.ok,
@@ -70,6 +85,9 @@ class Summary:
             first_byte=dict(counters.first_byte),
             total=dict(counters.total),
             copied=copied,
+            limited_by=None if found is None else str(found),
+            bottlenecks=dict(counters.limited_by),
+            phases=dict(counters.phases),
         )
 
     @property

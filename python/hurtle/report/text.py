@@ -33,6 +33,8 @@ def summary_text(summary: "Summary") -> str:
     lines.append(line_text("connections", f"{summary.connections:,}"))
     if summary.skipped:
         lines.append(line_text("skipped", f"{count_text(summary.skipped, 'blank or comment line')}"))
+    if summary.limited_by:
+        lines.append(line_text("limited by", summary.limited_by))
     return "\n".join(lines)
 
 

@@ -2,26 +2,29 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+/// Items by priority, where that is not 0.
+type Ranked<T> = BTreeMap<i32, VecDeque<T>>;
+
 /// A queue in which most items have priority 0, and only then costs no more than a plain one.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
     plain: VecDeque<T>,
-    /// Items by priority, where that is not 0.
-    ranked: BTreeMap<i32, VecDeque<T>>,
+    /// None while it would be empty: a million hosts have a queue.
+    ranked: Option<Box<Ranked<T>>>,
 }
 
 impl<T> Queue<T> {
     pub(super) fn new() -> Self {
-        Self { plain: VecDeque::new(), ranked: BTreeMap::new() }
+        Self { plain: VecDeque::new(), ranked: None }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.plain.is_empty() && self.ranked.is_empty()
+        self.plain.is_empty() && self.ranked.is_none()
     }
 
     #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.plain.len() + self.ranked.values().map(VecDeque::len).sum::<usize>()
+    pub(super) fn len(&mut self) -> usize {
+        self.iter_mut().count()
     }
 
     /// Behind all of the same or a higher priority. O(1) for priority 0, else O(log of the priorities in use).
@@ -29,7 +32,7 @@ impl<T> Queue<T> {
         if priority == 0 {
             self.plain.push_back(item);
         } else {
-            self.ranked.entry(priority).or_default().push_back(item);
+            self.ranked.get_or_insert_default().entry(priority).or_default().push_back(item);
         }
     }
 
@@ -37,7 +40,7 @@ impl<T> Queue<T> {
     pub(super) fn push_front(&mut self, item: T) {
         match self.highest() {
             Some(rank) if rank > 0 => {
-                self.ranked.entry(rank).or_default().push_front(item);
+                self.ranked.get_or_insert_default().entry(rank).or_default().push_front(item);
             }
             _ => self.plain.push_front(item),
         }
@@ -53,13 +56,13 @@ impl<T> Queue<T> {
 
     /// All of it, in no particular order.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.plain.iter_mut().chain(self.ranked.values_mut().flatten())
+        self.queues().flatten()
     }
 
     /// Takes out what `which` picks; the rest keeps its order. O(n).
     pub(super) fn take_where(&mut self, mut which: impl FnMut(&T) -> bool) -> Vec<T> {
         let mut taken = Vec::new();
-        for queue in std::iter::once(&mut self.plain).chain(self.ranked.values_mut()) {
+        for queue in self.queues() {
             for _ in 0..queue.len() {
                 match queue.pop_front() {
                     Some(item) if which(&item) => taken.push(item),
@@ -68,32 +71,44 @@ impl<T> Queue<T> {
                 }
             }
         }
-        self.ranked.retain(|_, queue| !queue.is_empty());
+        self.tidy();
         taken
     }
 
     /// Takes out the first items, as long as `which` picks them.
     pub(super) fn take_while(&mut self, mut which: impl FnMut(&T) -> bool) -> Vec<T> {
         let mut taken = Vec::new();
-        for queue in std::iter::once(&mut self.plain).chain(self.ranked.values_mut()) {
+        for queue in self.queues() {
             while queue.front().is_some_and(&mut which) {
                 taken.extend(queue.pop_front());
             }
         }
-        self.ranked.retain(|_, queue| !queue.is_empty());
+        self.tidy();
         taken
     }
 
+    fn queues(&mut self) -> impl Iterator<Item = &mut VecDeque<T>> {
+        let ranked = self.ranked.iter_mut().flat_map(|ranked| ranked.values_mut());
+        std::iter::once(&mut self.plain).chain(ranked)
+    }
+
+    /// Drops the ranks that have become empty.
+    fn tidy(&mut self) {
+        if let Some(ranked) = &mut self.ranked {
+            ranked.retain(|_, queue| !queue.is_empty());
+            if ranked.is_empty() {
+                self.ranked = None;
+            }
+        }
+    }
+
     fn highest(&self) -> Option<i32> {
-        self.ranked.last_key_value().map(|(&rank, _)| rank)
+        self.ranked.as_ref()?.last_key_value().map(|(&rank, _)| rank)
     }
 
     fn pop_ranked(&mut self, rank: i32) -> Option<T> {
-        let queue = self.ranked.get_mut(&rank)?;
-        let item = queue.pop_front();
-        if queue.is_empty() {
-            self.ranked.remove(&rank);
-        }
+        let item = self.ranked.as_mut()?.get_mut(&rank)?.pop_front();
+        self.tidy();
         item
     }
 }

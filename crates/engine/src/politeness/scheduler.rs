@@ -13,7 +13,7 @@ use super::aimd::Aimd;
 use super::circuit::{Change, ProbeWaits, Turn};
 use super::note::Note;
 use super::pace::Pace;
-use super::slot::{Retried, Slot};
+use super::slot::{Place, Retried, Slot};
 use crate::later::Later;
 
 /// How many requests a slot's holder may take in a row while other hosts wait. Long enough to make use of a
@@ -28,6 +28,7 @@ pub(crate) struct HostId(u32);
 pub(crate) struct Scheduler<T> {
     slots: Vec<Slot<T>>,
     ring: VecDeque<HostId>,
+    second_ring: VecDeque<HostId>,
     /// Hosts that wait, each with the instant it waits for: one that woke earlier leaves its entry behind.
     waiting: Later<(HostId, Instant)>,
     waiting_count: usize,
@@ -36,6 +37,7 @@ pub(crate) struct Scheduler<T> {
     /// Hosts that are down.
     down: Vec<HostId>,
     waits: ProbeWaits,
+    started: Instant,
     in_flight: usize,
 }
 
@@ -44,11 +46,13 @@ impl<T> Scheduler<T> {
         Self {
             slots: Vec::new(),
             ring: VecDeque::new(),
+            second_ring: VecDeque::new(),
             waiting: Later::new(),
             waiting_count: 0,
             held: Later::new(),
             down: Vec::new(),
             waits,
+            started: Instant::now(),
             in_flight: 0,
         }
     }
@@ -83,8 +87,8 @@ impl<T> Scheduler<T> {
 
     /// Requests waiting, all hosts.
     #[cfg(test)]
-    fn queued(&self) -> usize {
-        self.slots.iter().map(|slot| slot.queue.len()).sum()
+    fn queued(&mut self) -> usize {
+        self.slots.iter_mut().map(|slot| slot.queue.len()).sum()
     }
 
     /// Permits taken, all hosts.
@@ -94,7 +98,7 @@ impl<T> Scheduler<T> {
 
     /// Whether some host could be asked now.
     pub(crate) fn has_ready(&self) -> bool {
-        !self.ring.is_empty()
+        !self.ring.is_empty() || !self.second_ring.is_empty()
     }
 
     /// How many hosts wait for an instant.
@@ -110,7 +114,7 @@ impl<T> Scheduler<T> {
 
     /// Whether the host is down, as far as is known.
     pub(crate) fn is_down(&self, host: HostId) -> bool {
-        self.slot(host).and_then(Slot::throttle).is_some_and(|throttle| throttle.circuit.is_open())
+        self.slot(host).is_some_and(Slot::is_down)
     }
 
     /// Queues a request: before those of its host that have a lower priority. O(1) for priority 0.
@@ -131,8 +135,9 @@ impl<T> Scheduler<T> {
 
     /// Queues a request that was tried before, as soon as the host's budget allows.
     pub(crate) fn push_retry(&mut self, host: HostId, item: T, priority: i32, now: Instant) {
+        let since_start = now.saturating_duration_since(self.started);
         let Some(slot) = self.slot_mut(host) else { return };
-        if let Retried::Held(until) = slot.retry(item, priority, now) {
+        if let Retried::Held(until) = slot.retry(item, priority, since_start) {
             self.look_after_held(host, until);
         }
         self.refresh(host);
@@ -140,16 +145,16 @@ impl<T> Scheduler<T> {
 
     /// Takes the next request of the next ready host, and with it one of the host's permits. O(1) amortised.
     pub(crate) fn start(&mut self, now: Instant) -> Option<(HostId, T)> {
-        while let Some(host) = self.ring.pop_front() {
+        while let Some(host) = self.next_in_turn() {
             let Some(slot) = self.slots.get_mut(host.0 as usize) else { continue };
-            slot.in_ring = false;
+            slot.place = Place::None;
             if !slot.wants() {
                 continue;
             }
             match slot.turn(now) {
                 Turn::Now => {}
                 Turn::At(until) => {
-                    slot.wakes_at = Some(until);
+                    slot.rein().wakes_at = Some(until);
                     self.waiting.add(until, (host, until));
                     self.waiting_count += 1;
                     continue;
@@ -240,7 +245,7 @@ impl<T> Scheduler<T> {
     /// Puts the hosts whose instant has come back into the ring. O(log of the hosts that wait), each.
     pub(crate) fn wake_due(&mut self, now: Instant) {
         while let Some((host, until)) = self.waiting.pop_due(now) {
-            if self.slot(host).is_some_and(|slot| slot.wakes_at == Some(until)) {
+            if self.slot(host).is_some_and(|slot| slot.wakes_at() == Some(until)) {
                 self.wake(host);
             }
         }
@@ -257,7 +262,7 @@ impl<T> Scheduler<T> {
     pub(crate) fn given_up(&self, rounds: u32) -> Vec<HostId> {
         let beyond = |host: &&HostId| {
             let throttle = self.slot(**host).and_then(Slot::throttle);
-            throttle.is_some_and(|throttle| throttle.circuit.is_beyond(rounds))
+            throttle.and_then(|throttle| throttle.circuit).is_some_and(|circuit| circuit.is_beyond(rounds))
         };
         self.down.iter().filter(beyond).copied().collect()
     }
@@ -270,7 +275,7 @@ impl<T> Scheduler<T> {
     /// The host's next probe need not wait.
     pub(crate) fn probe_now(&mut self, host: HostId, now: Instant) {
         if let Some(throttle) = self.slot_mut(host).and_then(Slot::throttle_mut) {
-            throttle.circuit.probe_now(now);
+            throttle.circuit.iter_mut().for_each(|circuit| circuit.probe_now(now));
         }
         self.wake(host);
     }
@@ -305,19 +310,22 @@ impl<T> Scheduler<T> {
 
     /// The host need not wait for its instant; its entry stays behind and means nothing.
     fn wake(&mut self, host: HostId) {
-        if self.slot_mut(host).is_some_and(|slot| slot.wakes_at.take().is_some()) {
+        let throttle = self.slot_mut(host).and_then(Slot::throttle_mut);
+        if throttle.is_some_and(|throttle| throttle.wakes_at.take().is_some()) {
             self.waiting_count = self.waiting_count.saturating_sub(1);
         }
         self.refresh(host);
     }
 
     fn release_held(&mut self, host: HostId, now: Instant) {
-        if let Some(until) = self.slot_mut(host).and_then(|slot| slot.release_held(now)) {
+        let since_start = now.saturating_duration_since(self.started);
+        if let Some(until) = self.slot_mut(host).and_then(|slot| slot.release_held(since_start)) {
             self.look_after_held(host, until);
         }
     }
 
-    fn look_after_held(&mut self, host: HostId, until: Instant) {
+    fn look_after_held(&mut self, host: HostId, until: Duration) {
+        let until = self.started + until;
         let throttle = self.slot_mut(host).and_then(Slot::throttle_mut);
         if let Some(throttle) = throttle.filter(|throttle| throttle.held_until.is_none()) {
             throttle.held_until = Some(until);
@@ -325,15 +333,32 @@ impl<T> Scheduler<T> {
         }
     }
 
-    /// Puts a host that became ready at the end of the ring. Whether it has to wait is found out at its turn.
+    /// The next host of the first ring, or else of the second.
+    fn next_in_turn(&mut self) -> Option<HostId> {
+        if let Some(host) = self.ring.pop_front() {
+            return Some(host);
+        }
+        while let Some(host) = self.second_ring.pop_front() {
+            let Some(slot) = self.slots.get_mut(host.0 as usize) else { continue };
+            slot.is_named_second = false;
+            if slot.place == Place::Second {
+                return Some(host);
+            }
+        }
+        None
+    }
+
+    /// Puts a host that became ready at the end of its ring. Whether it has to wait is found out at its turn.
     fn refresh(&mut self, host: HostId) {
-        if let Some(slot) = self.slots.get_mut(host.0 as usize)
-            && !slot.in_ring
-            && slot.wakes_at.is_none()
-            && slot.wants()
-        {
-            slot.in_ring = true;
+        let Some(slot) = self.slots.get_mut(host.0 as usize) else { return };
+        if slot.place == Place::First || slot.wakes_at().is_some() || !slot.wants() {
+            return;
+        }
+        slot.place = slot.due_place();
+        if slot.place == Place::First {
             self.ring.push_back(host);
+        } else if !std::mem::replace(&mut slot.is_named_second, true) {
+            self.second_ring.push_back(host);
         }
     }
 }
@@ -455,9 +480,10 @@ mod tests {
         assert_eq!(scheduler.queued(), 10, "the floor of the budget");
         // Those ten are served, and that earns one more.
         assert_eq!(play(&mut scheduler, start, Signal::Served).len(), 11);
-        assert_eq!(scheduler.next_wake(), Some(start + Duration::from_millis(100)));
-        assert_eq!(play(&mut scheduler, start + Duration::from_millis(100), Signal::Served).len(), 1);
-        assert_eq!(play(&mut scheduler, start + Duration::from_millis(300), Signal::Served).len(), 2);
+        let wake = scheduler.next_wake().unwrap();
+        assert!(wake <= start + Duration::from_millis(100));
+        assert_eq!(play(&mut scheduler, wake, Signal::Served).len(), 1);
+        assert_eq!(play(&mut scheduler, wake + Duration::from_millis(200), Signal::Served).len(), 2);
         assert_eq!(scheduler.next_wake(), None);
     }
 
@@ -501,6 +527,26 @@ mod tests {
         assert!(scheduler.start(start).is_some(), "one more: the fifth");
         scheduler.note(a, &note(Signal::Throttled, start));
         assert_eq!(scheduler.next_of(a, 1, false, || start), None);
+    }
+
+    #[test]
+    fn hosts_whose_requests_do_not_end_come_second() {
+        let (mut scheduler, now) = (scheduler(), Instant::now());
+        let (a, b) = (scheduler.add_host(10), scheduler.add_host(10));
+        (0..10).for_each(|_| scheduler.push(a, 'a', 0));
+        (0..10).for_each(|_| scheduler.push(b, 'b', 0));
+        let starts = |scheduler: &mut Scheduler<char>, count| -> String {
+            std::iter::from_fn(|| scheduler.start(now)).take(count).map(|(_, item)| item).collect()
+        };
+        assert_eq!(starts(&mut scheduler, 2), "ab");
+        // One of b ends: b may have two more before a, of which nothing is heard.
+        scheduler.finish(b);
+        assert_eq!(starts(&mut scheduler, 3), "bba");
+        scheduler.finish(a);
+        assert_eq!(starts(&mut scheduler, 3), "aab");
+        // Where nobody else wants a permit, every one is used.
+        assert_eq!(starts(&mut scheduler, 20).len(), 12);
+        assert_eq!((scheduler.queued(), scheduler.in_flight(), scheduler.has_ready()), (0, 18, false));
     }
 
     #[test]

@@ -1,46 +1,68 @@
 //! One host: the requests that wait for it, its permits, and what else holds it back.
 
-use std::time::Instant;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
-use super::circuit::{Change, ProbeWaits, Turn};
+use super::aimd::Aimd;
+use super::circuit::{Change, Circuit, ProbeWaits, Streak, Turn};
 use super::note::Note;
 use super::queue::Queue;
 use super::signal::Signal;
 use super::throttle::Throttle;
+use crate::budget::Budget;
+
+/// Permits that a host may take before one of its requests ends; each end earns as many again.
+const CREDIT: u8 = 2;
+
+/// Where a host waits for its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    None,
+    /// With those whose turn comes first.
+    First,
+    /// With those that have requests in flight of which none has ended lately: a host that hangs would collect
+    /// permits up to its limit that others could use.
+    Second,
+}
 
 /// A retry that comes to its host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Retried {
     Queued,
-    /// It waits for the budget; at that instant the floor has something.
-    Held(Instant),
+    /// It waits for the budget, which has something again then.
+    Held(Duration),
 }
 
-/// About 100 bytes, while nothing is queued and nothing is wrong.
+/// 72 bytes while nothing is queued and nothing is wrong: there may be millions.
 #[derive(Debug)]
 pub(super) struct Slot<T> {
     pub(super) queue: Queue<T>,
     in_flight: u32,
     limit: u32,
-    /// It has its place in the ring.
-    pub(super) in_ring: bool,
-    /// It waits for this instant, and has its place among those that wait.
-    pub(super) wakes_at: Option<Instant>,
     /// Requests it has served.
     served: u32,
+    budget: Budget,
+    streak: Streak,
+    /// Where it waits for its turn, if it does.
+    pub(super) place: Place,
+    /// Its name stands in the second ring, whether that is its place or not.
+    pub(super) is_named_second: bool,
+    credit: u8,
     throttle: Option<Box<Throttle<T>>>,
 }
 
 impl<T> Slot<T> {
     pub(super) fn new(limit: u32) -> Self {
-        let queue = Queue::new();
         Self {
-            queue,
+            queue: Queue::new(),
             in_flight: 0,
             limit: limit.max(1),
-            in_ring: false,
-            wakes_at: None,
             served: 0,
+            budget: Budget::default(),
+            streak: Streak::default(),
+            place: Place::None,
+            is_named_second: false,
+            credit: 0,
             throttle: None,
         }
     }
@@ -55,13 +77,27 @@ impl<T> Slot<T> {
 
     /// Its reins, made if it had none.
     pub(super) fn rein(&mut self) -> &mut Throttle<T> {
-        let has_served = self.served > 0;
-        self.throttle.get_or_insert_with(|| Box::new(Throttle::new(has_served)))
+        self.throttle.get_or_insert_default()
+    }
+
+    /// Whether the host is down, as far as is known.
+    pub(super) fn is_down(&self) -> bool {
+        self.throttle.as_ref().is_some_and(|throttle| throttle.circuit.is_some())
+    }
+
+    /// The instant it waits for, if it has its place among those that wait.
+    pub(super) fn wakes_at(&self) -> Option<Instant> {
+        self.throttle.as_ref().and_then(|throttle| throttle.wakes_at)
     }
 
     /// Whether it has a request that a permit is free for.
     pub(super) fn wants(&self) -> bool {
         !self.queue.is_empty() && self.in_flight < self.limit
+    }
+
+    /// The ring that it belongs to while it wants a turn.
+    pub(super) fn due_place(&self) -> Place {
+        if self.in_flight == 0 || self.credit > 0 { Place::First } else { Place::Second }
     }
 
     /// Whether the permits are all that keeps requests back.
@@ -81,6 +117,7 @@ impl<T> Slot<T> {
     pub(super) fn start(&mut self, now: Instant) -> Option<T> {
         let item = self.queue.pop()?;
         self.in_flight += 1;
+        self.credit = self.credit.saturating_sub(1);
         if let Some(throttle) = &mut self.throttle {
             throttle.take(now);
         }
@@ -102,6 +139,7 @@ impl<T> Slot<T> {
     /// Gives a permit back.
     pub(super) fn finish(&mut self) {
         self.in_flight = self.in_flight.saturating_sub(1);
+        self.credit = CREDIT;
         if self.in_flight > 0 {
             return;
         }
@@ -109,33 +147,61 @@ impl<T> Slot<T> {
             // A million hosts that were asked once must not keep a million empty buffers.
             self.queue = Queue::new();
         }
-        if let Some(throttle) = &mut self.throttle {
-            throttle.circuit.abandon_probe();
+        if let Some(circuit) = self.throttle.as_mut().and_then(|throttle| throttle.circuit.as_mut()) {
+            circuit.abandon_probe();
+        }
+        if self.throttle.as_ref().is_some_and(|throttle| throttle.is_spent()) {
+            self.throttle = None;
         }
     }
 
     pub(super) fn note(&mut self, note: &Note<'_>, waits: ProbeWaits) -> Change {
-        if note.signal == Signal::Served {
+        let signal = note.signal;
+        if signal == Signal::Served {
             self.served = self.served.saturating_add(1);
         }
-        if self.throttle.is_none() && !note.signal.is_trouble() {
+        self.streak.note(signal);
+        self.credit = CREDIT;
+        let in_use = self.is_saturated();
+        if note.retry_after.is_some() {
+            self.rein();
+        }
+        if let Some(throttle) = &mut self.throttle {
+            throttle.learn(note, in_use);
+            self.limit = throttle.aimd.as_ref().map_or(self.limit, Aimd::limit);
+        }
+        match signal {
+            Signal::Served | Signal::Answered | Signal::Slow => self.close_circuit(),
+            Signal::Throttled | Signal::Unavailable | Signal::Down => self.fail_circuit(note, waits),
+            Signal::Silent => Change::Nothing,
+        }
+    }
+
+    fn close_circuit(&mut self) -> Change {
+        match self.throttle.as_mut().and_then(|throttle| throttle.circuit.take()) {
+            Some(_) => Change::Closed,
+            None => Change::Nothing,
+        }
+    }
+
+    fn fail_circuit(&mut self, note: &Note<'_>, waits: ProbeWaits) -> Change {
+        let has_served = self.served > 0;
+        if let Some(circuit) = self.throttle.as_mut().and_then(|throttle| throttle.circuit.as_mut()) {
+            let was_probe = circuit.failed(note.started, note.ended, waits);
+            return if was_probe { Change::ProbeFailed } else { Change::Nothing };
+        }
+        if !self.streak.is_down(has_served) {
             return Change::Nothing;
         }
-        let in_use = self.is_saturated();
-        let throttle = self.rein();
-        let change = throttle.note(note, in_use, waits);
-        let limit = throttle.aimd.as_ref().map(super::aimd::Aimd::limit);
-        self.limit = limit.unwrap_or(self.limit);
-        change
+        self.rein().circuit = Some(Circuit::open(has_served, note.ended, waits));
+        Change::Opened
     }
 
     /// A request that was tried before: before all others if the budget allows, and if the host is not down; there
-    /// each probe is another request.
-    pub(super) fn retry(&mut self, item: T, priority: i32, now: Instant) -> Retried {
-        let served = u64::from(self.served);
-        let throttle = self.rein();
-        if let Err(until) = throttle.budget.take(served, now) {
-            throttle.held.push_back((item, priority));
+    /// each probe is another request. `now` is since the start.
+    pub(super) fn retry(&mut self, item: T, priority: i32, now: Duration) -> Retried {
+        if let Err(until) = self.budget.take(self.served, now) {
+            self.rein().held.push_back((item, priority));
             return Retried::Held(until);
         }
         self.readmit(item, priority);
@@ -143,7 +209,7 @@ impl<T> Slot<T> {
     }
 
     fn readmit(&mut self, item: T, priority: i32) {
-        if self.rein().circuit.is_open() {
+        if self.is_down() {
             self.queue.push(item, priority);
         } else {
             self.queue.push_front(item);
@@ -151,15 +217,14 @@ impl<T> Slot<T> {
     }
 
     /// Lets go of the retries that the budget now has something for. Some: when it will have something for the next.
-    pub(super) fn release_held(&mut self, now: Instant) -> Option<Instant> {
-        let served = u64::from(self.served);
+    pub(super) fn release_held(&mut self, now: Duration) -> Option<Duration> {
         loop {
-            let throttle = self.throttle.as_mut()?;
-            throttle.held.front()?;
-            if let Err(until) = throttle.budget.take(served, now) {
+            let held = &mut self.throttle.as_mut()?.held;
+            held.front()?;
+            if let Err(until) = self.budget.take(self.served, now) {
                 return Some(until);
             }
-            let (item, priority) = throttle.held.pop_front()?;
+            let (item, priority) = held.pop_front()?;
             self.readmit(item, priority);
         }
     }
@@ -167,11 +232,9 @@ impl<T> Slot<T> {
     /// The held retries of a host from which nothing good can be expected: nothing else is left to ask it, and its
     /// last answers were all bad.
     pub(super) fn take_hopeless(&mut self) -> Vec<T> {
-        let idle = self.is_idle();
+        let hopeless = self.is_idle() && self.streak.is_hopeless();
         match &mut self.throttle {
-            Some(throttle) if idle && !throttle.held.is_empty() && throttle.circuit.is_hopeless() => {
-                throttle.held.drain(..).map(|(item, _)| item).collect()
-            }
+            Some(throttle) if hopeless => throttle.held.drain(..).map(|(item, _)| item).collect(),
             _ => Vec::new(),
         }
     }
@@ -187,13 +250,20 @@ impl<T> Slot<T> {
     pub(super) fn take_where(&mut self, mut which: impl FnMut(&T) -> bool) -> Vec<T> {
         let mut taken = self.queue.take_where(&mut which);
         if let Some(throttle) = &mut self.throttle {
-            let (out, kept) = throttle
-                .held
-                .drain(..)
-                .partition::<std::collections::VecDeque<_>, _>(|(item, _)| which(item));
+            let (out, kept) = throttle.held.drain(..).partition::<VecDeque<_>, _>(|(item, _)| which(item));
             throttle.held = kept;
             taken.extend(out.into_iter().map(|(item, _)| item));
         }
         taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_of_which_nothing_is_wanted_is_small() {
+        assert!(size_of::<Slot<[u8; 300]>>() <= 80, "{}", size_of::<Slot<[u8; 300]>>());
     }
 }

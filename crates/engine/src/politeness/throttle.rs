@@ -4,11 +4,10 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::aimd::Aimd;
-use super::circuit::{Change, Circuit, ProbeWaits, Turn};
+use super::circuit::{Circuit, Turn};
 use super::note::Note;
 use super::pace::Pace;
 use super::signal::Signal;
-use crate::budget::Budget;
 
 /// The reins of one host.
 #[derive(Debug)]
@@ -17,27 +16,38 @@ pub(super) struct Throttle<T> {
     /// robots.txt asks for this distance.
     pub(super) crawl_delay: Option<Pace>,
     parked_until: Option<Instant>,
-    pub(super) circuit: Circuit,
+    /// Some: the host is down.
+    pub(super) circuit: Option<Circuit>,
     pub(super) aimd: Option<Aimd>,
-    pub(super) budget: Budget,
     /// Retries that wait until the budget has something for them, with their priorities.
     pub(super) held: VecDeque<(T, i32)>,
     /// When somebody will look after `held`.
     pub(super) held_until: Option<Instant>,
+    /// The host waits for this instant, and has its place among those that wait.
+    pub(super) wakes_at: Option<Instant>,
 }
 
-impl<T> Throttle<T> {
-    pub(super) fn new(has_served: bool) -> Self {
+impl<T> Default for Throttle<T> {
+    fn default() -> Self {
         Self {
             pace: None,
             crawl_delay: None,
             parked_until: None,
-            circuit: Circuit::new(has_served),
+            circuit: None,
             aimd: None,
-            budget: Budget::new(),
             held: VecDeque::new(),
             held_until: None,
+            wakes_at: None,
         }
+    }
+}
+
+impl<T> Throttle<T> {
+    /// Whether nothing holds the host back any more, and nothing would be lost without it.
+    pub(super) fn is_spent(&self) -> bool {
+        let paced = self.pace.is_some() || self.crawl_delay.is_some() || self.aimd.is_some();
+        let waits = self.parked_until.is_some() || self.wakes_at.is_some() || self.held_until.is_some();
+        !paced && !waits && self.circuit.is_none() && self.held.is_empty()
     }
 
     /// Nobody asks the host before `until`.
@@ -47,7 +57,7 @@ impl<T> Throttle<T> {
 
     /// Whether the host's next request may go.
     pub(super) fn turn(&self, now: Instant) -> Turn {
-        let circuit = match self.circuit.turn(now) {
+        let circuit = match self.circuit.map_or(Turn::Now, |circuit| circuit.turn(now)) {
             Turn::AfterProbe => return Turn::AfterProbe,
             Turn::At(until) => Some(until),
             Turn::Now => None,
@@ -60,7 +70,11 @@ impl<T> Throttle<T> {
 
     /// A request goes.
     pub(super) fn take(&mut self, now: Instant) {
-        self.circuit.take(now);
+        // Its turn has come, so that instant has passed.
+        self.parked_until = None;
+        if let Some(circuit) = &mut self.circuit {
+            circuit.take(now);
+        }
         if let Some(pace) = &mut self.pace {
             pace.take(now);
         }
@@ -71,7 +85,9 @@ impl<T> Throttle<T> {
 
     /// It did not go after all.
     pub(super) fn give_back(&mut self) {
-        self.circuit.abandon_probe();
+        if let Some(circuit) = &mut self.circuit {
+            circuit.abandon_probe();
+        }
         if let Some(pace) = &mut self.pace {
             pace.give_back();
         }
@@ -80,8 +96,8 @@ impl<T> Throttle<T> {
         }
     }
 
-    /// `in_use`: the host's limit kept further requests back.
-    pub(super) fn note(&mut self, note: &Note<'_>, in_use: bool, waits: ProbeWaits) -> Change {
+    /// Learns from the end of an attempt. `in_use`: the host's limit kept further requests back.
+    pub(super) fn learn(&mut self, note: &Note<'_>, in_use: bool) {
         let Note { signal, started, ended, retry_after, .. } = *note;
         if let Some(wait) = retry_after {
             self.park(ended + wait);
@@ -96,6 +112,5 @@ impl<T> Throttle<T> {
         if let Some(pace) = &mut self.pace {
             pace.learn(note);
         }
-        self.circuit.note(signal, started, ended, waits)
     }
 }

@@ -1,0 +1,230 @@
+"""What holds a job up, in one sentence with the option to change. Pure functions of counters and options."""
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from hurtle.options import Options
+from hurtle.rates import Rate
+from hurtle.report.text import seconds_text
+
+if TYPE_CHECKING:
+    from hurtle._engine import Progress
+
+LEAST_LOOKS = 5
+"""Fewer looks than this, at 20 a second, say nothing: the job is too short to know."""
+
+LATELY_S = 3.0
+"""Seconds that the live line looks back."""
+
+DOMINANT = 0.5
+"""The share of the time in flight from which a phase is worth naming beside a limit."""
+
+USED_UP = 0.8
+"""The share of a rate from which on the rate counts as used up."""
+
+_IN_FLIGHT = {
+    "DNS": ("dns",),
+    "connecting": ("connect", "tls"),
+    "the servers' first byte": ("first_byte",),
+    "the bodies": ("body",),
+}
+"""What a request in flight waits for, and the phases of the engine that it is made of."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waits:
+    """What a job's counters say about waiting, over its whole run or over a part of it.
+
+    Attributes:
+        looks: How often each bottleneck was seen, by the engine's name for it.
+        phases: Seconds that requests spent in each phase of their last attempts, by the engine's name.
+        done: Rows that have come.
+        attempts: Requests sent for these rows.
+        seconds: How long it took.
+        first_byte_s: Seconds to the first byte, the median of the whole run; None without a response.
+    """
+
+    looks: Mapping[str, int]
+    phases: Mapping[str, float] = field(default_factory=dict)
+    done: int = 0
+    attempts: int = 0
+    seconds: float = 0.0
+    first_byte_s: float | None = None
+
+    @classmethod
+    def of(cls, counters: "Progress", seconds: float) -> "Waits":
+        """Return those of a job from its start, `seconds` ago, to these counters."""
+        return cls(
+            looks=counters.limited_by,
+            phases=counters.phases,
+            done=counters.done,
+            attempts=counters.attempts,
+            seconds=seconds,
+            first_byte_s=counters.first_byte.get("p50"),
+        )
+
+    def since(self, earlier: "Waits") -> "Waits":
+        """Return those between an earlier moment and this one."""
+        return Waits(
+            looks={name: count - earlier.looks.get(name, 0) for name, count in self.looks.items()},
+            phases={name: spent - earlier.phases.get(name, 0.0) for name, spent in self.phases.items()},
+            done=self.done - earlier.done,
+            attempts=self.attempts - earlier.attempts,
+            seconds=self.seconds - earlier.seconds,
+            first_byte_s=self.first_byte_s,
+        )
+
+    def in_flight(self) -> tuple[str, float] | None:
+        """Return what requests in flight waited for the longest, and its share; None where none is known."""
+        spent = {
+            name: sum(self.phases.get(phase, 0.0) for phase in phases) for name, phases in _IN_FLIGHT.items()
+        }
+        longest = max(spent, key=spent.__getitem__)
+        whole = sum(spent.values())
+        return (longest, spent[longest] / whole) if whole > 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What held a job up: what follows the words "limited by".
+
+    Attributes:
+        cause: In few words, with the option's name and value where there is one.
+        detail: What is known about it besides.
+        advice: What to change, or what it means.
+    """
+
+    cause: str
+    detail: str | None = None
+    advice: str | None = None
+
+    def __str__(self) -> str:
+        """Return the sentence."""
+        detail = f" ({self.detail})" if self.detail else ""
+        return self.cause + detail + (f": {self.advice}" if self.advice else "")
+
+
+class Lately:
+    """What held a job up over the last seconds. Takes the time from the counters' own span."""
+
+    def __init__(self) -> None:
+        self._samples: deque[Waits] = deque([Waits(looks={})])
+
+    def add(self, waits: Waits) -> Waits:
+        """Add the counters of this moment and return what they say about the last LATELY_S."""
+        samples = self._samples
+        samples.append(waits)
+        while len(samples) > 2 and samples[1].seconds <= waits.seconds - LATELY_S:
+            samples.popleft()
+        return waits.since(samples[0])
+
+
+def verdict(waits: Waits, options: Options) -> Verdict | None:
+    """Return what held a job up for most of the time; None when it was too short to know.
+
+    Args:
+        waits: What its counters say.
+        options: Those in force.
+    """
+    if sum(waits.looks.values()) < LEAST_LOOKS:
+        return None
+    known = {name: waits.looks.get(name, 0) for name in CAUSES}
+    return CAUSES[max(known, key=known.__getitem__)](waits, options)
+
+
+def _consumer(_waits: Waits, _options: Options) -> Verdict:
+    return Verdict("what takes the responses", advice="your code, or the output, is slower than the engine")
+
+
+def _descriptors(_waits: Waits, _options: Options) -> Verdict:
+    return Verdict("file descriptors", advice="raise the limit (ulimit -n)")
+
+
+def _cpu(_waits: Waits, options: Options) -> Verdict:
+    threads = f"threads={options.threads} are busy" if options.threads else "the engine's threads are busy"
+    return Verdict("this machine's CPU", advice=threads)
+
+
+def _concurrency(waits: Waits, options: Options) -> Verdict:
+    cause = f"concurrency={options.concurrency}"
+    if options.concurrency == "auto":
+        return Verdict(cause, _slowest_part(waits), "so much was found to go at once so far")
+    return Verdict(cause, _slowest_part(waits), "raise concurrency")
+
+
+def _per_host(waits: Waits, options: Options) -> Verdict:
+    own = {limits.concurrency for _, limits in options.hosts if limits.concurrency is not None}
+    cause = f"concurrency_per_host={options.concurrency_per_host}"
+    if own:
+        return Verdict(f"{cause}, or hosts", _slowest_part(waits), "raise it where the hosts bear more")
+    if options.concurrency_per_host == "auto":
+        return Verdict(cause, _slowest_part(waits), "so much was found for each host so far")
+    return Verdict(cause, _slowest_part(waits), "raise concurrency_per_host")
+
+
+def _rate_limit(waits: Waits, options: Options) -> Verdict:
+    """Name every rate that may be the one, and the hosts' own wishes where they have a say."""
+    of_all, per_host = options.rate_limit, options.rate_limit_per_host
+    causes = [f"rate_limit={of_all}"] if of_all else []
+    if not (isinstance(of_all, Rate) and _is_used_up(of_all, waits)):
+        causes += [f"rate_limit_per_host={per_host}"] if per_host else []
+        causes += _rates_of_hosts(options)
+        causes += ["Retry-After"] if waits.attempts > waits.done else []
+        causes += ["Crawl-delay"] if options.robots else []
+    return Verdict(" or ".join(causes or ["Retry-After"]))
+
+
+def _rates_of_hosts(options: Options) -> list[str]:
+    own = {name: limits.rate_limit for name, limits in options.hosts}
+    rates = {name: rate for name, rate in own.items() if rate not in (None, "none")}
+    if len(rates) > 1:
+        return ["the rates of hosts"]
+    return [f"rate_limit={rate} of {name}" for name, rate in rates.items()]
+
+
+def _is_used_up(rate: Rate, waits: Waits) -> bool:
+    return waits.seconds > 0 and waits.attempts / waits.seconds >= USED_UP * rate.per_s
+
+
+def _hosts_down(_waits: Waits, options: Options) -> Verdict:
+    return Verdict(
+        "hosts that are down", advice=f"retries.rounds below {options.retry_rounds} gives them up sooner"
+    )
+
+
+def _input(_waits: Waits, _options: Options) -> Verdict:
+    return Verdict("the input", advice="it gives fewer URLs than could be sent")
+
+
+def _in_flight(waits: Waits, _options: Options) -> Verdict:
+    found = waits.in_flight()
+    if found is None:
+        return Verdict("what is in flight")
+    part, share = found
+    return Verdict(part, f"{share:.0%} of the time in flight")
+
+
+def _slowest_part(waits: Waits) -> str | None:
+    """Return what makes requests keep their places for long: faster, the limit would do."""
+    found = waits.in_flight()
+    if found is not None and found[0] in ("DNS", "connecting") and found[1] > DOMINANT:
+        return f"{found[0]} is {found[1]:.0%} of the time in flight"
+    if waits.first_byte_s is not None:
+        return f"the servers took {seconds_text(waits.first_byte_s)}"
+    return None
+
+
+CAUSES: Mapping[str, Callable[[Waits, Options], Verdict]] = {
+    "consumer": _consumer,
+    "descriptors": _descriptors,
+    "cpu": _cpu,
+    "concurrency": _concurrency,
+    "rate_limit": _rate_limit,
+    "hosts_down": _hosts_down,
+    "concurrency_per_host": _per_host,
+    "input": _input,
+    "in_flight": _in_flight,
+}
+"""What to say for each of the engine's names, in the engine's order: of two as frequent the first counts."""
