@@ -86,7 +86,7 @@ class Retry:
         max_backoff: Seconds of the longest wait.
         jitter: The part of each wait that is random, from 0 to 1.
         respect_retry_after: Whether a host that says when to come back is left alone until then.
-        max_retry_after: Seconds of the longest such wait; where a host asks for more, its wish is cut to this.
+        max_retry_after: Seconds of the longest such wait; a longer wish is cut to this.
         rounds: How often a host that is down is asked again, once nothing else is left to do, before the
             requests that wait for it are given up.
     """

@@ -295,3 +295,18 @@ def test_an_interrupted_ordered_run_keeps_what_has_come(tmp_path: Path, hurtle_s
         hurtle.run(urls(), tmp_path / "out.jsonl", ordered=True, progress=stop)
     rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_bytes().splitlines()]
     assert [row["index"] for row in rows] == [0, 2]
+
+
+@pytest.mark.slow
+def test_a_whole_response_keeps_what_it_leaves_to_say(tmp_path: Path, hurtle_server: Server) -> None:
+    for name in ("out.parquet", "out.jsonl"):
+        url = hurtle_server.url(f"/retry-after?value=999999999&status=429&times=9&key={name}")
+        retries = hurtle.Retry(total=1, max_retry_after=0.05)
+        hurtle.run([url, hurtle_server.url("/bytes/1")], tmp_path / name, ordered=True, retries=retries)
+    lines = (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()
+    for rows in (
+        list(map(json.loads, lines)),
+        pyarrow.parquet.read_table(tmp_path / "out.parquet").to_pylist(),
+    ):
+        told = [(row["status"], row["error"], row["error_detail"]) for row in rows]
+        assert told == [(429, None, "Retry-After: 999999999"), (200, None, None)]

@@ -53,8 +53,11 @@ pub(crate) struct Look {
     pub(crate) hosts_ready: bool,
     pub(crate) hosts_waiting: usize,
     pub(crate) hosts_down: usize,
+    /// Requests are in flight on this shard, of any job.
+    pub(crate) in_flight_here: bool,
     /// Requests wait, on any shard.
     pub(crate) queued: bool,
+    /// Requests are in flight, on any shard.
     pub(crate) in_flight: bool,
     pub(crate) input_ended: bool,
 }
@@ -74,10 +77,13 @@ impl Look {
             Bottleneck::Concurrency
         } else if self.queued && self.hosts_waiting > self.hosts_down {
             Bottleneck::RateLimit
-        } else if self.queued && self.in_flight {
+        } else if self.queued && self.in_flight_here {
             Bottleneck::PerHost
         } else if self.hosts_down > 0 && !self.in_flight {
             Bottleneck::HostsDown
+        } else if self.queued {
+            // What waits does so on other shards: they know what for.
+            return None;
         } else if !self.input_ended {
             Bottleneck::Input
         } else if self.in_flight {
@@ -121,22 +127,25 @@ mod tests {
         hosts_waiting: 0,
         hosts_down: 0,
         queued: false,
+        in_flight_here: false,
         in_flight: false,
         input_ended: true,
     };
 
     #[test]
     fn each_state_has_one_name() {
-        let flying = Look { in_flight: true, ..IDLE };
+        let flying = Look { in_flight: true, in_flight_here: true, ..IDLE };
         let queued = Look { queued: true, ..flying };
         for (look, expected) in [
             (IDLE, None),
             (flying, Some(Bottleneck::InFlight)),
             (Look { input_ended: false, ..flying }, Some(Bottleneck::Input)),
             (queued, Some(Bottleneck::PerHost)),
+            (Look { in_flight_here: false, ..queued }, None),
+            (Look { in_flight_here: false, in_flight: false, input_ended: false, ..queued }, None),
             (Look { hosts_waiting: 1, ..queued }, Some(Bottleneck::RateLimit)),
             (
-                Look { hosts_waiting: 2, hosts_down: 2, in_flight: false, ..queued },
+                Look { hosts_waiting: 2, hosts_down: 2, in_flight: false, in_flight_here: false, ..queued },
                 Some(Bottleneck::HostsDown),
             ),
             (Look { hosts_waiting: 3, hosts_down: 2, ..queued }, Some(Bottleneck::RateLimit)),

@@ -40,7 +40,9 @@ fn line(out: &mut Vec<u8>, view: RowView<'_>, labels: &Labels) {
     object.field("ok", row.ok());
     object.field("status", row.status);
     object.field("error", row.code.map(Code::as_str));
-    object.field("error_detail", row.code.map(|_| view.detail()));
+    // A response may be whole and leave something to say.
+    let detail = Some(view.detail()).filter(|detail| row.code.is_some() || !detail.is_empty());
+    object.field("error_detail", detail);
     object.field("attempts", row.attempts);
     object.field("fetched_at", timestamp(row.fetched_at_us));
     for (name, seconds) in phases(&row.timings) {

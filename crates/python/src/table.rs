@@ -114,7 +114,11 @@ pub(crate) fn record_batch(batch: &Batch, labels: &Labels) -> Result<RecordBatch
         booleans(batch, Row::ok),
         statuses(batch),
         texts(batch, |view, out| out.append_option(view.row.code.map(Code::as_str))),
-        texts(batch, |view, out| out.append_option(view.row.code.map(|_| view.detail()))),
+        texts(batch, |view, out| {
+            // A response may be whole and leave something to say.
+            let detail = view.detail();
+            out.append_option((view.row.code.is_some() || !detail.is_empty()).then_some(detail));
+        }),
         attempts(batch),
         fetched_at(batch),
     ];

@@ -39,6 +39,7 @@ impl Shard {
             hosts_ready: scheduler.has_ready(),
             hosts_waiting: scheduler.waiting_hosts(),
             hosts_down: scheduler.hosts_down(),
+            in_flight_here: scheduler.in_flight() > 0,
             ..Look::default()
         };
         for job in self.jobs.borrow().values() {
