@@ -330,4 +330,5 @@ def test_what_has_come_is_kept_when_the_source_of_a_run_fails(hurtle_server: Ser
 
     with pytest.raises(KeyError):
         hurtle.run(urls(), tmp_path / "out.jsonl")
-    assert len((tmp_path / "out.jsonl").read_bytes().splitlines()) == 100
+    (part,) = (tmp_path / "out.jsonl.run").glob("part-*")
+    assert len(part.read_bytes().splitlines()) == 100

@@ -67,6 +67,9 @@ class Job:
         None: the job is done (or the timeout, in seconds, has passed: then `done` is False).
         """
 
+    def stop(self) -> None:
+        """Start nothing more: what is queued is dropped without a row, what is in flight goes on."""
+
     def cancel(self) -> None:
         """Drop what is queued and in flight. Idempotent."""
 
@@ -112,6 +115,13 @@ class Batch:
     def __arrow_c_schema__(self) -> object: ...
     def to_jsonl(self) -> bytes:
         """Return the rows as JSON lines, keys as in the result table."""
+
+    def indexes(self) -> list[int]:
+        """Return the rows' positions in the input."""
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the rows hold, in bytes."""
 
 @final
 class Schema:

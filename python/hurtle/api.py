@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Unpack
 
 from hurtle.client import EngineClient, Rows, Transfer
 from hurtle.errors import ConfigError
+from hurtle.identity import identity_of
 from hurtle.job import Job, Outcome
 from hurtle.options import JobOptions, Options, OptionsDict, ProgressCallback
 from hurtle.report import Results, Summary
-from hurtle.sinks import new_sink
+from hurtle.sinks import Resume, new_sink
 from hurtle.sources import AsyncRequests, AsyncSource, Requests, Source, open_async_source, open_source
 
 if TYPE_CHECKING:
@@ -115,25 +116,37 @@ class Client(EngineClient):
         out: str | PathLike[str],
         *,
         format: str | None = None,  # noqa: A002 - the public name
+        resume: bool | None = None,
+        restart: bool = False,
         **options: Unpack[JobOptions],
     ) -> Summary:
         """Send requests and write the result table, one row for each; memory is bounded.
 
+        What has come is committed part by part. A run that was interrupted, whatever interrupted it, is gone
+        on with by the same call: what is committed is not asked for again.
+
         Args:
             requests: As for `stream`.
-            out: A file; its extension says the format. "-" is stdout. It appears when the run ends.
+            out: A file; its extension says the format. It appears when the run ends; until then its parts
+                lie in a folder beside it, `out` with ".run" behind it. A folder, if it is one or ends in "/": the parts
+                stay there. "-" is stdout, with which a run cannot be gone on with.
             format: "jsonl" or "parquet", where the extension does not say it.
+            resume: Whether to go on with a run that `out` holds. None: if input and options are provably the
+                same. True: also where the input can be read once only. False: never.
+            restart: Drop a run that `out` holds, and begin again.
             **options: See `JobOptions`.
 
         Returns:
             The numbers of the run.
 
         Raises:
-            ConfigError: A wrong option, input or output, before anything is sent.
+            ConfigError: A wrong option, input or output, or `out` holds another run; nothing was sent.
             SinkError: The output could not be written.
+            JournalError: What is done could not be recorded.
         """
         settled = self._for_job(options)
-        return summary_of(open_job(self, open_source(requests), out, format, settled).run(), settled)
+        source, mode = open_source(requests), resume_mode(resume, restart)
+        return summary_of(open_job(self, source, out, format, settled, resume=mode).run(), settled)
 
     async def arun(
         self,
@@ -141,6 +154,8 @@ class Client(EngineClient):
         out: str | PathLike[str],
         *,
         format: str | None = None,  # noqa: A002 - the public name
+        resume: bool | None = None,
+        restart: bool = False,
         **options: Unpack[JobOptions],
     ) -> Summary:
         """Send requests and write the result table as `run` does, on the running event loop.
@@ -150,7 +165,8 @@ class Client(EngineClient):
             SinkError: The output could not be written.
         """
         settled = self._for_job(options)
-        outcome = await open_job(self, open_async_source(requests), out, format, settled).arun()
+        source, mode = open_async_source(requests), resume_mode(resume, restart)
+        outcome = await open_job(self, source, out, format, settled, resume=mode).arun()
         return summary_of(outcome, settled)
 
     def stream_arrow(self, requests: Requests, **options: Unpack[JobOptions]) -> "ArrowStream":
@@ -237,10 +253,12 @@ def run(
     out: str | PathLike[str],
     *,
     format: str | None = None,  # noqa: A002 - the public name
+    resume: bool | None = None,
+    restart: bool = False,
     **options: Unpack[OptionsDict],
 ) -> Summary:
     """Send requests and write the result table to a file. See `Client.run`; all options are allowed."""
-    return _OneCall(**options).run(requests, out, format=format)
+    return _OneCall(**options).run(requests, out, format=format, resume=resume, restart=restart)
 
 
 async def arun(
@@ -248,10 +266,12 @@ async def arun(
     out: str | PathLike[str],
     *,
     format: str | None = None,  # noqa: A002 - the public name
+    resume: bool | None = None,
+    restart: bool = False,
     **options: Unpack[OptionsDict],
 ) -> Summary:
     """Do what `run` does on the running event loop. See `Client.arun`; all options are allowed."""
-    return await _OneCall(**options).arun(requests, out, format=format)
+    return await _OneCall(**options).arun(requests, out, format=format, resume=resume, restart=restart)
 
 
 def stream_arrow(requests: Requests, **options: Unpack[OptionsDict]) -> "ArrowStream":
@@ -266,6 +286,7 @@ def open_job(
     format: str | None,  # noqa: A002 - as of run
     options: Options,
     *,
+    resume: Resume = "auto",
     observe: Callable[[Rows], None] | None = None,
 ) -> Job:
     """Return the job that writes the rows of a source to an output.
@@ -276,6 +297,7 @@ def open_job(
         out: As of `Client.run`.
         format: As of `Client.run`.
         options: The job's options, resolved.
+        resume: What to do with a run that the output holds.
         observe: Called with rows once they are written.
 
     Raises:
@@ -284,7 +306,34 @@ def open_job(
     sink = new_sink(out, format)
     _refuse_own_input(source.path, out)
     progress, at_end = _watched(options, source.total, client._at_end)
-    return Job(client, source, sink, options, progress=progress, observe=observe, at_end=at_end)
+    try:
+        identity = identity_of(source, options)
+    except OSError as error:
+        raise ConfigError(f"{source.path}: {error.strerror or error}", option="requests") from error
+    return Job(
+        client,
+        source,
+        sink,
+        options,
+        identity=identity,
+        resume=resume,
+        progress=progress,
+        observe=observe,
+        at_end=at_end,
+    )
+
+
+def resume_mode(resume: bool | None, restart: bool) -> Resume:
+    """Return what two arguments of `run` ask for together.
+
+    Raises:
+        ConfigError: They contradict each other.
+    """
+    if restart and resume:
+        raise ConfigError("resume=True and restart=True are given; give one of them", option="restart")
+    if restart:
+        return "restart"
+    return "auto" if resume is None else ("trust" if resume else "refuse")
 
 
 def _refuse_own_input(path: str | None, out: str | PathLike[str]) -> None:
@@ -345,4 +394,5 @@ def summary_of(outcome: Outcome, options: Options) -> Summary:
         seconds=outcome.seconds,
         skipped=outcome.skipped,
         copied=outcome.copied,
+        resumed=outcome.resumed,
     )

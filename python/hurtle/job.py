@@ -1,41 +1,53 @@
 """One run: source, client and sink joined. The only place that joins them."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from hurtle.client import AsyncInput, EngineClient, Input, RowReorder, Rows, Transfer
-from hurtle.errors import SinkError
+from hurtle.errors import ConfigError, JournalError, SinkError
+from hurtle.journal import Done
 from hurtle.options import Options
-from hurtle.sinks import Sink
+from hurtle.sinks import Identity, Resume, Sink
+from hurtle.stops import STOPPED
 
 if TYPE_CHECKING:
     from hurtle._engine import Batch, Progress
 
 
+GRACE_S = 5.0
+"""Seconds that what is in flight has when the run is asked to stop; a second request ends it at once."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a job left: its last counters, the seconds it took, lines passed over, rows that were copies."""
+    """What a job left.
+
+    Its last counters, the seconds it took, lines passed over, rows that were copies, rows done before.
+    """
 
     counters: "Progress"
     seconds: float
     skipped: int
     copied: int
+    resumed: int = 0
 
 
 class Job:
     """Sends every row of a source and writes one row of the result table for each.
 
-    The sink is the job's from its opening to its end. What has come is kept when the run is interrupted or
-    the source fails; a sink that failed, or that was interrupted half-way through a write, is dropped.
+    The sink is the job's from its beginning to its end. What has come is kept when the run is interrupted or
+    the source fails, and another run can go on from there.
 
     Args:
         client: Who sends.
         source: The rows.
-        sink: Where results go; not open yet.
+        sink: Where results go; not begun yet.
         options: The job's options, resolved.
+        identity: What the run is.
+        resume: What to do with a run that the output holds.
         progress: Called with the job's counters, about ten times a second.
         observe: Called with rows once they are written.
         at_end: Called once when the job has ended, however it ended.
@@ -48,37 +60,57 @@ class Job:
         sink: Sink,
         options: Options,
         *,
+        identity: Identity,
+        resume: Resume = "auto",
         progress: "Callable[[Progress], None] | None" = None,
         observe: Callable[[Rows], None] | None = None,
         at_end: Callable[[], None] | None = None,
     ) -> None:
-        self._transfer = Transfer(client, source, options, progress=progress, at_end=at_end)
+        self._client = client
+        self._source = source
         self._sink = sink
-        self._sink_is_open = False
-        self._reorder = RowReorder(self._transfer.window) if options.ordered else None
+        self._options = options
+        self._identity = identity
+        self._resume: Resume = resume
+        self._progress = progress
         self._observe = observe
+        self._at_end = at_end
+        self._done = Done()
+        self._begun: _Begun | None = None
+        self._waits_at: str | None = None
+        self._ticks = True
+
+    @property
+    def waits_at(self) -> str | None:
+        """Where a run that was interrupted waits for another to go on with it."""
+        return self._waits_at
 
     def run(self) -> Outcome:
         """Run to the end.
 
         Raises:
-            ConfigError: The output cannot be opened; nothing was sent.
+            ConfigError: The output cannot be written, or holds another run; nothing was sent.
             SinkError: The output could not be written.
+            JournalError: What is done could not be recorded.
             RequestError: With `on_error="raise"`, the first row's error; rows up to its batch are kept.
             BaseException: What the source raised, after the rows that came before it, or a callback.
         """
         try:
-            self._open()
-            for batch in self._transfer.batches():
-                self._take(batch)
+            begun = self._begin()
+            try:
+                for batch in begun.transfer.batches():
+                    self._take(begun, batch)
+            except STOPPED:
+                self._drain(begun)
+                raise
             self._sink.close()
         except BaseException as error:
             try:
-                self._transfer.close()
+                self._end()
             finally:
                 self._leave(error)
             raise
-        return self._outcome()
+        return self._outcome(begun)
 
     async def arun(self) -> Outcome:
         """Run to the end on the running event loop; batches are written on a thread of the loop's executor.
@@ -86,29 +118,55 @@ class Job:
         Raises:
             BaseException: As `run`.
         """
-        batches = self._transfer.abatches()
+        batches: AsyncGenerator[Batch, None] | None = None
+        self._ticks = False  # counters come on the loop, while a thread may be writing
         try:
-            await _on_a_thread(self._open)
+            begun = await _on_a_thread(self._begin)
+            batches = begun.transfer.abatches()
             async for batch in batches:
-                await _on_a_thread(self._take, batch)
+                await _on_a_thread(self._take, begun, batch)
             await _on_a_thread(self._sink.close)
         except BaseException as error:
             try:
-                await batches.aclose()
-                self._transfer.close(wait=False)  # one that never started has no generator to close
+                if batches is not None:
+                    await batches.aclose()
+                self._end(wait=False)  # one that never started has no generator to close
             finally:
                 await _on_a_thread(self._leave, error)
             raise
-        return self._outcome()
+        return self._outcome(begun)
 
-    def _open(self) -> None:
-        self._sink.open()
-        self._sink_is_open = True
+    def _begin(self) -> "_Begun":
+        """Begin the output's run, or go on with it; then send what is not done."""
+        done = self._sink.begin(self._identity, self._resume)
+        self._done = done
+        if done and self._options.ordered:
+            raise ConfigError(
+                "ordered does not fit a run that is gone on with; sort by the column index", option="ordered"
+            )
+        transfer = Transfer(
+            self._client,
+            self._source,
+            self._options,
+            progress=self._told,
+            at_end=self._at_end,
+            done=done if len(done) else None,
+            drains=True,
+        )
+        reorder = RowReorder(transfer.window) if self._options.ordered else None
+        self._begun = _Begun(transfer, reorder)
+        return self._begun
 
-    def _take(self, batch: "Batch") -> None:
-        self._write(batch if self._reorder is None else self._reorder.pass_on(batch))
-        if self._transfer.raises:
-            deque(self._transfer.checked(batch), maxlen=0)
+    def _told(self, counters: "Progress") -> None:
+        if self._progress is not None:
+            self._progress(counters)
+        if self._ticks:
+            self._sink.tick()
+
+    def _take(self, begun: "_Begun", batch: "Batch") -> None:
+        self._write(batch if begun.reorder is None else begun.reorder.pass_on(batch))
+        if begun.transfer.raises:
+            deque(begun.transfer.checked(batch), maxlen=0)
 
     def _write(self, rows: Rows) -> None:
         if len(rows):
@@ -116,24 +174,45 @@ class Job:
             if self._observe is not None:
                 self._observe(rows)
 
+    def _drain(self, begun: "_Begun") -> None:
+        """Start nothing more, and take what is in flight, for as long as GRACE_S."""
+        for batch in begun.transfer.last_batches(GRACE_S):
+            self._take(begun, batch)
+
+    def _end(self, *, wait: bool = True) -> None:
+        if self._begun is not None:
+            self._begun.transfer.close(wait=wait)
+        elif self._at_end is not None:
+            self._at_end()
+
     def _leave(self, error: BaseException) -> None:
-        if not self._sink_is_open or isinstance(error, (SinkError, BrokenPipeError)):
+        begun = self._begun
+        if begun is None or isinstance(error, (SinkError, JournalError, BrokenPipeError)):
             self._sink.abort()
             return
         # The first error is the one to report; a second one on the way out would hide it.
-        with suppress(SinkError):
-            if self._reorder is not None and (rest := self._reorder.rest()):
+        with suppress(SinkError, JournalError):
+            if begun.reorder is not None and (rest := begun.reorder.rest()):
                 self._sink.write(rest)
-            self._sink.close()
+            self._waits_at = self._sink.leave()
 
-    def _outcome(self) -> Outcome:
-        transfer = self._transfer
+    def _outcome(self, begun: "_Begun") -> Outcome:
+        transfer = begun.transfer
         return Outcome(
             counters=transfer.counters(),
             seconds=transfer.seconds,
             skipped=transfer.skipped,
             copied=transfer.copied,
+            resumed=len(self._done),
         )
+
+
+class _Begun:
+    """A run that has begun."""
+
+    def __init__(self, transfer: Transfer, reorder: RowReorder | None) -> None:
+        self.transfer = transfer
+        self.reorder = reorder
 
 
 _P = ParamSpec("_P")

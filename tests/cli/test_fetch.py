@@ -432,7 +432,8 @@ def test_s1_an_interrupted_run_keeps_what_has_come(
         assert process.wait(10) == status
         assert process.stderr is not None
         assert b"hurtle: " in process.stderr.read()
-    assert len(out.read_bytes().splitlines()) == 50
+    (part,) = (tmp_path / "out.jsonl.run").glob("part-*")
+    assert len(part.read_bytes().splitlines()) == 50
 
 
 def test_s4_a_full_disk_ends_the_run_with_status_3(hurtle_server: Server) -> None:

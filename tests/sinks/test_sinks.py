@@ -15,14 +15,14 @@ import pytest
 
 import hurtle
 from hurtle.errors import ConfigError, MissingExtraError, SinkError
-from hurtle.sinks import Sink, new_sink
+from hurtle.sinks import Identity, Sink, new_sink
 from hurtle.sinks import parquet as parquet_module
 from hurtle.testing import Server
 
 
 def open_sink(out: Any, format: str | None = None) -> Sink:  # noqa: A002
     sink = new_sink(out, format)
-    sink.open()
+    sink.begin(Identity(), "auto")
     return sink
 
 
@@ -127,11 +127,11 @@ def test_a_device_is_written_to_and_not_replaced() -> None:
         ("out.jsonl", "xml", "must be one of"),
         ("no/such/folder/out.jsonl", None, "cannot be written"),
         ("no/such/folder/out.parquet", None, "cannot be written"),
-        ("/", None, "is a folder"),
-        ("/", "jsonl", "is a folder"),
+        ("/", None, "is a folder with files of no run"),
+        ("/", "jsonl", "is a folder with files of no run"),
         ("-", "parquet", "stdout"),
-        ("", None, "must be the path"),
-        (3, None, "must be the path"),
+        ("", None, "must be a path"),
+        (3, None, "must be a path"),
     ],
 )
 def test_an_output_that_cannot_be_is_refused(out: Any, format: str | None, words: str) -> None:  # noqa: A002
@@ -164,7 +164,7 @@ class FullDisk:
 def test_a_full_disk_stops_the_run_and_leaves_nothing(
     tmp_path: Path, hurtle_server: Server, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    from hurtle.sinks.base import OutputFile
+    from hurtle.sinks.writer import OutputFile
 
     opened = OutputFile._opened
     monkeypatch.setattr(OutputFile, "_opened", lambda self: FullDisk(opened(self)))
@@ -194,7 +194,7 @@ class InterruptedFile:
 
 
 def interrupt(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], None]) -> None:
-    from hurtle.sinks.base import OutputFile
+    from hurtle.sinks.writer import OutputFile
 
     opened = OutputFile._opened
     monkeypatch.setattr(OutputFile, "_opened", lambda self: InterruptedFile(opened(self), happens))
@@ -215,9 +215,9 @@ def test_ctrl_c_inside_a_write_waits_for_its_end(
     interrupt(monkeypatch, lambda: signal.raise_signal(signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         hurtle.run([hurtle_server.url(f"/bytes/{1000 + n}") for n in range(100)], tmp_path / name)
-    (path,) = tmp_path.iterdir()
-    assert path.name == name
-    assert rows_in(path) > 0
+    (folder,) = tmp_path.iterdir()
+    assert folder.name == f"{name}.run"
+    assert sum(rows_in(part) for part in folder.glob("part-*")) > 0
 
 
 @pytest.mark.parametrize("name", ["out.jsonl", "out.parquet"])
@@ -235,7 +235,7 @@ def test_a_write_that_broke_off_never_leaves_a_file(
 
 
 @pytest.mark.parametrize("name", ["out.jsonl", "out.parquet"])
-def test_two_runs_to_one_output_do_not_mix(tmp_path: Path, hurtle_server: Server, name: str) -> None:
+def test_a_second_run_to_one_output_is_refused(tmp_path: Path, hurtle_server: Server, name: str) -> None:
     started = threading.Event()
     ended = threading.Event()
 
@@ -248,8 +248,8 @@ def test_two_runs_to_one_output_do_not_mix(tmp_path: Path, hurtle_server: Server
     first = threading.Thread(target=hurtle.run, args=(urls(), tmp_path / name))
     first.start()
     assert started.wait(20)
-    hurtle.run([hurtle_server.url("/bytes/1")] * 5, tmp_path / name)
-    assert rows_in(tmp_path / name) == 5
+    with pytest.raises(ConfigError, match="another run"):
+        hurtle.run([hurtle_server.url("/bytes/1")] * 5, tmp_path / name)
     ended.set()
     first.join(20)
     assert rows_in(tmp_path / name) == 20
@@ -293,8 +293,8 @@ def test_an_interrupted_ordered_run_keeps_what_has_come(tmp_path: Path, hurtle_s
 
     with pytest.raises(KeyError):
         hurtle.run(urls(), tmp_path / "out.jsonl", ordered=True, progress=stop)
-    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_bytes().splitlines()]
-    assert [row["index"] for row in rows] == [0, 2]
+    (part,) = (tmp_path / "out.jsonl.run").glob("part-*.jsonl")
+    assert [json.loads(line)["index"] for line in part.read_bytes().splitlines()] == [0, 2]
 
 
 @pytest.mark.slow

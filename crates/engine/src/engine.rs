@@ -212,6 +212,11 @@ impl Job {
         next
     }
 
+    /// Starts nothing more: what is queued is dropped without a row, what is in flight goes on. Idempotent.
+    pub fn stop(&self) {
+        self.state.stop();
+    }
+
     /// Drops what is queued and in flight. Idempotent.
     pub fn cancel(&self) {
         self.state.cancel();

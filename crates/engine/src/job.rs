@@ -56,6 +56,8 @@ pub(crate) struct JobState {
     /// Some shard has stopped because of `buffered`.
     stalled: AtomicBool,
     cancelled: AtomicBool,
+    /// Nothing more is to start.
+    stopping: AtomicBool,
     /// Requests submitted and not yet started.
     waiting: AtomicI64,
     /// How many may.
@@ -93,6 +95,7 @@ impl JobState {
             max_buffer,
             stalled: AtomicBool::new(false),
             cancelled: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
             waiting: AtomicI64::new(0),
             look_ahead: AtomicI64::new(LOOK_AHEAD),
             retrying: AtomicI64::new(0),
@@ -117,7 +120,7 @@ impl JobState {
     /// job takes no more.
     pub(crate) fn admit(&self, requests: usize, rows: usize) -> bool {
         let mut output = self.output();
-        while self.has_no_room() && !output.cancelled {
+        while self.has_no_room() && !output.cancelled && !self.starts_nothing() {
             self.blocked.store(true, Ordering::SeqCst);
             if !self.has_no_room() {
                 break;
@@ -125,7 +128,7 @@ impl JobState {
             output = self.room.wait(output).unwrap_or_else(PoisonError::into_inner);
         }
         self.blocked.store(false, Ordering::SeqCst);
-        if output.cancelled || output.finished {
+        if output.cancelled || output.finished || self.starts_nothing() {
             return false;
         }
         output.submitted += rows as u64;
@@ -317,6 +320,18 @@ impl JobState {
     pub(crate) fn is_done(&self) -> bool {
         let output = self.output();
         output.cancelled || (output.finished && output.taken == output.submitted)
+    }
+
+    /// From now on nothing starts; what is in flight goes on.
+    pub(crate) fn stop(&self) {
+        let _output = self.output();
+        self.stopping.store(true, Ordering::SeqCst);
+        self.room.notify_all();
+    }
+
+    /// Whether no request is to start any more: the job was stopped or cancelled.
+    pub(crate) fn starts_nothing(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed) || self.is_cancelled()
     }
 
     /// True the first time.

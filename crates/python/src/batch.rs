@@ -85,6 +85,17 @@ impl Batch {
         capsules::schema_capsule(py)
     }
 
+    /// Return the rows' positions in the input.
+    fn indexes(&self) -> Vec<u64> {
+        self.rows.iter().map(|view| view.row.index).collect()
+    }
+
+    /// Memory that the rows hold, in bytes.
+    #[getter]
+    fn nbytes(&self) -> usize {
+        self.rows.bytes()
+    }
+
     /// Return the rows as JSON lines, keys as in the result table.
     fn to_jsonl<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let labels = self.labels(py)?;

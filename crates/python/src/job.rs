@@ -122,6 +122,13 @@ impl Job {
         }
     }
 
+    /// Start nothing more: what is queued is dropped without a row, what is in flight goes on.
+    fn stop(&self, py: Python<'_>) {
+        if self.check_fork(py).is_ok() {
+            py.detach(|| self.inner.stop());
+        }
+    }
+
     /// All input is finished and every row was taken, or the job was cancelled.
     #[getter]
     fn done(&self) -> bool {

@@ -11,6 +11,14 @@ from hurtle.sources import FORMATS as INPUT_FORMATS
 from hurtle.version import __version__
 
 DEFAULTS = Options()
+RESUMES = (
+    ("--restart", "restart", "drop the run that OUT holds, and begin again"),
+    ("--no-resume", "never", "do not go on with a run that OUT holds"),
+    ("--resume", "trust", "go on with it also where the input can be read once only, as stdin"),
+)
+"""Without any of them, a run of the same input with the same options is gone on with."""
+
+RESUMING = frozenset(flag for flag, _, _ in RESUMES)
 TLS_FAULTS = ("expired", "wrong_name", "self_signed", "unknown_ca", "eof", "stall")
 FETCH_EPILOG = """\
 exit status: 0 all ok, 1 some requests failed, 2 wrong usage, 3 the run itself failed, 130 or 143 interrupted.
@@ -110,8 +118,11 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
         "--output",
         default="-",
         metavar="OUT",
-        help="a .parquet or .jsonl file; JSON lines on stdout without it",
+        help="a .parquet or .jsonl file, or a folder (DIR/) of parts; JSON lines on stdout without it",
     )
+    again = group.add_mutually_exclusive_group()
+    for flag, value, text in RESUMES:
+        again.add_argument(flag, dest="resume", action="store_const", const=value, help=text)
     group.add_argument(
         "--format", choices=OUTPUT_FORMATS, help="the output's format, where its name does not say it"
     )

@@ -1,19 +1,23 @@
 """`hurtle fetch`: a list of requests in, one row for each out."""
 
 import os
+import shlex
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hurtle.api import Client, open_job, summary_of
+from hurtle.cli.args import RESUMING
 from hurtle.cli.given import given_options
 from hurtle.cli.status import EXIT_OK, EXIT_SOME_FAILED
 from hurtle.client import Rows
 from hurtle.errors import ConfigError
 from hurtle.models import Request, Row
 from hurtle.report.text import summary_text
+from hurtle.sinks import Resume
 from hurtle.sources import Source, open_source
 
 if TYPE_CHECKING:
@@ -33,13 +37,37 @@ def fetch(given: Namespace) -> int:
         client.engine()  # options that only the engine can judge fail here, before the output is touched
         observe = _tell if given.verbose else None
         job = open_job(
-            client, given_source(given), given.output, given.format, client.options, observe=observe
+            client,
+            given_source(given),
+            given.output,
+            given.format,
+            client.options,
+            resume=_RESUME[given.resume],
+            observe=observe,
         )
-        outcome = job.run()
+        try:
+            outcome = job.run()
+        except BaseException:
+            if job.waits_at is not None:
+                print(f"hurtle: what has come is in {job.waits_at}; {_again(given)}", file=sys.stderr)
+            raise
     summary = summary_of(outcome, client.options)
     if not given.quiet:
         print(summary_text(summary), file=sys.stderr)
     return EXIT_SOME_FAILED if summary.failed else EXIT_OK
+
+
+_RESUME: dict[str | None, Resume] = {None: "auto", "never": "refuse", "restart": "restart", "trust": "trust"}
+
+_SECRETS = ("user", "bearer", "header", "cookie", "data", "json", "param")
+"""Arguments that may hold secrets: a command with one of them is not repeated on the screen."""
+
+
+def _again(given: Namespace) -> str:
+    """Say how to go on with a run that was interrupted."""
+    if any(getattr(given, name) for name in _SECRETS) or given.requests == ["-"]:
+        return "the same command goes on with it"
+    return f"to go on with it: hurtle {shlex.join(word for word in given.words if word not in RESUMING)}"
 
 
 def given_source(given: Namespace) -> Source:
@@ -105,6 +133,14 @@ class ShapedSource(Source):
         self._shape = shape
         self.steady = source.steady
         self.path = source.path
+
+    def fingerprint(self) -> dict[str, object] | None:
+        """Return that of the source, and a hash of what is made of it."""
+        of_source = self._source.fingerprint()
+        if of_source is None:
+            return None
+        shape = sha256(repr(sorted(self._shape.items())).encode("utf-8", "surrogatepass")).hexdigest()
+        return of_source | {"shape": shape}
 
     @property
     def total(self) -> int | None:

@@ -13,8 +13,8 @@ from hurtle.cli.status import (
     EXIT_RUN_FAILED,
     EXIT_TERMINATED,
     EXIT_USAGE,
-    Terminated,
 )
+from hurtle.stops import Terminated
 
 # Type checkers know this name. Importing typing for it would take longer than all the rest here.
 TYPE_CHECKING = False
@@ -72,6 +72,7 @@ def _run(arguments: "Sequence[str] | None") -> int:
         from hurtle.cli.args import parser
 
         given = parser().parse_args(arguments)
+        given.words = list(sys.argv[1:] if arguments is None else arguments)
         return _command(given.command)(given)
     except (ConfigError, MissingExtraError) as error:
         return _said(error, EXIT_USAGE)

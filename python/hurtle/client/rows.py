@@ -12,11 +12,18 @@ if TYPE_CHECKING:
 class Rows(Protocol):
     """Rows of the result table, in one of three forms."""
 
+    @property
+    def nbytes(self) -> int:
+        """Memory that they hold, about, in bytes."""
+
     def __len__(self) -> int: ...
     def __iter__(self) -> "Iterator[Response]": ...
     def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]: ...
     def to_jsonl(self) -> bytes:
         """Return the rows as JSON lines."""
+
+    def indexes(self) -> list[int]:
+        """Return the rows' positions in the input."""
 
 
 class _Part:
@@ -66,6 +73,15 @@ class OrderedRows:
     def __iter__(self) -> "Iterator[Response]":
         """Yield the responses."""
         return (row.response for row in self._rows)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of their bodies, in bytes."""
+        return sum(len(row.response.content) for row in self._rows)
+
+    def indexes(self) -> list[int]:
+        """Return the rows' positions in the input."""
+        return [row.response.index for row in self._rows]
 
     def to_jsonl(self) -> bytes:
         """Return the rows as JSON lines."""

@@ -1,15 +1,17 @@
 """One job with its feeder, from first request to last row, drained by a `for` loop or an event loop."""
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Container, Iterable, Iterator
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
 from hurtle.client.dedupe import Deduped
 from hurtle.client.engine_client import EngineClient
-from hurtle.client.feed import AsyncInput, Feeder, Input, LiveChunks, Reader, SteadyChunks
+from hurtle.client.feed import AsyncInput, Chunks, Feeder, Input, LiveChunks, Reader, SteadyChunks
+from hurtle.client.remaining import Remaining
 from hurtle.client.reorder import LEAST_ROWS, Reorder, Window, in_order
 from hurtle.errors import ClosedError
 from hurtle.options import Options
+from hurtle.stops import STOPPED
 
 if TYPE_CHECKING:
     from hurtle._engine import Batch, Job, Progress, Response
@@ -30,6 +32,8 @@ class Transfer:
         progress: Called with the job's counters, about every TICK_S, and once at the end. What it raises ends
             the transfer and reaches whoever iterates, after the rows that were handed out before.
         at_end: Called once when the transfer has ended, however it ended.
+        done: Positions of the input to leave out.
+        drains: Whether what is in flight goes on when Ctrl-C or SIGTERM ends `batches`, for `last_batches`.
     """
 
     def __init__(
@@ -40,12 +44,16 @@ class Transfer:
         *,
         progress: "Callable[[Progress], None] | None" = None,
         at_end: Callable[[], None] | None = None,
+        done: Container[int] | None = None,
+        drains: bool = False,
     ) -> None:
         self._client = client
         self._source = source
         self._options = options
         self._progress = progress
         self._at_end = at_end
+        self._done = done
+        self._drains = drains
         self._started = 0.0
         self._ended = 0.0
         self._window: Window | None = None
@@ -63,7 +71,10 @@ class Transfer:
         reader = _reader(self._source, until)
         if options.dedupe:
             self._deduped = _deduped(reader, options)
-        self._feeder = Feeder(self._job, self._deduped or reader, self._window)
+        chunks: Chunks = self._deduped or reader
+        if self._done is not None:
+            chunks = Remaining(chunks, self._done)
+        self._feeder = Feeder(self._job, chunks, self._window)
         return self._job, self._feeder
 
     def counters(self) -> "Progress":
@@ -145,8 +156,29 @@ class Transfer:
                     report(job.progress())
                     due = monotonic() + TICK_S
             self._finish(job, feeder)
-        finally:
+        except STOPPED:
+            if not self._drains:
+                self.close()
+            raise
+        except BaseException:
             self.close()
+            raise
+        self.close()
+
+    def last_batches(self, seconds: float) -> "Iterator[Batch]":
+        """Start nothing more, and yield what is in flight as it ends, for so long at most."""
+        job = self._job
+        if job is None:
+            return
+        job.stop()
+        end = monotonic() + seconds
+        while monotonic() < end:
+            in_flight = job.progress().in_flight
+            batch = job.next_batch(TICK_S)
+            if batch is not None:
+                yield batch
+            elif job.done or not in_flight:
+                return
 
     def _finish(self, job: "Job", feeder: Feeder) -> None:
         self._ended = monotonic()

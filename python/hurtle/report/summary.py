@@ -29,6 +29,7 @@ class Summary:
         first_byte: Seconds to the first byte by name: p50, p95, p99, max. Empty without a response.
         total: Seconds of the last attempt, by the same names.
         copied: Rows that got the answer to another row's request, with `dedupe`.
+        resumed: Rows that an earlier run had committed to the same output; not among `requests`.
         limited_by: What kept the run from being faster, with the option to change, to be read after the words
             "limited by". None for a run too short to know.
         bottlenecks: How often each cause was seen by the threads of the engine, which look 20 times a second:
@@ -52,13 +53,21 @@ class Summary:
     first_byte: dict[str, float]
     total: dict[str, float]
     copied: int = 0
+    resumed: int = 0
     limited_by: str | None = None
     bottlenecks: dict[str, int] = field(default_factory=dict)
     phases: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def from_counters(
-        cls, counters: "Progress", options: Options, *, seconds: float, skipped: int = 0, copied: int = 0
+        cls,
+        counters: "Progress",
+        options: Options,
+        *,
+        seconds: float,
+        skipped: int = 0,
+        copied: int = 0,
+        resumed: int = 0,
     ) -> "Summary":
         """Make the summary of a job that has ended.
 
@@ -68,6 +77,7 @@ class Summary:
             seconds: How long it took.
             skipped: Blank lines and comments of its input.
             copied: Rows that got the answer to another row's request.
+            resumed: Rows that an earlier run had done.
         """
         found = verdict(Waits.of(counters, seconds), options)
         return cls(
@@ -85,6 +95,7 @@ class Summary:
             first_byte=dict(counters.first_byte),
             total=dict(counters.total),
             copied=copied,
+            resumed=resumed,
             limited_by=None if found is None else str(found),
             bottlenecks=dict(counters.limited_by),
             phases=dict(counters.phases),

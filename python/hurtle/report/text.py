@@ -31,6 +31,8 @@ def summary_text(summary: "Summary") -> str:
         sent = count_text(summary.requests - summary.copied - unfit, "request")
         lines.append(line_text("deduped", f"{sent} sent for {count_text(summary.requests, 'row')}"))
     lines.append(line_text("connections", f"{summary.connections:,}"))
+    if summary.resumed:
+        lines.append(line_text("resumed", f"{count_text(summary.resumed, 'row')} were there already"))
     if summary.skipped:
         lines.append(line_text("skipped", f"{count_text(summary.skipped, 'blank or comment line')}"))
     if summary.limited_by:

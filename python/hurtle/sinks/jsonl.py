@@ -4,11 +4,11 @@ from contextlib import nullcontext
 from typing import IO
 
 from hurtle.client import Rows
-from hurtle.sinks.base import OutputFile, Sink
 from hurtle.sinks.held import stops_held
+from hurtle.sinks.writer import OutputFile, Writer
 
 
-class JsonlSink(Sink):
+class JsonlWriter(Writer):
     """Writes each batch as it comes.
 
     Args:
@@ -28,7 +28,7 @@ class JsonlSink(Sink):
     def write(self, rows: Rows) -> None:
         """Write the rows' lines."""
         if self._file is None:
-            raise ValueError("the sink is not open")
+            raise ValueError("the file is not open")
         lines = rows.to_jsonl()
         # A pipe may be full for as long as its reader likes: that wait can be interrupted, a file's cannot.
         with stops_held() if self._output.appears_at_the_end else nullcontext():

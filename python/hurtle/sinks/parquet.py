@@ -1,12 +1,14 @@
 """The result table as Parquet, by pyarrow: row groups of bounded size, zstd."""
 
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from hurtle.client import Rows
 from hurtle.errors import ConfigError, MissingExtraError
-from hurtle.sinks.base import OutputFile, Sink
 from hurtle.sinks.held import stops_held
+from hurtle.sinks.writer import OutputFile, Writer
 
 GROUP_ROWS = 65_536
 GROUP_BYTES = 2 << 20
@@ -21,8 +23,15 @@ FEW_VALUES = [
 WITH_BOUNDS = ["index", "status", "error", "attempts", "fetched_at", "t_total", "t_first_byte", "bytes_body"]
 """Columns with minimum and maximum in the footer, by which a reader skips row groups."""
 
+FILE_OPTIONS: dict[str, Any] = {
+    "compression": "zstd",
+    "compression_level": 1,
+    "use_dictionary": FEW_VALUES,
+    "write_statistics": WITH_BOUNDS,
+}
 
-class ParquetSink(Sink):
+
+class ParquetWriter(Writer):
     """Collects batches to row groups.
 
     Args:
@@ -53,14 +62,7 @@ class ParquetSink(Sink):
         schema = pyarrow.schema(arrow_schema())
         file = self._output.open()
         try:
-            self._writer = parquet.ParquetWriter(
-                file,
-                schema,
-                compression="zstd",
-                compression_level=1,
-                use_dictionary=FEW_VALUES,
-                write_statistics=WITH_BOUNDS,
-            )
+            self._writer = parquet.ParquetWriter(file, schema, **FILE_OPTIONS)
         except OSError as error:
             self._output.abort()
             raise ConfigError(str(self._output.failure(error)), option="out") from error
@@ -68,7 +70,7 @@ class ParquetSink(Sink):
     def write(self, rows: Rows) -> None:
         """Take rows without copying them; write a row group when enough has come."""
         if self._writer is None:
-            raise ValueError("the sink is not open")
+            raise ValueError("the file is not open")
         record_batch = self._arrow.record_batch(rows)
         self._batches.append(record_batch)
         self._rows += record_batch.num_rows
@@ -122,3 +124,36 @@ class ParquetSink(Sink):
                 with suppress(Exception):
                     writer.close()
             self._output.abort()
+
+
+def join(parts: Sequence[Path], out: str) -> None:
+    """Make one file of several, row group by row group, in bounded memory.
+
+    Raises:
+        SinkError: It could not be written.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    from hurtle._engine import arrow_schema
+
+    output = OutputFile(out)
+    file = output.open()
+    try:
+        with parquet.ParquetWriter(file, pyarrow.schema(arrow_schema()), **FILE_OPTIONS) as writer:
+            for part in parts:
+                for group in _groups(parquet.ParquetFile(part)):
+                    writer.write_table(group)
+    except OSError as error:
+        output.abort()
+        raise output.failure(error) from error
+    except BaseException:
+        output.abort()
+        raise
+    output.close()
+
+
+def _groups(file: Any) -> Iterator[Any]:  # noqa: ANN401 - pyarrow has no types
+    with file:
+        for number in range(file.num_row_groups):
+            yield file.read_row_group(number)

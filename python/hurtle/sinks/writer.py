@@ -1,4 +1,4 @@
-"""What every sink does: open, write batches, flush, and close, which makes the output appear whole."""
+"""What writes one file: open, write batches, and close, which makes the file appear whole under its name."""
 
 import os
 import stat
@@ -10,13 +10,14 @@ from typing import IO
 
 from hurtle.client import Rows
 from hurtle.errors import ConfigError, SinkError
+from hurtle.journal import sync_folder
 from hurtle.sinks.held import stops_held
 
 
-class Sink(ABC):
-    """Writes the result table: `open`, then `write` for each batch, then `close`.
+class Writer(ABC):
+    """Writes rows of the result table to one file: `open`, then `write` for each batch, then `close`.
 
-    Or `abort`, after which nothing stays. An output appears under its name only when it is whole: a write
+    Or `abort`, after which nothing stays. A file appears under its name only when it is whole: a write
     that failed or was interrupted half-way makes `close` an `abort` that raises. Not for several threads at
     once.
     """
@@ -53,6 +54,20 @@ class Sink(ABC):
     @abstractmethod
     def abort(self) -> None:
         """Drop the output, as far as it is not out already. Never raises. Idempotent."""
+
+
+def refuse_unwritable(path: Path) -> None:
+    """Find out before the first request that a file could not be put in its place.
+
+    Raises:
+        ConfigError: Its folder is not there or cannot be written, or the file must not be replaced.
+    """
+    parent = path.parent
+    if not parent.is_dir():
+        raise ConfigError(f"{path} cannot be written: No such file or directory", option="out")
+    for name in (parent, path):
+        if name.exists() and not os.access(name, os.W_OK):
+            raise ConfigError(f"{path} cannot be written: Permission denied", option="out")
 
 
 class OutputFile:
@@ -121,6 +136,7 @@ class OutputFile:
                 file.close()
                 self._temporary.replace(self._final)
                 self._temporary = None
+                sync_folder(self._final.parent)
             elif self._final is not None:
                 file.close()
         except OSError as error:

@@ -2,13 +2,16 @@
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sized
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence, Sized
+from hashlib import sha256
 from os import PathLike
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 from hurtle.errors import InvalidRequest
 from hurtle.models import BadRow, Request, Row
 
+BLOCK = 1 << 20
 TEXT_SHOWN = 200
 """Characters of a bad row that its result shows."""
 
@@ -44,6 +47,22 @@ class Source(ABC):
     def total(self) -> int | None:
         """How many rows there are; None where that takes reading them."""
         return None
+
+    def fingerprint(self) -> dict[str, object] | None:
+        """Return size and hash of the input, by which a later run knows it again.
+
+        None: it can be read once only.
+
+        Raises:
+            OSError: The file cannot be read.
+        """
+        if self.path is None or not Path(self.path).is_file():
+            return None
+        digest = sha256()
+        with Path(self.path).open("rb") as file:
+            while block := file.read(BLOCK):
+                digest.update(block)
+        return {"bytes": Path(self.path).stat().st_size, "sha256": digest.hexdigest()}
 
     @abstractmethod
     def __iter__(self) -> Iterator[Row]:
@@ -99,6 +118,16 @@ class IterableSource(Source):
             return len(self._items) if isinstance(self._items, Sized) else None
         except TypeError:  # as of a progress bar round a generator
             return None
+
+    def fingerprint(self) -> dict[str, object] | None:
+        """Return length and hash of a sequence; None of anything else."""
+        if not isinstance(self._items, Sequence):
+            return None
+        digest = sha256()
+        for row in self:
+            digest.update(repr(row).encode("utf-8", "surrogatepass"))
+            digest.update(b"\n")
+        return {"rows": len(self._items), "sha256": digest.hexdigest()}
 
     def __iter__(self) -> Iterator[Row]:
         """Yield each item as a row."""

@@ -102,7 +102,7 @@ impl Shard {
 
     /// Whether a request that has its turn may go. None: it is taken care of.
     fn admit(&self, mut flight: Flight) -> Option<Flight> {
-        if flight.job.state.is_cancelled() {
+        if flight.job.state.starts_nothing() {
             flight.leave();
             return None;
         }

@@ -1,0 +1,159 @@
+"""What of a run is done: an append-only file, whose every line is a commit.
+
+A line is written and fsynced after what it speaks of is in its place. A part that no line names does not
+exist; a last line that was cut off by a crash was never there.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hurtle.errors import JournalError
+
+Span = tuple[int, int]
+"""First and last of consecutive input positions."""
+
+
+class Done:
+    """A set of input positions, one bit for each up to the highest.
+
+    Example:
+        >>> done = Done([(0, 2), (5, 5)])
+        >>> 1 in done, 3 in done, len(done), done.spans()
+        (True, False, 4, [(0, 2), (5, 5)])
+    """
+
+    def __init__(self, spans: Iterable[Span] = ()) -> None:
+        self._bits = bytearray()
+        self._count = 0
+        for first, last in spans:
+            for index in range(first, last + 1):
+                self.add(index)
+
+    def __contains__(self, index: object) -> bool:
+        if not isinstance(index, int):
+            return False
+        byte = index >> 3
+        return byte < len(self._bits) and bool(self._bits[byte] >> (index & 7) & 1)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield the positions, ascending."""
+        for byte, bits in enumerate(self._bits):
+            if bits:
+                yield from (byte << 3 | bit for bit in range(8) if bits >> bit & 1)
+
+    def add(self, index: int) -> None:
+        """Add a position; one that is there already changes nothing."""
+        if index in self:
+            return
+        byte = index >> 3
+        if byte >= len(self._bits):
+            self._bits.extend(bytes(byte + 1 - len(self._bits)))
+        self._bits[byte] |= 1 << (index & 7)
+        self._count += 1
+
+    def spans(self) -> list[Span]:
+        """Return the positions as spans, ascending."""
+        return spans_of(self)
+
+
+def spans_of(indexes: Iterable[int]) -> list[Span]:
+    """Return positions as spans, ascending.
+
+    Example:
+        >>> spans_of([4, 0, 1, 2])
+        [(0, 2), (4, 4)]
+    """
+    spans: list[Span] = []
+    for index in sorted(indexes):
+        if spans and spans[-1][1] == index - 1:
+            spans[-1] = (spans[-1][0], index)
+        elif not spans or spans[-1][1] != index:
+            spans.append((index, index))
+    return spans
+
+
+class Journal:
+    """Lines of JSON, each fsynced before `append` returns.
+
+    Args:
+        path: The file; made by the first `append`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fd: int | None = None
+
+    def read(self) -> list[dict[str, Any]]:
+        """Return the entries; a last line without its end is no entry.
+
+        Raises:
+            JournalError: A line that was whole once is no JSON, or the file cannot be read.
+        """
+        try:
+            lines = self._path.read_bytes().split(b"\n")
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise JournalError(f"{self._path}: {error.strerror or error}") from error
+        try:
+            return [json.loads(line) for line in lines[:-1]]
+        except ValueError as error:
+            raise JournalError(f"{self._path} is damaged: {error}") from error
+
+    def append(self, entry: Mapping[str, object]) -> None:
+        """Commit an entry.
+
+        Raises:
+            JournalError: It could not be written; nothing may be taken as done. It is not tried again: after
+                a failed fsync nobody knows what is on the disk.
+        """
+        line = json.dumps(entry, separators=(",", ":")).encode() + b"\n"
+        try:
+            if self._fd is None:
+                self._fd = self._opened()
+            written = os.write(self._fd, line)
+            if written < len(line):
+                raise OSError(None, f"only {written} of {len(line)} bytes were written")
+            os.fsync(self._fd)
+        except OSError as error:
+            raise JournalError(f"{self._path} could not be written: {error.strerror or error}") from error
+
+    def _opened(self) -> int:
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), 0o666)
+        try:
+            content = self._path.read_bytes()
+            # What a crash cut off must not become the beginning of the next line.
+            os.ftruncate(fd, content.rfind(b"\n") + 1)
+            os.fsync(fd)
+            sync_folder(self._path.parent)
+        except OSError:
+            os.close(fd)
+            raise
+        return fd
+
+    def close(self) -> None:
+        """Close the file. Idempotent."""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder last through a power failure, where the system can.
+
+    Raises:
+        OSError: The disk failed.
+    """
+    if os.name != "posix":
+        return
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,89 @@
+"""What every sink does: begin or go on with a run, take rows, and end."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from hurtle.client import Rows
+from hurtle.journal import Done
+
+Resume: TypeAlias = Literal["auto", "trust", "refuse", "restart"]
+"""What to do with an output that holds a run that has not ended.
+
+"auto" goes on with it if it is provably the same; "trust" takes the caller's word for an input that cannot be
+compared; "refuse" never goes on; "restart" drops it and begins again.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """What a run is, as far as its rows depend on it: two runs of equal identity would write the same.
+
+    Attributes:
+        input: Size and hash of the input; None where it can be read once only.
+        options: Options that shape requests and rows, by name. No secrets: hashes of values that may be one.
+    """
+
+    input: Mapping[str, object] | None = None
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+class Sink(ABC):
+    """Takes the rows of a run: `begin`, then `write` for each batch, then `close`, `leave` or `abort`.
+
+    What is committed survives whatever happens to the process. Not for several threads at once.
+    """
+
+    @abstractmethod
+    def begin(self, identity: Identity, resume: Resume) -> Done:
+        """Begin a run, or go on with the one that the output holds.
+
+        Returns:
+            Positions of the input whose rows are committed already.
+
+        Raises:
+            ConfigError: The output cannot be written there, another run uses it, or it holds one that must
+                not be gone on with; the difference is named.
+            MissingExtraError: The format needs an optional package.
+        """
+
+    @abstractmethod
+    def write(self, rows: Rows) -> None:
+        """Take rows.
+
+        Raises:
+            SinkError: The disk is full, or the output is gone.
+            JournalError: What is done could not be recorded.
+        """
+
+    def tick(self) -> None:
+        """Commit what has waited long enough. Called now and then, also when no rows come.
+
+        Raises:
+            SinkError, JournalError: As `write`.
+        """
+        return
+
+    @abstractmethod
+    def close(self) -> None:
+        """Commit what is left and complete the output. Idempotent.
+
+        Raises:
+            SinkError, JournalError: As `write`.
+        """
+
+    @abstractmethod
+    def leave(self) -> str | None:
+        """Commit what is left of a run that was interrupted, so that another can go on with it.
+
+        Returns:
+            Where the run waits; None where it cannot be gone on with.
+
+        Raises:
+            SinkError, JournalError: As `write`.
+        """
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Drop what is not committed. Never raises. Idempotent."""

@@ -1,0 +1,121 @@
+"""A run in parts: each a whole file, each committed by one line of the journal."""
+
+from pathlib import Path
+from time import monotonic
+
+from hurtle.client import Rows
+from hurtle.errors import SinkError
+from hurtle.journal import Done
+from hurtle.sinks.base import Identity, Resume, Sink
+from hurtle.sinks.folder import RunFolder
+from hurtle.sinks.formats import Format
+from hurtle.sinks.held import stops_held
+from hurtle.sinks.writer import Writer, refuse_unwritable
+
+PART_ROWS = 10_000
+PART_BYTES = 64 << 20
+PART_SECONDS = 30.0
+"""A part is closed at so many rows or bytes, or after so long: what a crash makes the next run repeat."""
+
+
+class PartsSink(Sink):
+    """Collects rows to parts.
+
+    Args:
+        folder: Where the parts go.
+        format: What a part is.
+        final: The one file that the parts become at the end, where one file was asked for.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        format: Format,  # noqa: A002 - the public name
+        final: Path | None = None,
+    ) -> None:
+        self._folder = folder
+        self._format = format
+        self._final = final
+        self._begun = False
+        self._writer: Writer | None = None
+        self._path = folder.path
+        self._indexes: list[int] = []
+        self._bytes = 0
+        self._since = 0.0
+
+    def begin(self, identity: Identity, resume: Resume) -> Done:
+        """Begin the run in its folder, or go on with it."""
+        self._format.require()
+        if self._final is not None:
+            refuse_unwritable(self._final)
+        done = self._folder.begin(identity, resume)
+        self._begun = True
+        return done
+
+    def write(self, rows: Rows) -> None:
+        """Add rows to the open part; close it when it is full or old."""
+        with stops_held():
+            if self._writer is None:
+                self._path = self._folder.new_part(self._format.extension)
+                writer = self._format.writer(str(self._path))
+                writer.open()
+                self._writer, self._since = writer, monotonic()
+            self._writer.write(rows)
+            self._indexes += rows.indexes()
+            self._bytes += rows.nbytes
+            if len(self._indexes) >= PART_ROWS or self._bytes >= PART_BYTES:
+                self._commit()
+        self.tick()
+
+    def tick(self) -> None:
+        """Close the open part when it has become old."""
+        if self._writer is not None and monotonic() - self._since >= PART_SECONDS:
+            with stops_held():
+                self._commit()
+
+    def _commit(self) -> None:
+        """Publish the open part: complete and in its place, read back, then recorded."""
+        writer, self._writer = self._writer, None
+        if writer is None:
+            return
+        indexes, self._indexes, self._bytes = self._indexes, [], 0
+        writer.close()
+        found = self._format.count(self._path)
+        if found != len(indexes):
+            raise SinkError(f"{self._path} reads back with {found} of {len(indexes)} rows")
+        self._folder.commit(self._path, len(indexes), indexes)
+
+    def close(self) -> None:
+        """Commit the last part; make the one file, where that was asked for."""
+        if not self._begun:
+            return
+        with stops_held():
+            self._commit()
+            if self._final is not None:
+                self._format.join(self._folder.parts(), str(self._final))
+                self._folder.remove()
+            else:
+                self._folder.end()
+            self._begun = False
+
+    def leave(self) -> str | None:
+        """Commit the last part and leave the folder as it is."""
+        if not self._begun:
+            return None
+        with stops_held():
+            self._begun = False
+            try:
+                self._commit()
+            finally:
+                can_go_on = self._folder.release()
+        return str(self._folder.path) if can_go_on else None
+
+    def abort(self) -> None:
+        """Drop the open part."""
+        with stops_held():
+            writer, self._writer = self._writer, None
+            if writer is not None:
+                writer.abort()
+            if self._begun:
+                self._folder.release()
+                self._begun = False

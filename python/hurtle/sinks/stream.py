@@ -1,0 +1,40 @@
+"""Results to stdout, a pipe or a device: what is out is out, and there is nothing to go on with."""
+
+from hurtle.client import Rows
+from hurtle.journal import Done
+from hurtle.sinks.base import Identity, Resume, Sink
+from hurtle.sinks.writer import Writer
+
+
+class StreamSink(Sink):
+    """Hands every batch to one writer.
+
+    Args:
+        writer: What writes; not open yet.
+    """
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    def begin(self, identity: Identity, resume: Resume) -> Done:
+        """Open the writer."""
+        del identity, resume
+        self._writer.open()
+        return Done()
+
+    def write(self, rows: Rows) -> None:
+        """Write rows."""
+        self._writer.write(rows)
+
+    def close(self) -> None:
+        """Close the writer."""
+        self._writer.close()
+
+    def leave(self) -> str | None:
+        """Close the writer."""
+        self._writer.close()
+        return None
+
+    def abort(self) -> None:
+        """Drop what is not out."""
+        self._writer.abort()
