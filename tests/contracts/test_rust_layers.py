@@ -23,10 +23,22 @@ ORDER: tuple[frozenset[str], ...] = (
     # Decisions and counters: they see neither connections nor sockets.
     frozenset({"job"}),
     frozenset({"politeness"}),
-    frozenset({"bottleneck", "budget", "busy", "capacity", "permits", "retry", "router", "stats"}),
+    frozenset({"bottleneck", "budget", "busy", "capacity", "ledger", "permits", "retry", "router", "stats"}),
     # Plain data and small tools. They may build on each other.
     frozenset(
-        {"alarm", "auth", "batch", "clock", "error", "headers", "later", "limits", "options", "outcome", "random"}
+        {
+            "alarm",
+            "auth",
+            "batch",
+            "clock",
+            "error",
+            "headers",
+            "later",
+            "limits",
+            "options",
+            "outcome",
+            "random",
+        }
     )
     | frozenset({"request", "target", "timings"}),
 )

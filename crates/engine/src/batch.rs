@@ -7,6 +7,7 @@ use std::mem::size_of;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use http::{Method, Version};
 
 use crate::error::Code;
@@ -64,7 +65,7 @@ pub struct Row {
     pub wire_bytes: u64,
     /// Redirects and earlier attempts.
     pub extra: Option<Box<Extra>>,
-    own_body: Option<Vec<u8>>,
+    own_body: Option<Bytes>,
     start: u32,
     url_end: u32,
     final_url_end: u32,
@@ -82,7 +83,7 @@ impl Row {
 
     /// The body's length, decoded.
     pub fn body_len(&self) -> usize {
-        self.own_body.as_ref().map_or((self.body_end - self.headers_end) as usize, Vec::len)
+        self.own_body.as_ref().map_or((self.body_end - self.headers_end) as usize, Bytes::len)
     }
 }
 
@@ -95,7 +96,7 @@ pub(crate) struct Draft<'a> {
     pub(crate) reason: &'a [u8],
     pub(crate) detail: &'a str,
     pub(crate) headers: Option<&'a HeaderBlock>,
-    pub(crate) body: Vec<u8>,
+    pub(crate) body: Bytes,
 }
 
 impl Row {
@@ -334,7 +335,7 @@ mod tests {
             reason: b"Fine",
             detail: "",
             headers: Some(&headers),
-            body: body.to_vec(),
+            body: body.to_vec().into(),
         });
     }
 

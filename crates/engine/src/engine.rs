@@ -2,6 +2,7 @@
 //! for the other, and nothing here knows what a request looks like on the wire.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
@@ -15,6 +16,7 @@ use crate::connect::{TlsContext, raise_fd_limit};
 use crate::error::ConfigError;
 use crate::exchange::Heads;
 use crate::job::{JobState, Next};
+use crate::ledger::Ledger;
 use crate::limits::LimitTable;
 use crate::options::{Concurrency, Options};
 use crate::permits::Permits;
@@ -103,13 +105,17 @@ impl Engine {
 
     /// Opens a job. After `max_duration` its requests that have not been sent end as `timeout.job`.
     ///
+    /// With a `ledger`, the index of each request whose method is not idempotent is in that file, on the disk, before
+    /// its first byte can leave: 8 bytes, little-endian. A file that is there is gone on with.
+    ///
     /// # Errors
     /// The engine is closed.
-    pub fn job(&self, max_duration: Option<Duration>) -> Result<Job, Closed> {
+    pub fn job(&self, max_duration: Option<Duration>, ledger: Option<PathBuf>) -> Result<Job, Closed> {
         let expires = max_duration.map(|limit| Instant::now() + limit);
         let id = self.next_job.fetch_add(1, Ordering::Relaxed);
         let open_jobs = Arc::clone(&self.core.open_jobs);
-        let state = Arc::new(JobState::new(id, self.core.options.max_buffer, expires, open_jobs));
+        let ledger = ledger.map(Ledger::new);
+        let state = Arc::new(JobState::new(id, self.core.options.max_buffer, expires, ledger, open_jobs));
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         if self.closed.load(Ordering::SeqCst) {
             return Err(Closed);
@@ -226,6 +232,13 @@ impl Job {
     /// Whether every row was taken, or the job was cancelled.
     pub fn is_done(&self) -> bool {
         self.state.is_done()
+    }
+
+    /// Why the ledger could not be written. The job has stopped by itself; this is None until nothing is in flight
+    /// any more: rows that were on their way are still to be taken.
+    pub fn ledger_failure(&self) -> Option<&str> {
+        let ledger = self.state.ledger.as_ref().filter(|_| self.state.in_flight() == 0)?;
+        ledger.failure()
     }
 
     /// The options of the engine.

@@ -169,6 +169,8 @@ codes! {
     LocalFds = "local.fds", retry;
     /// No local port was free.
     LocalPorts = "local.ports", retry;
+    /// It was being sent when an earlier run ended; whether it arrived is not known.
+    LocalSentUnknown = "local.sent_unknown", final;
     /// A defect of hurtle itself, caught.
     InternalPanic = "internal.panic", final;
 }

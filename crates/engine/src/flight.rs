@@ -1,10 +1,12 @@
 //! A request on its way through one shard, and the shard's end of its job.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use bytes::Bytes;
 
 use crate::batch::{Batch, Draft, Extra, Row};
 use crate::error::Failure;
@@ -58,15 +60,16 @@ pub(crate) struct Transfer {
     pub(crate) arrived: Instant,
     pub(crate) course: Option<Box<Course>>,
     pub(crate) retrying: bool,
+    noted: bool,
 }
 
 impl Transfer {
     /// The request, arrived at the shard of its host.
     pub(crate) fn into_flight(self, job: Rc<LocalJob>, host: HostId, origin: OriginId) -> Flight {
-        let Self { request, arrived, course, retrying, .. } = self;
+        let Self { request, arrived, course, retrying, noted, .. } = self;
         let retrying = retrying && job.state.retries();
         let flight = Flight::new(job, request, host, origin, Instant::now());
-        Flight { arrived, course, retrying, counted: false, ..flight }
+        Flight { arrived, course, retrying, counted: false, noted: Cell::new(noted), ..flight }
     }
 }
 
@@ -87,6 +90,8 @@ pub(crate) struct Flight {
     pub(crate) retrying: bool,
     /// It counts among those that wait for a host that is down.
     pub(crate) suspended: bool,
+    /// It stands in the ledger of its job.
+    noted: Cell<bool>,
 }
 
 impl Course {
@@ -118,6 +123,7 @@ impl Flight {
             counted: true,
             retrying: false,
             suspended: false,
+            noted: Cell::new(false),
         }
     }
 
@@ -173,6 +179,22 @@ impl Flight {
         self.course.as_ref().and_then(|course| course.asked.as_deref()).unwrap_or(&self.request)
     }
 
+    /// Whether it may be sent. One that must not be sent twice is noted first; once, however often it is tried.
+    ///
+    /// False: it could not be noted, and its job starts nothing more.
+    pub(crate) async fn is_on_record(&self) -> bool {
+        let Some(ledger) = &self.job.state.ledger else { return true };
+        if self.noted.get() || self.request.method().is_idempotent() {
+            return true;
+        }
+        let noted = ledger.note(self.asked().index).await;
+        self.noted.set(noted);
+        if !noted {
+            self.job.state.stop();
+        }
+        noted
+    }
+
     /// Notes an attempt that is not the last, and sets the request back to what was asked.
     pub(crate) fn take_attempt(&mut self, outcome: Outcome, wait: Duration, wall: &WallClock) {
         let before = self.course.take().map(|course| *course).unwrap_or_default();
@@ -201,6 +223,7 @@ impl Flight {
             arrived: self.arrived,
             course: self.course,
             retrying,
+            noted: self.noted.get(),
         }
     }
 }
@@ -251,7 +274,8 @@ impl LocalJob {
         }
         let url = asked.asked();
         let remark = outcome.remark.as_deref().unwrap_or_default();
-        let body = std::mem::take(&mut received.body);
+        // Shared, not copied, by all the rows that have it.
+        let body = Bytes::from(std::mem::take(&mut received.body));
         // The fragment and other things the caller wrote are no redirect: only a hop changes where it ended.
         let redirected = course.asked.is_some();
         let draft = |row, url, body| Draft {
@@ -275,7 +299,7 @@ impl LocalJob {
     /// A row for a request that was never sent.
     pub(crate) fn refuse(&self, mut row: Row, url: &str, failure: &Failure) {
         row.code = Some(failure.code);
-        let (detail, body) = (&*failure.detail, Vec::new());
+        let (detail, body) = (&*failure.detail, Bytes::new());
         self.push(Draft { row, url, final_url: url, reason: b"", detail, headers: None, body });
     }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::batch::{Batch, Recycler};
 use crate::bottleneck::{Look, Seen};
+use crate::ledger::Ledger;
 use crate::stats::Stats;
 
 /// Requests that may wait in the engine before `submit` waits; and as many as that while none of them may go, in
@@ -75,6 +76,8 @@ pub(crate) struct JobState {
     stats: Mutex<Stats>,
     limited_by: Seen,
     pub(crate) expires: Option<Instant>,
+    /// Where requests are noted that must not be sent twice.
+    pub(crate) ledger: Option<Ledger>,
     /// Jobs of the engine that have not been dropped, this one included.
     open_jobs: Arc<AtomicUsize>,
 }
@@ -84,6 +87,7 @@ impl JobState {
         id: u64,
         max_buffer: u64,
         expires: Option<Instant>,
+        ledger: Option<Ledger>,
         open_jobs: Arc<AtomicUsize>,
     ) -> Self {
         Self {
@@ -108,6 +112,7 @@ impl JobState {
             stats: Mutex::default(),
             limited_by: Seen::default(),
             expires,
+            ledger,
             open_jobs,
         }
     }
@@ -144,16 +149,23 @@ impl JobState {
     pub(crate) fn left_queue(&self) {
         let waiting = self.waiting.fetch_sub(1, Ordering::SeqCst);
         // Half of the look-ahead at a time: waking for each request would cost more than it wins.
-        if waiting <= LOOK_AHEAD / 2 && self.blocked.load(Ordering::SeqCst) {
+        if waiting <= self.look_ahead.load(Ordering::Relaxed) - LOOK_AHEAD / 2
+            && self.blocked.load(Ordering::SeqCst)
+        {
             self.unblock();
         }
     }
 
     /// None of the requests that wait may go, and others might: looks further ahead. Called by shards.
     pub(crate) fn look_further(&self) {
+        if !self.blocked.load(Ordering::SeqCst) {
+            return;
+        }
         let far = self.look_ahead.load(Ordering::Relaxed);
-        if far < LOOK_FAR_AHEAD && self.blocked.load(Ordering::SeqCst) {
+        if self.has_no_room() && far < LOOK_FAR_AHEAD {
             self.look_ahead.store(LOOK_FAR_AHEAD.min(far * 2), Ordering::SeqCst);
+        }
+        if !self.has_no_room() {
             self.unblock();
         }
     }
@@ -188,17 +200,15 @@ impl JobState {
         self.suspended.fetch_sub(rows, Ordering::SeqCst);
     }
 
-    /// Whether all that is left waits for hosts that are down, and no further input can come meanwhile.
+    /// Whether all that has come waits for origins that are down. More input may come; but it may also wait for
+    /// these rows, as a crawler's does, or an input that is read no further ahead than its rows are written.
     pub(crate) fn is_stuck(&self) -> bool {
         let suspended = self.suspended.load(Ordering::SeqCst);
         if suspended == 0 || self.in_flight() > 0 {
             return false;
         }
         let output = self.output();
-        let no_input = output.finished
-            || (self.blocked.load(Ordering::SeqCst)
-                && self.look_ahead.load(Ordering::SeqCst) >= LOOK_FAR_AHEAD);
-        no_input && output.submitted == output.published + suspended
+        output.submitted == output.published + suspended
     }
 
     /// A request holds its permits. Called by shards.

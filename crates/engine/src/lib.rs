@@ -23,6 +23,7 @@ mod gate;
 mod headers;
 mod job;
 mod later;
+mod ledger;
 mod limits;
 mod options;
 mod outcome;

@@ -4,6 +4,10 @@ use std::collections::HashMap;
 
 use crate::options::{Concurrency, Limits, Options, RateLimit};
 
+/// A limit that one thread serves well is not divided: the budget for retries and the probes of a host that is down
+/// are each thread's own.
+const DIVIDED_FROM: u32 = 32;
+
 /// The limits of one host, nothing left open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HostLimits {
@@ -44,7 +48,7 @@ impl LimitTable {
     pub(crate) fn divisible(&self, host: &str) -> Option<u32> {
         match self.of(host) {
             HostLimits { concurrency: Concurrency::Fixed(limit), rate_limit: RateLimit::Unlimited } => {
-                (!self.undivided).then_some(limit)
+                (!self.undivided && limit >= DIVIDED_FROM).then_some(limit)
             }
             _ => None,
         }
@@ -75,10 +79,13 @@ mod tests {
 
     #[test]
     fn only_a_fixed_number_in_flight_can_be_divided() {
+        let concurrency_per_host = Concurrency::Fixed(64);
         let divisible = |options: Options| LimitTable::new(&options).divisible("a");
-        assert_eq!(divisible(Options::default()), Some(10));
-        assert_eq!(divisible(Options { robots: true, ..Options::default() }), None);
-        assert_eq!(divisible(Options { rate_limit_per_host: RateLimit::Auto, ..Options::default() }), None);
+        let wide = Options { concurrency_per_host, ..Options::default() };
+        assert_eq!(divisible(wide.clone()), Some(64));
+        assert_eq!(divisible(Options::default()), None, "one thread does ten well");
+        assert_eq!(divisible(Options { robots: true, ..wide.clone() }), None);
+        assert_eq!(divisible(Options { rate_limit_per_host: RateLimit::Auto, ..wide.clone() }), None);
         assert_eq!(
             divisible(Options { concurrency_per_host: Concurrency::Auto, ..Options::default() }),
             None

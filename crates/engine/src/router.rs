@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn the_first_hosts_are_split_and_the_others_have_one_home() {
-        let router = router(2, 10);
+        let router = router(2, 64);
         for host in ["a", "b"] {
             assert_ne!(router.deal(host), router.deal(host));
         }
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn each_split_host_is_dealt_out_evenly_however_the_hosts_alternate() {
-        let router = router(2, 10);
+        let router = router(2, 64);
         let mut dealt = [[0; 2]; 2];
         for _ in 0..100 {
             for (host, name) in ["a", "b"].into_iter().enumerate() {
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_divided_limit_sums_up_to_the_limit() {
-        for limit in 1..20 {
+        for limit in 32..52 {
             let router = router(4, limit);
             router.deal("a");
             let shares: Vec<_> = (0..4).map(|shard| router.share_of("a", shard).unwrap()).collect();
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_request_on_its_way_stays_where_it_may() {
-        let router = router(2, 10);
+        let router = router(2, 64);
         for host in ["a", "b"] {
             assert!((0..2).all(|shard| router.next_to(shard, host) == shard));
         }
@@ -180,7 +180,9 @@ mod tests {
         let limits = Limits { concurrency: None, rate_limit };
         let found = Limits { concurrency: Some(Concurrency::Auto), rate_limit: None };
         let hosts = vec![("paced".into(), limits), ("found".into(), found)];
-        let router = Router::new(4, LimitTable::new(&Options { hosts, ..Options::default() }));
+        let concurrency_per_host = Concurrency::Fixed(64);
+        let router =
+            Router::new(4, LimitTable::new(&Options { concurrency_per_host, hosts, ..Options::default() }));
         for host in ["paced", "found"] {
             let home = router.deal(host);
             assert!((0..100).all(|_| router.deal(host) == home), "{host}");

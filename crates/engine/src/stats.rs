@@ -151,6 +151,7 @@ impl Latencies {
 mod tests {
     use super::*;
     use crate::batch::{Draft, Row};
+    use bytes::Bytes;
     use http::Method;
 
     fn batch(rows: &[(Option<u16>, Option<Code>, u64)]) -> Batch {
@@ -161,7 +162,7 @@ mod tests {
             row.code = code;
             row.attempts = 1;
             row.timings.first_byte = Some(Duration::from_millis(first_byte_ms));
-            let body = b"abc".to_vec();
+            let body = Bytes::from_static(b"abc");
             batch.push(Draft { row, url: "u", final_url: "u", reason: b"", detail: "", headers: None, body });
         }
         batch
@@ -198,7 +199,7 @@ mod tests {
                 reason: b"",
                 detail: "",
                 headers: None,
-                body: Vec::new(),
+                body: Bytes::new(),
             });
         }
         let mut stats = Stats::default();

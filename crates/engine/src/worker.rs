@@ -105,7 +105,7 @@ impl Worker {
             }
             self.job.set(Some(flight.job.state.id));
             let mut verdict = Verdict::Gone;
-            if !flight.job.state.is_cancelled() {
+            if !flight.job.state.is_cancelled() && flight.is_on_record().await {
                 let attempted = self.attempt(flight).await;
                 if attempted.lacks_local_means() && self.shard.has_time(flight) {
                     // Its permits stay taken meanwhile: with less in flight there will be descriptors and ports.

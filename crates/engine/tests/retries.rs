@@ -40,8 +40,8 @@ fn test_the_last_answer_stays_when_attempts_run_out() {
 #[test]
 fn test_faults_are_tried_again() {
     let server = server();
-    let engine = engine(quick_retries(2));
     for (fault, code) in [("reset", Code::ConnectReset), ("close", Code::ProtocolEmpty)] {
+        let engine = engine(quick_retries(2));
         let row = fetch_one(&engine, &server.url(&format!("/flaky?fault={fault}&key={fault}")));
         assert_eq!((row.status, row.attempts), (Some(200), 2), "{fault}: {row:?}");
         assert_eq!(row.earlier.first().and_then(|attempt| attempt.code), Some(code));

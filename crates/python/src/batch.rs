@@ -90,6 +90,12 @@ impl Batch {
         self.rows.iter().map(|view| view.row.index).collect()
     }
 
+    /// How many rows are of requests that were sent and must not be sent again.
+    #[getter]
+    fn unrepeatable(&self) -> usize {
+        self.rows.iter().filter(|view| view.row.attempts > 0 && !view.row.method.is_idempotent()).count()
+    }
+
     /// Memory that the rows hold, in bytes.
     #[getter]
     fn nbytes(&self) -> usize {

@@ -1,5 +1,6 @@
 //! `Engine`: threads, connections, DNS and TLS state.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -27,14 +28,14 @@ impl Engine {
     }
 
     /// Open a job: one stream of requests in, one stream of batches out.
-    #[pyo3(signature = (*, max_duration=None))]
-    fn job(&self, py: Python<'_>, max_duration: Option<f64>) -> PyResult<Job> {
+    #[pyo3(signature = (*, max_duration=None, ledger=None))]
+    fn job(&self, py: Python<'_>, max_duration: Option<f64>, ledger: Option<PathBuf>) -> PyResult<Job> {
         if self.pid != std::process::id() {
             return Err(forked_error(py));
         }
         let engine = self.inner.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let limit = max_duration.and_then(|limit| Duration::try_from_secs_f64(limit).ok());
-        match engine.map(|engine| engine.job(limit)) {
+        match engine.map(|engine| engine.job(limit, ledger)) {
             Some(Ok(job)) => Ok(Job::new(job)),
             _ => Err(closed_error(py)),
         }

@@ -28,6 +28,7 @@ impl Imported {
 
 static CONFIG_ERROR: Imported = Imported::new("hurtle.errors", "ConfigError");
 static CLOSED_ERROR: Imported = Imported::new("hurtle.errors", "ClosedError");
+static LEDGER_ERROR: Imported = Imported::new("hurtle.errors", "LedgerError");
 static ERROR_FOR: Imported = Imported::new("hurtle.errors", "error_for");
 
 fn raised(made: PyResult<Bound<'_, PyAny>>) -> PyErr {
@@ -55,6 +56,11 @@ pub(crate) fn start_error(py: Python<'_>, error: &StartError) -> PyErr {
 /// `ClosedError`.
 pub(crate) fn closed_error(py: Python<'_>) -> PyErr {
     raised(CLOSED_ERROR.get(py).and_then(|class| class.call1(("the client is closed",))))
+}
+
+/// `LedgerError`.
+pub(crate) fn ledger_error(py: Python<'_>, words: &str) -> PyErr {
+    raised(LEDGER_ERROR.get(py).and_then(|class| class.call1((words,))))
 }
 
 /// The `RequestError` of a failed row.

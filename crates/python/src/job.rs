@@ -10,7 +10,7 @@ use hurtle_engine::{Latencies, Next};
 use pyo3::prelude::*;
 
 use crate::batch::Batch;
-use crate::errors::forked_error;
+use crate::errors::{forked_error, ledger_error};
 use crate::request::{Reading, Shared};
 
 /// How often a consumer that waits looks for signals.
@@ -83,6 +83,7 @@ impl Job {
     }
 
     /// Wait, without the GIL and checking signals, for finished rows. None: done, or the timeout has passed.
+    /// `LedgerError`, after the last row: the job has stopped, because the ledger could not be written.
     #[pyo3(signature = (timeout=None))]
     fn next_batch(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Batch>> {
         self.check_fork(py)?;
@@ -92,6 +93,8 @@ impl Job {
         loop {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             let wait = left.map_or(SIGNAL_CHECK, |left| left.min(SIGNAL_CHECK));
+            // Asked first: rows that were on their way come before it.
+            let ledger_failure = self.inner.ledger_failure();
             match py.detach(|| self.inner.next_batch(wait)) {
                 Next::Batch(batch) => {
                     let mut objects = self.objects();
@@ -106,6 +109,9 @@ impl Job {
                 Next::Done => return Ok(None),
                 Next::Pending => {
                     py.check_signals()?;
+                    if let Some(words) = ledger_failure {
+                        return Err(ledger_error(py, words));
+                    }
                     if left.is_some_and(|left| left.is_zero()) {
                         return Ok(None);
                     }

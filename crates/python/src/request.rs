@@ -1,4 +1,5 @@
-//! Reads what a source yields: a URL, a `Request`, or a `BadRow`; with `dedupe` a `Group` around one of them.
+//! Reads what a source yields: a URL, a `Request`, or a `BadRow`; with `dedupe` a `Group` around one of them; a
+//! `Withheld` around one that must not be sent.
 //! Whatever is wrong with one of them becomes its own row's failure.
 
 use std::time::Duration;
@@ -14,6 +15,7 @@ use crate::errors::Imported;
 use crate::options::header;
 
 static BAD_ROW: Imported = Imported::new("hurtle.models", "BadRow");
+static WITHHELD: Imported = Imported::new("hurtle.models", "Withheld");
 static GROUP: Imported = Imported::new("hurtle.models", "Group");
 
 /// Parameters and limits of every request, where it has none of its own.
@@ -38,8 +40,7 @@ impl Reading {
             return self.add_group(item, shared);
         }
         self.submissions.push(read(item, index, shared)?);
-        self.keep(item, index);
-        Ok(())
+        self.keep(item, index)
     }
 
     /// Reads a row and those that get its answer.
@@ -47,7 +48,7 @@ impl Reading {
         let index: u64 = group.getattr("index")?.extract()?;
         let row = group.getattr("row")?;
         let mut first = read(&row, index, shared)?;
-        self.keep(&row, index);
+        self.keep(&row, index)?;
         let copies: Vec<(u64, Bound<'_, PyAny>)> = group.getattr("copies")?.extract()?;
         for (index, row) in copies {
             match &mut first {
@@ -55,17 +56,21 @@ impl Reading {
                 // What has become invalid since it was compared: each of the rows says so for itself.
                 Submission::Refuse { .. } => self.submissions.push(read(&row, index, shared)?),
             }
-            self.keep(&row, index);
+            self.keep(&row, index)?;
         }
         self.submissions.push(first);
         Ok(())
     }
 
-    /// Plain text is needed no more: its row repeats the URL.
-    fn keep(&mut self, item: &Bound<'_, PyAny>, index: u64) {
-        if !item.is_instance_of::<PyString>() {
-            self.kept.push((index, item.clone().unbind()));
+    /// Plain text is needed no more: its row repeats the URL. Of what is withheld its row shows the request.
+    fn keep(&mut self, item: &Bound<'_, PyAny>, index: u64) -> PyResult<()> {
+        if item.is_instance_of::<PyString>() {
+            return Ok(());
         }
+        let is_withheld = item.is_instance(WITHHELD.get(item.py())?)?;
+        let kept = if is_withheld { item.getattr("request")? } else { item.clone() };
+        self.kept.push((index, kept.unbind()));
+        Ok(())
     }
 }
 
@@ -80,6 +85,9 @@ pub(crate) fn read(item: &Bound<'_, PyAny>, index: u64, shared: &Shared<'_>) -> 
     }
     if item.is_instance(BAD_ROW.get(item.py())?)? {
         return bad_row(item, index);
+    }
+    if item.is_instance(WITHHELD.get(item.py())?)? {
+        return withheld(item, index);
     }
     let url: String = item.getattr("url")?.extract()?;
     let method: String = item.getattr("method")?.extract()?;
@@ -105,9 +113,24 @@ fn bad_row(item: &Bound<'_, PyAny>, index: u64) -> PyResult<Submission> {
     let code: String = item.getattr("code")?.extract()?;
     let detail: String = item.getattr("detail")?.extract()?;
     let line: Option<u64> = item.getattr("line")?.extract()?;
-    let code = Code::ALL.iter().find(|known| known.as_str() == code).copied().unwrap_or(Code::InputRow);
+    let code = known(&code).unwrap_or(Code::InputRow);
     let detail = line.map_or(detail.clone(), |line| format!("line {line}: {detail}"));
     Ok(Submission::refuse(index, Method::GET, &text, Failure::new(code, detail)))
+}
+
+/// A request that must not be sent: its row says of which method and URL it is, and why.
+fn withheld(item: &Bound<'_, PyAny>, index: u64) -> PyResult<Submission> {
+    let request = item.getattr("request")?;
+    let method: String = request.getattr("method")?.extract()?;
+    let code: String = item.getattr("code")?.extract()?;
+    let detail: String = item.getattr("detail")?.extract()?;
+    let method = Method::from_bytes(method.as_bytes()).unwrap_or_default();
+    let failure = Failure::new(known(&code).unwrap_or(Code::LocalSentUnknown), detail);
+    Ok(Submission::refuse(index, method, &written_url(&request)?, failure))
+}
+
+fn known(code: &str) -> Option<Code> {
+    Code::ALL.iter().find(|known| known.as_str() == code).copied()
 }
 
 type SpecAndParams = (Spec, Option<String>);

@@ -1,7 +1,11 @@
-//! A host that is down is asked only now and then, by one request at a time, until it answers.
+//! An origin that is down is asked only now and then, by one request at a time, until it answers.
+//!
+//! It is the origin, not the host: where nothing listens on one port, another may serve well. And the probes are taken
+//! from all over what waits: where a part of a list fails, another part may show that the origin is well.
 //!
 //! Source: Nygard, "Release It!", 2007, the circuit breaker.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::signal::Signal;
@@ -9,9 +13,9 @@ use super::signal::Signal;
 /// So much trouble in a row, and nothing else in between, means that a host is down.
 const THRESHOLD: u8 = 10;
 /// However short the caller's backoff is, a host that is down is not asked more often.
-const SHORTEST: Duration = Duration::from_millis(50);
+const SHORTEST: Duration = Duration::from_millis(500);
 /// How many probes decide about a host that has never answered: fewer, nothing says that it exists.
-const STRANGER_ROUNDS: u32 = 2;
+const STRANGER_ROUNDS: u32 = 3;
 
 /// The waits between probes: they double from `first` to `longest`.
 #[derive(Clone, Copy, Debug)]
@@ -39,15 +43,6 @@ pub(crate) enum Change {
     Closed,
 }
 
-/// Whether a request may go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Turn {
-    Now,
-    At(Instant),
-    /// Not before the request that is out has told how the host is.
-    AfterProbe,
-}
-
 /// Trouble in a row, with nothing else in between: two bytes, for a million hosts have one.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Streak {
@@ -61,7 +56,7 @@ impl Streak {
     pub(super) fn note(&mut self, signal: Signal) {
         match signal {
             Signal::Silent => {}
-            Signal::Served | Signal::Answered | Signal::Slow => *self = Self::default(),
+            Signal::Served | Signal::Declined | Signal::Answered | Signal::Slow => *self = Self::default(),
             Signal::Throttled | Signal::Unavailable => {
                 (self.troubled, self.unanswered) = (self.troubled.saturating_add(1), 0);
             }
@@ -72,14 +67,14 @@ impl Streak {
         }
     }
 
-    /// Whether the host is down. One that only ever answered with errors is not: that is its answer.
-    pub(super) fn is_down(self, has_served: bool) -> bool {
-        self.unanswered >= THRESHOLD || (has_served && self.is_hopeless())
+    /// Whether so much trouble in a row means that the origin is down.
+    pub(super) fn is_down(self) -> bool {
+        self.troubled >= THRESHOLD
     }
 
-    /// Whether its last answers give no hope that the next one is better.
-    pub(super) fn is_hopeless(self) -> bool {
-        self.troubled >= THRESHOLD
+    /// Whether nobody answered at all, so that nothing is known but that.
+    pub(super) fn is_silence(self) -> bool {
+        self.unanswered >= THRESHOLD
     }
 }
 
@@ -91,19 +86,32 @@ enum State {
     Probing { since: Instant },
 }
 
-/// The open circuit of a host that is down.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Circuit {
+/// An origin that is down, and what waits for it.
+#[derive(Debug)]
+pub(super) struct Outage<T> {
+    pub(super) origin: u32,
     state: State,
     probes_failed: u32,
     /// The host has been well before.
     has_served: bool,
+    /// Nobody answers; else it answers with errors only.
+    pub(super) is_silent: bool,
+    /// With their priorities.
+    pub(super) waiting: VecDeque<(T, i32)>,
+    probes_taken: u32,
 }
 
-impl Circuit {
-    /// Opens it.
-    pub(super) fn open(has_served: bool, now: Instant, waits: ProbeWaits) -> Self {
-        Self { state: State::Waiting { until: now + waits.after(0) }, probes_failed: 0, has_served }
+impl<T> Outage<T> {
+    pub(super) fn new(
+        origin: u32,
+        has_served: bool,
+        is_silent: bool,
+        now: Instant,
+        waits: ProbeWaits,
+    ) -> Self {
+        let state = State::Waiting { until: now + waits.after(0) };
+        let waiting = VecDeque::new();
+        Self { origin, state, probes_failed: 0, has_served, is_silent, waiting, probes_taken: 0 }
     }
 
     /// Whether enough probes have failed, where the caller grants `rounds`.
@@ -111,17 +119,24 @@ impl Circuit {
         self.probes_failed >= if self.has_served { rounds } else { rounds.min(STRANGER_ROUNDS) }
     }
 
-    pub(super) fn turn(&self, now: Instant) -> Turn {
+    /// When the next probe may go; None while one is out.
+    pub(super) fn next_probe(&self) -> Option<Instant> {
         match self.state {
-            State::Waiting { until } if now < until => Turn::At(until),
-            State::Waiting { .. } => Turn::Now,
-            State::Probing { .. } => Turn::AfterProbe,
+            State::Waiting { until } => Some(until),
+            State::Probing { .. } => None,
         }
     }
 
-    /// A request goes.
-    pub(super) fn take(&mut self, now: Instant) {
+    /// Takes the request that finds out how the origin is, if it is time. O(what waits), seldom.
+    pub(super) fn take_probe(&mut self, now: Instant) -> Option<T> {
+        if self.next_probe().is_none_or(|until| until > now) {
+            return None;
+        }
+        let place = (spread(self.probes_taken) * self.waiting.len() as f64) as usize;
+        let (item, _) = self.waiting.remove(place)?;
+        self.probes_taken = self.probes_taken.wrapping_add(1);
         self.state = State::Probing { since: now };
+        Some(item)
     }
 
     /// The probe has ended without telling anything: another may go.
@@ -138,10 +153,17 @@ impl Circuit {
         }
     }
 
-    /// An attempt that began at `started` met trouble. False: it was no probe, and the circuit knew that already.
-    pub(super) fn failed(&mut self, started: Instant, now: Instant, waits: ProbeWaits) -> bool {
+    /// An attempt that began at `started` met trouble. False: it was no probe, and that was known already.
+    pub(super) fn failed(
+        &mut self,
+        is_silent: bool,
+        started: Instant,
+        now: Instant,
+        waits: ProbeWaits,
+    ) -> bool {
         let is_probe = matches!(self.state, State::Probing { since } if started >= since);
         if is_probe {
+            self.is_silent = is_silent;
             self.probes_failed = self.probes_failed.saturating_add(1);
             self.state = State::Waiting { until: now + waits.after(self.probes_failed) };
         }
@@ -149,8 +171,13 @@ impl Circuit {
     }
 }
 
+/// The `n`-th of a sequence that fills 0 to 1 evenly, from the start: 0, 1/2, 1/4, 3/4, 1/8 ... Source: van der Corput,
+/// "Verteilungsfunktionen", 1935.
+fn spread(n: u32) -> f64 {
+    f64::from(n.reverse_bits()) / (f64::from(u32::MAX) + 1.0)
+}
+
 #[cfg(test)]
-#[allow(clippy::panic)]
 mod tests {
     use super::*;
 
@@ -167,68 +194,76 @@ mod tests {
 
     #[test]
     fn ten_in_a_row_are_needed_and_an_answer_in_between_starts_anew() {
-        assert!(!streak(&[(Signal::Down, 9)]).is_down(true));
-        assert!(streak(&[(Signal::Down, 9), (Signal::Silent, 5), (Signal::Down, 1)]).is_down(true));
-        assert!(!streak(&[(Signal::Down, 9), (Signal::Answered, 1), (Signal::Unavailable, 9)]).is_down(true));
-        assert!(streak(&[(Signal::Unavailable, 9), (Signal::Throttled, 1)]).is_down(true));
-        assert!(streak(&[(Signal::Down, 1000)]).is_down(true));
+        assert!(!streak(&[(Signal::Down, 9)]).is_down());
+        assert!(streak(&[(Signal::Down, 9), (Signal::Silent, 5), (Signal::Down, 1)]).is_down());
+        assert!(!streak(&[(Signal::Down, 9), (Signal::Answered, 1), (Signal::Unavailable, 9)]).is_down());
+        assert!(streak(&[(Signal::Unavailable, 9), (Signal::Throttled, 1)]).is_down());
+        assert!(streak(&[(Signal::Down, 1000)]).is_down());
     }
 
     #[test]
-    fn a_stranger_that_answers_with_errors_is_not_down() {
-        let errors = streak(&[(Signal::Unavailable, 100)]);
-        assert!(!errors.is_down(false) && errors.is_hopeless());
-        assert!(!streak(&[(Signal::Down, 9), (Signal::Unavailable, 1), (Signal::Down, 9)]).is_down(false));
-        assert!(streak(&[(Signal::Down, 10)]).is_down(false));
+    fn errors_are_no_silence() {
+        assert!(streak(&[(Signal::Down, 10)]).is_silence());
+        assert!(!streak(&[(Signal::Down, 9), (Signal::Unavailable, 1), (Signal::Down, 9)]).is_silence());
+    }
+
+    fn outage(has_served: bool, now: Instant) -> Outage<u32> {
+        let mut outage = Outage::new(0, has_served, true, now, WAITS);
+        outage.waiting.extend((0..64).map(|item| (item, 0)));
+        outage
     }
 
     #[test]
     fn one_probe_at_a_time_at_growing_intervals() {
         let mut now = Instant::now();
-        let mut circuit = Circuit::open(true, now, WAITS);
+        let mut outage = outage(true, now);
         let mut waits = Vec::new();
         for _ in 0..9 {
-            let Turn::At(until) = circuit.turn(now) else { panic!("{circuit:?}") };
+            let until = outage.next_probe().unwrap_or(now);
             waits.push((until - now).as_millis());
+            assert_eq!(outage.take_probe(now), None);
             now = until;
-            assert_eq!(circuit.turn(now), Turn::Now);
-            circuit.take(now);
-            assert_eq!(circuit.turn(now), Turn::AfterProbe);
-            assert!(circuit.failed(now, now, WAITS));
+            assert!(outage.take_probe(now).is_some());
+            assert_eq!((outage.next_probe(), outage.take_probe(now)), (None, None));
+            assert!(outage.failed(true, now, now, WAITS));
         }
         assert_eq!(waits, [500, 1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000]);
-        assert!(circuit.is_beyond(9) && !circuit.is_beyond(10));
+        assert!(outage.is_beyond(9) && !outage.is_beyond(10));
+    }
+
+    #[test]
+    fn probes_come_from_all_over_what_waits() {
+        let now = Instant::now() + Duration::from_secs(1000);
+        let mut outage = outage(true, Instant::now());
+        let picked = std::iter::from_fn(|| {
+            let item = outage.take_probe(now);
+            outage.abandon_probe();
+            item
+        });
+        let first: Vec<u32> = picked.take(4).collect();
+        assert_eq!(first, [0, 32, 16, 48]);
     }
 
     #[test]
     fn stragglers_are_no_probes() {
         let before = Instant::now();
-        let mut circuit = Circuit::open(true, before, WAITS);
+        let mut outage = outage(true, before);
         let now = before + Duration::from_secs(5);
-        circuit.take(now);
-        assert!(!circuit.failed(before, now, WAITS));
-        assert!(circuit.failed(now, now, WAITS));
+        assert!(outage.take_probe(now).is_some());
+        assert!(!outage.failed(true, before, now, WAITS));
+        assert!(outage.failed(true, now, now, WAITS));
     }
 
     #[test]
-    fn a_probe_that_vanished_makes_room_for_another() {
+    fn a_stranger_gets_three_rounds_at_most() {
         let now = Instant::now();
-        let mut circuit = Circuit::open(true, now, WAITS);
-        let later = now + Duration::from_secs(1);
-        circuit.take(later);
-        circuit.abandon_probe();
-        assert_eq!(circuit.turn(later), Turn::Now);
-    }
-
-    #[test]
-    fn a_stranger_gets_two_rounds_at_most() {
-        let now = Instant::now();
-        let mut circuit = Circuit::open(false, now, WAITS);
-        assert!(circuit.is_beyond(0) && !circuit.is_beyond(1));
-        for _ in 0..2 {
-            circuit.take(now);
-            circuit.failed(now, now, WAITS);
+        let mut outage = outage(false, now);
+        for round in 0..3 {
+            assert!(!outage.is_beyond(6), "{round}");
+            let now = outage.next_probe().unwrap_or(now);
+            outage.take_probe(now);
+            outage.failed(true, now, now, WAITS);
         }
-        assert!(circuit.is_beyond(2) && circuit.is_beyond(6));
+        assert!(outage.is_beyond(6) && outage.is_beyond(3));
     }
 }

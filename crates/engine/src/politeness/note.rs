@@ -9,6 +9,8 @@ use super::signal::Signal;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Note<'a> {
     pub(crate) signal: Signal,
+    /// It was not the request's first.
+    pub(crate) is_retry: bool,
     /// When the attempt began and ended.
     pub(crate) started: Instant,
     pub(crate) ended: Instant,

@@ -64,10 +64,10 @@ impl Pace {
     /// Learns from the end of an attempt, if it does.
     pub(crate) fn learn(&mut self, note: &Note<'_>) {
         let Self::Auto(auto) = self else { return };
-        let Note { signal, started, ended, retry_after, quota } = *note;
+        let Note { signal, started, ended, retry_after, quota, .. } = *note;
         if signal == Signal::Throttled || (signal == Signal::Unavailable && retry_after.is_some()) {
             auto.throttled(started, ended, retry_after);
-        } else if signal == Signal::Served {
+        } else if matches!(signal, Signal::Served | Signal::Declined) {
             auto.succeeded(ended);
         }
         if let Some(quota) = quota {

@@ -75,18 +75,6 @@ impl<T> Queue<T> {
         taken
     }
 
-    /// Takes out the first items, as long as `which` picks them.
-    pub(super) fn take_while(&mut self, mut which: impl FnMut(&T) -> bool) -> Vec<T> {
-        let mut taken = Vec::new();
-        for queue in self.queues() {
-            while queue.front().is_some_and(&mut which) {
-                taken.extend(queue.pop_front());
-            }
-        }
-        self.tidy();
-        taken
-    }
-
     fn queues(&mut self) -> impl Iterator<Item = &mut VecDeque<T>> {
         let ranked = self.ranked.iter_mut().flat_map(|ranked| ranked.values_mut());
         std::iter::once(&mut self.plain).chain(ranked)
@@ -107,8 +95,15 @@ impl<T> Queue<T> {
     }
 
     fn pop_ranked(&mut self, rank: i32) -> Option<T> {
-        let item = self.ranked.as_mut()?.get_mut(&rank)?.pop_front();
-        self.tidy();
+        let ranked = self.ranked.as_mut()?;
+        let queue = ranked.get_mut(&rank)?;
+        let item = queue.pop_front();
+        if queue.is_empty() {
+            ranked.remove(&rank);
+            if ranked.is_empty() {
+                self.ranked = None;
+            }
+        }
         item
     }
 }
@@ -137,8 +132,7 @@ mod tests {
         for (item, priority) in [('A', 5), ('b', 0), ('C', 0), ('d', 0), ('E', 0), ('f', -1)] {
             queue.push(item, priority);
         }
-        assert_eq!(queue.take_while(char::is_ascii_uppercase), ['A']);
-        assert_eq!(queue.take_where(char::is_ascii_uppercase), ['C', 'E']);
+        assert_eq!(queue.take_where(char::is_ascii_uppercase), ['C', 'E', 'A']);
         assert_eq!(queue.iter_mut().count(), 3);
         assert_eq!(drain(&mut queue), "bdf");
         assert!(queue.is_empty());

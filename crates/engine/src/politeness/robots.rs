@@ -96,6 +96,11 @@ impl Rules {
         Some(delay.min(MAX_CRAWL_DELAY))
     }
 
+    /// Whether the origin has said what holds; else it was not there to be asked.
+    pub(crate) fn is_known(&self) -> bool {
+        !matches!(self.0, State::Unknown(_))
+    }
+
     /// Why a path was refused, for the row's detail.
     pub(crate) fn why(&self) -> &'static str {
         match &self.0 {

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::aimd::Aimd;
-use super::circuit::{Change, ProbeWaits, Turn};
+use super::circuit::{Change, ProbeWaits};
 use super::note::Note;
 use super::pace::Pace;
 use super::slot::{Place, Retried, Slot};
@@ -32,10 +32,10 @@ pub(crate) struct Scheduler<T> {
     /// Hosts that wait, each with the instant it waits for: one that woke earlier leaves its entry behind.
     waiting: Later<(HostId, Instant)>,
     waiting_count: usize,
-    /// Hosts whose retries wait for their budget.
-    held: Later<HostId>,
-    /// Hosts that are down.
-    down: Vec<HostId>,
+    /// Hosts with something set apart: retries that wait for their budget, requests of origins that are down.
+    chores: Later<(HostId, Instant)>,
+    /// Origins that are down.
+    down: Vec<(HostId, u32)>,
     waits: ProbeWaits,
     started: Instant,
     in_flight: usize,
@@ -49,7 +49,7 @@ impl<T> Scheduler<T> {
             second_ring: VecDeque::new(),
             waiting: Later::new(),
             waiting_count: 0,
-            held: Later::new(),
+            chores: Later::new(),
             down: Vec::new(),
             waits,
             started: Instant::now(),
@@ -78,10 +78,13 @@ impl<T> Scheduler<T> {
         }
     }
 
-    /// From now on two requests to the host are at least `delay` apart, whatever else holds.
+    /// From now on two requests to the host are at least `delay` apart, whatever else holds. Of several origins
+    /// that ask for one, the longest counts.
     pub(crate) fn set_crawl_delay(&mut self, host: HostId, delay: Duration) {
-        if let Some(slot) = self.slot_mut(host) {
-            slot.rein().crawl_delay = Some(Pace::every(delay));
+        if let Some(throttle) = self.slot_mut(host).map(Slot::rein)
+            && throttle.crawl_delay.as_ref().is_none_or(|(longest, _)| delay > *longest)
+        {
+            throttle.crawl_delay = Some((delay, Pace::every(delay)));
         }
     }
 
@@ -112,9 +115,14 @@ impl<T> Scheduler<T> {
         throttle.and_then(|throttle| throttle.pace.as_ref()).is_some_and(Pace::is_auto)
     }
 
-    /// Whether the host is down, as far as is known.
-    pub(crate) fn is_down(&self, host: HostId) -> bool {
-        self.slot(host).is_some_and(Slot::is_down)
+    /// Whether an origin of the host is down, as far as is known.
+    pub(crate) fn is_down(&self, host: HostId, origin: u32) -> bool {
+        self.slot(host).is_some_and(|slot| slot.is_down(origin))
+    }
+
+    /// Whether the host only ever answers with errors: another attempt is worth nothing.
+    pub(crate) fn is_resigned(&self, host: HostId) -> bool {
+        self.slot(host).and_then(Slot::throttle).is_some_and(|throttle| throttle.is_resigned)
     }
 
     /// Queues a request: before those of its host that have a lower priority. O(1) for priority 0.
@@ -133,14 +141,31 @@ impl<T> Scheduler<T> {
         self.refresh(host);
     }
 
-    /// Queues a request that was tried before, as soon as the host's budget allows.
-    pub(crate) fn push_retry(&mut self, host: HostId, item: T, priority: i32, now: Instant) {
+    /// Queues a request that was tried before, as soon as the host's budget allows. `attempt` is the one to come.
+    pub(crate) fn push_retry(&mut self, host: HostId, item: T, priority: i32, attempt: u32, now: Instant) {
         let since_start = now.saturating_duration_since(self.started);
         let Some(slot) = self.slot_mut(host) else { return };
-        if let Retried::Held(until) = slot.retry(item, priority, since_start) {
-            self.look_after_held(host, until);
+        if let Retried::Held(until) = slot.retry(item, priority, attempt, since_start) {
+            self.look_after(host, self.started + until);
         }
         self.refresh(host);
+    }
+
+    /// Keeps a request for an origin that is down.
+    pub(crate) fn push_suspended(&mut self, host: HostId, origin: u32, item: T, priority: i32) {
+        if let Some(slot) = self.slot_mut(host) {
+            slot.push_suspended(origin, item, priority);
+        }
+        self.look_after_probes(host, None);
+        self.refresh(host);
+    }
+
+    /// Sets apart the requests that `which` gives a priority: they are for an origin that is down. O(queue).
+    pub(crate) fn suspend(&mut self, host: HostId, origin: u32, which: impl FnMut(&T) -> Option<i32>) {
+        if let Some(slot) = self.slot_mut(host) {
+            slot.suspend(origin, which);
+        }
+        self.look_after_probes(host, None);
     }
 
     /// Takes the next request of the next ready host, and with it one of the host's permits. O(1) amortised.
@@ -151,16 +176,11 @@ impl<T> Scheduler<T> {
             if !slot.wants() {
                 continue;
             }
-            match slot.turn(now) {
-                Turn::Now => {}
-                Turn::At(until) => {
-                    slot.rein().wakes_at = Some(until);
-                    self.waiting.add(until, (host, until));
-                    self.waiting_count += 1;
-                    continue;
-                }
-                // Whoever is out comes back, and `finish` looks again.
-                Turn::AfterProbe => continue,
+            if let Some(until) = slot.next(now) {
+                slot.rein().wakes_at = Some(until);
+                self.waiting.add(until, (host, until));
+                self.waiting_count += 1;
+                continue;
             }
             let Some(item) = slot.start(now) else { continue };
             self.in_flight += 1;
@@ -206,20 +226,18 @@ impl<T> Scheduler<T> {
     }
 
     /// Learns from the end of an attempt. O(1), or O(hosts that are down) when one comes back.
-    pub(crate) fn note(&mut self, host: HostId, note: &Note<'_>) -> Change {
+    pub(crate) fn note(&mut self, host: HostId, origin: u32, note: &Note<'_>) -> Change {
         let waits = self.waits;
         let Some(slot) = self.slots.get_mut(host.0 as usize) else { return Change::Nothing };
-        let change = slot.note(note, waits);
+        let change = slot.note(origin, note, waits);
         if slot.throttle().is_none() {
             return change;
         }
         match change {
-            Change::Opened => self.down.push(host),
-            Change::Closed => {
-                self.down.retain(|&other| other != host);
-                self.wake(host);
-            }
-            Change::ProbeFailed | Change::Nothing => {}
+            Change::Opened => self.down.push((host, origin)),
+            Change::Closed => self.down.retain(|&other| other != (host, origin)),
+            Change::ProbeFailed => self.look_after_probes(host, None),
+            Change::Nothing => {}
         }
         self.release_held(host, note.ended);
         // Its limit may have grown.
@@ -236,10 +254,7 @@ impl<T> Scheduler<T> {
 
     /// The next instant at which `wake_due` has something to do.
     pub(crate) fn next_wake(&self) -> Option<Instant> {
-        match (self.waiting.next_due(), self.held.next_due()) {
-            (Some(waiting), Some(held)) => Some(waiting.min(held)),
-            (waiting, held) => waiting.or(held),
-        }
+        self.waiting.next_due().into_iter().chain(self.chores.next_due()).min()
     }
 
     /// Puts the hosts whose instant has come back into the ring. O(log of the hosts that wait), each.
@@ -249,35 +264,62 @@ impl<T> Scheduler<T> {
                 self.wake(host);
             }
         }
-        while let Some(host) = self.held.pop_due(now) {
-            if let Some(throttle) = self.slot_mut(host).and_then(Slot::throttle_mut) {
-                throttle.held_until = None;
+        while let Some((host, at)) = self.chores.pop_due(now) {
+            let throttle = self.slot_mut(host).and_then(Slot::throttle_mut);
+            if throttle.is_some_and(|throttle| throttle.chore_at.take_if(|due| *due == at).is_some()) {
+                self.release_held(host, now);
+                self.look_after_probes(host, Some(now));
+                self.refresh(host);
             }
-            self.release_held(host, now);
-            self.refresh(host);
         }
     }
 
-    /// Hosts that are down and have failed as many probes as `rounds` grants them.
-    pub(crate) fn given_up(&self, rounds: u32) -> Vec<HostId> {
-        let beyond = |host: &&HostId| {
-            let throttle = self.slot(**host).and_then(Slot::throttle);
-            throttle.and_then(|throttle| throttle.circuit).is_some_and(|circuit| circuit.is_beyond(rounds))
+    /// Origins that are down and have failed as many probes as `rounds` grants them.
+    pub(crate) fn given_up(&mut self, rounds: u32) -> Vec<(HostId, u32)> {
+        let down = std::mem::take(&mut self.down);
+        let beyond = |&&(host, origin): &&(HostId, u32)| {
+            let throttle = self.slot_mut(host).and_then(Slot::throttle_mut);
+            throttle
+                .and_then(|throttle| throttle.outage(origin))
+                .is_some_and(|outage| outage.is_beyond(rounds))
         };
-        self.down.iter().filter(beyond).copied().collect()
+        let found = down.iter().filter(beyond).copied().collect();
+        self.down = down;
+        found
     }
 
-    /// How many hosts are down.
-    pub(crate) fn hosts_down(&self) -> usize {
+    /// How many origins are down.
+    pub(crate) fn origins_down(&self) -> usize {
         self.down.len()
     }
 
-    /// The host's next probe need not wait.
-    pub(crate) fn probe_now(&mut self, host: HostId, now: Instant) {
-        if let Some(throttle) = self.slot_mut(host).and_then(Slot::throttle_mut) {
-            throttle.circuit.iter_mut().for_each(|circuit| circuit.probe_now(now));
+    /// The origin's next probe need not wait.
+    pub(crate) fn probe_now(&mut self, host: HostId, origin: u32, now: Instant) {
+        let throttle = self.slot_mut(host).and_then(Slot::throttle_mut);
+        if let Some(outage) = throttle.and_then(|throttle| throttle.outage(origin)) {
+            outage.probe_now(now);
         }
-        self.wake(host);
+        self.look_after_probes(host, Some(now));
+        self.refresh(host);
+    }
+
+    /// Takes out all that waits for an origin that is down. True: nobody answers there; else it answers, but with
+    /// errors only, and from now on counts as what it is.
+    pub(crate) fn give_up(
+        &mut self,
+        host: HostId,
+        origin: u32,
+        which: impl FnMut(&T) -> bool,
+    ) -> (Vec<T>, bool) {
+        let Some(slot) = self.slot_mut(host) else { return (Vec::new(), true) };
+        let outage = slot.throttle_mut().and_then(|throttle| throttle.outage(origin));
+        if outage.is_none_or(|outage| outage.is_silent) {
+            return (slot.take_suspended(origin, which), true);
+        }
+        let taken = slot.take_suspended(origin, |_| true);
+        slot.resign(origin);
+        self.down.retain(|&other| other != (host, origin));
+        (taken, false)
     }
 
     /// All that waits for the host.
@@ -285,19 +327,9 @@ impl<T> Scheduler<T> {
         self.slot_mut(host).into_iter().flat_map(Slot::waiting_mut)
     }
 
-    /// Takes out what `which` picks of all that waits for the host. O(what waits).
-    pub(crate) fn take_where(&mut self, host: HostId, which: impl FnMut(&T) -> bool) -> Vec<T> {
-        self.slot_mut(host).map(|slot| slot.take_where(which)).unwrap_or_default()
-    }
-
     /// Takes out what `which` picks, in all hosts. O(hosts and what waits for them).
     pub(crate) fn take_everywhere(&mut self, mut which: impl FnMut(&T) -> bool) -> Vec<T> {
         self.slots.iter_mut().flat_map(|slot| slot.take_where(&mut which)).collect()
-    }
-
-    /// Takes out the first that wait for the host, as long as `which` picks them. O(1) for each.
-    pub(crate) fn take_while(&mut self, host: HostId, which: impl FnMut(&T) -> bool) -> Vec<T> {
-        self.slot_mut(host).map(|slot| slot.queue.take_while(which)).unwrap_or_default()
     }
 
     fn slot(&self, host: HostId) -> Option<&Slot<T>> {
@@ -320,16 +352,24 @@ impl<T> Scheduler<T> {
     fn release_held(&mut self, host: HostId, now: Instant) {
         let since_start = now.saturating_duration_since(self.started);
         if let Some(until) = self.slot_mut(host).and_then(|slot| slot.release_held(since_start)) {
-            self.look_after_held(host, until);
+            self.look_after(host, self.started + until);
         }
     }
 
-    fn look_after_held(&mut self, host: HostId, until: Duration) {
-        let until = self.started + until;
+    /// Lets the probes go whose time has come by `now`, and sees to those that come later.
+    fn look_after_probes(&mut self, host: HostId, now: Option<Instant>) {
+        let now = now.unwrap_or(self.started);
+        if let Some(at) = self.slot_mut(host).and_then(|slot| slot.release_probes(now)) {
+            self.look_after(host, at);
+        }
+    }
+
+    /// Looks after what a host has set apart, at an instant.
+    fn look_after(&mut self, host: HostId, at: Instant) {
         let throttle = self.slot_mut(host).and_then(Slot::throttle_mut);
-        if let Some(throttle) = throttle.filter(|throttle| throttle.held_until.is_none()) {
-            throttle.held_until = Some(until);
-            self.held.add(until, host);
+        if let Some(throttle) = throttle.filter(|throttle| throttle.chore_at.is_none_or(|due| at < due)) {
+            throttle.chore_at = Some(at);
+            self.chores.add(at, (host, at));
         }
     }
 
@@ -383,7 +423,7 @@ mod tests {
     }
 
     fn note(signal: Signal, at: Instant) -> Note<'static> {
-        Note { signal, started: at, ended: at, retry_after: None, quota: None }
+        Note { signal, is_retry: false, started: at, ended: at, retry_after: None, quota: None }
     }
 
     /// Starts all that may start at `now`, and ends it at once with `signal`.
@@ -392,7 +432,9 @@ mod tests {
         let mut started = String::new();
         while let Some((host, item)) = scheduler.start(now) {
             started.push(item);
-            scheduler.note(host, &note(signal, now));
+            if scheduler.note(host, 0, &note(signal, now)) == Change::Opened {
+                scheduler.suspend(host, 0, |_| Some(0));
+            }
             scheduler.finish(host);
         }
         started
@@ -440,26 +482,34 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_is_down_is_probed_by_one_request_after_the_other() {
+    fn an_origin_that_is_down_is_probed_from_all_over_its_queue() {
         let (mut scheduler, start) = (scheduler(), Instant::now());
         let a = scheduler.add_host(100);
         ('a'..='z').for_each(|item| scheduler.push(a, item, 0));
         assert_eq!(play(&mut scheduler, start, Signal::Down), "abcdefghij");
-        assert!(scheduler.is_down(a));
+        assert!(scheduler.is_down(a, 0) && !scheduler.is_down(a, 1));
         assert_eq!(play(&mut scheduler, start + Duration::from_millis(499), Signal::Down), "");
         assert_eq!(play(&mut scheduler, start + Duration::from_millis(500), Signal::Down), "k");
         assert_eq!(play(&mut scheduler, start + Duration::from_millis(1499), Signal::Down), "");
-        assert_eq!(scheduler.given_up(1), [a]);
+        assert_eq!(scheduler.given_up(1), [(a, 0)]);
         assert_eq!(scheduler.given_up(2), []);
+        // Another port of the same host is asked as ever.
+        scheduler.push(a, 'A', 0);
+        assert_eq!(scheduler.start(start), Some((a, 'A')));
+        scheduler.note(a, 1, &note(Signal::Served, start));
+        scheduler.finish(a);
+        assert!(scheduler.is_down(a, 0));
+        let well = play(&mut scheduler, start + Duration::from_millis(1500), Signal::Served);
+        assert!(well.starts_with('s'), "{well}: from the middle");
+        assert_eq!(well.len(), 15);
         assert_eq!(
-            play(&mut scheduler, start + Duration::from_millis(1500), Signal::Served),
-            "lmnopqrstuvwxyz"
+            (scheduler.is_down(a, 0), scheduler.origins_down(), scheduler.waiting_hosts()),
+            (false, 0, 0)
         );
-        assert_eq!((scheduler.is_down(a), scheduler.hosts_down(), scheduler.waiting_hosts()), (false, 0, 0));
     }
 
     #[test]
-    fn while_a_probe_is_out_nobody_else_goes_and_one_that_vanished_makes_room() {
+    fn while_a_probe_is_out_no_other_goes_and_one_that_vanished_makes_room() {
         let (mut scheduler, start) = (scheduler(), Instant::now());
         let a = scheduler.add_host(100);
         ('a'..='m').for_each(|item| scheduler.push(a, item, 0));
@@ -467,16 +517,40 @@ mod tests {
         let later = start + Duration::from_secs(1);
         scheduler.wake_due(later);
         assert_eq!(scheduler.start(later), Some((a, 'k')));
+        scheduler.wake_due(later + Duration::from_secs(100));
         assert_eq!(scheduler.start(later), None);
         scheduler.finish(a);
-        assert_eq!(scheduler.start(later), Some((a, 'l')));
+        scheduler.probe_now(a, 0, later);
+        assert!(scheduler.start(later).is_some());
+    }
+
+    #[test]
+    fn what_waits_for_a_silent_origin_is_given_up_and_for_one_with_errors_asked_once() {
+        for (signal, is_silent) in [(Signal::Down, true), (Signal::Unavailable, false)] {
+            let (mut scheduler, start) = (scheduler(), Instant::now());
+            let a = scheduler.add_host(100);
+            ('a'..='z').for_each(|item| scheduler.push(a, item, 0));
+            play(&mut scheduler, start, signal);
+            let (taken, silent) = scheduler.give_up(a, 0, |_| true);
+            assert_eq!((taken.len(), silent, scheduler.is_resigned(a)), (16, is_silent, !is_silent));
+            assert_eq!(scheduler.is_down(a, 0), is_silent);
+            if !is_silent {
+                for item in taken {
+                    scheduler.push(a, item, 0);
+                }
+                assert_eq!(play(&mut scheduler, start, signal).len(), 16, "and no circuit opens again");
+                scheduler.push(a, 'A', 0);
+                play(&mut scheduler, start, Signal::Served);
+                assert!(!scheduler.is_resigned(a));
+            }
+        }
     }
 
     #[test]
     fn retries_wait_for_the_budget_and_answers_set_them_free() {
         let (mut scheduler, start) = (scheduler(), Instant::now());
         let a = scheduler.add_host(100);
-        ('a'..='n').for_each(|item| scheduler.push_retry(a, item, 0, start));
+        ('a'..='n').for_each(|item| scheduler.push_retry(a, item, 0, 2, start));
         assert_eq!(scheduler.queued(), 10, "the floor of the budget");
         // Those ten are served, and that earns one more.
         assert_eq!(play(&mut scheduler, start, Signal::Served).len(), 11);
@@ -488,30 +562,48 @@ mod tests {
     }
 
     #[test]
-    fn retries_of_a_host_that_only_fails_are_handed_back() {
+    fn retries_that_never_help_are_handed_back() {
         let (mut scheduler, start) = (scheduler(), Instant::now());
         let a = scheduler.add_host(1);
-        ('a'..='n').for_each(|item| scheduler.push_retry(a, item, 0, start));
-        let mut hopeless = Vec::new();
-        while let Some((host, _)) = scheduler.start(start) {
-            scheduler.note(host, &note(Signal::Unavailable, start));
-            hopeless.extend(scheduler.finish(host));
+        (0..200).for_each(|item| scheduler.push_retry(a, item, 0, 2, start));
+        let (mut now, mut hopeless, mut tried) = (start, Vec::new(), 0);
+        while hopeless.is_empty() && tried < 200 {
+            while let Some((host, _)) = scheduler.start(now) {
+                tried += 1;
+                scheduler.note(host, 0, &Note { is_retry: true, ..note(Signal::Answered, now) });
+                hopeless.extend(scheduler.finish(host));
+            }
+            now += Duration::from_millis(100);
+            scheduler.wake_due(now);
         }
-        assert_eq!(hopeless, ['k', 'l', 'm', 'n']);
+        assert_eq!((tried, hopeless.len()), (100, 100));
+    }
+
+    #[test]
+    fn one_that_helps_gives_hope() {
+        let (mut scheduler, now) = (scheduler(), Instant::now());
+        let a = scheduler.add_host(1);
+        (0..20).for_each(|item| scheduler.push_retry(a, item, 0, 2, now));
+        // What was tried before comes before what was not.
+        scheduler.push_retry(a, 99, 0, 3, now);
+        (0..10).for_each(|_| {
+            scheduler.start(now);
+            scheduler.finish(a);
+        });
+        scheduler.wake_due(now + Duration::from_millis(150));
+        assert_eq!(scheduler.start(now), Some((a, 99)));
     }
 
     #[test]
     fn what_is_picked_leaves_every_place_where_it_may_wait() {
         let (mut scheduler, start) = (scheduler(), Instant::now());
         let (a, b) = (scheduler.add_host(1), scheduler.add_host(1));
-        ('a'..='n').for_each(|item| scheduler.push_retry(a, item, 0, start));
+        ('a'..='n').for_each(|item| scheduler.push_retry(a, item, 0, 2, start));
         scheduler.push(b, 'b', 3);
         assert_eq!(scheduler.waiting_for(a).count(), 14);
         let mut taken = scheduler.take_everywhere(|&item| "bn".contains(item));
         taken.sort_unstable();
         assert_eq!(taken, ['b', 'b', 'n']);
-        assert_eq!(scheduler.take_where(a, |&item| item == 'm'), ['m']);
-        assert_eq!(scheduler.take_while(a, |&item| item != 'h').len(), 2);
     }
 
     #[test]
@@ -522,10 +614,10 @@ mod tests {
         (0..100).for_each(|item| scheduler.push(a, item, 0));
         let started = std::iter::from_fn(|| scheduler.start(start)).count();
         assert_eq!(started, 4);
-        scheduler.note(a, &note(Signal::Served, start));
+        scheduler.note(a, 0, &note(Signal::Served, start));
         assert!(scheduler.next_of(a, 1, false, || start).is_some());
         assert!(scheduler.start(start).is_some(), "one more: the fifth");
-        scheduler.note(a, &note(Signal::Throttled, start));
+        scheduler.note(a, 0, &note(Signal::Throttled, start));
         assert_eq!(scheduler.next_of(a, 1, false, || start), None);
     }
 

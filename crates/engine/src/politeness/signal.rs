@@ -7,6 +7,8 @@ use crate::error::Code;
 pub(crate) enum Signal {
     /// A whole response below 400.
     Served,
+    /// It did its work, and the answer is no: 4xx.
+    Declined,
     /// The host works, whatever it said: another status, a response that broke off, a bad certificate.
     Answered,
     /// Nothing about the host: its name does not exist, this machine had no descriptor.
@@ -29,6 +31,7 @@ impl Signal {
             (None, Some(429)) => Self::Throttled,
             (None, Some(502..=504)) => Self::Unavailable,
             (None, Some(status)) if status < 400 => Self::Served,
+            (None, Some(400..=407 | 409..=499)) => Self::Declined,
             (None, Some(_)) => Self::Answered,
             (None, None) => Self::Silent,
         }
@@ -75,7 +78,8 @@ mod tests {
         for (status, signal) in [
             (200, Signal::Served),
             (304, Signal::Served),
-            (404, Signal::Answered),
+            (404, Signal::Declined),
+            (408, Signal::Answered),
             (429, Signal::Throttled),
             (500, Signal::Answered),
             (503, Signal::Unavailable),

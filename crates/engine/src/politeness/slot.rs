@@ -4,13 +4,15 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::aimd::Aimd;
-use super::circuit::{Change, Circuit, ProbeWaits, Streak, Turn};
+use super::circuit::{Change, Outage, ProbeWaits, Streak};
 use super::note::Note;
 use super::queue::Queue;
 use super::signal::Signal;
 use super::throttle::Throttle;
 use crate::budget::Budget;
 
+/// So many retries that failed, and none that helped, show that retries of this host do not help.
+const HOPELESS: u8 = 100;
 /// Permits that a host may take before one of its requests ends; each end earns as many again.
 const CREDIT: u8 = 2;
 
@@ -43,6 +45,8 @@ pub(super) struct Slot<T> {
     served: u32,
     budget: Budget,
     streak: Streak,
+    /// Retries in a row that failed.
+    retries_failed: u8,
     /// Where it waits for its turn, if it does.
     pub(super) place: Place,
     /// Its name stands in the second ring, whether that is its place or not.
@@ -60,6 +64,7 @@ impl<T> Slot<T> {
             served: 0,
             budget: Budget::default(),
             streak: Streak::default(),
+            retries_failed: 0,
             place: Place::None,
             is_named_second: false,
             credit: 0,
@@ -80,9 +85,11 @@ impl<T> Slot<T> {
         self.throttle.get_or_insert_default()
     }
 
-    /// Whether the host is down, as far as is known.
-    pub(super) fn is_down(&self) -> bool {
-        self.throttle.as_ref().is_some_and(|throttle| throttle.circuit.is_some())
+    /// Whether an origin of the host is down, as far as is known.
+    pub(super) fn is_down(&self, origin: u32) -> bool {
+        self.throttle
+            .as_ref()
+            .is_some_and(|throttle| throttle.outages.iter().any(|outage| outage.origin == origin))
     }
 
     /// The instant it waits for, if it has its place among those that wait.
@@ -109,8 +116,9 @@ impl<T> Slot<T> {
         self.queue.is_empty() && self.in_flight == 0
     }
 
-    pub(super) fn turn(&self, now: Instant) -> Turn {
-        self.throttle.as_ref().map_or(Turn::Now, |throttle| throttle.turn(now))
+    /// When its next request may go; None: now.
+    pub(super) fn next(&self, now: Instant) -> Option<Instant> {
+        self.throttle.as_ref().and_then(|throttle| throttle.next(now))
     }
 
     /// Takes the next request and a permit.
@@ -128,7 +136,7 @@ impl<T> Slot<T> {
     pub(super) fn go_on(&mut self, now: impl FnOnce() -> Instant) -> Option<T> {
         if let Some(throttle) = &mut self.throttle {
             let now = now();
-            if self.in_flight > self.limit || self.queue.is_empty() || throttle.turn(now) != Turn::Now {
+            if self.in_flight > self.limit || self.queue.is_empty() || throttle.next(now).is_some() {
                 return None;
             }
             throttle.take(now);
@@ -147,15 +155,18 @@ impl<T> Slot<T> {
             // A million hosts that were asked once must not keep a million empty buffers.
             self.queue = Queue::new();
         }
-        if let Some(circuit) = self.throttle.as_mut().and_then(|throttle| throttle.circuit.as_mut()) {
-            circuit.abandon_probe();
-        }
-        if self.throttle.as_ref().is_some_and(|throttle| throttle.is_spent()) {
-            self.throttle = None;
+        if let Some(throttle) = &mut self.throttle {
+            if self.queue.is_empty() {
+                throttle.outages.iter_mut().for_each(Outage::abandon_probe);
+            }
+            if throttle.is_spent() {
+                self.throttle = None;
+            }
         }
     }
 
-    pub(super) fn note(&mut self, note: &Note<'_>, waits: ProbeWaits) -> Change {
+    /// Learns from the end of an attempt at one of the host's origins.
+    pub(super) fn note(&mut self, origin: u32, note: &Note<'_>, waits: ProbeWaits) -> Change {
         let signal = note.signal;
         if signal == Signal::Served {
             self.served = self.served.saturating_add(1);
@@ -170,50 +181,103 @@ impl<T> Slot<T> {
             throttle.learn(note, in_use);
             self.limit = throttle.aimd.as_ref().map_or(self.limit, Aimd::limit);
         }
+        if note.is_retry && signal == Signal::Served {
+            self.retries_failed = 0;
+        } else if note.is_retry {
+            self.retries_failed = self.retries_failed.saturating_add(1);
+        }
         match signal {
-            Signal::Served | Signal::Answered | Signal::Slow => self.close_circuit(),
-            Signal::Throttled | Signal::Unavailable | Signal::Down => self.fail_circuit(note, waits),
+            Signal::Served | Signal::Declined | Signal::Answered | Signal::Slow => {
+                self.is_well(origin, signal)
+            }
+            Signal::Throttled | Signal::Unavailable | Signal::Down => self.is_troubled(origin, note, waits),
             Signal::Silent => Change::Nothing,
         }
     }
 
-    fn close_circuit(&mut self) -> Change {
-        match self.throttle.as_mut().and_then(|throttle| throttle.circuit.take()) {
-            Some(_) => Change::Closed,
-            None => Change::Nothing,
+    /// An origin has answered: what waited for it goes on.
+    fn is_well(&mut self, origin: u32, signal: Signal) -> Change {
+        let Some(throttle) = &mut self.throttle else { return Change::Nothing };
+        throttle.is_resigned &= signal != Signal::Served;
+        let Some(place) = throttle.outages.iter().position(|outage| outage.origin == origin) else {
+            return Change::Nothing;
+        };
+        for (item, priority) in throttle.outages.swap_remove(place).waiting {
+            self.queue.push(item, priority);
         }
+        Change::Closed
     }
 
-    fn fail_circuit(&mut self, note: &Note<'_>, waits: ProbeWaits) -> Change {
-        let has_served = self.served > 0;
-        if let Some(circuit) = self.throttle.as_mut().and_then(|throttle| throttle.circuit.as_mut()) {
-            let was_probe = circuit.failed(note.started, note.ended, waits);
+    fn is_troubled(&mut self, origin: u32, note: &Note<'_>, waits: ProbeWaits) -> Change {
+        let (is_silent, has_served) = (self.streak.is_silence(), self.served > 0);
+        if let Some(outage) = self.throttle.as_mut().and_then(|throttle| throttle.outage(origin)) {
+            let was_probe = outage.failed(note.signal == Signal::Down, note.started, note.ended, waits);
             return if was_probe { Change::ProbeFailed } else { Change::Nothing };
         }
-        if !self.streak.is_down(has_served) {
+        let is_resigned = self.throttle.as_ref().is_some_and(|throttle| throttle.is_resigned);
+        if !self.streak.is_down() || (is_resigned && !is_silent) {
             return Change::Nothing;
         }
-        self.rein().circuit = Some(Circuit::open(has_served, note.ended, waits));
+        let outage = Outage::new(origin, has_served, is_silent, note.ended, waits);
+        self.rein().outages.push(outage);
         Change::Opened
     }
 
-    /// A request that was tried before: before all others if the budget allows, and if the host is not down; there
-    /// each probe is another request. `now` is since the start.
-    pub(super) fn retry(&mut self, item: T, priority: i32, now: Duration) -> Retried {
-        if let Err(until) = self.budget.take(self.served, now) {
-            self.rein().held.push_back((item, priority));
-            return Retried::Held(until);
+    /// Sets apart what `which` picks, for an origin that is down.
+    pub(super) fn suspend(&mut self, origin: u32, mut which: impl FnMut(&T) -> Option<i32>) {
+        let mut picked = Vec::new();
+        let taken = self.queue.take_where(|item| {
+            let priority = which(item);
+            picked.extend(priority);
+            priority.is_some()
+        });
+        if let Some(outage) = self.throttle.as_mut().and_then(|throttle| throttle.outage(origin)) {
+            outage.waiting.extend(taken.into_iter().zip(picked));
         }
-        self.readmit(item, priority);
-        Retried::Queued
     }
 
-    fn readmit(&mut self, item: T, priority: i32) {
-        if self.is_down() {
-            self.queue.push(item, priority);
-        } else {
-            self.queue.push_front(item);
+    /// A request for an origin that is down.
+    pub(super) fn push_suspended(&mut self, origin: u32, item: T, priority: i32) {
+        match self.throttle.as_mut().and_then(|throttle| throttle.outage(origin)) {
+            Some(outage) => outage.waiting.push_back((item, priority)),
+            None => self.queue.push(item, priority),
         }
+    }
+
+    /// Lets the probes go whose time has come. Some: when the next may.
+    pub(super) fn release_probes(&mut self, now: Instant) -> Option<Instant> {
+        let throttle = self.throttle.as_mut()?;
+        for outage in &mut throttle.outages {
+            if let Some(item) = outage.take_probe(now) {
+                self.queue.push_front(item);
+            }
+        }
+        let waiting = throttle.outages.iter().filter(|outage| !outage.waiting.is_empty());
+        waiting.filter_map(Outage::next_probe).min()
+    }
+
+    /// Gives up an origin that answers with errors only: what waits for it will be asked for once, by itself.
+    pub(super) fn resign(&mut self, origin: u32) {
+        if let Some(throttle) = &mut self.throttle {
+            throttle.is_resigned = true;
+            throttle.outages.retain(|outage| outage.origin != origin || !outage.waiting.is_empty());
+        }
+    }
+
+    /// A request that was tried before: before all others if the budget allows. `now` is since the start. One that
+    /// was tried more than once is the next to be tried again: it soon shows whether that helps.
+    pub(super) fn retry(&mut self, item: T, priority: i32, attempt: u32, now: Duration) -> Retried {
+        if let Err(until) = self.budget.take(self.served, now) {
+            let held = &mut self.rein().held;
+            if attempt > 2 {
+                held.push_front((item, priority));
+            } else {
+                held.push_back((item, priority));
+            }
+            return Retried::Held(until);
+        }
+        self.queue.push_front(item);
+        Retried::Queued
     }
 
     /// Lets go of the retries that the budget now has something for. Some: when it will have something for the next.
@@ -224,38 +288,61 @@ impl<T> Slot<T> {
             if let Err(until) = self.budget.take(self.served, now) {
                 return Some(until);
             }
-            let (item, priority) = held.pop_front()?;
-            self.readmit(item, priority);
+            let (item, _) = held.pop_front()?;
+            self.queue.push_front(item);
         }
     }
 
-    /// The held retries of a host from which nothing good can be expected: nothing else is left to ask it, and its
-    /// last answers were all bad.
+    /// The held retries of a host from which nothing good can be expected: nothing else is left to ask it, and no
+    /// retry has helped lately.
     pub(super) fn take_hopeless(&mut self) -> Vec<T> {
-        let hopeless = self.is_idle() && self.streak.is_hopeless();
+        let hopeless = self.is_idle() && self.retries_failed >= HOPELESS;
         match &mut self.throttle {
             Some(throttle) if hopeless => throttle.held.drain(..).map(|(item, _)| item).collect(),
             _ => Vec::new(),
         }
     }
 
-    /// All that waits, held retries included.
+    /// All that waits, also for its budget or for an origin that is down.
     pub(super) fn waiting_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        let held =
-            self.throttle.iter_mut().flat_map(|throttle| throttle.held.iter_mut().map(|(item, _)| item));
-        self.queue.iter_mut().chain(held)
+        let (mut held, mut suspended) = (None, None);
+        if let Some(throttle) = self.throttle.as_deref_mut() {
+            held = Some(throttle.held.iter_mut());
+            suspended = Some(throttle.outages.iter_mut().flat_map(|outage| outage.waiting.iter_mut()));
+        }
+        let apart = held.into_iter().flatten().chain(suspended.into_iter().flatten());
+        self.queue.iter_mut().chain(apart.map(|(item, _)| item))
     }
 
     /// Takes out what `which` picks of all that waits.
     pub(super) fn take_where(&mut self, mut which: impl FnMut(&T) -> bool) -> Vec<T> {
         let mut taken = self.queue.take_where(&mut which);
         if let Some(throttle) = &mut self.throttle {
-            let (out, kept) = throttle.held.drain(..).partition::<VecDeque<_>, _>(|(item, _)| which(item));
-            throttle.held = kept;
-            taken.extend(out.into_iter().map(|(item, _)| item));
+            taken.extend(pick(&mut throttle.held, &mut which));
+            for outage in &mut throttle.outages {
+                taken.extend(pick(&mut outage.waiting, &mut which));
+            }
         }
         taken
     }
+
+    /// Takes out what `which` picks of what waits for an origin that is down.
+    pub(super) fn take_suspended(&mut self, origin: u32, mut which: impl FnMut(&T) -> bool) -> Vec<T> {
+        let outage = self.throttle.as_mut().and_then(|throttle| throttle.outage(origin));
+        outage.map(|outage| pick(&mut outage.waiting, &mut which)).unwrap_or_default()
+    }
+}
+
+fn pick<T>(waiting: &mut VecDeque<(T, i32)>, which: &mut impl FnMut(&T) -> bool) -> Vec<T> {
+    let mut taken = Vec::new();
+    for (item, priority) in std::mem::take(waiting) {
+        if which(&item) {
+            taken.push(item);
+        } else {
+            waiting.push_back((item, priority));
+        }
+    }
+    taken
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! What holds a host back beyond its permits. A host that is well and has no rate has none of this.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::aimd::Aimd;
-use super::circuit::{Circuit, Turn};
+use super::circuit::Outage;
 use super::note::Note;
 use super::pace::Pace;
 use super::signal::Signal;
@@ -14,15 +14,17 @@ use super::signal::Signal;
 pub(super) struct Throttle<T> {
     pub(super) pace: Option<Pace>,
     /// robots.txt asks for this distance.
-    pub(super) crawl_delay: Option<Pace>,
+    pub(super) crawl_delay: Option<(Duration, Pace)>,
     parked_until: Option<Instant>,
-    /// Some: the host is down.
-    pub(super) circuit: Option<Circuit>,
+    /// Origins of the host that are down. Most hosts have two at most.
+    pub(super) outages: Vec<Outage<T>>,
+    /// It answers with errors only, and was given up: each request is asked for once, for its own answer.
+    pub(super) is_resigned: bool,
     pub(super) aimd: Option<Aimd>,
     /// Retries that wait until the budget has something for them, with their priorities.
     pub(super) held: VecDeque<(T, i32)>,
-    /// When somebody will look after `held`.
-    pub(super) held_until: Option<Instant>,
+    /// When somebody will look after what waits apart.
+    pub(super) chore_at: Option<Instant>,
     /// The host waits for this instant, and has its place among those that wait.
     pub(super) wakes_at: Option<Instant>,
 }
@@ -33,10 +35,11 @@ impl<T> Default for Throttle<T> {
             pace: None,
             crawl_delay: None,
             parked_until: None,
-            circuit: None,
+            outages: Vec::new(),
+            is_resigned: false,
             aimd: None,
             held: VecDeque::new(),
-            held_until: None,
+            chore_at: None,
             wakes_at: None,
         }
     }
@@ -46,8 +49,8 @@ impl<T> Throttle<T> {
     /// Whether nothing holds the host back any more, and nothing would be lost without it.
     pub(super) fn is_spent(&self) -> bool {
         let paced = self.pace.is_some() || self.crawl_delay.is_some() || self.aimd.is_some();
-        let waits = self.parked_until.is_some() || self.wakes_at.is_some() || self.held_until.is_some();
-        !paced && !waits && self.circuit.is_none() && self.held.is_empty()
+        let waits = self.parked_until.is_some() || self.wakes_at.is_some() || !self.held.is_empty();
+        !paced && !waits && self.outages.is_empty() && !self.is_resigned
     }
 
     /// Nobody asks the host before `until`.
@@ -55,45 +58,33 @@ impl<T> Throttle<T> {
         self.parked_until = self.parked_until.max(Some(until));
     }
 
-    /// Whether the host's next request may go.
-    pub(super) fn turn(&self, now: Instant) -> Turn {
-        let circuit = match self.circuit.map_or(Turn::Now, |circuit| circuit.turn(now)) {
-            Turn::AfterProbe => return Turn::AfterProbe,
-            Turn::At(until) => Some(until),
-            Turn::Now => None,
-        };
+    /// When the host's next request may go; None: now.
+    pub(super) fn next(&self, now: Instant) -> Option<Instant> {
         let parked = self.parked_until.filter(|&until| until > now);
         let pace = self.pace.as_ref().and_then(|pace| pace.next(now));
-        let crawl = self.crawl_delay.as_ref().and_then(|pace| pace.next(now));
-        circuit.max(parked).max(pace).max(crawl).map_or(Turn::Now, Turn::At)
+        let crawl = self.crawl_delay.as_ref().and_then(|(_, pace)| pace.next(now));
+        parked.max(pace).max(crawl)
     }
 
     /// A request goes.
     pub(super) fn take(&mut self, now: Instant) {
         // Its turn has come, so that instant has passed.
         self.parked_until = None;
-        if let Some(circuit) = &mut self.circuit {
-            circuit.take(now);
-        }
-        if let Some(pace) = &mut self.pace {
-            pace.take(now);
-        }
-        if let Some(pace) = &mut self.crawl_delay {
-            pace.take(now);
-        }
+        self.paces().for_each(|pace| pace.take(now));
     }
 
     /// It did not go after all.
     pub(super) fn give_back(&mut self) {
-        if let Some(circuit) = &mut self.circuit {
-            circuit.abandon_probe();
-        }
-        if let Some(pace) = &mut self.pace {
-            pace.give_back();
-        }
-        if let Some(pace) = &mut self.crawl_delay {
-            pace.give_back();
-        }
+        self.paces().for_each(Pace::give_back);
+    }
+
+    fn paces(&mut self) -> impl Iterator<Item = &mut Pace> {
+        self.pace.iter_mut().chain(self.crawl_delay.iter_mut().map(|(_, pace)| pace))
+    }
+
+    /// The origin's outage, if it is down.
+    pub(super) fn outage(&mut self, origin: u32) -> Option<&mut Outage<T>> {
+        self.outages.iter_mut().find(|outage| outage.origin == origin)
     }
 
     /// Learns from the end of an attempt. `in_use`: the host's limit kept further requests back.

@@ -16,6 +16,13 @@ use crate::target::Target;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct OriginId(u32);
 
+impl OriginId {
+    /// The number by which others know it, who know nothing of connections.
+    pub(crate) fn number(self) -> u32 {
+        self.0
+    }
+}
+
 /// Which protocol an origin speaks, as far as is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {

@@ -36,7 +36,7 @@ impl Shard {
         let last = flight.course.as_mut().and_then(|course| course.take_last());
         let outcome = last.unwrap_or_else(|| {
             let troubles = self.troubles.borrow();
-            let trouble = troubles.get(&flight.host).map_or("no answer", |trouble| trouble);
+            let trouble = troubles.get(&flight.origin).map_or("no answer", |trouble| trouble);
             let detail = format!(
                 "the host is down and was not asked for this; it ended its last attempt with {trouble}"
             );

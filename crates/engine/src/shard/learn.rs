@@ -8,6 +8,7 @@ use super::{Message, Shard};
 use crate::flight::Flight;
 use crate::outcome::Outcome;
 use crate::politeness::{self, Change, HostId, Note, Quota, Signal};
+use crate::pool::OriginId;
 
 impl Shard {
     /// Learns from the end of an attempt. Returns how long the host wants to be left alone, if it says so; from now
@@ -21,12 +22,13 @@ impl Shard {
             _ => None,
         };
         let quota = self.quota(flight.host, outcome);
-        let note = Note { signal, started, ended, retry_after, quota: quota.as_ref() };
-        let change = self.scheduler.borrow_mut().note(flight.host, &note);
+        let is_retry = flight.attempt() > 1;
+        let note = Note { signal, is_retry, started, ended, retry_after, quota: quota.as_ref() };
+        let change = self.scheduler.borrow_mut().note(flight.host, flight.origin.number(), &note);
         if let Some(wait) = retry_after {
             self.park_elsewhere(flight, ended + wait);
         }
-        self.set_down(flight.host, change, outcome);
+        self.set_down(flight.host, flight.origin, change, outcome);
         self.learn_of_all(&note);
         retry_after
     }
@@ -70,21 +72,28 @@ impl Shard {
         self.scheduler.borrow_mut().park(host, until);
     }
 
-    /// Requests that wait for a host that is down are counted, so that a job knows when nothing else is left.
-    fn set_down(&self, host: HostId, change: Change, outcome: &Outcome) {
+    /// Requests that wait for an origin that is down are set apart and counted, so that a job knows when nothing
+    /// else is left.
+    fn set_down(&self, host: HostId, origin: OriginId, change: Change, outcome: &Outcome) {
         if change == Change::Nothing {
             return;
         }
         if change == Change::Closed {
-            self.troubles.borrow_mut().remove(&host);
-            self.asked_last.borrow_mut().remove(&host);
+            self.troubles.borrow_mut().remove(&origin);
+            self.asked_last.borrow_mut().remove(&origin.number());
         } else {
-            self.troubles.borrow_mut().insert(host, outcome.in_words().into());
+            self.troubles.borrow_mut().insert(origin, outcome.in_words().into());
         }
-        if change != Change::ProbeFailed {
-            for flight in self.scheduler.borrow_mut().waiting_for(host) {
-                flight.set_suspended(change == Change::Opened);
-            }
+        if change == Change::ProbeFailed {
+            return;
+        }
+        let mut scheduler = self.scheduler.borrow_mut();
+        if change == Change::Opened {
+            let is_of_origin = |flight: &Flight| (flight.origin == origin).then(|| flight.asked().priority());
+            scheduler.suspend(host, origin.number(), is_of_origin);
+        }
+        for flight in scheduler.waiting_for(host).filter(|flight| flight.origin == origin) {
+            flight.set_suspended(change == Change::Opened);
         }
     }
 
@@ -131,7 +140,7 @@ impl Shard {
         wait: Duration,
         is_parked: bool,
     ) {
-        if !flight.job.state.retries() {
+        if self.scheduler.borrow().is_resigned(flight.host) || !flight.job.state.retries() {
             return self.land(flight, outcome);
         }
         flight.take_attempt(outcome, wait, &self.core.wall);

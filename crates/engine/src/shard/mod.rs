@@ -57,7 +57,7 @@ pub(crate) enum Message {
     /// A host that several shards ask wants to be left alone.
     Park(Box<str>, Instant),
     /// What robots.txt of an origin says, which a redirect led elsewhere.
-    Robots(OriginId, Rules),
+    Robots(OriginId, Option<Rules>),
     /// The engine ends.
     Close,
 }
@@ -113,9 +113,13 @@ pub(crate) struct Shard {
     jobs: RefCell<HashMap<u64, Rc<LocalJob>>>,
     /// Requests that wait for their next attempt.
     later: RefCell<Later<Flight>>,
-    /// Jobs by their end, and the deadlines of what is queued.
+    /// Jobs by their end.
     expiries: RefCell<Later<u64>>,
-    deadlines: RefCell<VecDeque<(Instant, HostId)>>,
+    /// When deadlines strike of what came; those of about the same time share one.
+    deadlines: RefCell<VecDeque<Instant>>,
+    /// The rate over all hosts lets this shard's next request go then, and counts it as gone: so that each shard gets
+    /// its turn.
+    ticket: Cell<Option<Instant>>,
     /// The rate over all hosts lets nothing go before this.
     blocked_until: Cell<Option<Instant>>,
     /// Until when the keeper of time sleeps; None: until it is told.
@@ -124,10 +128,10 @@ pub(crate) struct Shard {
     rows_wait: Notify,
     jobs_wait: Notify,
     robots: RefCell<HashMap<OriginId, Robots>>,
-    /// By host that is down: what was wrong with it last.
-    troubles: RefCell<HashMap<HostId, Box<str>>>,
-    /// Hosts that were asked once more when nothing else was left to do.
-    asked_last: RefCell<HashSet<HostId>>,
+    /// By origin that is down: what was wrong with it last.
+    troubles: RefCell<HashMap<OriginId, Box<str>>>,
+    /// Origins that were asked once more when nothing else was left to do.
+    asked_last: RefCell<HashSet<u32>>,
     /// Workers that wait for a descriptor or a port.
     lacking: Cell<u32>,
     workers: RefCell<HashMap<u64, Worker>>,
@@ -153,6 +157,7 @@ impl Shard {
             later: RefCell::new(Later::new()),
             expiries: RefCell::new(Later::new()),
             deadlines: RefCell::default(),
+            ticket: Cell::new(None),
             blocked_until: Cell::new(None),
             sleeps_until: Cell::new(None),
             time_changed: Notify::new(),
@@ -238,32 +243,32 @@ impl Shard {
     fn queue(&self, job: &Rc<LocalJob>, request: Request, now: Instant) {
         let (origin, host) = self.locate(&request);
         let flight = Flight::new(Rc::clone(job), request, host, origin, now);
-        if let Some(deadline) = self.deadline(&flight) {
-            self.deadlines.borrow_mut().push_back((deadline, host));
-            self.mind(deadline);
-        }
+        self.mind_deadline(now);
         self.enqueue(flight);
     }
 
     /// Puts a request in the queue of its host.
     fn enqueue(&self, mut flight: Flight) {
-        let (host, priority) = (flight.host, flight.request.priority());
+        let (host, origin, priority) = (flight.host, flight.origin.number(), flight.request.priority());
         let mut scheduler = self.scheduler.borrow_mut();
-        if scheduler.is_down(host) {
+        if scheduler.is_down(host, origin) {
             flight.set_suspended(true);
+            scheduler.push_suspended(host, origin, flight, priority);
+        } else {
+            scheduler.push(host, flight, priority);
         }
-        scheduler.push(host, flight, priority);
     }
 
     /// Puts a request that is on its way already in the queue of its host.
     fn enqueue_again(&self, mut flight: Flight) {
-        let (host, priority) = (flight.host, flight.asked().priority());
+        let (host, origin, priority) = (flight.host, flight.origin.number(), flight.asked().priority());
         let mut scheduler = self.scheduler.borrow_mut();
-        if scheduler.is_down(host) {
+        if scheduler.is_down(host, origin) {
             flight.set_suspended(true);
-        }
-        if flight.retrying {
-            scheduler.push_retry(host, flight, priority, Instant::now());
+            scheduler.push_suspended(host, origin, flight, priority);
+        } else if flight.retrying {
+            let attempt = flight.attempt();
+            scheduler.push_retry(host, flight, priority, attempt, Instant::now());
         } else {
             scheduler.push_front(host, flight);
         }

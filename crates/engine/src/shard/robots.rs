@@ -1,7 +1,7 @@
 //! robots.txt: fetched once per origin, by a request like any other, before the first of that origin goes.
 
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Shard;
 use crate::error::{Code, Failure};
@@ -13,12 +13,14 @@ use crate::pool::OriginId;
 /// What is known of an origin's robots.txt.
 pub(super) enum Robots {
     /// It is being fetched on behalf of a job; these wait for it.
-    Fetching {
-        job: u64,
-        waiting: Vec<Flight>,
-    },
-    Known(Rules),
+    Fetching { job: u64, waiting: Vec<Flight> },
+    /// Until then it counts.
+    Known(Rules, Instant),
 }
+
+/// How long an answer counts, and how long it counts that there was none. Source: RFC 9309, sections 2.4 and 2.3.1.4.
+const KEPT: Duration = Duration::from_secs(24 * 3600);
+const KEPT_UNKNOWN: Duration = Duration::from_secs(60);
 
 impl Shard {
     /// Whether robots.txt lets a request go, where it is obeyed. None: it does not, or it is not known yet.
@@ -28,11 +30,14 @@ impl Shard {
             return Some(flight);
         }
         let mut robots = self.robots.borrow_mut();
+        if matches!(robots.get(&flight.origin), Some(Robots::Known(_, until)) if *until <= Instant::now()) {
+            robots.remove(&flight.origin);
+        }
         let why = match robots.get_mut(&flight.origin) {
-            Some(Robots::Known(rules)) if rules.allows(flight.request.target.path_and_query()) => {
+            Some(Robots::Known(rules, _)) if rules.allows(flight.request.target.path_and_query()) => {
                 return Some(flight);
             }
-            Some(Robots::Known(rules)) => rules.why(),
+            Some(Robots::Known(rules, _)) => rules.why(),
             Some(Robots::Fetching { waiting, .. }) => {
                 waiting.push(flight);
                 return None;
@@ -57,24 +62,37 @@ impl Shard {
         self.scheduler.borrow_mut().push_front(scout.host, scout);
     }
 
-    /// The rules that an answer to the request for robots.txt amounts to.
-    pub(super) fn robots_of(&self, outcome: &Outcome) -> Rules {
+    /// The rules that an answer to the request for robots.txt amounts to. None: it was not asked for to the end,
+    /// which says nothing: its job was over.
+    pub(super) fn robots_of(&self, outcome: &Outcome) -> Option<Rules> {
+        let code = outcome.failure.as_ref().map(|failure| failure.code);
+        if matches!(code, Some(Code::TimeoutJob | Code::TimeoutDeadline)) {
+            return None;
+        }
         let headers = &self.core.options.headers;
         let agent = headers.iter().find(|(name, _)| name == http::header::USER_AGENT);
         let agent = agent.and_then(|(_, value)| value.to_str().ok()).map_or("hurtle", product);
         let whole = outcome.received.as_ref().filter(|_| outcome.failure.is_none());
         let body = whole.map_or(&[][..], |received| &received.body);
-        Rules::of_answer(whole.map(|received| received.status), body, agent)
+        Some(Rules::of_answer(whole.map(|received| received.status), body, agent))
     }
 
     /// Lets those go on that waited for the robots.txt of an origin.
-    pub(super) fn robots_known(self: &Rc<Self>, origin: OriginId, rules: Rules) {
+    pub(super) fn robots_known(self: &Rc<Self>, origin: OriginId, rules: Option<Rules>) {
+        let Some(rules) = rules else {
+            if let Some(Robots::Fetching { waiting, .. }) = self.robots.borrow_mut().remove(&origin) {
+                self.let_go(waiting);
+            }
+            return self.pump();
+        };
         let host = self.origins.borrow_mut().get_mut(origin).map(|origin| origin.host);
         let delay = rules.crawl_delay().filter(|&delay| delay > Duration::ZERO);
         if let (Some(host), Some(delay)) = (host, delay) {
             self.scheduler.borrow_mut().set_crawl_delay(host, delay);
         }
-        let before = self.robots.borrow_mut().insert(origin, Robots::Known(rules));
+        let kept = if rules.is_known() { KEPT } else { KEPT_UNKNOWN };
+        let known = Robots::Known(rules, Instant::now() + kept);
+        let before = self.robots.borrow_mut().insert(origin, known);
         if let Some(Robots::Fetching { waiting, .. }) = before {
             self.let_go(waiting);
         }
@@ -96,27 +114,22 @@ impl Shard {
         }
     }
 
-    /// Takes out the requests of a job that wait for a robots.txt.
-    pub(super) fn robots_waiting_of(&self, job: u64) -> Vec<Flight> {
+    /// Takes out the requests that `which` picks of those that wait for a robots.txt.
+    pub(super) fn robots_waiting(&self, which: impl Fn(&Flight) -> bool) -> Vec<Flight> {
         let mut taken = Vec::new();
         for robots in self.robots.borrow_mut().values_mut() {
             if let Robots::Fetching { waiting, .. } = robots {
-                let (of_job, rest): (Vec<_>, Vec<_>) =
-                    waiting.drain(..).partition(|flight| flight.job.state.id == job);
+                let (picked, rest): (Vec<_>, Vec<_>) = waiting.drain(..).partition(&which);
                 *waiting = rest;
-                taken.extend(of_job);
+                taken.extend(picked);
             }
         }
         taken
     }
 
     fn let_go(&self, waiting: Vec<Flight>) {
-        let mut scheduler = self.scheduler.borrow_mut();
-        for mut flight in waiting.into_iter().rev() {
-            if scheduler.is_down(flight.host) {
-                flight.set_suspended(true);
-            }
-            scheduler.push_front(flight.host, flight);
+        for flight in waiting.into_iter().rev() {
+            self.enqueue_again(flight);
         }
     }
 }

@@ -3,15 +3,17 @@
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::PoisonError;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Message, Shard, Worker};
-use crate::error::{Code, Failure};
+use crate::error::Code;
 use crate::flight::Flight;
-use crate::outcome::Outcome;
 use crate::politeness::HostId;
 use crate::seat::Seat;
 use crate::worker;
+
+/// How late a ticket may be used: timers and a busy thread are late by some milliseconds.
+const TICKET_KEEPS: Duration = Duration::from_millis(20);
 
 /// What came of an attempt to start a request.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -76,12 +78,24 @@ impl Shard {
     /// Whether the rate over all hosts lets a request go; then it counts as gone.
     fn claim_pace(&self, now: Instant) -> bool {
         let Some(pace) = &self.core.pace else { return true };
-        let mut pace = pace.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(until) = pace.next(now) else {
-            pace.take(now);
-            return true;
+        let until = match self.ticket.get() {
+            Some(ticket) if now < ticket => ticket,
+            // One that was not used when it was time is worth nothing: it would go beside another.
+            Some(ticket) if now < ticket + TICKET_KEEPS => {
+                self.ticket.set(None);
+                return true;
+            }
+            _ => {
+                let mut pace = pace.lock().unwrap_or_else(PoisonError::into_inner);
+                let until = pace.next(now);
+                pace.take(until.unwrap_or(now));
+                self.ticket.set(until);
+                match until {
+                    None => return true,
+                    Some(until) => until,
+                }
+            }
         };
-        drop(pace);
         self.blocked_until.set(Some(until));
         self.mind(until);
         false
@@ -114,22 +128,25 @@ impl Shard {
         }
         let mut flight = self.ask_robots(flight)?;
         if flight.suspended && flight.job.state.is_stuck() {
-            self.asked_last.borrow_mut().insert(flight.host);
+            self.asked_last.borrow_mut().insert(flight.origin.number());
         }
         flight.leave();
-        if let Some(late) = self.too_late(&flight) {
-            self.land(flight, Outcome::unsent(late));
-            return None;
+        match self.too_late(&flight) {
+            None => Some(flight),
+            Some((code, why)) => {
+                self.end_unsent(flight, code, why);
+                None
+            }
         }
-        Some(flight)
     }
 
-    fn too_late(&self, flight: &Flight) -> Option<Failure> {
-        if flight.job.state.expires.is_some_and(|expires| Instant::now() >= expires) {
-            return Some(Failure::new(Code::TimeoutJob, "max_duration ended before the request was sent"));
+    fn too_late(&self, flight: &Flight) -> Option<(Code, &'static str)> {
+        let has_passed = |end: Option<Instant>| end.is_some_and(|end| Instant::now() >= end);
+        if has_passed(flight.job.state.expires) {
+            return Some((Code::TimeoutJob, "max_duration ended before the request was sent"));
         }
-        let late = self.deadline(flight).is_some_and(|deadline| Instant::now() >= deadline);
-        late.then(|| Failure::new(Code::TimeoutDeadline, "the deadline passed before the request was sent"))
+        let late = (Code::TimeoutDeadline, "the deadline passed before the request was sent");
+        has_passed(self.deadline(flight)).then_some(late)
     }
 
     /// Gives a request that holds its permits to a connection that waits, or to a new worker.

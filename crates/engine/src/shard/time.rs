@@ -33,7 +33,7 @@ impl Shard {
     }
 
     fn next_instant(&self) -> Option<Instant> {
-        let deadline = self.deadlines.borrow().front().map(|&(deadline, _)| deadline);
+        let deadline = self.deadlines.borrow().front().copied();
         let all = [
             self.later.borrow().next_due(),
             self.scheduler.borrow().next_wake(),
@@ -72,18 +72,33 @@ impl Shard {
         }
     }
 
+    /// A request came whose deadline has to strike while it waits, wherever that will be.
+    pub(super) fn mind_deadline(&self, now: Instant) {
+        let Some(deadline) = self.core.options.deadline else { return };
+        // Few instants, however many requests: one sweep takes all that came at about the same time.
+        let grain = (deadline / 1000).max(Duration::from_millis(20));
+        let mut deadlines = self.deadlines.borrow_mut();
+        if deadlines.back().is_none_or(|&last| now + deadline > last) {
+            let strikes = now + deadline + grain;
+            deadlines.push_back(strikes);
+            drop(deadlines);
+            self.mind(strikes);
+        }
+    }
+
     /// Requests whose deadline passes while they wait end then, not when their turn comes.
     fn strike_deadlines(&self, now: Instant) {
-        loop {
-            let due = self.deadlines.borrow().front().copied().filter(|&(deadline, _)| deadline <= now);
-            let Some((_, host)) = due else { return };
+        let mut strikes = false;
+        while self.deadlines.borrow().front().is_some_and(|&at| at <= now) {
             self.deadlines.borrow_mut().pop_front();
-            let is_late = |flight: &Flight| self.deadline(flight).is_some_and(|deadline| deadline <= now);
-            let late = self.scheduler.borrow_mut().take_while(host, is_late);
-            for flight in late {
-                let detail = "the deadline passed before the request was sent";
-                self.land(flight, Outcome::unsent(Failure::new(Code::TimeoutDeadline, detail)));
-            }
+            strikes = true;
+        }
+        if !strikes {
+            return;
+        }
+        let is_late = |flight: &Flight| self.deadline(flight).is_some_and(|deadline| deadline <= now);
+        for flight in self.take_waiting(is_late) {
+            self.end_unsent(flight, Code::TimeoutDeadline, "the deadline passed before the request was sent");
         }
     }
 
@@ -91,21 +106,33 @@ impl Shard {
     fn expire_jobs(&self, now: Instant) {
         loop {
             let Some(job) = self.expiries.borrow_mut().pop_due(now) else { return };
-            let is_of_job = |flight: &Flight| flight.job.state.id == job;
-            let mut expired = self.scheduler.borrow_mut().take_everywhere(is_of_job);
-            expired.extend(self.later.borrow_mut().take_where(is_of_job));
-            expired.extend(self.robots_waiting_of(job));
-            if let Some(local) = self.jobs.borrow().get(&job) {
-                expired.extend(local.parked.borrow_mut().drain(..));
-            }
-            for mut flight in expired {
-                let last = flight.course.as_mut().and_then(|course| course.take_last());
-                let outcome = last.unwrap_or_else(|| {
-                    let detail = "max_duration ended before the request was sent";
-                    Outcome::unsent(Failure::new(Code::TimeoutJob, detail))
-                });
-                self.land(flight, outcome);
+            for flight in self.take_waiting(|flight| flight.job.state.id == job) {
+                self.end_unsent(flight, Code::TimeoutJob, "max_duration ended before the request was sent");
             }
         }
+    }
+
+    /// Takes out what `which` picks, wherever it waits: for a turn, a retry, a robots.txt, the consumer. O(all).
+    fn take_waiting(&self, which: impl Fn(&Flight) -> bool) -> Vec<Flight> {
+        let mut taken = self.scheduler.borrow_mut().take_everywhere(&which);
+        taken.extend(self.later.borrow_mut().take_where(&which));
+        taken.extend(self.robots_waiting(&which));
+        for local in self.jobs.borrow().values() {
+            let parked = std::mem::take(&mut *local.parked.borrow_mut());
+            for flight in parked {
+                if which(&flight) {
+                    taken.push(flight);
+                } else {
+                    local.parked.borrow_mut().push_back(flight);
+                }
+            }
+        }
+        taken
+    }
+
+    /// A request ends that waits for an attempt: as its last one did, or else with `code`.
+    pub(super) fn end_unsent(&self, mut flight: Flight, code: Code, why: &'static str) {
+        let last = flight.course.as_mut().and_then(|course| course.take_last());
+        self.land(flight, last.unwrap_or_else(|| Outcome::unsent(Failure::new(code, why))));
     }
 }

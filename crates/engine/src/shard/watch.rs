@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::Shard;
 use crate::bottleneck::Look;
 use crate::busy::BusyMeter;
-use crate::flight::LocalJob;
+use crate::flight::{Flight, LocalJob};
 
 /// How often. An engine without jobs is not looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -22,7 +22,7 @@ impl Shard {
             self.look(busy.was_busy());
             // The input may have stopped after the last time anything moved here.
             self.look_further();
-            if self.scheduler.borrow().hosts_down() > 0 {
+            if self.scheduler.borrow().origins_down() > 0 {
                 self.give_up_the_dead();
                 self.pump();
             }
@@ -38,7 +38,7 @@ impl Shard {
             rate_of_all_blocks: self.blocked_until.get().is_some(),
             hosts_ready: scheduler.has_ready(),
             hosts_waiting: scheduler.waiting_hosts(),
-            hosts_down: scheduler.hosts_down(),
+            hosts_down: scheduler.origins_down(),
             in_flight_here: scheduler.in_flight() > 0,
             ..Look::default()
         };
@@ -55,20 +55,27 @@ impl Shard {
         if stuck.is_empty() {
             return;
         }
-        let beyond = self.scheduler.borrow().given_up(self.core.options.retries.rounds);
-        for host in beyond {
-            if self.asked_last.borrow_mut().insert(host) {
-                self.scheduler.borrow_mut().probe_now(host, Instant::now());
+        let beyond = self.scheduler.borrow_mut().given_up(self.core.options.retries.rounds);
+        for (host, origin) in beyond {
+            if self.asked_last.borrow_mut().insert(origin) {
+                self.scheduler.borrow_mut().probe_now(host, origin, Instant::now());
                 continue;
             }
-            let is_stuck = |id: u64| stuck.iter().any(|job| job.state.id == id);
-            let dead = self.scheduler.borrow_mut().take_where(host, |flight| is_stuck(flight.job.state.id));
-            for flight in dead {
-                self.give_up(flight);
+            let is_stuck = |flight: &Flight| stuck.iter().any(|job| job.state.id == flight.job.state.id);
+            let (given_up, is_silent) = self.scheduler.borrow_mut().give_up(host, origin, is_stuck);
+            for mut flight in given_up {
+                let was_tried = flight.course.as_ref().is_some_and(|course| course.last.is_some());
+                if is_silent || was_tried {
+                    self.give_up(flight);
+                } else {
+                    // It answers, if only with errors: each request gets its own.
+                    flight.set_suspended(false);
+                    self.enqueue(flight);
+                }
             }
-            // A later job finds out at once how the host is then.
-            self.asked_last.borrow_mut().remove(&host);
-            self.scheduler.borrow_mut().probe_now(host, Instant::now());
+            // A later job finds out at once how the origin is then.
+            self.asked_last.borrow_mut().remove(&origin);
+            self.scheduler.borrow_mut().probe_now(host, origin, Instant::now());
         }
     }
 }

@@ -124,7 +124,7 @@ pub(crate) fn submissions<T: AsRef<str>>(urls: &[T], params: Option<&str>) -> Ve
 
 /// Starts a job for `urls` and says that no more come.
 pub(crate) fn start<T: AsRef<str>>(engine: &Engine, urls: &[T]) -> Job {
-    let job = engine.job(None).unwrap();
+    let job = engine.job(None, None).unwrap();
     assert!(job.submit(submissions(urls, engine.options().params.as_deref())));
     job.finish();
     job
@@ -140,7 +140,7 @@ pub(crate) fn fetch_one(engine: &Engine, url: &str) -> Row {
 
 /// Sends one request with what differs from a plain GET.
 pub(crate) fn send(engine: &Engine, url: &str, spec: Spec) -> Row {
-    let job = engine.job(None).unwrap();
+    let job = engine.job(None, None).unwrap();
     assert!(job.submit(vec![Submission::new(0, url, Some(Box::new(spec)), None)]));
     job.finish();
     drain(&job).single()

@@ -1,0 +1,202 @@
+//! What must not be sent twice: such a request is noted on the disk before its first byte can leave.
+//!
+//! A record is the request's index, 8 bytes, little-endian. A thread of its own writes all records that wait, syncs
+//! them once, and lets their requests go: however many are in flight, they share a sync. A record that a crash cut off
+//! belongs to a request that was still waiting; it is dropped.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+
+use tokio::sync::oneshot;
+
+const RECORD_BYTES: u64 = 8;
+
+#[derive(Debug)]
+struct Note {
+    index: u64,
+    /// Dropped instead of used, it says that the record is not on the disk.
+    written: oneshot::Sender<()>,
+}
+
+/// The ledger of one job. File and thread are made by the first note: most jobs have none.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    path: PathBuf,
+    notes: OnceLock<Sender<Note>>,
+    failure: Arc<OnceLock<String>>,
+}
+
+impl Ledger {
+    /// A ledger that goes on in the file at `path`, where there is one.
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self { path, notes: OnceLock::new(), failure: Arc::default() }
+    }
+
+    /// Notes a request; waits until the record is on the disk. False: it is not, and no later one will be.
+    ///
+    /// # Cancel safety
+    /// Dropped, it leaves a record of a request that is not sent.
+    pub(crate) async fn note(&self, index: u64) -> bool {
+        let (written, is_written) = oneshot::channel();
+        let notes = self.notes.get_or_init(|| self.start());
+        // To a thread that is gone: the note comes back, is dropped, and that ends the wait.
+        notes.send(Note { index, written }).unwrap_or_default();
+        is_written.await.is_ok()
+    }
+
+    /// Why nothing is noted any more.
+    pub(crate) fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
+    }
+
+    fn start(&self) -> Sender<Note> {
+        let (sender, notes) = mpsc::channel();
+        let (path, failure) = (self.path.clone(), Arc::clone(&self.failure));
+        let keeper = move || {
+            let mut waiting = Vec::new();
+            if let Err(error) = keep(&path, &notes, &mut waiting) {
+                // Before those that wait are let go: they may ask why.
+                fail(&failure, &path, &error);
+            }
+        };
+        if let Err(error) = thread::Builder::new().name("hurtle-ledger".to_owned()).spawn(keeper) {
+            fail(&self.failure, &self.path, &error);
+        }
+        sender
+    }
+}
+
+fn fail(failure: &OnceLock<String>, path: &Path, error: &io::Error) {
+    failure.set(format!("{} could not be written: {error}", path.display())).unwrap_or_default();
+}
+
+/// Writes notes until the job is gone. After an error nothing is tried again: nobody knows what is on the disk.
+fn keep(path: &Path, notes: &Receiver<Note>, waiting: &mut Vec<oneshot::Sender<()>>) -> io::Result<()> {
+    let mut records = Vec::new();
+    let mut file = None;
+    while let Ok(first) = notes.recv() {
+        for note in std::iter::once(first).chain(notes.try_iter()) {
+            records.extend_from_slice(&note.index.to_le_bytes());
+            waiting.push(note.written);
+        }
+        let file = match &mut file {
+            Some(file) => file,
+            None => file.insert(open(path)?),
+        };
+        file.write_all(&records)?;
+        file.sync_data()?;
+        records.clear();
+        for written in waiting.drain(..) {
+            written.send(()).unwrap_or_default(); // its request may have been cancelled
+        }
+    }
+    Ok(())
+}
+
+/// Opens the file for appending, without the record that a crash cut off, and makes its name last.
+fn open(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().append(true).create(true).open(path)?;
+    let length = file.metadata()?.len();
+    if !length.is_multiple_of(RECORD_BYTES) {
+        file.set_len(length - length % RECORD_BYTES)?;
+    }
+    file.sync_all()?;
+    sync_name(path)?;
+    Ok(file)
+}
+
+#[cfg(unix)]
+fn sync_name(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// Elsewhere a folder cannot be synced.
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "as on the systems that can fail")]
+fn sync_name(_path: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// A folder of this process's own for one test, removed at its end.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("hurtle-ledger-{}-{name}", std::process::id()));
+            std::fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            std::fs::remove_dir_all(&self.0).unwrap_or_default();
+        }
+    }
+
+    fn noted(path: &Path) -> Vec<u64> {
+        let bytes = std::fs::read(path).unwrap();
+        bytes.chunks(8).map(|record| u64::from_le_bytes(record.try_into().unwrap())).collect()
+    }
+
+    #[tokio::test]
+    async fn a_note_is_on_the_disk_when_its_wait_ends() {
+        let folder = Folder::new("order");
+        let path = folder.0.join("ledger");
+        let ledger = Ledger::new(path.clone());
+        assert!(!path.exists(), "a job that notes nothing makes no file");
+        for index in [7, 3, u64::MAX] {
+            assert!(ledger.note(index).await);
+            assert_eq!(noted(&path).last(), Some(&index));
+        }
+        assert_eq!(noted(&path), [7, 3, u64::MAX]);
+    }
+
+    #[tokio::test]
+    async fn notes_of_many_at_once_are_all_written() {
+        let folder = Folder::new("many");
+        let ledger = Arc::new(Ledger::new(folder.0.join("ledger")));
+        let waits = (0..500).map(|index| {
+            let ledger = Arc::clone(&ledger);
+            tokio::spawn(async move { ledger.note(index).await })
+        });
+        for wait in waits.collect::<Vec<_>>() {
+            assert!(wait.await.unwrap());
+        }
+        let mut found = noted(&folder.0.join("ledger"));
+        found.sort_unstable();
+        assert_eq!(found, (0..500).collect::<Vec<u64>>());
+    }
+
+    #[tokio::test]
+    async fn a_record_that_was_cut_off_is_dropped() {
+        let folder = Folder::new("torn");
+        let path = folder.0.join("ledger");
+        std::fs::write(&path, [&5_u64.to_le_bytes()[..], b"cut"].concat()).unwrap();
+        assert!(Ledger::new(path.clone()).note(6).await);
+        assert_eq!(noted(&path), [5, 6]);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_noted_after_a_failure_and_the_failure_is_named() {
+        let folder = Folder::new("failure");
+        let path = folder.0.join("missing").join("ledger");
+        let ledger = Ledger::new(path.clone());
+        assert_eq!(ledger.failure(), None);
+        assert!(!ledger.note(1).await);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        assert!(!ledger.note(2).await, "what has failed once is not tried again");
+        assert!(ledger.failure().unwrap().contains("could not be written"));
+        assert!(!path.exists());
+    }
+}
