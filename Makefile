@@ -19,7 +19,7 @@ LOCKED := $(if $(CI),--locked)
 RUST_SOURCES := $(shell find crates -type f \( -name '*.rs' -o -name Cargo.toml \) -not -path '*/tests/*' 2>/dev/null)
 BUILT := $(VENV)/.built-$(PROFILE)
 
-.PHONY: help build quick wheel demo test test-rust test-python corpus check lint types layers bench race lock clean
+.PHONY: help build quick wheel demo test test-rust test-python corpus postgres strace torture check lint types layers bench race lock clean
 
 help: ## Say what each target does
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -56,11 +56,20 @@ test: test-rust test-python ## Every test: engine, test server, Python, real doc
 test-rust:
 	cargo test --quiet $(LOCKED) -p hurtle-engine -p hurtle-testserver
 
-test-python: $(BUILT) corpus
+test-python: $(BUILT) corpus postgres strace
 	$(PY) -m pytest
 
 corpus: ## Install nginx and a documentation tree for tests/corpus, where apt-get may
 	@sh scripts/install-packages nginx=/usr/sbin/nginx cppreference-doc-en-html=/usr/share/cppreference/doc/html
+
+postgres: ## Install PostgreSQL for tests/sinks, where apt-get may
+	@sh scripts/install-packages postgresql=$(firstword $(wildcard /usr/lib/postgresql/*/bin/postgres) none)
+
+strace: ## Install strace for tests/torture, where apt-get may
+	@sh scripts/install-packages strace=/usr/bin/strace
+
+torture: $(BUILT) strace ## Kill runs at every step and at random, fill disks, and go on with them; about an hour (OUT="sqlite": only this)
+	$(PY) -m tests.torture $(OUT)
 
 check: lint types layers ## Format, lint, types, layers and the other contracts
 

@@ -56,8 +56,8 @@ def limits(terms: Terms) -> Result:
         title="What limits cost",
         command=terms.command("limits"),
         method=(
-            f"GET of {SMALL_BYTES} bytes from nginx, {CONCURRENCY} at a time, one thread; the rates are set far"
-            f" above what is reached. {_rounds(taken)}"
+            f"GET of {SMALL_BYTES} bytes from nginx, {CONCURRENCY} at a time, one thread; the rates are set"
+            f" far above what is reached. {_rounds(taken)}"
         ),
         header=["options", "client µs/request", "more than without"],
         rows=[[name, spread.show(2), f"{spread.median - base:+.2f} µs"] for name, spread in cpu.items()],
@@ -92,9 +92,9 @@ def slow_hosts(terms: Terms) -> Result:
         title="A thousand hosts, ten of which take 30 seconds",
         command=terms.command("slow_hosts"),
         method=(
-            f"{HOSTS * URLS_EACH:,} URLs, {URLS_EACH} to each host, 512 at a time, 10 at most to one host, against"
-            f" `hurtle serve --all-loopback --latency 0.005`; seconds until every host that answers has answered."
-            f" {_rounds(taken)}"
+            f"{HOSTS * URLS_EACH:,} URLs, {URLS_EACH} to each host, 512 at a time, 10 at most to one host,"
+            f" against `hurtle serve --all-loopback --latency 0.005`; seconds until every one that answers has"
+            f" answered. {_rounds(taken)}"
         ),
         header=["", "seconds"],
         rows=[*([name, spread.show(3)] for name, spread in wall.items())],
@@ -135,9 +135,9 @@ def many_hosts(terms: Terms) -> Result:
         title="A hundred thousand hosts",
         command=terms.command("many_hosts"),
         method=(
-            f"{requests:,} GETs of {SMALL_BYTES} bytes: to one host (nginx); a tenth as many to one host that closes"
-            f" after each answer (nginx); {MANY_EACH} to each of {hosts:,} hosts in turn, which needs a connection"
-            f" for each as well (`hurtle serve --all-loopback`). {_rounds(taken)}"
+            f"{requests:,} GETs of {SMALL_BYTES} bytes: to one host (nginx); a tenth as many to one host that"
+            f" closes after each answer (nginx); {MANY_EACH} to each of {hosts:,} hosts in turn, which needs"
+            f" a connection for each as well (`hurtle serve --all-loopback`). {_rounds(taken)}"
         ),
         header=["", "client µs/request"],
         rows=[[name, spread.show(2)] for name, spread in cpu.items()],

@@ -7,7 +7,6 @@ from hurtle.version import __version__
 
 # Type checkers know this name. Importing typing for it would cost more than all the rest.
 TYPE_CHECKING = False
-
 if TYPE_CHECKING:
     from hurtle._engine import Response
     from hurtle.api import Client, afetch, arun, astream, fetch, run, stream, stream_arrow
@@ -27,20 +26,22 @@ if TYPE_CHECKING:
     from hurtle.planning import Plan, plan
     from hurtle.race import race
     from hurtle.report import Results, Summary
+    from hurtle.rerun import retry
+    from hurtle.runs import Run, open_run
 
 _HOMES = {
     "_engine": ("Response",), "limits": ("Limits",), "models": ("Headers", "Request"), "race": ("race",),
     "api": ("Client", "afetch", "arun", "astream", "fetch", "run", "stream", "stream_arrow"),
     "errors": ("ClosedError", "ConfigError", "HurtleError", "InternalError", "MissingExtraError",
-               "RequestError", "SinkError", "StatusError"),
+               "RequestError", "SinkError", "StatusError"), "rerun": ("retry",), "runs": ("Run", "open_run"),
     "options": ("Retry", "Timeout"), "planning": ("Plan", "plan"), "report": ("Results", "Summary"),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Client", "ClosedError", "ConfigError", "Headers", "HurtleError", "InternalError", "Limits",
-    "MissingExtraError", "Plan", "Request", "RequestError", "Response", "Results", "Retry", "SinkError",
-    "StatusError", "Summary", "Timeout", "__version__", "afetch", "arun", "astream", "errors", "fetch",
-    "plan", "race", "run", "stream", "stream_arrow",
+    "MissingExtraError", "Plan", "Request", "RequestError", "Response", "Results", "Retry", "Run",
+    "SinkError", "StatusError", "Summary", "Timeout", "__version__", "afetch", "arun", "astream", "errors",
+    "fetch", "open_run", "plan", "race", "retry", "run", "stream", "stream_arrow",
 ]  # fmt: skip
 
 

@@ -1,10 +1,11 @@
 """The boundary: what the Rust extension gives to Python. It is crossed per batch, never per request."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from os import PathLike
 from typing import Any, final
 
 from hurtle.errors import RequestError
-from hurtle.models import Attempt, BadRow, Group, Headers, Hop, Request, Timings
+from hurtle.models import Attempt, BadRow, Group, Headers, Hop, Request, Timings, Withheld
 from hurtle.options import Options
 
 __all__ = [
@@ -45,8 +46,12 @@ class Engine:
     """Threads, connections, DNS and TLS state. Jobs run on it side by side."""
 
     def __new__(cls, options: Options) -> Engine: ...
-    def job(self, *, max_duration: float | None = None) -> Job:
-        """Open a job: one stream of requests in, one stream of batches out."""
+    def job(self, *, max_duration: float | None = None, ledger: str | PathLike[str] | None = None) -> Job:
+        """Open a job: one stream of requests in, one stream of batches out.
+
+        With a `ledger`, the index of each request whose method is not idempotent is in that file, on the
+        disk, before its first byte can leave.
+        """
 
     def close(self) -> None:
         """Cancel every job and end the threads. Further calls raise ClosedError."""
@@ -55,7 +60,7 @@ class Engine:
 class Job:
     """One stream of requests through an engine. Methods may be called from different threads."""
 
-    def submit(self, requests: Sequence[str | Request | BadRow | Group]) -> bool:
+    def submit(self, requests: Sequence[str | Request | BadRow | Group | Withheld]) -> bool:
         """Queue requests; wait, without the GIL, while the look-ahead is full. False: it takes no more."""
 
     def finish(self) -> None:
@@ -65,6 +70,7 @@ class Job:
         """Wait, without the GIL and checking signals, for finished rows.
 
         None: the job is done (or the timeout, in seconds, has passed: then `done` is False).
+        LedgerError, after the last row: the ledger could not be written, and the job has stopped.
         """
 
     def stop(self) -> None:
@@ -122,6 +128,10 @@ class Batch:
     @property
     def nbytes(self) -> int:
         """Memory that the rows hold, in bytes."""
+
+    @property
+    def unrepeatable(self) -> int:
+        """How many rows are of requests that were sent and must not be sent again."""
 
 @final
 class Schema:

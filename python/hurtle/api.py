@@ -118,6 +118,7 @@ class Client(EngineClient):
         format: str | None = None,  # noqa: A002 - the public name
         resume: bool | None = None,
         restart: bool = False,
+        resend_unknown: bool = False,
         **options: Unpack[JobOptions],
     ) -> Summary:
         """Send requests and write the result table, one row for each; memory is bounded.
@@ -128,12 +129,14 @@ class Client(EngineClient):
         Args:
             requests: As for `stream`.
             out: A file; its extension says the format. It appears when the run ends; until then its parts
-                lie in a folder beside it, `out` with ".run" behind it. A folder, if it is one or ends in "/": the parts
-                stay there. "-" is stdout, with which a run cannot be gone on with.
+                lie in a folder beside it, `out` with ".run" behind it. A folder, if it is one or ends in "/":
+                the parts stay there. "-" is stdout, with which a run cannot be gone on with.
             format: "jsonl" or "parquet", where the extension does not say it.
             resume: Whether to go on with a run that `out` holds. None: if input and options are provably the
                 same. True: also where the input can be read once only. False: never.
             restart: Drop a run that `out` holds, and begin again.
+            resend_unknown: Whether to send again what an earlier run may have sent and must not be sent
+                twice, such as a POST. False: such a request gets a row with the error `local.sent_unknown`.
             **options: See `JobOptions`.
 
         Returns:
@@ -146,7 +149,8 @@ class Client(EngineClient):
         """
         settled = self._for_job(options)
         source, mode = open_source(requests), resume_mode(resume, restart)
-        return summary_of(open_job(self, source, out, format, settled, resume=mode).run(), settled)
+        job = open_job(self, source, out, format, settled, resume=mode, resend_unknown=resend_unknown)
+        return summary_of(job.run(), settled)
 
     async def arun(
         self,
@@ -156,6 +160,7 @@ class Client(EngineClient):
         format: str | None = None,  # noqa: A002 - the public name
         resume: bool | None = None,
         restart: bool = False,
+        resend_unknown: bool = False,
         **options: Unpack[JobOptions],
     ) -> Summary:
         """Send requests and write the result table as `run` does, on the running event loop.
@@ -166,8 +171,8 @@ class Client(EngineClient):
         """
         settled = self._for_job(options)
         source, mode = open_async_source(requests), resume_mode(resume, restart)
-        outcome = await open_job(self, source, out, format, settled, resume=mode).arun()
-        return summary_of(outcome, settled)
+        job = open_job(self, source, out, format, settled, resume=mode, resend_unknown=resend_unknown)
+        return summary_of(await job.arun(), settled)
 
     def stream_arrow(self, requests: Requests, **options: Unpack[JobOptions]) -> "ArrowStream":
         """Send requests and give the result table as a stream of Arrow record batches, as they fill.
@@ -255,10 +260,13 @@ def run(
     format: str | None = None,  # noqa: A002 - the public name
     resume: bool | None = None,
     restart: bool = False,
+    resend_unknown: bool = False,
     **options: Unpack[OptionsDict],
 ) -> Summary:
     """Send requests and write the result table to a file. See `Client.run`; all options are allowed."""
-    return _OneCall(**options).run(requests, out, format=format, resume=resume, restart=restart)
+    return _OneCall(**options).run(
+        requests, out, format=format, resume=resume, restart=restart, resend_unknown=resend_unknown
+    )
 
 
 async def arun(
@@ -268,10 +276,13 @@ async def arun(
     format: str | None = None,  # noqa: A002 - the public name
     resume: bool | None = None,
     restart: bool = False,
+    resend_unknown: bool = False,
     **options: Unpack[OptionsDict],
 ) -> Summary:
     """Do what `run` does on the running event loop. See `Client.arun`; all options are allowed."""
-    return await _OneCall(**options).arun(requests, out, format=format, resume=resume, restart=restart)
+    return await _OneCall(**options).arun(
+        requests, out, format=format, resume=resume, restart=restart, resend_unknown=resend_unknown
+    )
 
 
 def stream_arrow(requests: Requests, **options: Unpack[OptionsDict]) -> "ArrowStream":
@@ -287,6 +298,7 @@ def open_job(
     options: Options,
     *,
     resume: Resume = "auto",
+    resend_unknown: bool = False,
     observe: Callable[[Rows], None] | None = None,
 ) -> Job:
     """Return the job that writes the rows of a source to an output.
@@ -298,6 +310,7 @@ def open_job(
         format: As of `Client.run`.
         options: The job's options, resolved.
         resume: What to do with a run that the output holds.
+        resend_unknown: As of `Client.run`.
         observe: Called with rows once they are written.
 
     Raises:
@@ -317,6 +330,7 @@ def open_job(
         options,
         identity=identity,
         resume=resume,
+        resend_unknown=resend_unknown,
         progress=progress,
         observe=observe,
         at_end=at_end,

@@ -7,6 +7,7 @@
     ├── InternalError                   a defect of hurtle itself
     ├── SinkError                       the output could not be written
     ├── JournalError                    the record of what is done could not be written
+    │   └── LedgerError                 the record of what must not be sent twice could not be written
     └── RequestError                    why ONE request has no whole, usable response
         ├── InvalidRequest (ValueError) input.*
         ├── BlockedError                blocked.*
@@ -78,6 +79,10 @@ class SinkError(HurtleError):
 
 class JournalError(HurtleError):
     """The record of what is done could not be written or read; the run stopped."""
+
+
+class LedgerError(JournalError):
+    """A request that must not be sent twice could not be noted; the run stopped, and it was not sent."""
 
 
 class RequestError(HurtleError):
@@ -166,7 +171,7 @@ class HostError(RequestError):
 
 
 class LocalError(RequestError):
-    """This machine ran out of something (local.*)."""
+    """This machine is why: it ran out of something, or an earlier run on it broke off (local.*)."""
 
 
 class RequestPanicError(RequestError, InternalError):

@@ -2,6 +2,7 @@
 
 from dataclasses import fields
 from hashlib import sha256
+from pathlib import Path
 
 from hurtle.options import Options
 from hurtle.sinks import Identity
@@ -10,6 +11,7 @@ from hurtle.sources import AsyncSource, Source
 SHAPING = frozenset({
     "headers", "params", "follow_redirects", "max_redirects", "verify", "http2", "max_body_size",
     "truncate_oversize", "robots", "retry_statuses", "retry_methods",
+    "idempotency_key",
 })  # fmt: skip
 """Options on which requests and rows depend. How fast and how patiently a run goes may change in between."""
 
@@ -25,7 +27,13 @@ def identity_of(source: Source | AsyncSource, options: Options) -> Identity:
             value = getattr(options, field.name)
             shown[field.name] = _digest(value) if field.name in HIDDEN else value
     fingerprint = source.fingerprint() if isinstance(source, Source) else None
-    return Identity(input=fingerprint, options=shown)
+    return Identity(input=fingerprint, options=shown, path=path_of(source))
+
+
+def path_of(source: Source | AsyncSource) -> str | None:
+    """Return where a source can be found again; None for what is no file, or a pipe."""
+    path = source.path
+    return str(Path(path).resolve()) if path is not None and Path(path).is_file() else None
 
 
 def _digest(value: object) -> str:

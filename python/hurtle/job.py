@@ -6,9 +6,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from hurtle.client import AsyncInput, EngineClient, Input, RowReorder, Rows, Transfer
-from hurtle.errors import ConfigError, JournalError, SinkError
+from hurtle.client import AsyncInput, EngineClient, Input, Precautions, RowReorder, Rows, Transfer
+from hurtle.errors import ConfigError, JournalError, LedgerError, SinkError
 from hurtle.journal import Done
+from hurtle.ledger import unsettled
 from hurtle.options import Options
 from hurtle.sinks import Identity, Resume, Sink
 from hurtle.stops import STOPPED
@@ -48,6 +49,7 @@ class Job:
         options: The job's options, resolved.
         identity: What the run is.
         resume: What to do with a run that the output holds.
+        resend_unknown: Whether to send requests again that may have arrived and must not be sent twice.
         progress: Called with the job's counters, about ten times a second.
         observe: Called with rows once they are written.
         at_end: Called once when the job has ended, however it ended.
@@ -62,6 +64,7 @@ class Job:
         *,
         identity: Identity,
         resume: Resume = "auto",
+        resend_unknown: bool = False,
         progress: "Callable[[Progress], None] | None" = None,
         observe: Callable[[Rows], None] | None = None,
         at_end: Callable[[], None] | None = None,
@@ -72,6 +75,7 @@ class Job:
         self._options = options
         self._identity = identity
         self._resume: Resume = resume
+        self._resend_unknown = resend_unknown
         self._progress = progress
         self._observe = observe
         self._at_end = at_end
@@ -140,7 +144,9 @@ class Job:
         """Begin the output's run, or go on with it; then send what is not done."""
         done = self._sink.begin(self._identity, self._resume)
         self._done = done
-        if done and self._options.ordered:
+        ledger = self._sink.ledger_path
+        unknown = frozenset[int]() if ledger is None else unsettled(ledger, done)
+        if (done or unknown) and self._options.ordered:
             raise ConfigError(
                 "ordered does not fit a run that is gone on with; sort by the column index", option="ordered"
             )
@@ -150,7 +156,12 @@ class Job:
             self._options,
             progress=self._told,
             at_end=self._at_end,
-            done=done if len(done) else None,
+            done=done if done or unknown else None,
+            precautions=Precautions(
+                ledger=ledger,
+                unknown=None if self._resend_unknown else unknown,
+                fingerprint=self._identity.input,
+            ),
             drains=True,
         )
         reorder = RowReorder(transfer.window) if self._options.ordered else None
@@ -187,7 +198,9 @@ class Job:
 
     def _leave(self, error: BaseException) -> None:
         begun = self._begun
-        if begun is None or isinstance(error, (SinkError, JournalError, BrokenPipeError)):
+        # A ledger that broke says nothing against the sink: what has come is worth keeping.
+        of_sink = isinstance(error, (SinkError, JournalError)) and not isinstance(error, LedgerError)
+        if begun is None or of_sink or isinstance(error, BrokenPipeError):
             self._sink.abort()
             return
         # The first error is the one to report; a second one on the way out would hide it.

@@ -36,7 +36,7 @@ class Done:
         if not isinstance(index, int):
             return False
         byte = index >> 3
-        return byte < len(self._bits) and bool(self._bits[byte] >> (index & 7) & 1)
+        return 0 <= byte < len(self._bits) and bool(self._bits[byte] >> (index & 7) & 1)
 
     def __len__(self) -> int:
         return self._count
@@ -88,6 +88,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._fd: int | None = None
+        self._broken = False
 
     def read(self) -> list[dict[str, Any]]:
         """Return the entries; a last line without its end is no entry.
@@ -102,9 +103,13 @@ class Journal:
         except OSError as error:
             raise JournalError(f"{self._path}: {error.strerror or error}") from error
         try:
-            return [json.loads(line) for line in lines[:-1]]
+            entries = [json.loads(line) for line in lines[:-1]]
         except ValueError as error:
             raise JournalError(f"{self._path} is damaged: {error}") from error
+        for entry in entries:
+            if not isinstance(entry, dict):
+                raise JournalError(f"{self._path} is damaged: {entry!r:.100} is no entry")
+        return entries
 
     def append(self, entry: Mapping[str, object]) -> None:
         """Commit an entry.
@@ -113,6 +118,8 @@ class Journal:
             JournalError: It could not be written; nothing may be taken as done. It is not tried again: after
                 a failed fsync nobody knows what is on the disk.
         """
+        if self._broken:
+            raise JournalError(f"{self._path} could not be written before")
         line = json.dumps(entry, separators=(",", ":")).encode() + b"\n"
         try:
             if self._fd is None:
@@ -122,6 +129,8 @@ class Journal:
                 raise OSError(None, f"only {written} of {len(line)} bytes were written")
             os.fsync(self._fd)
         except OSError as error:
+            # For good: the next line would go behind a torn one, and its fsync may claim to have saved both.
+            self._broken = True
             raise JournalError(f"{self._path} could not be written: {error.strerror or error}") from error
 
     def _opened(self) -> int:

@@ -12,6 +12,10 @@ JsonValue: TypeAlias = Any
 """Whatever `json.dumps` takes: JSON has no closed type that every caller's data fits."""
 
 
+IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
+"""Methods that may be sent twice. Source: RFC 9110, section 9.2.2."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One request to send.
@@ -197,6 +201,21 @@ class BadRow:
     text: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """A request that must not be sent. It becomes a failed result in its own name.
+
+    Attributes:
+        request: What was asked for.
+        code: Why, as an error code.
+        detail: Words for a person.
+    """
+
+    request: Request
+    code: str
+    detail: str
+
+
 Row: TypeAlias = str | Request | BadRow
 """What a source yields and a job takes."""
 
@@ -207,12 +226,12 @@ class Group:
 
     Attributes:
         index: The row's position in the input.
-        row: What is sent.
+        row: What is sent, or withheld.
         copies: Position and row of each of the others; none of them is a BadRow.
     """
 
     index: int
-    row: Row
+    row: Row | Withheld
     copies: tuple[tuple[int, str | Request], ...] = ()
 
 

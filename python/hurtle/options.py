@@ -140,6 +140,7 @@ class JobOptions(TypedDict, total=False):
 
     ordered: bool
     dedupe: bool
+    idempotency_key: bool
     on_error: Literal["record", "raise"]
     progress: bool | ProgressCallback | None
     max_duration: float | None
@@ -218,6 +219,7 @@ class Options:
     threads: int = 0
     ordered: bool = False
     dedupe: bool = False
+    idempotency_key: bool = False
     on_error: Literal["record", "raise"] = "record"
     progress: bool | ProgressCallback | None = None
     max_duration: float | None = None
@@ -230,7 +232,7 @@ class Options:
         checks.count("threads", self.threads, least=0, most=MOST_THREADS)
         for name in ("deadline", "max_duration"):
             checks.seconds_or_none(name, getattr(self, name))
-        for name in ("follow_redirects", "robots", "ordered", "dedupe"):
+        for name in ("follow_redirects", "robots", "ordered", "dedupe", "idempotency_key"):
             checks.flag(name, getattr(self, name))
         if not (isinstance(self.http2, bool) or self.http2 == "auto"):
             raise checks.wrong("http2", self.http2, '"auto", True or False')
@@ -280,7 +282,7 @@ ALIASES = {"allow_redirects": "follow_redirects", "proxies": "proxy"}
 _KNOWN = frozenset(OptionsDict.__annotations__) | _UNAVAILABLE.keys() | ALIASES.keys()
 _AS_GIVEN = (
     "concurrency", "concurrency_per_host", "robots", "deadline", "follow_redirects", "max_redirects", "http2",
-    "threads", "ordered", "dedupe", "on_error", "progress", "max_duration",
+    "threads", "ordered", "dedupe", "idempotency_key", "on_error", "progress", "max_duration",
 )  # fmt: skip
 
 

@@ -20,5 +20,6 @@ def test_the_defaults_are_equal_on_both_sides() -> None:
 
 def test_every_option_that_the_engine_reads_is_compared() -> None:
     # What Python does itself; and `headers`, which arrive with Python's user agent in them.
-    of_python_alone = {"ordered", "dedupe", "on_error", "progress", "max_duration", "headers"}
+    of_python_alone = {"ordered", "dedupe", "idempotency_key", "on_error", "progress", "max_duration"}
+    of_python_alone |= {"headers"}
     assert {field.name for field in fields(Options)} - of_python_alone == set(_engine.option_defaults())

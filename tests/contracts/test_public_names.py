@@ -7,6 +7,7 @@ NAMES = {
     "a client": ["Client"],
     "a comparison": ["race"],
     "before anything is sent": ["plan", "Plan"],
+    "a run that is on disk": ["open_run", "Run", "retry"],
     "what goes in": ["Request"],
     "what comes out": ["Response", "Headers", "Results", "Summary"],
     "groups of options": ["Timeout", "Retry", "Limits"],

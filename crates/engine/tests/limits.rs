@@ -5,16 +5,10 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{Script, drain, engine, fetch, server, settled, start, submissions, wait_until};
+use common::{Script, drain, engine, fetch, many_hosts, server, settled, start, submissions, wait_until};
 use hurtle_engine::Concurrency::Fixed;
 use hurtle_engine::{Options, Submission};
-use hurtle_testserver::{Config, Hosts, Profile, Server};
-
-/// A server that answers every address of 127.0.0.0/8, after `latency`.
-fn many_hosts(latency: Duration) -> Server {
-    let profile = Profile { latency, ..Profile::default() };
-    Server::start(Config { hosts: Hosts::AllLoopback, profile, ..Config::default() }).unwrap()
-}
+use hurtle_testserver::Server;
 
 fn urls_of_hosts(server: &Server, hosts: usize, count: usize) -> Vec<String> {
     let port = server.addr().port();

@@ -18,7 +18,10 @@ RESUMES = (
 )
 """Without any of them, a run of the same input with the same options is gone on with."""
 
-RESUMING = frozenset(flag for flag, _, _ in RESUMES)
+RESEND = "--resend-unknown"
+RESUMING = frozenset(flag for flag, _, _ in RESUMES) | {RESEND}
+"""Not for the command that goes on with a run: consent to what is unknown now is none to what will be."""
+
 TLS_FAULTS = ("expired", "wrong_name", "self_signed", "unknown_ca", "eof", "stall")
 FETCH_EPILOG = """\
 exit status: 0 all ok, 1 some requests failed, 2 wrong usage, 3 the run itself failed, 130 or 143 interrupted.
@@ -59,6 +62,8 @@ class Unavailable(argparse.Action):
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
+    from hurtle.cli.run_args import add_cat, add_retry
+
     top = Parser(
         prog="hurtle",
         description="Send hundreds to millions of HTTP requests, losing none.",
@@ -67,6 +72,8 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"hurtle {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_fetch(commands)
+    add_retry(commands)
+    add_cat(commands)
     _add_plan(commands)
     _add_race(commands)
     _add_serve(commands)
@@ -124,6 +131,11 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
     for flag, value, text in RESUMES:
         again.add_argument(flag, dest="resume", action="store_const", const=value, help=text)
     group.add_argument(
+        RESEND,
+        action="store_true",
+        help="send again what may have arrived before a run broke off, POST and PATCH included",
+    )
+    group.add_argument(
         "--format", choices=OUTPUT_FORMATS, help="the output's format, where its name does not say it"
     )
     group.add_argument(
@@ -164,6 +176,11 @@ def _add_request(group: argparse._ArgumentGroup) -> None:
         default=[],
         metavar="NAME=VALUE",
         help="a query parameter of every request; repeatable",
+    )
+    group.add_argument(
+        "--idempotency-key",
+        action=argparse.BooleanOptionalAction,
+        help="an Idempotency-Key for each POST and PATCH, the same whenever it is sent again",
     )
     group.add_argument("-b", "--cookie", metavar="'A=1; B=2'", help="cookies of every request")
     group.add_argument("-A", "--user-agent", metavar="TEXT", help="the user agent (hurtle/VERSION)")

@@ -43,6 +43,7 @@ def fetch(given: Namespace) -> int:
             given.format,
             client.options,
             resume=_RESUME[given.resume],
+            resend_unknown=given.resend_unknown,
             observe=observe,
         )
         try:
@@ -65,7 +66,8 @@ _SECRETS = ("user", "bearer", "header", "cookie", "data", "json", "param")
 
 def _again(given: Namespace) -> str:
     """Say how to go on with a run that was interrupted."""
-    if any(getattr(given, name) for name in _SECRETS) or given.requests == ["-"]:
+    secret = any(getattr(given, name) for name in _SECRETS) or "://" in given.output
+    if secret or given.requests == ["-"]:
         return "the same command goes on with it"
     return f"to go on with it: hurtle {shlex.join(word for word in given.words if word not in RESUMING)}"
 

@@ -93,6 +93,14 @@ def _command(name: str) -> "Callable[[Namespace], int]":
         from hurtle.cli.fetch import fetch
 
         return fetch
+    if name == "retry":
+        from hurtle.cli.retry import retry
+
+        return retry
+    if name == "cat":
+        from hurtle.cli.cat import cat
+
+        return cat
     if name == "plan":
         from hurtle.cli.plan import plan
 

@@ -1,28 +1,42 @@
 """What is left of an input of which a part is done."""
 
-from collections.abc import Container
+from collections.abc import Container, Iterable
 
 from hurtle.client.feed import Chunks
-from hurtle.models import Group, Row
+from hurtle.models import IDEMPOTENT, Group, Request, Row, Withheld
+
+SENT_UNKNOWN = "local.sent_unknown"
+_DETAIL = "it was being sent when an earlier run ended; whether it arrived is not known"
 
 
 class Remaining:
     """Passes on the rows that are not done, each with its position.
 
+    A request that may have arrived already, and whose method is not idempotent, is withheld: it becomes a row
+    that says so.
+
     Args:
         chunks: The whole input.
         done: Positions whose rows are committed.
+        unknown: Positions that an earlier run may have sent, and that are not done. None: they are sent
+            again.
     """
 
-    def __init__(self, chunks: Chunks, done: Container[int]) -> None:
+    def __init__(
+        self, chunks: Chunks, done: Container[int], unknown: Container[int] | None = frozenset()
+    ) -> None:
         self._chunks = chunks
         self._done = done
+        self._unknown = unknown
         self._index = 0
 
     def take(self, limit: int) -> list[Group]:
-        """Return up to `limit` rows, at least one, or none at the end. Raises what the source raised."""
+        """Return up to `limit` rows, at least one, or none at the end. Raises what the source raised.
+
+        With copies of what is withheld there may be more of them: each has to say so itself.
+        """
         while rows := self._chunks.take(limit):
-            if left := [group for row in rows if (group := self._left_of(row)) is not None]:
+            if left := [group for row in rows for group in self._left_of(row)]:
                 return left
         return []
 
@@ -30,15 +44,37 @@ class Remaining:
         """Stop reading."""
         self._chunks.close()
 
-    def _left_of(self, row: Row | Group) -> Group | None:
+    def _left_of(self, row: Row | Group) -> Iterable[Group]:
         """Return what is left of a row and its copies; the first of them is the one that is sent."""
         if not isinstance(row, Group):
             row = Group(self._index, row)
         self._index = row.index + 1
+        first = row.row
         copies = tuple(copy for copy in row.copies if copy[0] not in self._done)
-        if row.index not in self._done:
-            return Group(row.index, row.row, copies)
-        if not copies:
-            return None
-        (index, first), *others = copies
-        return Group(index, first, tuple(others))
+        is_left = row.index not in self._done
+        if isinstance(first, Request) and self._may_have_arrived(row, first, copies, is_left=is_left):
+            if is_left:
+                yield Group(row.index, _withheld(first))
+            yield from (Group(index, _withheld(copy)) for index, copy in copies)
+        elif is_left:
+            yield Group(row.index, first, copies)
+        elif copies:
+            (index, copy), *others = copies
+            yield Group(index, copy, tuple(others))
+
+    def _may_have_arrived(
+        self, row: Group, first: Request, copies: tuple[tuple[int, str | Request], ...], *, is_left: bool
+    ) -> bool:
+        """Whether a request that must not be sent twice went out for this row or one of its copies."""
+        if self._unknown is None or first.method in IDEMPOTENT:
+            return False
+        # One of them went for all: where only some have their rows, the request has been sent.
+        some_are_done = not is_left or len(copies) < len(row.copies)
+        return (
+            some_are_done or row.index in self._unknown or any(index in self._unknown for index, _ in copies)
+        )
+
+
+def _withheld(request: str | Request) -> Withheld:
+    assert isinstance(request, Request)  # as the first of them is, byte by byte
+    return Withheld(request, SENT_UNKNOWN, _DETAIL)

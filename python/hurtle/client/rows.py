@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hurtle.client.reorder import Reorder, Window
+from hurtle.models import IDEMPOTENT
 
 if TYPE_CHECKING:
     from hurtle._engine import Batch, Response
@@ -15,6 +16,10 @@ class Rows(Protocol):
     @property
     def nbytes(self) -> int:
         """Memory that they hold, about, in bytes."""
+
+    @property
+    def unrepeatable(self) -> int:
+        """How many are of requests that were sent and must not be sent again."""
 
     def __len__(self) -> int: ...
     def __iter__(self) -> "Iterator[Response]": ...
@@ -78,6 +83,12 @@ class OrderedRows:
     def nbytes(self) -> int:
         """Memory of their bodies, in bytes."""
         return sum(len(row.response.content) for row in self._rows)
+
+    @property
+    def unrepeatable(self) -> int:
+        """How many are of requests that were sent and must not be sent again."""
+        responses = (row.response for row in self._rows)
+        return sum(one.attempts > 0 and one.method not in IDEMPOTENT for one in responses)
 
     def indexes(self) -> list[int]:
         """Return the rows' positions in the input."""

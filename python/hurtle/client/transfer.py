@@ -4,9 +4,12 @@ from collections.abc import AsyncGenerator, Callable, Container, Iterable, Itera
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
+from hurtle import wire
 from hurtle.client.dedupe import Deduped
 from hurtle.client.engine_client import EngineClient
 from hurtle.client.feed import AsyncInput, Chunks, Feeder, Input, LiveChunks, Reader, SteadyChunks
+from hurtle.client.keyed import FIELD, Keyed
+from hurtle.client.precautions import Precautions
 from hurtle.client.remaining import Remaining
 from hurtle.client.reorder import LEAST_ROWS, Reorder, Window, in_order
 from hurtle.errors import ClosedError
@@ -28,11 +31,13 @@ class Transfer:
     Args:
         client: Whose engine sends.
         source: The rows.
-        options: `ordered`, `dedupe`, `on_error`, `max_duration` and the size of the reorder window are read.
+        options: `ordered`, `dedupe`, `idempotency_key`, `on_error`, `max_duration` and the size of the
+            reorder window are read.
         progress: Called with the job's counters, about every TICK_S, and once at the end. What it raises ends
             the transfer and reaches whoever iterates, after the rows that were handed out before.
         at_end: Called once when the transfer has ended, however it ended.
         done: Positions of the input to leave out.
+        precautions: What keeps requests from being sent twice, in a run that can be gone on with.
         drains: Whether what is in flight goes on when Ctrl-C or SIGTERM ends `batches`, for `last_batches`.
     """
 
@@ -45,6 +50,7 @@ class Transfer:
         progress: "Callable[[Progress], None] | None" = None,
         at_end: Callable[[], None] | None = None,
         done: Container[int] | None = None,
+        precautions: Precautions | None = None,
         drains: bool = False,
     ) -> None:
         self._client = client
@@ -53,6 +59,7 @@ class Transfer:
         self._progress = progress
         self._at_end = at_end
         self._done = done
+        self._precautions = precautions
         self._drains = drains
         self._started = 0.0
         self._ended = 0.0
@@ -67,15 +74,23 @@ class Transfer:
         options = self._options
         self._started = monotonic()
         until = None if options.max_duration is None else self._started + options.max_duration
-        self._job = self._client.engine().job(max_duration=options.max_duration)
-        reader = _reader(self._source, until)
-        if options.dedupe:
-            self._deduped = _deduped(reader, options)
-        chunks: Chunks = self._deduped or reader
-        if self._done is not None:
-            chunks = Remaining(chunks, self._done)
+        ledger = None if self._precautions is None else self._precautions.ledger
+        self._job = self._client.engine().job(max_duration=options.max_duration, ledger=ledger)
+        chunks = self._chunks(_reader(self._source, until))
         self._feeder = Feeder(self._job, chunks, self._window)
         return self._job, self._feeder
+
+    def _chunks(self, reader: Reader) -> Chunks:
+        """Return what is to be sent: without copies and what is done, with keys."""
+        options, known = self._options, self._precautions or Precautions()
+        chunks: Chunks = reader
+        if options.dedupe:
+            chunks = self._deduped = _deduped(reader, options)
+        if self._done is not None:
+            chunks = Remaining(chunks, self._done, known.unknown)
+        if options.idempotency_key and not wire.has_field(options.headers, FIELD):
+            chunks = Keyed(chunks, known.fingerprint, once=self._precautions is None)
+        return chunks
 
     def counters(self) -> "Progress":
         """Return the job's counters of this moment.

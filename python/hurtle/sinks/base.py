@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 from hurtle.client import Rows
@@ -23,10 +24,12 @@ class Identity:
     Attributes:
         input: Size and hash of the input; None where it can be read once only.
         options: Options that shape requests and rows, by name. No secrets: hashes of values that may be one.
+        path: Where the input is, for a later retry. No part of what two runs are compared by.
     """
 
     input: Mapping[str, object] | None = None
     options: Mapping[str, object] = field(default_factory=dict)
+    path: str | None = None
 
 
 class Sink(ABC):
@@ -56,6 +59,14 @@ class Sink(ABC):
             SinkError: The disk is full, or the output is gone.
             JournalError: What is done could not be recorded.
         """
+
+    @property
+    def ledger_path(self) -> Path | None:
+        """Where to note requests that must not be sent twice, beside what is committed.
+
+        The file lives and dies with the run. None: the output holds no run that can be gone on with.
+        """
+        return None
 
     def tick(self) -> None:
         """Commit what has waited long enough. Called now and then, also when no rows come.

@@ -7,14 +7,30 @@ from pathlib import Path
 
 from hurtle.errors import ConfigError
 from hurtle.sinks.base import Sink
+from hurtle.sinks.database import DatabaseSink
+from hurtle.sinks.databases import ADDRESSES, DATABASES
 from hurtle.sinks.folder import RunFolder
 from hurtle.sinks.formats import FORMATS as BY_NAME
 from hurtle.sinks.formats import Format
 from hurtle.sinks.parts import PartsSink
 from hurtle.sinks.stream import StreamSink
 
-EXTENSIONS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet"}
-FORMATS = tuple(BY_NAME)
+EXTENSIONS = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".jsonl.gz": "jsonl.gz",
+    ".ndjson.gz": "jsonl.gz",
+    ".jsonl.zst": "jsonl.zst",
+    ".ndjson.zst": "jsonl.zst",
+    ".csv": "csv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".sqlite": "sqlite",
+    ".sqlite3": "sqlite",
+    ".db": "sqlite",
+    ".duckdb": "duckdb",
+}
+FORMATS = (*BY_NAME, *DATABASES)
 IN_FOLDERS = "parquet"
 """What a folder's parts are, where nothing else is said."""
 
@@ -36,27 +52,48 @@ def new_sink(out: str | PathLike[str], format: str | None = None) -> Sink:  # no
     path = fspath(out) if isinstance(out, (str, PathLike)) else None
     if not isinstance(path, str) or not path:
         raise ConfigError(f'out={out!r}: must be a path, or "-" for stdout', option="out")
-    if format is not None and format not in BY_NAME:
+    if format is not None and format not in FORMATS:
         raise ConfigError(f"format={format!r}: must be one of {', '.join(FORMATS)}", option="format")
-    if path != "-" and (path.endswith(("/", os.sep)) or Path(path).is_dir()):
-        chosen = BY_NAME[format or IN_FOLDERS]
-        return PartsSink(RunFolder(Path(path), chosen.name, path), chosen)
-    return _file_sink(path, _format_of(path, format))
+    if (database := _database_address(path, format)) is not None:
+        return database
+    is_folder = path != "-" and (path.endswith(("/", os.sep)) or Path(path).is_dir())
+    name = format or (IN_FOLDERS if is_folder else _format_of(path))
+    if name in ADDRESSES.values():
+        raise ConfigError(f"{path}: {name} needs an address such as {next(iter(ADDRESSES))}host/database")
+    if name in DATABASES:
+        if is_folder or path == "-" or _is_special(path):
+            raise ConfigError(f"{path}: {name} is written to a file", option="out")
+        return DatabaseSink(DATABASES[name](path))
+    if is_folder:
+        return PartsSink(RunFolder(Path(path), name, path, BY_NAME[name].beside), BY_NAME[name])
+    if BY_NAME[name].beside is not None:
+        raise ConfigError(f'{path}: {name} are written to a folder; end its name with "/"', option="out")
+    return _file_sink(path, BY_NAME[name])
 
 
-def _format_of(path: str, format: str | None) -> Format:  # noqa: A002
-    if format is not None:
-        return BY_NAME[format]
+def _database_address(path: str, format: str | None) -> Sink | None:  # noqa: A002
+    """Return the sink for a database that is no file; None where the output is something else."""
+    for beginning, name in ADDRESSES.items():
+        if path.startswith(beginning):
+            if format not in (None, name):
+                raise ConfigError(f"format={format!r} does not fit {beginning}…", option="format")
+            return DatabaseSink(DATABASES[name](path))
+    return None
+
+
+def _format_of(path: str) -> str:
     if path == "-":
-        return BY_NAME["jsonl"]
-    extension = Path(path).suffix.lower()
-    if extension not in EXTENSIONS:
+        return "jsonl"
+    name = Path(path).name.lower()
+    found = [extension for extension in EXTENSIONS if name.endswith(extension)]
+    if not found:
+        extension = Path(path).suffix.lower()
         raise ConfigError(
             f"{path}: unknown output format {extension!r}; known: {', '.join(EXTENSIONS)};"
             " another name needs format= (--format)",
             option="out",
         )
-    return BY_NAME[EXTENSIONS[extension]]
+    return EXTENSIONS[found[0]]
 
 
 def _file_sink(path: str, format: Format) -> Sink:  # noqa: A002

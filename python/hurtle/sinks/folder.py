@@ -2,8 +2,8 @@
 
 import json
 import os
-import shutil
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -12,12 +12,23 @@ from hurtle.errors import ConfigError, JournalError, SinkError
 from hurtle.journal import Done, Journal, spans_of, sync_folder
 from hurtle.sinks.base import Identity, Resume
 from hurtle.sinks.lock import Lock
+from hurtle.sinks.recorded import Record, record_of, refuse_another, refuse_other_version
 
-SCHEMA = 1
-"""The version of run.json and the journal."""
-
-RUN, JOURNAL, LOCK = "run.json", "journal.jsonl", "lock"
+RUN, JOURNAL, LOCK, LEDGER = "run.json", "journal.jsonl", "lock", "ledger"
+RETRIES = "retries.jsonl"
+"""The journal of a run's retries: what each asks for again, and whether it has ended."""
 PART = "part-{number:06}{extension}"
+DROPPED = "dropped"
+"""What run.json is called while a run is dropped: after a crash in between, it says whose the rest is."""
+JOINED = ".joined.tmp"
+"""The one file of a run, until it goes to its place."""
+
+ENDED = "ended"
+"""The key of run.json that says: every row of the input has its row here."""
+RETRIED = "retried"
+"""The key of run.json that makes it the retry of a file: that file's size and hash."""
+
+_OF_A_RUN = re.compile(r"part-\d{6,}(\.\w+)+|" + "|".join(map(re.escape, (JOURNAL, RETRIES, LEDGER))))
 
 
 class RunFolder:
@@ -27,14 +38,24 @@ class RunFolder:
         path: The folder.
         format: What its parts are, by name.
         shown: What to call it in messages: the output as the caller wrote it.
+        kept: A folder in it that outlives a run that is dropped; the next one uses what is there.
     """
 
-    def __init__(self, path: Path, format: str, shown: str) -> None:  # noqa: A002 - the public name
+    def __init__(
+        self,
+        path: Path,
+        format: str,  # noqa: A002 - the public name
+        shown: str,
+        kept: str | None = None,
+    ) -> None:
         self.path = path
+        self.ledger = path / LEDGER
         self._format = format
         self._shown = shown
+        self._kept = kept
         self._lock = Lock(path / LOCK)
         self._journal = Journal(path / JOURNAL)
+        self._record: Record = {}
         self._parts: list[str] = []
         self._next = 1
 
@@ -66,93 +87,91 @@ class RunFolder:
 
     def _begin(self, identity: Identity, resume: Resume) -> Done:
         before = self._read_run()
-        if before is not None and resume == "restart":
-            self._clear()
-            before = None
-        if before is None:
-            with suppress(FileNotFoundError):
-                (self.path / JOURNAL).unlink()
-            self._write_run(identity)
+        if before is None or resume == "restart":
+            self._drop()
+            self._write_run(record_of(identity, self._format))
             return Done()
-        self._compare(before, identity, resume)
+        if RETRIED in before:
+            raise ConfigError(
+                f"a retry of {self._shown} has not ended: hurtle retry goes on with it; --restart"
+                " (resume='restart') drops it",
+                option="out",
+            )
+        self._record = before
+        refuse_another(before, record_of(identity, self._format), resume, self._shown)
         return self._recover()
 
-    def _read_run(self) -> dict[str, object] | None:
+    def _read_run(self) -> Record | None:
         try:
             run = json.loads((self.path / RUN).read_bytes())
         except FileNotFoundError:
             return None
         except ValueError as error:
             raise JournalError(f"{self.path / RUN} is damaged: {error}") from error
-        if not isinstance(run, dict) or run.get("schema") != SCHEMA:
-            raise ConfigError(f"{self._shown} holds a run of another version of hurtle", option="out")
-        return run
+        return refuse_other_version(run, self._shown)
 
-    def _write_run(self, identity: Identity) -> None:
+    def _write_run(self, record: Record) -> None:
         """Write what the run is, before the first request, so that it is there whole or not at all."""
-        run = {"schema": SCHEMA, "format": self._format} | _as_json(identity)
         temporary = self.path / f".{RUN}.tmp"
         with temporary.open("wb") as file:
-            file.write(json.dumps(run, indent=1, sort_keys=True).encode() + b"\n")
+            file.write(json.dumps(record, indent=1, sort_keys=True).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(self.path / RUN)
         sync_folder(self.path)
+        self._record = record
 
     def _refuse_foreign_files(self) -> None:
         """Leave alone what is no run: a folder of somebody's files, in which nothing is written."""
-        if not self.path.exists() or (self.path / RUN).exists():
+        if not self.path.exists() or (self.path / RUN).exists() or (self.path / DROPPED).exists():
             return
         for path in self.path.iterdir():
-            if path.name not in (LOCK, JOURNAL) and not path.name.endswith(".tmp"):
+            if path.name not in (LOCK, self._kept) and not _is_temporary(path.name):
                 raise ConfigError(
                     f"{self._shown} is a folder with files of no run ({path.name}); name an empty one",
                     option="out",
                 )
 
-    def _compare(self, before: Mapping[str, object], identity: Identity, resume: Resume) -> None:
-        hint = "--restart (resume='restart') begins again and drops it"
-        if resume == "refuse":
-            raise ConfigError(f"{self._shown} holds a run that has begun; {hint}", option="out")
-        now = {"format": self._format} | _as_json(identity)
-        if now["input"] is None and resume != "trust":
-            raise ConfigError(
-                f"{self._shown} holds a run, and this input can be read once only: nobody knows whether it is"
-                f" the same; --resume (resume=True) goes on with it, {hint}",
-                option="out",
-            )
-        if difference := _difference(before, now):
-            raise ConfigError(f"{self._shown} holds another run: {difference}; {hint}", option="out")
-
     def _recover(self) -> Done:
-        """Read the journal, and remove what it does not know: parts that a crash left between file and line."""
+        """Read the journal, and remove what a crash left between a part's file and its line."""
         done = Done()
         for entry in self._journal.read():
-            name, size = str(entry["part"]), int(entry["bytes"])
             try:
-                found = (self.path / name).stat().st_size
-            except FileNotFoundError:
-                raise JournalError(f"{self.path / name} is gone; the journal says it is there") from None
-            if found != size:
-                raise JournalError(f"{self.path / name} has {found} bytes, and the journal says {size}")
+                name, size, spans = str(entry["part"]), int(entry["bytes"]), entry["done"]
+                number = int(name.partition("-")[2].partition(".")[0])
+                for first, last in spans:
+                    for index in range(first, last + 1):
+                        done.add(index)
+            except (KeyError, TypeError, ValueError) as error:
+                raise JournalError(f"{self.path / JOURNAL} is damaged: {entry!r:.200}") from error
+            self._check_part(name, size)
             self._parts.append(name)
-            self._next = max(self._next, int(name.partition("-")[2].partition(".")[0]) + 1)
-            for first, last in entry["done"]:
-                for index in range(first, last + 1):
-                    done.add(index)
-        known = {RUN, JOURNAL, LOCK, *self._parts}
-        for path in self.path.iterdir():
-            if path.name not in known:
-                path.unlink()
+            self._next = max(self._next, number + 1)
+        self._sweep({JOURNAL, RETRIES, LEDGER, *self._parts})
         return done
 
-    def _clear(self) -> None:
-        """Drop the run. Its description goes first: what is left without it is no run."""
-        (self.path / RUN).unlink()
-        sync_folder(self.path)
+    def _check_part(self, name: str, size: int) -> None:
+        try:
+            found = (self.path / name).stat().st_size
+        except FileNotFoundError:
+            raise JournalError(f"{self.path / name} is gone; the journal says it is there") from None
+        if found != size:
+            raise JournalError(f"{self.path / name} has {found} bytes, and the journal says {size}")
+
+    def _drop(self) -> None:
+        """Drop the run, if there is one, or what a crash left of one that was being dropped."""
+        dropped = self.path / DROPPED
+        with suppress(FileNotFoundError):
+            (self.path / RUN).replace(dropped)
+            sync_folder(self.path)
+        self._sweep(set())
+        dropped.unlink(missing_ok=True)
+
+    def _sweep(self, keep: set[str]) -> None:
+        """Remove what runs make and leave; files that somebody else put here are theirs."""
         for path in self.path.iterdir():
-            if path.name != LOCK:
-                path.unlink()
+            if path.name not in keep and (_is_temporary(path.name) or _OF_A_RUN.fullmatch(path.name)):
+                path.unlink(missing_ok=True)
 
     def new_part(self, extension: str) -> Path:
         """Return the path of the next part; nothing is there yet."""
@@ -182,60 +201,66 @@ class RunFolder:
         """Return the committed parts, in order."""
         return [self.path / name for name in self._parts]
 
+    def joined(self) -> Path:
+        """Return where to make the one file: here, where the next run finds what a crash leaves."""
+        return self.path / JOINED
+
+    def publish(self, joined: Path, final: Path) -> None:
+        """Put the one file in its place, and drop the folder, of which everything is there now.
+
+        Raises:
+            SinkError: It could not be put there.
+        """
+        try:
+            joined.replace(final)
+            sync_folder(final.parent)
+        except OSError as error:
+            raise SinkError(f"{self._shown} could not be written: {error.strerror or error}") from error
+        self.remove()
+
     def end(self) -> None:
-        """Let others use the folder of a run that is complete."""
+        """Record that the run is complete, and let others use the folder.
+
+        Raises:
+            SinkError: It could not be recorded.
+        """
         self._journal.close()
+        if not self._record.get(ENDED):
+            try:
+                self._write_run(self._record | {ENDED: True})
+            except OSError as error:
+                raise SinkError(f"{self._shown} could not be written: {error.strerror or error}") from error
+        # Every request that it notes has its row: a later retry begins another.
+        with suppress(OSError):
+            self.ledger.unlink()
         self._lock.release()
 
     def release(self) -> bool:
-        """Let others use the folder. One in which nothing is committed is removed.
+        """Let others use the folder. One in which nothing is committed or noted is removed.
 
         Returns:
             Whether a run is in it that can be gone on with.
         """
         self._journal.close()
-        if not self._parts:
+        if not self._parts and not self.ledger.exists():
             self.remove()
             return False
         self._lock.release()
         return True
 
     def remove(self) -> None:
-        """Drop the whole folder, of which everything is somewhere else now."""
+        """Drop the run and its folder. What cannot be removed is removed by the next run."""
         self._journal.close()
         with suppress(OSError):
-            (self.path / RUN).unlink()
-            sync_folder(self.path)
+            self._drop()
+        # Last: whoever takes the lock next must not lose what it writes.
         self._lock.release()
-        shutil.rmtree(self.path, ignore_errors=True)
+        with suppress(OSError):
+            self.path.rmdir()
 
 
-def _as_json(identity: Identity) -> dict[str, object]:
-    """Return it as it comes back from JSON, so that it can be compared."""
-    text = json.dumps({"input": identity.input, "options": identity.options}, sort_keys=True)
-    value: dict[str, object] = json.loads(text)
-    return value
-
-
-def _difference(before: Mapping[str, object], now: Mapping[str, object]) -> str | None:
-    """Say in words how two runs differ; None: they do not."""
-    if before.get("format") != now["format"]:
-        return f"it writes {before.get('format')}, this one {now['format']}"
-    if now["input"] is not None and before.get("input") != now["input"]:
-        return f"its input is not the same ({_words(before.get('input'))}; now {_words(now['input'])})"
-    then, current = before.get("options"), now["options"]
-    assert isinstance(then, dict)
-    assert isinstance(current, dict)
-    for name in sorted(then.keys() | current.keys()):
-        if then.get(name) != current.get(name):
-            return f"{name} was {then.get(name)!r} and is now {current.get(name)!r}"
-    return None
-
-
-def _words(value: object) -> str:
-    if not isinstance(value, Mapping):
-        return "unknown"
-    return ", ".join(f"{name} {str(part)[:12]}" for name, part in value.items())
+def _is_temporary(name: str) -> bool:
+    return name.startswith(".") and name.endswith(".tmp")
 
 
 def _sha256(fd: int) -> str:

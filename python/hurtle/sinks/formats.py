@@ -17,10 +17,12 @@ class Format(ABC):
     Attributes:
         name: What callers call it.
         extension: What its files end with, dot included.
+        beside: The name of a folder that its parts refer to, if they do; then they never become one file.
     """
 
     name: str
     extension: str
+    beside: str | None = None
 
     def require(self) -> None:
         """Find out whether it can be written here.
@@ -66,7 +68,12 @@ class Jsonl(Format):
         return lines
 
     def join(self, parts: Sequence[Path], out: str) -> None:
-        """Put the files behind each other."""
+        """Put the files behind each other; of none, make an empty one."""
+        if not parts:
+            empty = self.writer(out)
+            empty.open()
+            empty.close()
+            return
         output = OutputFile(out)
         file = output.open()
         try:
@@ -78,6 +85,89 @@ class Jsonl(Format):
             output.abort()
             raise output.failure(error) from error
         output.close()
+
+
+class JsonlGzip(Jsonl):
+    """JSON lines, one gzip member for each part."""
+
+    name = "jsonl.gz"
+    extension = ".jsonl.gz"
+
+    def writer(self, path: str) -> Writer:
+        """Return a writer of compressed lines."""
+        from hurtle.sinks.compressed import CompressedWriter, GzipCompressor
+
+        return CompressedWriter(path, GzipCompressor())
+
+    def count(self, path: Path) -> int:
+        """Decompress and count the lines."""
+        from hurtle.sinks.compressed import count_lines, open_gzip
+
+        return count_lines(open_gzip(path))
+
+
+class JsonlZstd(Jsonl):
+    """JSON lines, one zstd frame for each part."""
+
+    name = "jsonl.zst"
+    extension = ".jsonl.zst"
+
+    def require(self) -> None:
+        """Look for a zstd library."""
+        from hurtle.sinks.compressed import require_zstd
+
+        require_zstd()
+
+    def writer(self, path: str) -> Writer:
+        """Return a writer of compressed lines."""
+        from hurtle.sinks.compressed import CompressedWriter, ZstdCompressor
+
+        self.require()
+        return CompressedWriter(path, ZstdCompressor())
+
+    def count(self, path: Path) -> int:
+        """Decompress and count the lines."""
+        from hurtle.sinks.compressed import count_lines, open_zstd
+
+        return count_lines(open_zstd(path))
+
+
+class Csv(Format):
+    """CSV without bodies."""
+
+    name = "csv"
+    extension = ".csv"
+
+    def writer(self, path: str) -> Writer:
+        """Return a writer of a header and rows."""
+        from hurtle.sinks.csv_file import CsvWriter
+
+        return CsvWriter(path)
+
+    def count(self, path: Path) -> int:
+        """Parse the file."""
+        from hurtle.sinks.csv_file import count
+
+        return count(path)
+
+    def join(self, parts: Sequence[Path], out: str) -> None:
+        """Put the files behind each other under one header."""
+        from hurtle.sinks.csv_file import join
+
+        join(parts, out)
+
+
+class Files(Jsonl):
+    """Bodies as files, and JSON lines that name them."""
+
+    name = "files"
+    beside = "bodies"
+
+    def writer(self, path: str) -> Writer:
+        """Return a writer of bodies and lines."""
+        from hurtle.sinks.files import FilesWriter
+
+        return FilesWriter(path, self.beside)
 
 
 class Parquet(Format):
@@ -112,4 +202,6 @@ class Parquet(Format):
         join(parts, out)
 
 
-FORMATS: dict[str, Format] = {one.name: one for one in (Jsonl(), Parquet())}
+FORMATS: dict[str, Format] = {
+    one.name: one for one in (Jsonl(), JsonlGzip(), JsonlZstd(), Csv(), Parquet(), Files())
+}

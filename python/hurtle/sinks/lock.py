@@ -2,10 +2,14 @@
 
 import json
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hurtle.errors import ConfigError
+
+_DEAD = ("Z", "X")
+"""States of a process that was killed and that nobody has asked about yet."""
 
 
 class Lock:
@@ -15,10 +19,13 @@ class Lock:
 
     Args:
         path: The file.
+        shown: What to call the output in messages; the lock's folder where nothing is said.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, shown: str | None = None) -> None:
         self._path = path
+        self._shown = shown or str(path.parent)
+        self._half = f".{path.name}."
         self._held = False
 
     def take(self) -> None:
@@ -27,21 +34,26 @@ class Lock:
         Raises:
             ConfigError: A running process holds it.
         """
-        temporary = self._path.with_name(f".lock.{os.getpid()}.{os.urandom(4).hex()}.tmp")
-        temporary.write_text(json.dumps(_holder(os.getpid())), encoding="utf-8")
-        try:
-            # Twice: the holder that was found gone may have been followed by another run in the meantime.
-            for _ in range(2):
-                try:
-                    os.link(temporary, self._path)
-                except FileExistsError:
-                    self._remove_if_gone()
-                else:
-                    self._held = True
-                    return
-            raise ConfigError(f"another run is using {self._path.parent}", option="out")
-        finally:
-            temporary.unlink()
+        with _one_at_a_time(self._path.parent) as alone:
+            if alone:
+                self._sweep()
+            temporary = self._path.with_name(f"{self._half}{os.getpid()}.{os.urandom(4).hex()}.tmp")
+            try:
+                temporary.write_text(json.dumps(_holder(os.getpid())), encoding="utf-8")
+                self._remove_if_gone()
+                os.link(temporary, self._path)
+                self._held = True
+            except FileExistsError as error:
+                raise ConfigError(f"another run is using {self._shown}", option="out") from error
+            finally:
+                with suppress(OSError):
+                    temporary.unlink()
+
+    def _sweep(self) -> None:
+        """Remove what runs left that were killed while they took the lock."""
+        for path in self._path.parent.iterdir():
+            if path.name.startswith(self._half) and path.name.endswith(".tmp"):
+                path.unlink()
 
     def _remove_if_gone(self) -> None:
         try:
@@ -55,7 +67,7 @@ class Lock:
             holder, pid = {}, 0
         if pid and _holder(pid) == holder:
             raise ConfigError(
-                f"another run (process {pid}) is using {self._path.parent}: wait for its end", option="out"
+                f"another run (process {pid}) is using {self._shown}: wait for its end", option="out"
             )
         with suppress(FileNotFoundError):
             self._path.unlink()
@@ -66,6 +78,31 @@ class Lock:
             self._held = False
             with suppress(OSError):
                 self._path.unlink()
+
+
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[bool]:
+    """Keep others out, where the system can, while a holder is found gone and its lock removed.
+
+    Of two runs that find the same holder gone, the slower one would remove the lock of the faster.
+
+    Yields:
+        Whether others are kept out.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield False
+        return
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        alone = False
+        with suppress(OSError):  # not every network file system has such locks
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            alone = True
+        yield alone
+    finally:
+        os.close(fd)
 
 
 def _holder(pid: int) -> dict[str, object]:
@@ -80,7 +117,8 @@ def _began(pid: int) -> str | None:
     except OSError:
         return None if os.path.isdir("/proc/self") or not _is_alive(pid) else "unknown"  # noqa: PTH112
     # The second field is a name in parentheses, which may hold blanks. Source: proc_pid_stat(5).
-    return stat.rpartition(")")[2].split()[19]
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in _DEAD else fields[19]
 
 
 def _is_alive(pid: int) -> bool:

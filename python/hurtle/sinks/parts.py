@@ -17,6 +17,9 @@ PART_BYTES = 64 << 20
 PART_SECONDS = 30.0
 """A part is closed at so many rows or bytes, or after so long: what a crash makes the next run repeat."""
 
+UNREPEATABLE_SECONDS = 1.0
+"""The same for rows of requests that must not be sent again: nobody could find out how they ended."""
+
 
 class PartsSink(Sink):
     """Collects rows to parts.
@@ -41,7 +44,12 @@ class PartsSink(Sink):
         self._path = folder.path
         self._indexes: list[int] = []
         self._bytes = 0
-        self._since = 0.0
+        self._due = 0.0
+
+    @property
+    def ledger_path(self) -> Path | None:
+        """In the run's folder."""
+        return self._folder.ledger
 
     def begin(self, identity: Identity, resume: Resume) -> Done:
         """Begin the run in its folder, or go on with it."""
@@ -59,17 +67,19 @@ class PartsSink(Sink):
                 self._path = self._folder.new_part(self._format.extension)
                 writer = self._format.writer(str(self._path))
                 writer.open()
-                self._writer, self._since = writer, monotonic()
+                self._writer, self._due = writer, monotonic() + PART_SECONDS
             self._writer.write(rows)
             self._indexes += rows.indexes()
             self._bytes += rows.nbytes
+            if rows.unrepeatable:
+                self._due = min(self._due, monotonic() + UNREPEATABLE_SECONDS)
             if len(self._indexes) >= PART_ROWS or self._bytes >= PART_BYTES:
                 self._commit()
         self.tick()
 
     def tick(self) -> None:
         """Close the open part when it has become old."""
-        if self._writer is not None and monotonic() - self._since >= PART_SECONDS:
+        if self._writer is not None and monotonic() >= self._due:
             with stops_held():
                 self._commit()
 
@@ -92,8 +102,9 @@ class PartsSink(Sink):
         with stops_held():
             self._commit()
             if self._final is not None:
-                self._format.join(self._folder.parts(), str(self._final))
-                self._folder.remove()
+                joined = self._folder.joined()
+                self._format.join(self._folder.parts(), str(joined))
+                self._folder.publish(joined, self._final)
             else:
                 self._folder.end()
             self._begun = False

@@ -10,7 +10,7 @@ use http::{HeaderName, HeaderValue};
 use hurtle_engine::{
     AttemptRecord, Code, Engine, Hop, Job, Next, Options, RowView, Spec, Submission, Timings, Truncated,
 };
-use hurtle_testserver::{Config, Server};
+use hurtle_testserver::{Config, Hosts, Profile, Server};
 
 pub(crate) use script::{Peer, Script};
 
@@ -96,6 +96,18 @@ impl Rows {
 
 pub(crate) fn server() -> Server {
     Server::start(Config::default()).unwrap()
+}
+
+/// A server that answers every address of 127.0.0.0/8, after `latency`.
+pub(crate) fn many_hosts(latency: Duration) -> Server {
+    let profile = Profile { latency, ..Profile::default() };
+    Server::start(Config { hosts: Hosts::AllLoopback, profile, ..Config::default() }).unwrap()
+}
+
+/// The URL of a path of the `host`-th of them.
+pub(crate) fn url(server: &Server, host: usize, path: &str) -> String {
+    let port = server.addr().port();
+    format!("http://127.{}.{}.{}:{port}{path}", host / 62_500, host / 250 % 250, host % 250 + 1)
 }
 
 pub(crate) fn engine(options: Options) -> Engine {

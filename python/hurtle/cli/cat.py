@@ -1,0 +1,56 @@
+"""`hurtle cat`: the rows of a run on stdout."""
+
+import sys
+from argparse import Namespace
+from typing import IO
+
+from hurtle.cli.status import EXIT_OK
+from hurtle.errors import ConfigError
+from hurtle.runs import Run, open_run
+from hurtle.runs.lines import line_of
+from hurtle.runs.stored import arrow
+
+FLUSH_BYTES = 1 << 16
+"""A reader that has had enough is noticed after so many bytes."""
+
+
+def cat(given: Namespace) -> int:
+    """Write the newest row of each request.
+
+    Returns:
+        0.
+    """
+    if sys.stdout is None:
+        raise ConfigError("stdout is closed")
+    run = open_run(given.out)
+    if given.format == "arrow":
+        _write_arrow(run, given.where, sys.stdout.buffer)
+    else:
+        _write_lines(run, given.where, sys.stdout.buffer)
+    if run.complete is False:
+        print(f"hurtle: {given.out} is not complete: these are the rows so far", file=sys.stderr)
+    return EXIT_OK
+
+
+def _write_lines(run: Run, where: str | None, out: IO[bytes]) -> None:
+    lines: list[bytes] = []
+    size = 0
+    for row in run if where is None else run.select(where):
+        lines.append(line_of(row))
+        size += len(lines[-1])
+        if size >= FLUSH_BYTES:
+            out.write(b"".join(lines))
+            out.flush()
+            lines, size = [], 0
+    out.write(b"".join(lines))
+    out.flush()
+
+
+def _write_arrow(run: Run, where: str | None, out: IO[bytes]) -> None:
+    if out.isatty():
+        raise ConfigError("an Arrow stream is no text: send it to a file or another program")
+    ipc = arrow("--format arrow", "pyarrow.ipc")
+    with ipc.new_stream(out, run.schema()) as stream:
+        for batch in run.batches(where):
+            stream.write_batch(batch)
+    out.flush()

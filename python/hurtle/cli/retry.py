@@ -1,0 +1,57 @@
+"""`hurtle retry`: some rows of a run again."""
+
+import sys
+from argparse import Namespace
+
+from hurtle.api import Client
+from hurtle.cli.fetch import given_source
+from hurtle.cli.given import given_options
+from hurtle.cli.status import EXIT_OK, EXIT_SOME_FAILED
+from hurtle.report.text import count_text, summary_text
+from hurtle.rerun import Rerun
+from hurtle.sources import Source
+
+
+def retry(given: Namespace) -> int:
+    """Ask again for the picked rows, write the newer ones, say what it came to.
+
+    Returns:
+        0 when all are ok now, 1 when some failed.
+    """
+    options = given_options(given)
+    if given.quiet:
+        options["progress"] = False
+
+    def open_input(path: object) -> Source:
+        given.requests = [path]
+        return given_source(given)
+
+    with Client(**({"progress": True} | options)) as client:
+        rerun = Rerun(
+            client,
+            given.out,
+            given.input,
+            where=given.where,
+            restart=given.restart,
+            resend_unknown=given.resend_unknown,
+            open_input=open_input,
+        )
+        if not given.quiet:
+            _announce(rerun)
+        try:
+            summary = rerun.run()
+        except BaseException:
+            if rerun.waits_at is not None:
+                again = "the same command" + (" without --restart" if given.restart else "")
+                print(f"hurtle: what has come is in {rerun.waits_at}; {again} goes on", file=sys.stderr)
+            raise
+    if not given.quiet:
+        print(summary_text(summary), file=sys.stderr)
+    return EXIT_SOME_FAILED if summary.failed else EXIT_OK
+
+
+def _announce(rerun: Rerun) -> None:
+    how = ""
+    if rerun.rows and rerun.from_rows:
+        how = "; the input is not there, so they are plain GETs of the rows' URLs"
+    print(f"hurtle: {count_text(rerun.rows, 'row')} to ask for again{how}", file=sys.stderr)

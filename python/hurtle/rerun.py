@@ -1,0 +1,299 @@
+"""`retry`: ask again for picked rows of a run that has ended, and give the run their newer rows."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from itertools import islice
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+from hurtle.api import Client, summary_of
+from hurtle.errors import ConfigError
+from hurtle.identity import path_of
+from hurtle.job import Job
+from hurtle.models import BadRow, Request, Row
+from hurtle.options import Options, OptionsDict, ProgressCallback
+from hurtle.report import Summary
+from hurtle.runs import RetrySink, open_retry
+from hurtle.sinks import Identity
+from hurtle.sources import Requests, Source, open_source
+
+if TYPE_CHECKING:
+    from hurtle.report.progress import ProgressView
+
+NOT_OK = "not ok"
+"""The rows that are asked for again where nothing else is said."""
+
+OpenInput = Callable[[Any], Source]
+"""Turns what a caller gave, or the path that the run recorded, into a source."""
+
+
+def retry(
+    out: str | PathLike[str],
+    requests: Requests | None = None,
+    *,
+    where: str = NOT_OK,
+    restart: bool = False,
+    resend_unknown: bool = False,
+    **options: Unpack[OptionsDict],
+) -> Summary:
+    """Ask again for some rows of a run that has ended; their newer rows take the place of the old ones.
+
+    An interrupted retry is gone on with by the same call. Options are those of the retry: the run's own are
+    not remembered. The requests come from `requests`, else from the file that the run was made from, which
+    must be the same; where that is gone, from the rows themselves, if all of them were GETs: without the
+    headers and parameters that a request may have had of its own.
+
+    Args:
+        out: The output of the run: a Parquet or JSON lines file, or a folder of such parts.
+        requests: The input of the run, where it is somewhere else now, or was no file.
+        where: Which rows: SQL over the scalar columns of the result table, such as "error like 'timeout.%'".
+        restart: Drop what an interrupted retry still wanted, and pick the rows anew.
+        resend_unknown: Ask also for rows whose error is "local.sent_unknown": they may have been sent.
+        **options: See `OptionsDict`; `ordered` does not fit.
+
+    Returns:
+        The numbers of the retry.
+
+    Raises:
+        ConfigError: A wrong option or expression, no such run, one that has not ended, or another input;
+            nothing was sent.
+        SinkError: The output could not be written; the run is as it was, with what is committed of the retry.
+        JournalError: The record of the run could not be read or written.
+
+    Example:
+        >>> retry("results.parquet", where="status >= 500", timeout=60)  # doctest: +SKIP
+    """
+    with Client(**options) as client:
+        return Rerun(client, out, requests, where=where, restart=restart, resend_unknown=resend_unknown).run()
+
+
+class Rerun:
+    """A retry that is picked and checked, and has sent nothing yet. `run` or `close` it.
+
+    Args:
+        client: Who sends, under its options.
+        out: As of `retry`.
+        requests: As of `retry`.
+        where: As of `retry`.
+        restart: As of `retry`.
+        resend_unknown: As of `retry`.
+        open_input: What makes a source of `requests`, or of the path that the run recorded.
+
+    Raises:
+        ConfigError: As `retry`.
+        JournalError: As `retry`.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        out: str | PathLike[str],
+        requests: object = None,
+        *,
+        where: str = NOT_OK,
+        restart: bool = False,
+        resend_unknown: bool = False,
+        open_input: OpenInput = open_source,
+    ) -> None:
+        if client.options.ordered:
+            raise ConfigError("ordered does not fit a retry; sort by the column index", option="ordered")
+        client.engine()  # options that only the engine can judge fail here, before the output is touched
+        self._client = client
+        self._open_input = open_input
+        self._resend_unknown = resend_unknown
+        self._job: Job | None = None
+        self._sink = open_retry(out, where, restart=restart, resend_unknown=resend_unknown)
+        try:
+            self._source, self._identity = self._requests(requests)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def rows(self) -> int:
+        """How many rows are asked for again; of one that is gone on with, those that are left."""
+        return len(self._sink.wanted)
+
+    @property
+    def from_rows(self) -> bool:
+        """Whether the requests are made from the rows, because the input is not there."""
+        return isinstance(self._source, RowsSource)
+
+    @property
+    def waits_at(self) -> str | None:
+        """Where a retry that was interrupted waits for another to go on with it."""
+        return None if self._job is None else self._job.waits_at
+
+    def run(self) -> Summary:
+        """Send, and write the newer rows.
+
+        Raises:
+            BaseException: As `Job.run`.
+        """
+        if not self.rows and not self._sink.goes_on:
+            self.close()
+            return self._client.fetch([]).summary()
+        options = self._client.options
+        view = _progress_view(len(self._sink.wanted), options)
+        self._job = Job(
+            self._client,
+            self._source,
+            self._sink,
+            options,
+            identity=self._identity,
+            resend_unknown=self._resend_unknown,
+            progress=_callback(options) if view is None else view.update,
+            at_end=None if view is None else view.close,
+        )
+        outcome = self._job.run()
+        return summary_of(replace(outcome, resumed=self._sink.resumed), options)
+
+    def close(self) -> None:
+        """Let go of the output; nothing was sent."""
+        self._sink.release()
+
+    def _requests(self, requests: object) -> tuple[Source, Identity]:
+        """Return what to send, after it was compared with what was sent."""
+        record, end = self._sink.record, max(self._sink.wanted, default=-1) + 1
+        if requests is None:
+            path = record.get("path")
+            if not isinstance(path, str) or not Path(path).is_file():
+                return RowsSource(self._sink, end), Identity()
+            requests = path
+        try:
+            source = self._open_input(requests)
+            fingerprint = source.fingerprint()
+        except OSError as error:
+            raise ConfigError(f"{requests}: {error.strerror or error}", option="requests") from error
+        if fingerprint is None:
+            raise ConfigError(
+                "the input can be read once only, and a retry compares it first: give a file or a list",
+                option="requests",
+            )
+        before = record.get("input")
+        if isinstance(before, dict):
+            self._refuse_another(before, json.loads(json.dumps(fingerprint)))
+        else:
+            self._compare_rows(source, end)
+            source.close()
+            source = self._open_input(requests)
+        return FirstRows(source, end), Identity(input=fingerprint, path=path_of(source))
+
+    def _refuse_another(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+        if before != now:
+            raise ConfigError(
+                f"the input is not that of {self._sink.shown} ({_words(before)}; now {_words(now)})",
+                option="requests",
+            )
+
+    def _compare_rows(self, source: Source, end: int) -> None:
+        """Compare the input with the rows themselves: of a file nobody recorded what it was made from."""
+        asked = {row["index"]: row for row in self._sink.rows()}
+        for index, request in enumerate(islice(source, end)):
+            row = asked.pop(index, None)
+            if row is not None and (difference := _difference(row, request)):
+                raise ConfigError(
+                    f"the input is not that of {self._sink.shown}: row {index} was {difference}",
+                    option="requests",
+                )
+        if asked:
+            raise ConfigError(
+                f"the input is not that of {self._sink.shown}: it ends before row {min(asked)}",
+                option="requests",
+            )
+
+
+class FirstRows(Source):
+    """The rows of a source up to the last one that is wanted.
+
+    Args:
+        source: The whole input.
+        end: How many rows of it to read.
+    """
+
+    def __init__(self, source: Source, end: int) -> None:
+        self._source = source
+        self._end = end
+        self.steady = source.steady
+        self.path = source.path
+
+    @property
+    def skipped(self) -> int:  # type: ignore[override]
+        """Lines that the source passed over."""
+        return self._source.skipped
+
+    def __iter__(self) -> Iterator[Row]:
+        """Yield them."""
+        return islice(iter(self._source), self._end)
+
+    def close(self) -> None:
+        """Close the source."""
+        self._source.close()
+
+
+class RowsSource(Source):
+    """The wanted rows of a run as requests: plain GETs, with their id and meta. Others are placeholders.
+
+    What is wanted is held in memory, but for bodies.
+
+    Args:
+        sink: Knows which rows are wanted.
+        end: The last position that is wanted, and one.
+
+    Raises:
+        ConfigError: A wanted row was no GET: nobody knows what its body was.
+    """
+
+    def __init__(self, sink: RetrySink, end: int) -> None:
+        self._end = end
+        self._requests: dict[int, Row] = {}
+        for row in sink.rows():
+            if row["method"] != "GET":
+                raise ConfigError(
+                    f"row {row['index']} of {sink.shown} was a {row['method']}, and rows do not hold what was"
+                    " sent: give the input (-i)",
+                    option="requests",
+                )
+            self._requests[row["index"]] = _request_of(row)
+
+    def __iter__(self) -> Iterator[Row]:
+        """Yield a request for each wanted position."""
+        other = BadRow("input.row", "not wanted")
+        return (self._requests.get(index, other) for index in range(self._end))
+
+
+def _request_of(row: Mapping[str, Any]) -> Row:
+    if row["error"] in ("input.row", "input.truncated"):
+        return BadRow(row["error"], row["error_detail"] or "", text=row["url"])
+    return Request(row["url"], id=row["id"], meta=None if row["meta"] is None else json.loads(row["meta"]))
+
+
+def _difference(row: Mapping[str, Any], request: Row) -> str | None:
+    """Say how a request differs from the one that a row answers; None: it does not."""
+    if isinstance(request, BadRow):
+        was_bad = str(row["error"]).startswith("input.")
+        return None if was_bad else f"{row['method']} {row['url']} and is no request now"
+    now = Request(request) if isinstance(request, str) else request
+    if (now.method, now.url) != (row["method"], row["url"]):
+        return f"{row['method']} {row['url']} and is {now.method} {now.url} now"
+    if now.id is not None and now.id != row["id"]:
+        return f"of the id {row['id']!r} and is of {now.id!r} now"
+    return None
+
+
+def _progress_view(total: int, options: Options) -> "ProgressView | None":
+    if options.progress is not True:
+        return None
+    from hurtle.report.progress import open_progress
+
+    return open_progress(total, options)
+
+
+def _callback(options: Options) -> ProgressCallback | None:
+    return None if isinstance(options.progress, bool) else options.progress
+
+
+def _words(fingerprint: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {str(value)[:12]}" for name, value in fingerprint.items())

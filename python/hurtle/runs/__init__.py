@@ -1,0 +1,8 @@
+"""A run read back: its committed rows, the newest one of each request; and the retry of some of them."""
+
+from hurtle.runs.opened import open_run
+from hurtle.runs.retried import RetrySink, open_retry
+from hurtle.runs.run import Run
+from hurtle.runs.where import Where
+
+__all__ = ["RetrySink", "Run", "Where", "open_retry", "open_run"]

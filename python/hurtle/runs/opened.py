@@ -1,0 +1,171 @@
+"""Find the run that an output holds: a folder of parts, a file, or what waits beside it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike, fspath
+from pathlib import Path
+
+from hurtle.errors import ConfigError, JournalError
+from hurtle.journal import Journal, Span
+from hurtle.runs.log import RetryLog, digest_of
+from hurtle.runs.run import Part, Run, refuse_unknown, superseded
+from hurtle.runs.stored import STORED, Stored, format_of
+from hurtle.sinks.choose import RUN_SUFFIX
+from hurtle.sinks.folder import ENDED, JOURNAL, RETRIED, RUN
+from hurtle.sinks.recorded import Record, refuse_other_version
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where an output is.
+
+    Attributes:
+        folder: The folder of its run; of a file the one beside it, which may not be there.
+        file: The file that the run has become; None: it is a folder, or has not become one yet.
+        shown: What the caller called it.
+    """
+
+    folder: Path
+    file: Path | None
+    shown: str
+
+
+def open_run(out: str | PathLike[str]) -> Run:
+    """Open the output of a run to read it, whether the run has ended or not.
+
+    Only what is committed is shown, and of a request that was retried only the newest row.
+
+    Args:
+        out: What `run` was given: a file, or a folder.
+
+    Returns:
+        The run: iterate for dicts, or give it to any library that reads Arrow.
+
+    Raises:
+        ConfigError: There is no run, or one of a format that cannot be read back so far.
+        JournalError: A committed part is gone, or the record is damaged.
+
+    Example:
+        >>> open_run("results.parquet")  # doctest: +SKIP
+        <Run 'results.parquet': complete>
+    """
+    found = find(out)
+    if found.file is None:
+        return run_of_folder(found.folder, found.shown)
+    record = read_record(found.folder, found.shown)
+    retried = None if record is None else record.get(RETRIED)
+    # A retry of another file of this name, or one that has taken its place already, is none of this one.
+    if isinstance(retried, dict) and is_of(found.file, retried):
+        return run_of_file(found, with_retry=True)
+    return run_of_file(found)
+
+
+def find(out: str | PathLike[str]) -> Found:
+    """Return where an output is.
+
+    Raises:
+        ConfigError: There is nothing.
+    """
+    shown = fspath(out) if isinstance(out, (str, PathLike)) else out
+    if not isinstance(shown, str) or shown in ("", "-"):
+        raise ConfigError(f"out={out!r}: must be the path of an output", option="out")
+    path = Path(shown).resolve()
+    if path.is_dir():
+        record = read_record(path, shown)
+        if record is None:
+            raise ConfigError(f"{shown} is a folder without a run", option="out")
+        if RETRIED in record:
+            return Found(path, path.with_name(path.name.removesuffix(RUN_SUFFIX)), shown)
+        return Found(path, None, shown)
+    beside = path.with_name(path.name + RUN_SUFFIX)
+    if path.exists():
+        return Found(beside, path, shown)
+    if (beside / RUN).is_file():
+        return Found(beside, None, shown)
+    raise ConfigError(f"{shown}: no such file or folder", option="out")
+
+
+def read_record(folder: Path, shown: str) -> Record | None:
+    """Return what the run in a folder is; None: there is none.
+
+    Raises:
+        ConfigError: It is of another version.
+        JournalError: It is damaged.
+    """
+    try:
+        record = json.loads((folder / RUN).read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise ConfigError(f"{shown} cannot be read: {error.strerror or error}", option="out") from error
+    except ValueError as error:
+        raise JournalError(f"{folder / RUN} is damaged: {error}") from error
+    return refuse_other_version(record, shown)
+
+
+def is_of(file: Path, digest: dict[str, object]) -> bool:
+    """Whether a file has this size and hash."""
+    try:
+        return file.stat().st_size == digest.get("bytes") and digest_of(file) == digest
+    except OSError:
+        return False
+
+
+def run_of_folder(folder: Path, shown: str) -> Run:
+    """Return the run in a folder.
+
+    Raises:
+        ConfigError: Its format cannot be read back so far.
+        JournalError: The record is damaged.
+    """
+    record = read_record(folder, shown) or {}
+    retries = RetryLog(folder).read()
+    files, spans = _committed(folder, str(record.get("format")), shown)
+    first_again = len(files) if retries.first_after is None else retries.first_after
+    hidden, _ = superseded(spans, first_again)
+    parts = [Part(stored, rows, over) for (stored, rows), over in zip(files, hidden, strict=True)]
+    return Run(shown, parts, bool(record.get(ENDED)) and retries.open is None)
+
+
+def run_of_file(found: Found, *, with_retry: bool = False) -> Run:
+    """Return the run that has become a file.
+
+    Args:
+        found: The file.
+        with_retry: Whether a retry of it is in the folder beside it, with newer rows.
+
+    Raises:
+        ConfigError: Its format cannot be read back so far.
+        JournalError: The record of the retry is damaged.
+    """
+    assert found.file is not None
+    name = format_of(found.file, found.shown)
+    file = STORED[name](found.file)
+    if not with_retry:
+        return Run(found.shown, [Part(file, None)], True if name == "parquet" else None)
+    files, spans = _committed(found.folder, name, found.shown)
+    hidden, again = superseded(spans, 0)
+    parts = [Part(stored, rows, over) for (stored, rows), over in zip(files, hidden, strict=True)]
+    return Run(found.shown, [Part(file, None, list(again)), *parts], complete=False)
+
+
+def _committed(
+    folder: Path,
+    format: str,  # noqa: A002 - the public name
+    shown: str,
+) -> tuple[list[tuple[Stored, int]], list[Sequence[Span]]]:
+    """Return the parts that the journal knows, each with its rows; and the positions in each."""
+    refuse_unknown(format, STORED, shown)
+    files: list[tuple[Stored, int]] = []
+    spans: list[Sequence[Span]] = []
+    for entry in Journal(folder / JOURNAL).read():
+        try:
+            path, size = folder / str(entry["part"]), int(entry["bytes"])
+            files.append((STORED[format](path), int(entry["rows"])))
+            spans.append([(int(first), int(last)) for first, last in entry["done"]])
+        except (KeyError, TypeError, ValueError) as error:
+            raise JournalError(f"{folder / JOURNAL} is damaged: {entry!r:.200}") from error
+        if not path.is_file() or path.stat().st_size != size:
+            raise JournalError(f"{path} is not what the journal says: it is gone, or has another size")
+    return files, spans

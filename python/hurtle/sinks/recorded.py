@@ -1,0 +1,82 @@
+"""What an output records of its run, and whether another run is the same."""
+
+import json
+from collections.abc import Mapping
+
+from hurtle.errors import ConfigError
+from hurtle.sinks.base import Identity, Resume
+
+SCHEMA = 1
+"""The version of the record, and of the journal or the tables beside it."""
+
+Record = dict[str, object]
+"""A run as JSON has it: schema, format, input, options, and the path of the input, which is not compared."""
+
+
+def record_of(identity: Identity, format: str) -> Record:  # noqa: A002 - the public name
+    """Return a run as it comes back from JSON, so that it can be compared.
+
+    Args:
+        identity: What the run is.
+        format: What it writes, by name.
+    """
+    text = json.dumps({"input": identity.input, "options": identity.options}, sort_keys=True)
+    record: Record = {"schema": SCHEMA, "format": format, "path": identity.path} | json.loads(text)
+    return record
+
+
+def refuse_other_version(record: object, shown: str) -> Record:
+    """Return what was read back, if it is a record of this version.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if not isinstance(record, dict) or record.get("schema") != SCHEMA:
+        raise ConfigError(f"{shown} holds a run of another version of hurtle", option="out")
+    return record
+
+
+def refuse_another(before: Record, now: Record, resume: Resume, shown: str) -> None:
+    """Go on only with a run that is the same, as far as anybody can know.
+
+    Args:
+        before: The run that the output holds.
+        now: The one that wants to go on with it.
+        resume: What the caller asked for; not "restart".
+        shown: What to call the output in messages.
+
+    Raises:
+        ConfigError: They differ, or may; the difference is named.
+    """
+    hint = "--restart (resume='restart') begins again and drops it"
+    if resume == "refuse":
+        raise ConfigError(f"{shown} holds a run that has begun; {hint}", option="out")
+    if now["input"] is None and resume != "trust":
+        raise ConfigError(
+            f"{shown} holds a run, and this input can be read once only: nobody knows whether it is the same;"
+            f" --resume (resume=True) goes on with it, {hint}",
+            option="out",
+        )
+    if difference := _difference(before, now):
+        raise ConfigError(f"{shown} holds another run: {difference}; {hint}", option="out")
+
+
+def _difference(before: Record, now: Record) -> str | None:
+    """Say in words how two runs differ; None: they do not."""
+    if before.get("format") != now["format"]:
+        return f"it writes {before.get('format')}, this one {now['format']}"
+    if now["input"] is not None and before.get("input") != now["input"]:
+        return f"its input is not the same ({_words(before.get('input'))}; now {_words(now['input'])})"
+    then, current = before.get("options"), now["options"]
+    assert isinstance(then, dict)
+    assert isinstance(current, dict)
+    for name in sorted(then.keys() | current.keys()):
+        if then.get(name) != current.get(name):
+            return f"{name} was {then.get(name)!r} and is now {current.get(name)!r}"
+    return None
+
+
+def _words(value: object) -> str:
+    if not isinstance(value, Mapping):
+        return "unknown"
+    return ", ".join(f"{name} {str(part)[:12]}" for name, part in value.items())

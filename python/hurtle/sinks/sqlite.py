@@ -1,0 +1,135 @@
+"""The result table in an SQLite file, by the standard library."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from hurtle.client import Rows
+from hurtle.errors import ConfigError
+from hurtle.journal import sync_folder
+from hurtle.sinks.database import RESULTS, RUN, Database
+from hurtle.sinks.lock import Lock
+from hurtle.sinks.recorded import Record, refuse_other_version
+from hurtle.sinks.table import COLUMNS, Kind, column_definitions, values
+from hurtle.sinks.writer import refuse_unwritable
+
+TYPES: dict[Kind, str] = {
+    "integer": "INTEGER",
+    "text": "TEXT",
+    "boolean": "INTEGER",
+    "instant": "TEXT",
+    "seconds": "REAL",
+    "json": "TEXT",
+    "bytes": "BLOB",
+}
+"""Instants are ISO 8601 with microseconds and Z: they sort as text, and SQLite's own functions read them."""
+
+INSERT = f"INSERT OR REPLACE INTO {RESULTS} VALUES ({', '.join('?' * len(COLUMNS))})"
+
+BUSY_SECONDS = 30.0
+"""How long to wait for somebody else's transaction."""
+
+
+class SqliteDatabase(Database):
+    """One SQLite file. Others may read it during the run; they see what is committed.
+
+    Args:
+        path: The file.
+    """
+
+    name = "sqlite"
+
+    def __init__(self, path: str) -> None:
+        self.shown = path
+        self._path = Path(path).resolve()
+        self._lock = Lock(self._path.with_name(self._path.name + ".lock"), path)
+        self.ledger = self._path.with_name(self._path.name + ".ledger")
+        self._connection: sqlite3.Connection | None = None
+
+    @property
+    def error(self) -> type[Exception]:
+        """What sqlite3 raises."""
+        return sqlite3.Error
+
+    def open(self) -> None:
+        """Open the file with a write-ahead log, each of whose commits is fsynced."""
+        refuse_unwritable(self._path)
+        self._lock.take()
+        # Rows are written on threads of an event loop's executor, one after the other.
+        connection = sqlite3.connect(
+            self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        self._connection = connection
+        self._refuse_foreign_tables(connection)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+
+    def _refuse_foreign_tables(self, connection: sqlite3.Connection) -> None:
+        """Leave alone a database of somebody else, before anything in it is changed."""
+        query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+        tables = {name for (name,) in connection.execute(query)}
+        if tables and not {RESULTS, RUN} <= tables:
+            raise ConfigError(
+                f"{self.shown} holds the table {min(tables)}, which is of no run; name another file",
+                option="out",
+            )
+
+    def read_run(self) -> Record | None:
+        """Read the table `run`."""
+        if not self._opened.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (RUN,)).fetchone():
+            return None
+        row = self._opened.execute(f"SELECT record FROM {RUN}").fetchone()
+        return refuse_other_version(None if row is None else json.loads(row[0]), self.shown)
+
+    def begin_run(self, record: Record) -> None:
+        """Make the tables, and the file's name durable."""
+        connection = self._opened
+        connection.execute("BEGIN IMMEDIATE")
+        for name in (RESULTS, RUN):
+            connection.execute(f"DROP TABLE IF EXISTS {name}")
+        connection.execute(f"CREATE TABLE {RESULTS} ({column_definitions(TYPES)})")
+        connection.execute(f"CREATE TABLE {RUN} (record TEXT NOT NULL)")
+        connection.execute(f"INSERT INTO {RUN} VALUES (?)", (json.dumps(record, sort_keys=True),))
+        connection.execute("COMMIT")
+        sync_folder(self._path.parent)
+
+    def done(self) -> Iterator[int]:
+        """Read the primary key."""
+        return (index for (index,) in self._opened.execute(f'SELECT "index" FROM {RESULTS}'))
+
+    def insert(self, rows: Rows) -> None:
+        """Insert row by row, with one prepared statement."""
+        if not self._opened.in_transaction:
+            self._opened.execute("BEGIN IMMEDIATE")
+        self._opened.executemany(INSERT, values(rows))
+
+    def commit(self) -> None:
+        """Commit; the log is fsynced."""
+        self._opened.execute("COMMIT")
+
+    def rollback(self) -> None:
+        """Roll back; SQLite may have done so itself."""
+        if self._opened.in_transaction:
+            self._opened.execute("ROLLBACK")
+
+    def complete(self) -> None:
+        """Leave one plain file, which also opens where nothing can be written; not while others read it."""
+        self._opened.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._opened.execute("PRAGMA busy_timeout=0")
+        self._opened.execute("PRAGMA journal_mode=DELETE")
+
+    def close(self) -> None:
+        """Close the file; the last one to do so moves the log into it."""
+        connection, self._connection = self._connection, None
+        try:
+            if connection is not None:
+                connection.close()
+        finally:
+            self._lock.release()
+
+    @property
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise ValueError("the database is not open")
+        return self._connection

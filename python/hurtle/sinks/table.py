@@ -1,0 +1,69 @@
+"""The result table for outputs that are not columnar: its columns, and rows as values."""
+
+import json
+from base64 import b64decode
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, TypeAlias
+
+from hurtle.client import Rows
+
+Kind: TypeAlias = Literal["integer", "text", "boolean", "instant", "seconds", "json", "bytes"]
+"""What a column holds. "instant" is a point in time (UTC), "json" anything but a scalar."""
+
+COLUMNS: dict[str, Kind] = {
+    "index": "integer", "id": "text", "meta": "json", "method": "text", "url": "text", "final_url": "text",
+    "redirects": "json", "ok": "boolean", "status": "integer", "error": "text", "error_detail": "text",
+    "attempts": "integer", "fetched_at": "instant", "t_queue": "seconds", "t_dns": "seconds",
+    "t_connect": "seconds", "t_tls": "seconds", "t_first_byte": "seconds", "t_body": "seconds",
+    "t_total": "seconds", "http_version": "text", "remote_ip": "text", "conn_reused": "boolean",
+    "headers": "json", "content_type": "text", "content_encoding": "text", "bytes_wire": "integer",
+    "bytes_body": "integer", "body": "bytes", "truncated": "text",
+}  # fmt: skip
+"""The columns, in order. Source: `hurtle._engine.arrow_schema()`."""
+
+REQUIRED = frozenset({
+    "index", "id", "method", "url", "final_url", "redirects", "ok", "attempts", "fetched_at", "conn_reused",
+    "headers", "bytes_wire", "bytes_body",
+})  # fmt: skip
+"""Columns without nulls."""
+
+
+def records(rows: Rows) -> Iterator[dict[str, Any]]:
+    """Yield rows as JSON has them: values by column, and `body_base64` instead of a body that is no UTF-8."""
+    return (json.loads(line) for line in rows.to_jsonl().split(b"\n") if line)
+
+
+def body_of(record: Mapping[str, Any]) -> bytes | None:
+    """Return a row's body; None where there was none."""
+    encoded = record.get("body_base64")
+    if encoded is not None:
+        return b64decode(encoded)
+    text = record["body"]
+    return None if text is None else text.encode()
+
+
+def compact(value: object) -> str | None:
+    """Return a value as JSON on one line, in ASCII; None for what is not there."""
+    return None if value is None else json.dumps(value, separators=(",", ":"))
+
+
+def values(rows: Rows) -> Iterator[list[Any]]:
+    """Yield rows as values in the order of COLUMNS: JSON as text, instants as ISO 8601, bodies as bytes."""
+    for record in records(rows):
+        yield [
+            body_of(record) if kind == "bytes" else compact(record[name]) if kind == "json" else record[name]
+            for name, kind in COLUMNS.items()
+        ]
+
+
+def column_definitions(types: Mapping[Kind, str]) -> str:
+    """Return the columns as SQL has them, for CREATE TABLE.
+
+    Args:
+        types: A database's type for each kind.
+    """
+    lines = []
+    for name, kind in COLUMNS.items():
+        suffix = " PRIMARY KEY" if name == "index" else " NOT NULL" if name in REQUIRED else ""
+        lines.append(f'"{name}" {types[kind]}{suffix}')
+    return ", ".join(lines)

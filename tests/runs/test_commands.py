@@ -1,0 +1,137 @@
+"""`hurtle cat` and `hurtle retry` as a shell sees them."""
+
+import io
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.ipc
+import pytest
+
+import hurtle
+from hurtle.testing import Server
+from tests.runs.conftest import FAILING, OUTPUTS, ROWS, MakeRun
+
+pytestmark = pytest.mark.slow
+
+
+def command(*words: str | Path) -> list[str]:
+    return [sys.executable, "-X", "dev", "-m", "hurtle", *map(str, words)]
+
+
+def called(*words: str | Path, status: int = 0) -> subprocess.CompletedProcess[bytes]:
+    done = subprocess.run(command(*words), capture_output=True, timeout=60, check=False)
+    assert done.returncode == status, done.stderr.decode()
+    return done
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_cat_writes_the_newest_rows(make_run: MakeRun, name: str) -> None:
+    out = make_run(name)
+    hurtle.retry(out, where='"index" = 3')
+    lines = [json.loads(line) for line in called("cat", out).stdout.splitlines()]
+    assert sorted(line["index"] for line in lines) == list(range(ROWS))
+    assert sorted(line["index"] for line in lines if not line["ok"]) == [4, 17, 39]
+    assert all(line["meta"] == {"n": line["index"]} for line in lines)
+    picked = called("cat", out, "--where", "status = 503").stdout.splitlines()
+    assert sorted(json.loads(line)["index"] for line in picked) == [4, 17, 39]
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_cat_writes_an_arrow_stream(make_run: MakeRun, name: str) -> None:
+    out = make_run(name)
+    for where, rows in ((), ROWS), (("--where", "not ok"), len(FAILING)):
+        stream = called("cat", out, "--format", "arrow", *where).stdout
+        table = pyarrow.ipc.open_stream(io.BytesIO(stream)).read_all()
+        assert (table.num_rows, table.num_columns) == (rows, 30)
+
+
+def test_cat_of_a_parquet_file_is_what_a_jsonl_file_holds(make_run: MakeRun, tmp_path: Path) -> None:
+    out = make_run("out.jsonl")
+    pyarrow.parquet.write_table(hurtle.open_run(out).to_arrow(), tmp_path / "copy.parquet")
+    written = {json.loads(line)["index"]: json.loads(line) for line in out.read_bytes().splitlines()}
+    for line in called("cat", tmp_path / "copy.parquet").stdout.splitlines():
+        assert json.loads(line) == written[json.loads(line)["index"]]
+
+
+@pytest.mark.parametrize("format", ["jsonl", "arrow"])
+def test_cat_ends_quietly_when_its_reader_has_had_enough(
+    tmp_path: Path,
+    hurtle_server: Server,
+    format: str,  # noqa: A002
+) -> None:
+    out = tmp_path / "out.parquet"
+    hurtle.run([hurtle_server.url("/bytes/10000")] * 300, out, concurrency_per_host=64)
+    with subprocess.Popen(
+        command("cat", out, "--format", format), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as cat:
+        assert cat.stdout is not None
+        assert cat.stderr is not None
+        assert len(cat.stdout.read(100)) == 100
+        cat.stdout.close()
+        assert cat.stderr.read() == b""
+        assert cat.wait(30) == 0
+
+
+def test_cat_says_what_is_wrong(tmp_path: Path, make_run: MakeRun) -> None:
+    out = make_run("out.parquet")
+    assert b"no such file or folder" in called("cat", tmp_path / "none", status=2).stderr
+    assert b"no such column: nonsense" in called("cat", out, "--where", "nonsense", status=2).stderr
+
+
+def test_retry_asks_again_and_says_what_it_came_to(make_run: MakeRun) -> None:
+    out = make_run("parts/")
+    done = called("retry", out, "--where", '"index" < 10', "--retries", "0")
+    assert b"4 rows" not in done.stderr
+    assert b"10 rows to ask for again\n" in done.stderr
+    assert b"10 requests in " in done.stderr
+    assert done.stdout == b""
+    quiet = called("retry", out, "-q")
+    assert (quiet.stdout, quiet.stderr) == (b"", b"")
+    assert hurtle.open_run(out).failed == 0
+    assert b"0 rows to ask for again\n" in called("retry", out).stderr
+
+
+def test_retry_exits_with_1_when_a_row_fails_again(tmp_path: Path, hurtle_server: Server) -> None:
+    out = tmp_path / "out.jsonl"
+    hurtle.run([hurtle_server.url("/status/404"), hurtle_server.url("/bytes/1")], out)
+    done = called("retry", out, status=1)
+    assert b"1 row to ask for again; the input is not there, so they are plain GETs" in done.stderr
+
+
+def test_retry_sends_the_body_that_the_command_line_gave(tmp_path: Path, hurtle_server: Server) -> None:
+    url = hurtle_server.url("/flaky?times=1&status=503&key=form")
+    (tmp_path / "urls.txt").write_text(f"{url}\n{hurtle_server.url('/echo')}\n")
+    called("fetch", tmp_path / "urls.txt", "-d", "a=1", "-o", f"{tmp_path}/out/", "--retries", "0", status=1)
+    plain = called("retry", tmp_path / "out", status=2)
+    assert b"the input is not that of" in plain.stderr
+    assert b"shape" in plain.stderr
+    called("retry", tmp_path / "out", "-d", "a=1", "--where", "1")
+    echo = next(hurtle.open_run(tmp_path / "out").select("url like '%/echo'"))
+    assert (json.loads(echo["body"])["method"], json.loads(echo["body"])["body"]) == ("POST", "a=1")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_a_retry_that_is_stopped_says_how_to_go_on(tmp_path: Path) -> None:
+    out = tmp_path / "out.parquet"
+    with Server() as server:
+        hurtle.run([server.url(f"/delay/{n * 20}") for n in range(30)], out, concurrency_per_host=30)
+        words = command("retry", out, "--where", "1", "--concurrency-per-host", "1")
+        with subprocess.Popen(words, stderr=subprocess.PIPE) as process:
+            assert process.stderr is not None
+            asked = server.stats()["requests"]
+            while server.stats()["requests"] < asked + 5:
+                assert process.poll() is None
+                time.sleep(0.01)
+            process.send_signal(signal.SIGINT)
+            said = process.stderr.read()
+            assert process.wait(30) == 130
+        assert b"out.parquet.run; the same command goes on\n" in said
+        assert not hurtle.open_run(out).complete
+        assert b"not complete" in called("cat", out).stderr
+        done = called("retry", out, "--where", "1", "--concurrency-per-host", "30")
+    assert b"were there already" in done.stderr
+    assert hurtle.open_run(out).complete

@@ -1,0 +1,72 @@
+"""A retry whose process dies at any step of its writing: the old rows stay whole, and it is gone on with."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import hurtle
+from hurtle.testing import Server
+from tests.runs.conftest import OUTPUTS
+
+pytestmark = pytest.mark.slow
+
+ROWS = 12
+VICTIM = """
+import os, sys
+from pathlib import Path
+import hurtle
+from hurtle.sinks import parts
+
+out, last = sys.argv[1], int(sys.argv[2])
+parts.PART_ROWS = 5
+steps = 0
+
+def deadly(call):
+    def step(*arguments, **named):
+        global steps
+        steps += 1
+        if steps > last:
+            os._exit(9)
+        return call(*arguments, **named)
+    return step
+
+os.fsync, os.link, Path.replace, Path.unlink, os.rename = map(
+    deadly, (os.fsync, os.link, Path.replace, Path.unlink, os.rename)
+)
+hurtle.retry(out, where="status = 200")
+"""
+
+
+def retried(out: Path, last: int) -> bool:
+    """Retry every row in a process that dies after so many steps; tell whether it lived."""
+    command = [sys.executable, "-c", VICTIM, str(out), str(last)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode in (0, 9), done.stderr
+    return done.returncode == 0
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_a_retry_survives_its_process_when_it_dies_at_any_step(
+    tmp_path: Path, hurtle_server: Server, name: str
+) -> None:
+    urls = [hurtle_server.url(f"/bytes/{n + 100}") for n in range(ROWS)]
+    hurtle.run(urls, f"{tmp_path}/{name}")
+    out = tmp_path / name
+    deaths = 0
+    while not retried(out, deaths):
+        check(out)
+        hurtle.retry(out, where="status = 200")
+        check(out)
+        assert hurtle.open_run(out).complete is not False
+        assert not Path(f"{out}.run").exists()
+        deaths += 1
+    assert deaths > 8
+    check(out)
+
+
+def check(out: Path) -> None:
+    """Every row is there once, and is what the server sent."""
+    found = sorted((row["index"], len(row["body"])) for row in hurtle.open_run(out))
+    assert found == [(n, n + 100) for n in range(ROWS)]
