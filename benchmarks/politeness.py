@@ -93,7 +93,7 @@ def slow_hosts(terms: Terms) -> Result:
         command=terms.command("slow_hosts"),
         method=(
             f"{HOSTS * URLS_EACH:,} URLs, {URLS_EACH} to each host, 512 at a time, 10 at most to one host,"
-            f" against `hurtle serve --all-loopback --latency 0.005`; seconds until every one that answers has"
+            f" against `hurtle serve --all-loopback --latency 0.005`; seconds until all that answer have"
             f" answered. {_rounds(taken)}"
         ),
         header=["", "seconds"],
