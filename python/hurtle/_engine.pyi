@@ -46,11 +46,17 @@ class Engine:
     """Threads, connections, DNS and TLS state. Jobs run on it side by side."""
 
     def __new__(cls, options: Options) -> Engine: ...
-    def job(self, *, max_duration: float | None = None, ledger: str | PathLike[str] | None = None) -> Job:
+    def job(
+        self,
+        *,
+        max_duration: float | None = None,
+        ledger: str | PathLike[str] | None = None,
+        records_exchanges: bool = False,
+    ) -> Job:
         """Open a job: one stream of requests in, one stream of batches out.
 
         With a `ledger`, the index of each request whose method is not idempotent is in that file, on the
-        disk, before its first byte can leave.
+        disk, before its first byte can leave. With `records_exchanges`, rows keep their exchanges.
         """
 
     def close(self) -> None:
@@ -119,11 +125,17 @@ class Batch:
     def __iter__(self) -> Iterator[Response]: ...
     def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]: ...
     def __arrow_c_schema__(self) -> object: ...
-    def to_jsonl(self) -> bytes:
-        """Return the rows as JSON lines, keys as in the result table."""
+    def to_jsonl(self, *, bodies: bool = True) -> bytes:
+        """Return the rows as JSON lines, keys as in the result table; without `bodies` every body is null."""
 
     def indexes(self) -> list[int]:
         """Return the rows' positions in the input."""
+
+    def exchanges(self) -> list[tuple[Exchange, ...]]:
+        """Return, for each row, what went over the wire in its last attempt, redirects first.
+
+        Empty tuples unless the job keeps it, and for rows without a response.
+        """
 
     @property
     def nbytes(self) -> int:
@@ -132,6 +144,42 @@ class Batch:
     @property
     def unrepeatable(self) -> int:
         """How many rows are of requests that were sent and must not be sent again."""
+
+@final
+class Exchange:
+    """One request and its response as they went over the wire. Those of HTTP/2 are written as HTTP/1.1 has them."""
+
+    @property
+    def url(self) -> str:
+        """What was asked."""
+
+    @property
+    def started_us(self) -> int:
+        """Start, in microseconds since 1970-01-01 UTC."""
+
+    @property
+    def remote_ip(self) -> str | None:
+        """The peer's address."""
+
+    @property
+    def http_version(self) -> str:
+        """HTTP version of the response: "1.0", "1.1" or "2"."""
+
+    @property
+    def request(self) -> bytes:
+        """Head and body as sent."""
+
+    @property
+    def response(self) -> bytes:
+        """Head and body as received, with their framing and content codings, without interim responses."""
+
+    @property
+    def body_at(self) -> int:
+        """Where the body begins in `response`."""
+
+    @property
+    def truncated(self) -> str | None:
+        """Why the body is a prefix: "length", "time" or "disconnect"."""
 
 @final
 class Schema:

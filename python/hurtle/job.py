@@ -162,6 +162,7 @@ class Job:
                 unknown=None if self._resend_unknown else unknown,
                 fingerprint=self._identity.input,
             ),
+            records_exchanges=self._sink.records_exchanges,
             drains=True,
         )
         reorder = RowReorder(transfer.window) if self._options.ordered else None

@@ -12,7 +12,7 @@ use http::{Method, Version};
 
 use crate::error::Code;
 use crate::headers::{HeaderBlock, Headers};
-use crate::outcome::{AttemptRecord, Hop, Truncated};
+use crate::outcome::{AttemptRecord, Exchange, Hop, Truncated};
 use crate::timings::Timings;
 
 /// A body of this size or more moves into its row without a copy.
@@ -28,6 +28,8 @@ pub struct Extra {
     pub hops: Vec<Hop>,
     /// Every attempt but the last, in order.
     pub earlier: Vec<AttemptRecord>,
+    /// What went over the wire in the last attempt, redirects first; empty unless the job keeps it.
+    pub exchanges: Vec<Exchange>,
 }
 
 /// The fixed part of a row; the variable part lies in the arena.
@@ -257,6 +259,8 @@ impl Batch {
     /// Lays out a row's bytes behind those already there.
     pub(crate) fn push(&mut self, draft: Draft<'_>) {
         let Draft { mut row, url, final_url, reason, detail, headers, body } = draft;
+        let exchanges = row.extra.iter().flat_map(|extra| &extra.exchanges);
+        self.own_bytes += exchanges.map(Exchange::bytes).sum::<usize>();
         let start = self.arena.len();
         let arena = &mut self.arena;
         let mark = |arena: &Vec<u8>| u32::try_from(arena.len() - start).unwrap_or(u32::MAX);

@@ -27,6 +27,18 @@ use crate::shard::{Core, Message, Shard};
 use crate::stats::Stats;
 use crate::timings::WallClock;
 
+/// What one job wants of the engine.
+#[derive(Clone, Debug, Default)]
+pub struct JobOptions {
+    /// After so long its requests that have not been sent end as `timeout.job`.
+    pub max_duration: Option<Duration>,
+    /// The index of each request whose method is not idempotent is in this file, on the disk, before its first byte
+    /// can leave: 8 bytes, little-endian. A file that is there is gone on with.
+    pub ledger: Option<PathBuf>,
+    /// Rows keep what went over the wire for them, byte for byte.
+    pub records_exchanges: bool,
+}
+
 /// Why an engine could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -103,19 +115,18 @@ impl Engine {
         &self.core.options
     }
 
-    /// Opens a job. After `max_duration` its requests that have not been sent end as `timeout.job`.
-    ///
-    /// With a `ledger`, the index of each request whose method is not idempotent is in that file, on the disk, before
-    /// its first byte can leave: 8 bytes, little-endian. A file that is there is gone on with.
+    /// Opens a job.
     ///
     /// # Errors
     /// The engine is closed.
-    pub fn job(&self, max_duration: Option<Duration>, ledger: Option<PathBuf>) -> Result<Job, Closed> {
+    pub fn job(&self, options: JobOptions) -> Result<Job, Closed> {
+        let JobOptions { max_duration, ledger, records_exchanges } = options;
         let expires = max_duration.map(|limit| Instant::now() + limit);
         let id = self.next_job.fetch_add(1, Ordering::Relaxed);
         let open_jobs = Arc::clone(&self.core.open_jobs);
         let ledger = ledger.map(Ledger::new);
-        let state = Arc::new(JobState::new(id, self.core.options.max_buffer, expires, ledger, open_jobs));
+        let max_buffer = self.core.options.max_buffer;
+        let state = Arc::new(JobState::new(id, max_buffer, expires, ledger, records_exchanges, open_jobs));
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         if self.closed.load(Ordering::SeqCst) {
             return Err(Closed);

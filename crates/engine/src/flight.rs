@@ -12,7 +12,7 @@ use crate::batch::{Batch, Draft, Extra, Row};
 use crate::error::Failure;
 use crate::gate::Gate;
 use crate::job::JobState;
-use crate::outcome::{AttemptRecord, Hop, Outcome};
+use crate::outcome::{AttemptRecord, Exchange, Hop, Outcome};
 use crate::politeness::HostId;
 use crate::pool::OriginId;
 use crate::request::Request;
@@ -29,8 +29,9 @@ const STARVED_ROWS: usize = 64;
 pub(crate) struct Course {
     /// Attempts that ended, redirects not counted.
     pub(crate) earlier: Vec<AttemptRecord>,
-    /// Redirects followed in the present attempt.
+    /// Redirects followed in the present attempt, and what went over the wire for them.
     pub(crate) hops: Vec<Hop>,
+    pub(crate) exchanges: Vec<Exchange>,
     /// A hop left the origin: the caller's headers stay behind.
     pub(crate) left_origin: bool,
     /// Sent again because a kept-alive connection had gone; not an attempt.
@@ -250,13 +251,14 @@ impl LocalJob {
     }
 
     /// Turns the end of a flight into its row.
-    pub(crate) fn land(&self, mut flight: Flight, outcome: Outcome, wall: &WallClock) {
+    pub(crate) fn land(&self, mut flight: Flight, mut outcome: Outcome, wall: &WallClock) {
         let course = flight.course.take().map(|course| *course).unwrap_or_default();
         let asked = course.asked.as_deref().unwrap_or(&flight.request);
         let mut row = Row::new(asked.index, asked.method().clone());
         row.attempts = course.earlier.len() as u32 + u32::from(outcome.was_sent());
         row.wait_us = course.wait_us;
         row.fetched_at_us = wall.micros_at(outcome.started);
+        let last = outcome.take_exchange(flight.request.target.as_str(), row.fetched_at_us);
         row.timings = outcome.timings;
         row.remote = outcome.via.remote;
         row.conn_reused = outcome.via.reused;
@@ -269,8 +271,10 @@ impl LocalJob {
         }
         row.truncated = received.truncated;
         row.wire_bytes = received.wire_bytes;
-        if !course.hops.is_empty() || !course.earlier.is_empty() {
-            row.extra = Some(Box::new(Extra { hops: course.hops, earlier: course.earlier }));
+        let Course { hops, earlier, mut exchanges, .. } = course;
+        exchanges.extend(last);
+        if !hops.is_empty() || !earlier.is_empty() || !exchanges.is_empty() {
+            row.extra = Some(Box::new(Extra { hops, earlier, exchanges }));
         }
         let url = asked.asked();
         let remark = outcome.remark.as_deref().unwrap_or_default();
@@ -291,6 +295,9 @@ impl LocalJob {
             let mut row = row.clone();
             row.index = twin.index;
             row.is_copy = true;
+            if let Some(extra) = &mut row.extra {
+                extra.exchanges.clear();
+            }
             self.push(draft(row, twin.asked.as_deref().unwrap_or(url), body.clone()));
         }
         self.push(draft(row, url, body));

@@ -78,6 +78,8 @@ pub(crate) struct JobState {
     pub(crate) expires: Option<Instant>,
     /// Where requests are noted that must not be sent twice.
     pub(crate) ledger: Option<Ledger>,
+    /// Rows keep what went over the wire for them.
+    pub(crate) records_exchanges: bool,
     /// Jobs of the engine that have not been dropped, this one included.
     open_jobs: Arc<AtomicUsize>,
 }
@@ -88,6 +90,7 @@ impl JobState {
         max_buffer: u64,
         expires: Option<Instant>,
         ledger: Option<Ledger>,
+        records_exchanges: bool,
         open_jobs: Arc<AtomicUsize>,
     ) -> Self {
         Self {
@@ -113,6 +116,7 @@ impl JobState {
             limited_by: Seen::default(),
             expires,
             ledger,
+            records_exchanges,
             open_jobs,
         }
     }

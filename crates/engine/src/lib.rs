@@ -44,15 +44,15 @@ mod worker;
 pub use auth::basic;
 pub use batch::{Batch, Extra, OwnedRow, Row, RowView};
 pub use bottleneck::Bottleneck;
-pub use engine::{Closed, Engine, Job, Progress, StartError};
+pub use engine::{Closed, Engine, Job, JobOptions, Progress, StartError};
 pub use error::{Code, ConfigError, Failure};
 pub use headers::Headers;
 pub use job::Next;
 pub use options::{
     Concurrency, Http2, Limits, OnOversize, Options, Rate, RateLimit, RetryPolicy, Timeouts, Verify,
 };
-pub use outcome::{AttemptRecord, Hop, Truncated};
-pub use request::{Request, Spec, Submission, Twin};
+pub use outcome::{AttemptRecord, Exchange, Hop, Truncated};
+pub use request::{Conditions, Request, Spec, Submission, Twin};
 pub use stats::{Latencies, Phases, Stats};
 pub use target::host_name;
 pub use timings::Timings;

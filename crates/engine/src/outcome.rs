@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
+use bytes::Bytes;
 use http::Version;
 
 use crate::error::{Code, Failure};
@@ -31,6 +32,43 @@ impl Truncated {
     }
 }
 
+/// The bytes of one request and its response.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wire {
+    pub(crate) request: Bytes,
+    pub(crate) response: Bytes,
+    pub(crate) body_at: usize,
+    pub(crate) truncated: Option<Truncated>,
+}
+
+/// One request and its response, as they went over the wire. Those of HTTP/2 are written as HTTP/1.1 has them.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    /// What was asked.
+    pub url: Box<str>,
+    /// Start, in microseconds since 1970-01-01 UTC.
+    pub started_us: i64,
+    /// The peer.
+    pub remote: Option<IpAddr>,
+    /// HTTP version of the response.
+    pub version: Version,
+    /// Head and body as sent.
+    pub request: Bytes,
+    /// Head and body as received: framing and content codings are still there. Interim responses are left out.
+    pub response: Bytes,
+    /// Where the body begins in `response`.
+    pub body_at: usize,
+    /// Why the body is a prefix.
+    pub truncated: Option<Truncated>,
+}
+
+impl Exchange {
+    /// Memory that it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.url.len() + self.request.len() + self.response.len()
+    }
+}
+
 /// A response as far as it arrived.
 #[derive(Debug, Default)]
 pub(crate) struct Received {
@@ -48,6 +86,8 @@ pub(crate) struct Received {
     pub(crate) wire_bytes: u64,
     /// Why the body is a prefix, if it is one.
     pub(crate) truncated: Option<Truncated>,
+    /// What went over the wire, where the job keeps that.
+    pub(crate) wire: Option<Box<Wire>>,
 }
 
 /// What is known of the connection an attempt used.
@@ -95,6 +135,22 @@ impl Outcome {
     /// The status, if a response came.
     pub(crate) fn status(&self) -> Option<u16> {
         self.received.as_ref().map(|received| received.status).filter(|&status| status != 0)
+    }
+
+    /// Takes out what went over the wire, if it was kept. `url` is what was asked, `started_us` when.
+    pub(crate) fn take_exchange(&mut self, url: &str, started_us: i64) -> Option<Exchange> {
+        let received = self.received.as_mut()?;
+        let Wire { request, response, body_at, truncated } = *received.wire.take()?;
+        Some(Exchange {
+            url: url.into(),
+            started_us,
+            remote: self.via.remote,
+            version: received.version,
+            request,
+            response,
+            body_at,
+            truncated,
+        })
     }
 
     /// When it was over.

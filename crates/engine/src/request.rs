@@ -39,6 +39,20 @@ pub struct Spec {
     pub asked: Option<Box<str>>,
     /// Requests that are the same: each ends as a row of its own, none is sent.
     pub copies: Vec<Twin>,
+    /// What asks whether an earlier answer still holds.
+    pub conditions: Option<Box<Conditions>>,
+}
+
+/// Headers that ask one URL whether it still answers as it did. They go to that URL and nowhere else, wherever
+/// redirects lead: the validators of one URL say nothing about another.
+///
+/// Source: RFC 9110, section 15.4 (a redirected request drops validators that the implementation added).
+#[derive(Clone, Debug)]
+pub struct Conditions {
+    /// The URL, as it is sent.
+    pub url: Box<str>,
+    /// If-None-Match, If-Modified-Since.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// A request that gets the answer of another.
@@ -60,6 +74,7 @@ impl Default for Spec {
             priority: 0,
             asked: None,
             copies: Vec::new(),
+            conditions: None,
         }
     }
 }
@@ -74,6 +89,14 @@ impl Request {
     pub(crate) fn sibling(&self, path: &str) -> Self {
         let target = self.target.join(path).map_or_else(|_| self.target.clone(), |parsed| parsed.target);
         Self { index: self.index, target, spec: None }
+    }
+
+    /// The conditions of the URL that is asked now.
+    pub(crate) fn conditions(&self) -> &[(HeaderName, HeaderValue)] {
+        match self.spec.as_ref().and_then(|spec| spec.conditions.as_deref()) {
+            Some(Conditions { url, headers }) if **url == *self.target.as_str() => headers,
+            _ => &[],
+        }
     }
 
     /// Its rank among the requests that wait for the same host.
@@ -91,6 +114,12 @@ impl Request {
         let written = without_userinfo(url);
         let asked = (written != self.asked()).then(|| written.into());
         self.spec.get_or_insert_default().copies.push(Twin { index, asked });
+    }
+
+    /// Adds conditions for `url`, which redirects may lead to; None: for the URL that is asked for first.
+    pub fn ask_if(&mut self, url: Option<&str>, headers: Vec<(HeaderName, HeaderValue)>) {
+        let url = url.unwrap_or_else(|| self.target.as_str()).into();
+        self.spec.get_or_insert_default().conditions = Some(Box::new(Conditions { url, headers }));
     }
 
     /// The URL that is sent.

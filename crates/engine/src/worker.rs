@@ -27,6 +27,7 @@ use crate::request::Request;
 use crate::retry::{self, Ended};
 use crate::seat::Seat;
 use crate::shard::Shard;
+use crate::timings::WallClock;
 
 /// How often a request is sent again, uncounted, that no server has worked on.
 const MAX_RESENT: u32 = 3;
@@ -175,7 +176,7 @@ impl Worker {
         let retry_after = shard.learn(&flight, &mut outcome);
         match next_hop(&flight, &outcome, &shard.core.options) {
             Redirect::Follow(follow) => {
-                take_hop(&mut flight, follow, &outcome);
+                take_hop(&mut flight, follow, &mut outcome, &shard.core.wall);
                 shard.forward(flight);
                 return Verdict::Moved;
             }
@@ -275,6 +276,7 @@ async fn once(
         max_bytes: if is_errand { MAX_ROBOTS } else { options.max_body_size },
         on_oversize: if is_errand { OnOversize::Truncate } else { options.on_oversize },
         follow_redirects: options.follow_redirects,
+        records_exchanges: flight.job.state.records_exchanges && !is_errand,
         gate: &flight.job.gate,
         decoder: &shard.decoder,
     };
@@ -341,10 +343,12 @@ fn next_hop(flight: &Flight, outcome: &Outcome, options: &Options) -> Redirect {
 }
 
 /// Turns the request into the next one of its chain.
-fn take_hop(flight: &mut Flight, follow: Follow, outcome: &Outcome) {
+fn take_hop(flight: &mut Flight, follow: Follow, outcome: &mut Outcome, wall: &WallClock) {
     let status = outcome.received.as_ref().map_or(0, |received| received.status);
     let before = flight.request.clone();
+    let exchange = outcome.take_exchange(before.target.as_str(), wall.micros_at(outcome.started));
     let course = flight.course();
+    course.exchanges.extend(exchange);
     course.hops.push(Hop { url: before.target.as_str().into(), status });
     course.left_origin |= follow.cross_origin;
     let mut request = Request { target: follow.target, ..before.clone() };

@@ -9,7 +9,7 @@ use common::{
     Script, drain, engine, fetch, fetch_one, one_attempt, server, settled, start, submissions, wait_until,
 };
 use hurtle_engine::Concurrency::Fixed;
-use hurtle_engine::{Code, Engine, Next, Options};
+use hurtle_engine::{Code, Engine, JobOptions, Next, Options};
 use hurtle_testserver::{Config, Hosts, Server};
 
 /// No more than four requests in flight: what a cancelled job keeps is missed by the next.
@@ -84,7 +84,7 @@ fn test_a_job_is_done_when_it_is_cancelled() {
 fn test_submit_wakes_when_the_job_is_cancelled() {
     let server = server();
     let engine = engine(Options { concurrency: Fixed(1), ..Options::default() });
-    let job = engine.job(None, None).unwrap();
+    let job = engine.job(JobOptions::default()).unwrap();
     let urls = vec![server.url("/hang"); 5000];
     std::thread::scope(|scope| {
         let feeder = scope.spawn(|| {
@@ -105,7 +105,7 @@ fn test_submit_wakes_when_the_job_is_cancelled() {
 #[test]
 fn test_an_empty_job_is_done() {
     let engine = engine(Options::default());
-    let job = engine.job(None, None).unwrap();
+    let job = engine.job(JobOptions::default()).unwrap();
     assert!(matches!(job.next_batch(Duration::ZERO), Next::Pending));
     assert!(job.submit(Vec::new()) && !job.is_done());
     job.finish();
@@ -117,7 +117,7 @@ fn test_an_empty_job_is_done() {
 fn test_rows_come_before_the_input_has_ended() {
     let server = server();
     let engine = engine(Options::default());
-    let job = engine.job(None, None).unwrap();
+    let job = engine.job(JobOptions::default()).unwrap();
     for round in 0..5 {
         assert!(job.submit(submissions(&[server.url("/bytes/1")], None)));
         let started = Instant::now();
@@ -196,7 +196,7 @@ fn test_closing_with_work_in_flight_is_quick() {
         engine.close();
         assert!(started.elapsed() < Duration::from_millis(500), "{:?}", started.elapsed());
         assert!(matches!(job.next_batch(Duration::from_secs(5)), Next::Done));
-        assert!(engine.job(None, None).is_err() && !job.submit(submissions(&urls, None)));
+        assert!(engine.job(JobOptions::default()).is_err() && !job.submit(submissions(&urls, None)));
         wait_until("every connection is closed", || server.stats().open_connections == 0);
     }
 }
@@ -205,7 +205,9 @@ fn test_closing_with_work_in_flight_is_quick() {
 fn test_what_is_left_ends_when_the_job_has_lasted_long_enough() {
     let server = server();
     let engine = engine(Options { concurrency: Fixed(1), threads: 1, ..one_attempt() });
-    let job = engine.job(Some(Duration::from_millis(120)), None).unwrap();
+    let job = engine
+        .job(JobOptions { max_duration: Some(Duration::from_millis(120)), ..JobOptions::default() })
+        .unwrap();
     assert!(job.submit(submissions(&vec![server.url("/delay/50"); 20], None)));
     job.finish();
     let rows = drain(&job);

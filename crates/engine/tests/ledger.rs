@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use common::{Rows, Script, drain, engine, quick_retries};
 use http::Method;
-use hurtle_engine::{Engine, Job, Next, Options, Spec, Submission};
+use hurtle_engine::{Engine, Job, JobOptions, Next, Options, Spec, Submission};
 
 /// A folder of this process's own for one test, removed at its end.
 struct Folder(PathBuf);
@@ -43,7 +43,7 @@ fn request(index: u64, method: &Method, url: &str) -> Submission {
 }
 
 fn start(engine: &Engine, ledger: PathBuf, submissions: Vec<Submission>) -> Job {
-    let job = engine.job(None, Some(ledger)).unwrap();
+    let job = engine.job(JobOptions { ledger: Some(ledger), ..JobOptions::default() }).unwrap();
     assert!(job.submit(submissions));
     job.finish();
     job
@@ -141,7 +141,9 @@ fn test_what_is_in_flight_still_ends_when_the_ledger_fails() {
         }
     });
     let engine = engine(Options::default());
-    let job = engine.job(None, Some(folder.0.join("missing").join("ledger"))).unwrap();
+    let job = engine
+        .job(JobOptions { ledger: Some(folder.0.join("missing").join("ledger")), ..JobOptions::default() })
+        .unwrap();
     assert!(job.submit(vec![request(0, &Method::GET, &script.url("/"))]));
     common::wait_until("the GET is seen", || script.requests() == 1);
     assert!(job.submit(vec![request(1, &Method::POST, &script.url("/"))]));

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use common::{Script, drain, engine, fetch, many_hosts, server, settled, start, submissions, wait_until};
 use hurtle_engine::Concurrency::Fixed;
-use hurtle_engine::{Options, Submission};
+use hurtle_engine::{JobOptions, Options, Submission};
 use hurtle_testserver::Server;
 
 fn urls_of_hosts(server: &Server, hosts: usize, count: usize) -> Vec<String> {
@@ -79,7 +79,7 @@ fn test_a_long_queue_does_not_starve_another_host() {
         let options =
             Options { threads, concurrency: Fixed(4), concurrency_per_host: Fixed(4), ..Options::default() };
         let engine = engine(options);
-        let job = engine.job(None, None).unwrap();
+        let job = engine.job(JobOptions::default()).unwrap();
         assert!(job.submit(submissions(&vec![format!("http://127.0.0.1:{port}/bytes/10"); 1500], None)));
         // The other host comes when every permit is taken.
         wait_until("the first host is busy", || server.stats().requests >= 50);
@@ -143,7 +143,7 @@ fn test_submit_waits_at_the_look_ahead() {
     let server = server();
     let engine =
         engine(Options { concurrency: Fixed(2), concurrency_per_host: Fixed(2), ..Options::default() });
-    let job = engine.job(None, None).unwrap();
+    let job = engine.job(JobOptions::default()).unwrap();
     let url = server.url("/bytes/1");
     std::thread::scope(|scope| {
         let feeder = scope.spawn(|| {
@@ -169,7 +169,7 @@ fn test_progress_counts_what_there_is() {
         peer.wait_for_end();
     });
     let engine = engine(Options { threads: 2, concurrency_per_host: Fixed(4), ..Options::default() });
-    let job = engine.job(None, None).unwrap();
+    let job = engine.job(JobOptions::default()).unwrap();
     assert!(job.submit(submissions(&vec![script.url("/"); 10], None)));
     wait_until("four in flight", || script.requests() == 4);
     let progress = job.progress();

@@ -6,7 +6,7 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::{Row, drain, engine, fetch, many_hosts, quick_retries, server, start, url, wait_until};
-use hurtle_engine::{Code, Next, Options};
+use hurtle_engine::{Code, JobOptions, Next, Options};
 use hurtle_testserver::{Config, Outage, Profile, Server};
 
 /// A job of `count` requests during which the server is out for `length`.
@@ -134,7 +134,7 @@ fn test_a_server_that_begins_with_errors_serves_everything_in_the_end() {
 #[test]
 fn test_an_input_that_waits_for_the_rows_of_a_dead_host_gets_them() {
     let engine = engine(quick_retries(1));
-    let job = engine.job(None, None).unwrap();
+    let job = engine.job(JobOptions::default()).unwrap();
     assert!(job.submit(common::submissions(&vec![dead_origin("127.0.0.1"); 60], None)));
     let started = Instant::now();
     let mut count = 0;

@@ -9,7 +9,7 @@ use common::{
     Row, drain, engine, fetch, fetch_one, many_hosts, one_attempt, quick_retries, send, server, start, url,
 };
 use hurtle_engine::Concurrency::{Auto, Fixed};
-use hurtle_engine::{Code, Limits, Next, Options, Rate, RateLimit, Spec};
+use hurtle_engine::{Code, JobOptions, Limits, Next, Options, Rate, RateLimit, Spec};
 use hurtle_testserver::{Config, Profile, Server};
 
 fn per_second(count: u32) -> RateLimit {
@@ -178,7 +178,7 @@ fn test_what_stands_behind_a_long_queue_is_found() {
     let mut urls = vec![url(&server, 0, "/delay/30000"); 20_000];
     urls.push(url(&server, 1, "/bytes/1"));
     let engine = engine(Options { threads: 2, ..Options::default() });
-    let job = std::sync::Arc::new(engine.job(None, None).unwrap());
+    let job = std::sync::Arc::new(engine.job(JobOptions::default()).unwrap());
     let feeder = std::sync::Arc::clone(&job);
     let feeding = std::thread::spawn(move || {
         common::submissions(&urls, None).chunks(1000).all(|chunk| feeder.submit(chunk.to_vec()))
@@ -265,7 +265,12 @@ fn test_a_job_ends_in_time_with_what_it_has() {
     urls.extend(vec![url(&server, 1, "/bytes/1"); 500]);
     let options = Options { rate_limit_per_host: per_second(50), ..one_attempt() };
     let engine = engine(options);
-    let (job, started) = (engine.job(Some(Duration::from_millis(400)), None).unwrap(), Instant::now());
+    let (job, started) = (
+        engine
+            .job(JobOptions { max_duration: Some(Duration::from_millis(400)), ..JobOptions::default() })
+            .unwrap(),
+        Instant::now(),
+    );
     assert!(job.submit(common::submissions(&urls, None)));
     job.finish();
     let rows = drain(&job);
@@ -333,7 +338,7 @@ fn test_identical_requests_get_one_answer() {
         request.answer_also(1, &server.url("/bytes/7"));
         request.answer_also(2, &server.url("/bytes/7#part"));
     }
-    let job = engine.job(None, None).unwrap();
+    let job = engine.job(JobOptions::default()).unwrap();
     assert!(job.submit(submissions));
     job.finish();
     let rows = drain(&job);
@@ -361,7 +366,9 @@ fn test_a_robots_txt_that_could_not_be_fetched_by_one_job_is_fetched_by_the_next
     let robots = Some("User-agent: *\nAllow: /\n".into());
     let server = Server::start(Config { profile, robots, ..Config::default() }).unwrap();
     let engine = engine(Options { robots: true, ..one_attempt() });
-    let short = engine.job(Some(Duration::from_millis(100)), None).unwrap();
+    let short = engine
+        .job(JobOptions { max_duration: Some(Duration::from_millis(100)), ..JobOptions::default() })
+        .unwrap();
     let long = start(&engine, &vec![server.url("/bytes/1"); 2]);
     assert!(short.submit(common::submissions(&[server.url("/bytes/1")], None)));
     short.finish();

@@ -8,7 +8,7 @@ use common::{drain, engine, fetch, fetch_one, header, one_attempt, send, server}
 use http::header::{ACCEPT, AUTHORIZATION, HOST, USER_AGENT};
 use http::{HeaderValue, Method};
 use hurtle_engine::Concurrency::Fixed;
-use hurtle_engine::{Code, Options, Spec, Submission, Truncated, basic};
+use hurtle_engine::{Code, JobOptions, Options, Spec, Submission, Truncated, basic};
 
 #[test]
 fn test_methods_and_bodies_arrive_as_given() {
@@ -187,7 +187,7 @@ fn test_a_request_has_its_own_timeout() {
 fn test_the_highest_priority_goes_first_among_those_that_wait() {
     let server = server();
     let engine = engine(Options { concurrency: Fixed(1), threads: 1, ..one_attempt() });
-    let job = engine.job(None, None).unwrap();
+    let job = engine.job(JobOptions::default()).unwrap();
     let all = [0, 0, -1, 7, 0, 9].into_iter().zip(0..).map(|(priority, index)| {
         let spec = Spec { priority, ..Spec::default() };
         Submission::new(index, &server.url("/delay/20"), Some(Box::new(spec)), None)

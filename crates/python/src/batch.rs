@@ -2,11 +2,13 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use hurtle_engine::RowView;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
 use crate::capsules;
+use crate::exchange::Exchange;
 use crate::job::Objects;
 use crate::jsonl;
 use crate::response::Response;
@@ -90,6 +92,14 @@ impl Batch {
         self.rows.iter().map(|view| view.row.index).collect()
     }
 
+    /// Return, for each row, what went over the wire in its last attempt, redirects first; empty tuples unless the
+    /// job keeps it.
+    fn exchanges<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+        let exchanges = |view: RowView<'_>| view.row.extra.as_ref().map(|extra| extra.exchanges.clone());
+        let of_row = |view| exchanges(view).unwrap_or_default().into_iter().map(Exchange::new);
+        self.rows.iter().map(|view| PyTuple::new(py, of_row(view).collect::<Vec<_>>())).collect()
+    }
+
     /// How many rows are of requests that were sent and must not be sent again.
     #[getter]
     fn unrepeatable(&self) -> usize {
@@ -102,10 +112,11 @@ impl Batch {
         self.rows.bytes()
     }
 
-    /// Return the rows as JSON lines, keys as in the result table.
-    fn to_jsonl<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+    /// Return the rows as JSON lines, keys as in the result table; without `bodies` every body is null.
+    #[pyo3(signature = (*, bodies=true))]
+    fn to_jsonl<'py>(&self, py: Python<'py>, bodies: bool) -> PyResult<Bound<'py, PyBytes>> {
         let labels = self.labels(py)?;
-        let lines = py.detach(|| jsonl::lines(&self.rows, &labels));
+        let lines = py.detach(|| jsonl::lines(&self.rows, &labels, bodies));
         Ok(PyBytes::new(py, &lines))
     }
 }

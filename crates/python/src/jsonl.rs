@@ -13,16 +13,16 @@ use serde_json::{Value, json};
 use crate::response::{phases, text_of_header, version_text};
 use crate::table::{Labels, header};
 
-/// One line a row.
-pub(crate) fn lines(batch: &Batch, labels: &Labels) -> Vec<u8> {
-    let mut out = Vec::with_capacity(batch.bytes() * 2);
+/// One line a row; without `bodies` every body is null.
+pub(crate) fn lines(batch: &Batch, labels: &Labels, bodies: bool) -> Vec<u8> {
+    let mut out = Vec::with_capacity(if bodies { batch.bytes() * 2 } else { batch.len() * 1024 });
     for view in batch.iter() {
-        line(&mut out, view, labels);
+        line(&mut out, view, labels, bodies);
     }
     out
 }
 
-fn line(out: &mut Vec<u8>, view: RowView<'_>, labels: &Labels) {
+fn line(out: &mut Vec<u8>, view: RowView<'_>, labels: &Labels, bodies: bool) {
     let row = view.row;
     let hops: &[_] = row.extra.as_ref().map(|extra| extra.hops.as_slice()).unwrap_or_default();
     let redirects: Vec<Value> =
@@ -56,10 +56,10 @@ fn line(out: &mut Vec<u8>, view: RowView<'_>, labels: &Labels) {
     object.field("content_encoding", header(&view, "content-encoding"));
     object.field("bytes_wire", row.wire_bytes);
     object.field("bytes_body", view.body().len());
-    match std::str::from_utf8(view.body()) {
-        _ if row.status.is_none() => object.raw("body", "null"),
-        Ok(text) => object.field("body", text),
-        Err(_) => object.field("body_base64", STANDARD.encode(view.body())),
+    match (row.status.is_some() && bodies).then(|| std::str::from_utf8(view.body())) {
+        None => object.raw("body", "null"),
+        Some(Ok(text)) => object.field("body", text),
+        Some(Err(_)) => object.field("body_base64", STANDARD.encode(view.body())),
     }
     object.field("truncated", row.truncated.map(Truncated::as_str));
     object.end();

@@ -5,6 +5,7 @@ mod batch;
 mod capsules;
 mod engine;
 mod errors;
+mod exchange;
 mod identity;
 mod job;
 mod jsonl;
@@ -38,6 +39,7 @@ fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<capsules::ArrowStream>()?;
     module.add_class::<batch::Batch>()?;
     module.add_class::<engine::Engine>()?;
+    module.add_class::<exchange::Exchange>()?;
     module.add_class::<job::Job>()?;
     module.add_class::<job::Progress>()?;
     module.add_class::<response::Response>()?;

@@ -1,5 +1,5 @@
 //! Reads what a source yields: a URL, a `Request`, or a `BadRow`; with `dedupe` a `Group` around one of them; a
-//! `Withheld` around one that must not be sent.
+//! `Withheld` around one that must not be sent, a `Conditional` around one that an earlier run knows.
 //! Whatever is wrong with one of them becomes its own row's failure.
 
 use std::time::Duration;
@@ -16,6 +16,7 @@ use crate::options::header;
 
 static BAD_ROW: Imported = Imported::new("hurtle.models", "BadRow");
 static WITHHELD: Imported = Imported::new("hurtle.models", "Withheld");
+static CONDITIONAL: Imported = Imported::new("hurtle.models", "Conditional");
 static GROUP: Imported = Imported::new("hurtle.models", "Group");
 
 /// Parameters and limits of every request, where it has none of its own.
@@ -62,12 +63,16 @@ impl Reading {
         Ok(())
     }
 
-    /// Plain text is needed no more: its row repeats the URL. Of what is withheld its row shows the request.
+    /// Plain text is needed no more: its row repeats the URL. Of what stands around a request its row shows that.
     fn keep(&mut self, item: &Bound<'_, PyAny>, index: u64) -> PyResult<()> {
+        let py = item.py();
         if item.is_instance_of::<PyString>() {
             return Ok(());
         }
-        let is_withheld = item.is_instance(WITHHELD.get(item.py())?)?;
+        if item.is_instance(CONDITIONAL.get(py)?)? {
+            return self.keep(&item.getattr("request")?, index);
+        }
+        let is_withheld = item.is_instance(WITHHELD.get(py)?)?;
         let kept = if is_withheld { item.getattr("request")? } else { item.clone() };
         self.kept.push((index, kept.unbind()));
         Ok(())
@@ -88,6 +93,9 @@ pub(crate) fn read(item: &Bound<'_, PyAny>, index: u64, shared: &Shared<'_>) -> 
     }
     if item.is_instance(WITHHELD.get(item.py())?)? {
         return withheld(item, index);
+    }
+    if item.is_instance(CONDITIONAL.get(item.py())?)? {
+        return conditional(item, index, shared);
     }
     let url: String = item.getattr("url")?.extract()?;
     let method: String = item.getattr("method")?.extract()?;
@@ -127,6 +135,19 @@ fn withheld(item: &Bound<'_, PyAny>, index: u64) -> PyResult<Submission> {
     let method = Method::from_bytes(method.as_bytes()).unwrap_or_default();
     let failure = Failure::new(known(&code).unwrap_or(Code::LocalSentUnknown), detail);
     Ok(Submission::refuse(index, method, &written_url(&request)?, failure))
+}
+
+/// A request with what asks whether an earlier answer still holds.
+fn conditional(item: &Bound<'_, PyAny>, index: u64, shared: &Shared<'_>) -> PyResult<Submission> {
+    let mut submission = read(&item.getattr("request")?, index, shared)?;
+    if let Submission::Send(request) = &mut submission {
+        let url: Option<String> = item.getattr("url")?.extract()?;
+        let headers: Vec<(String, String)> = item.getattr("headers")?.extract()?;
+        // One that cannot be sent asks for less: the answer is compared by what is in it.
+        let headers = headers.iter().filter_map(|(name, value)| header(name, value).ok()).collect();
+        request.ask_if(url.as_deref(), headers);
+    }
+    Ok(submission)
 }
 
 fn known(code: &str) -> Option<Code> {

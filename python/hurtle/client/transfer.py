@@ -37,6 +37,7 @@ class Transfer:
             the transfer and reaches whoever iterates, after the rows that were handed out before.
         at_end: Called once when the transfer has ended, however it ended.
         done: Positions of the input to leave out.
+        records_exchanges: Whether rows keep their exchanges.
         precautions: What keeps requests from being sent twice, in a run that can be gone on with.
         drains: Whether what is in flight goes on when Ctrl-C or SIGTERM ends `batches`, for `last_batches`.
     """
@@ -51,6 +52,7 @@ class Transfer:
         at_end: Callable[[], None] | None = None,
         done: Container[int] | None = None,
         precautions: Precautions | None = None,
+        records_exchanges: bool = False,
         drains: bool = False,
     ) -> None:
         self._client = client
@@ -60,6 +62,7 @@ class Transfer:
         self._at_end = at_end
         self._done = done
         self._precautions = precautions
+        self._records_exchanges = records_exchanges
         self._drains = drains
         self._started = 0.0
         self._ended = 0.0
@@ -75,7 +78,9 @@ class Transfer:
         self._started = monotonic()
         until = None if options.max_duration is None else self._started + options.max_duration
         ledger = None if self._precautions is None else self._precautions.ledger
-        self._job = self._client.engine().job(max_duration=options.max_duration, ledger=ledger)
+        self._job = self._client.engine().job(
+            max_duration=options.max_duration, ledger=ledger, records_exchanges=self._records_exchanges
+        )
         chunks = self._chunks(_reader(self._source, until))
         self._feeder = Feeder(self._job, chunks, self._window)
         return self._job, self._feeder

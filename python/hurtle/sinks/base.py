@@ -36,7 +36,12 @@ class Sink(ABC):
     """Takes the rows of a run: `begin`, then `write` for each batch, then `close`, `leave` or `abort`.
 
     What is committed survives whatever happens to the process. Not for several threads at once.
+
+    Attributes:
+        records_exchanges: Whether it wants what went over the wire with each row.
     """
+
+    records_exchanges: bool = False
 
     @abstractmethod
     def begin(self, identity: Identity, resume: Resume) -> Done:

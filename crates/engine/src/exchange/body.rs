@@ -30,6 +30,8 @@ pub(crate) struct BodyRules<'a> {
     pub(crate) on_oversize: OnOversize,
     /// The body of a response that leads on does not matter.
     pub(crate) follow_redirects: bool,
+    /// What goes over the wire is kept as it is.
+    pub(crate) records_exchanges: bool,
     /// Where to wait while the consumer is far behind.
     pub(crate) gate: &'a Gate,
     /// The shard's decoder.
@@ -39,7 +41,7 @@ pub(crate) struct BodyRules<'a> {
 /// A body on its way.
 pub(super) enum Incoming<'a> {
     Http1 { connection: &'a mut H1, framing: Framing },
-    Http2(hyper::body::Incoming),
+    Http2 { incoming: hyper::body::Incoming, kept: Option<Vec<u8>> },
 }
 
 impl Incoming<'_> {
@@ -48,7 +50,7 @@ impl Incoming<'_> {
         match self {
             Self::Http1 { framing: Framing::Length(length), .. } => Some(*length),
             Self::Http1 { .. } => None,
-            Self::Http2(incoming) => incoming.size_hint().exact(),
+            Self::Http2 { incoming, .. } => incoming.size_hint().exact(),
         }
     }
 
@@ -56,7 +58,7 @@ impl Incoming<'_> {
     fn is_at_end(&self) -> bool {
         match self {
             Self::Http1 { framing, .. } => *framing == Framing::Length(0),
-            Self::Http2(incoming) => incoming.is_end_stream(),
+            Self::Http2 { incoming, .. } => incoming.is_end_stream(),
         }
     }
 
@@ -64,14 +66,28 @@ impl Incoming<'_> {
     async fn read(&mut self, out: &mut Vec<u8>) -> Result<bool, Failure> {
         match self {
             Self::Http1 { connection, framing } => connection.read_body(framing, out).await,
-            Self::Http2(incoming) => match poll_fn(|cx| Pin::new(&mut *incoming).poll_frame(cx)).await {
-                None => Ok(false),
-                Some(Ok(frame)) => {
-                    out.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
-                    Ok(true)
+            Self::Http2 { incoming, kept } => {
+                match poll_fn(|cx| Pin::new(&mut *incoming).poll_frame(cx)).await {
+                    None => Ok(false),
+                    Some(Ok(frame)) => {
+                        let data = frame.data_ref().map_or(&[][..], |data| data);
+                        out.extend_from_slice(data);
+                        if let Some(kept) = kept {
+                            kept.extend_from_slice(data);
+                        }
+                        Ok(true)
+                    }
+                    Some(Err(error)) => Err(classify::failure(&error, Phase::Body)),
                 }
-                Some(Err(error)) => Err(classify::failure(&error, Phase::Body)),
-            },
+            }
+        }
+    }
+
+    /// The response so far, as it came, if that is kept.
+    pub(super) fn kept(&mut self) -> Option<&mut Vec<u8>> {
+        match self {
+            Self::Http1 { connection, .. } => connection.kept(),
+            Self::Http2 { kept, .. } => kept.as_mut(),
         }
     }
 
@@ -93,6 +109,17 @@ pub(super) struct Read {
     /// It was read to its end.
     pub(super) whole: bool,
     pub(super) failure: Option<Failure>,
+}
+
+impl Read {
+    /// Why what came is a prefix; None: it is whole.
+    pub(super) fn cut(&self) -> Option<Truncated> {
+        match self.failure.as_ref().map(|failure| failure.code) {
+            None if self.whole => None,
+            None | Some(Code::TooLargeDeclared | Code::TooLargeBody) => Some(Truncated::Length),
+            Some(_) => Some(Truncated::Disconnect),
+        }
+    }
 }
 
 /// Reads a body to its end or to the limit.

@@ -21,6 +21,7 @@ pub(crate) struct Heads {
 struct Choice<'a> {
     shared: &'a [Header],
     own: &'a [Header],
+    conditions: &'a [Header],
     left_origin: bool,
     length: Option<usize>,
 }
@@ -60,7 +61,7 @@ impl Heads {
         for part in parts {
             out.extend_from_slice(part);
         }
-        if choice.own.is_empty() && !left_origin {
+        if choice.own.is_empty() && choice.conditions.is_empty() && !left_origin {
             out.extend_from_slice(&self.lines);
         } else {
             for (name, value) in choice.all() {
@@ -101,7 +102,7 @@ impl Heads {
         let body = spec.and_then(|spec| spec.body.as_ref()).map_or(0, Bytes::len);
         let length = (body > 0 || expects_body(request.method())).then_some(body);
         let own = spec.map_or(&[][..], |spec| &spec.headers);
-        Choice { shared: &self.shared, own, left_origin, length }
+        Choice { shared: &self.shared, own, conditions: request.conditions(), left_origin, length }
     }
 }
 
@@ -112,7 +113,8 @@ impl<'a> Choice<'a> {
         let is_own = move |name: &HeaderName| own.iter().any(|(given, _)| given == name);
         let shared = self.shared.iter().filter(move |(name, _)| !is_own(name));
         let own = own.iter().filter(|(name, _)| !frames(name));
-        shared.chain(own).filter(move |(name, _)| name != HOST && (!left_origin || keeps_header(name)))
+        let kept = move |(name, _): &&Header| name != HOST && (!left_origin || keeps_header(name));
+        shared.chain(own).filter(kept).chain(self.conditions)
     }
 
     /// The Host that the caller wants, for the origin the caller spoke of.
@@ -130,6 +132,17 @@ fn frames(name: &HeaderName) -> bool {
 /// Whether a server may ask for a length although there is no body. Source: RFC 9110, section 8.6.
 fn expects_body(method: &Method) -> bool {
     matches!(*method, Method::POST | Method::PUT | Method::PATCH)
+}
+
+/// The head of a response over HTTP/2, as HTTP/1.1 has it.
+pub(super) fn response_head(head: &http::response::Parts) -> Vec<u8> {
+    let reason = head.status.canonical_reason().unwrap_or_default();
+    let mut out = format!("HTTP/1.1 {} {reason}\r\n", head.status.as_u16()).into_bytes();
+    for (name, value) in &head.headers {
+        write_line(&mut out, name, value);
+    }
+    out.extend_from_slice(b"\r\n");
+    out
 }
 
 fn write_line(out: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
@@ -203,6 +216,30 @@ mod tests {
             "GET /x?y HTTP/1.1\r\nhost: a.example:8443\r\n{ENGINE}user-agent: me\r\naccept-language: c\r\n\r\n"
         );
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn conditions_go_to_their_url_alone() {
+        let asked = |url: Option<&str>| {
+            let mut request = request(None);
+            request.ask_if(url, vec![header("if-none-match", "\"a\"")]);
+            request
+        };
+        let heads = Heads::new(&[]);
+        for (url, left_origin, sent) in [
+            (None, false, true),
+            (Some("https://a.example:8443/x?y"), true, true),
+            (Some("https://a.example:8443/x"), false, false),
+        ] {
+            let mut text = Vec::new();
+            heads.write_http1(&mut text, &asked(url), left_origin);
+            let text = String::from_utf8(text).unwrap();
+            assert_eq!(text.ends_with("if-none-match: \"a\"\r\n\r\n"), sent, "{text}");
+        }
+        let mut moved = asked(None);
+        assert!(heads.http2(&moved, false).unwrap().headers().contains_key("if-none-match"));
+        moved.target = moved.target.join("/z").unwrap().target;
+        assert!(!heads.http2(&moved, false).unwrap().headers().contains_key("if-none-match"));
     }
 
     #[test]

@@ -1,15 +1,16 @@
 //! Sends one request and takes its response, over either protocol.
 
+use bytes::Bytes;
 use http::{Method, StatusCode};
 
 use super::body::{self, BodyRules, Incoming, Read};
 use super::classify;
-use super::heads::Heads;
+use super::heads::{self, Heads};
 use super::redirect::leads_on;
 use crate::clock::PhaseClock;
 use crate::error::{Code, Failure};
 use crate::headers::HeaderBlock;
-use crate::outcome::Received;
+use crate::outcome::{Received, Truncated, Wire};
 use crate::pool::{H1, NoHead, StreamPlace};
 use crate::request::Request;
 use crate::timings::Phase;
@@ -60,9 +61,10 @@ pub(crate) async fn exchange(
     clock: &PhaseClock,
 ) -> Exchanged {
     clock.enter(Phase::FirstByte);
+    let keeps = rules.records_exchanges;
     let response = match channel {
-        Channel::Http1(connection) => over_http1(connection, request, heads, left_origin).await,
-        Channel::Http2(place) => over_http2(place, request, heads, left_origin).await,
+        Channel::Http1(connection) => over_http1(connection, request, heads, left_origin, keeps).await,
+        Channel::Http2(place) => over_http2(place, request, heads, left_origin, keeps).await,
     };
     match response {
         Ok((received, incoming)) => {
@@ -78,9 +80,11 @@ async fn over_http1<'a>(
     request: &Request,
     heads: &Heads,
     left_origin: bool,
+    records_exchanges: bool,
 ) -> Result<(Received, Incoming<'a>), Exchanged> {
     heads.write_http1(connection.begin(), request, left_origin);
-    let body = request.spec.as_ref().and_then(|spec| spec.body.clone()).unwrap_or_default();
+    let body = body_of(request);
+    let sent = records_exchanges.then(|| [connection.keep(), &body].concat());
     let head = connection.response(body, *request.method() == Method::HEAD).await;
     let head = head.map_err(|NoHead { failure, unsent, silence }| {
         let reached = match (unsent, silence) {
@@ -95,6 +99,7 @@ async fn over_http1<'a>(
         version: head.version,
         reason: head.reason,
         headers: head.headers,
+        wire: sent.map(|request| Box::new(Wire { request: request.into(), ..Wire::default() })),
         ..Received::default()
     };
     Ok((received, Incoming::Http1 { connection, framing: head.framing }))
@@ -105,7 +110,14 @@ async fn over_http2(
     request: &Request,
     heads: &Heads,
     left_origin: bool,
+    records_exchanges: bool,
 ) -> Result<(Received, Incoming<'static>), Exchanged> {
+    let sent = records_exchanges.then(|| {
+        let mut sent = Vec::new();
+        heads.write_http1(&mut sent, request, left_origin);
+        sent.extend_from_slice(&body_of(request));
+        sent
+    });
     let Some(request) = heads.http2(request, left_origin) else {
         return Err(Exchanged::failed(Failure::new(Code::InputUrl, "the URL cannot be sent")));
     };
@@ -131,9 +143,15 @@ async fn over_http2(
         status: head.status.as_u16(),
         version: head.version,
         headers: HeaderBlock::from(&head.headers),
+        wire: sent.map(|request| Box::new(Wire { request: request.into(), ..Wire::default() })),
         ..Received::default()
     };
-    Ok((received, Incoming::Http2(incoming)))
+    let kept = records_exchanges.then(|| heads::response_head(&head));
+    Ok((received, Incoming::Http2 { incoming, kept }))
+}
+
+fn body_of(request: &Request) -> Bytes {
+    request.spec.as_ref().and_then(|spec| spec.body.clone()).unwrap_or_default()
 }
 
 async fn receive(
@@ -143,7 +161,11 @@ async fn receive(
     rules: &BodyRules<'_>,
     clock: &PhaseClock,
 ) -> Exchanged {
+    if let (Some(wire), Some(head)) = (&mut received.wire, incoming.kept()) {
+        wire.body_at = head.len();
+    }
     if received.status == StatusCode::SWITCHING_PROTOCOLS.as_u16() {
+        keep(&mut received, &mut incoming, None);
         let failure = Failure::new(Code::ProtocolUpgrade, "the server switched protocols unasked");
         return Exchanged { received: Some(received), ..Exchanged::failed(failure) };
     }
@@ -152,9 +174,18 @@ async fn receive(
     } else {
         body::read(&mut incoming, rules, clock).await
     };
+    keep(&mut received, &mut incoming, read.cut());
     incoming.close_unless_whole(&read);
     let failure = settle(&mut received, read, method, rules);
     Exchanged { received: Some(received), failure, reached: Reached::Further }
+}
+
+/// Puts by what has come, if that is asked for.
+fn keep(received: &mut Received, incoming: &mut Incoming<'_>, truncated: Option<Truncated>) {
+    if let (Some(wire), Some(kept)) = (&mut received.wire, incoming.kept()) {
+        wire.response = std::mem::take(kept).into();
+        wire.truncated = truncated;
+    }
 }
 
 /// Decodes what was read, or says why it is of no use.

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderName, HeaderValue};
 use hurtle_engine::{
-    AttemptRecord, Code, Engine, Hop, Job, Next, Options, RowView, Spec, Submission, Timings, Truncated,
+    AttemptRecord, Code, Engine, Hop, Job, JobOptions, Next, Options, RowView, Spec, Submission, Timings,
+    Truncated,
 };
 use hurtle_testserver::{Config, Hosts, Profile, Server};
 
@@ -136,7 +137,7 @@ pub(crate) fn submissions<T: AsRef<str>>(urls: &[T], params: Option<&str>) -> Ve
 
 /// Starts a job for `urls` and says that no more come.
 pub(crate) fn start<T: AsRef<str>>(engine: &Engine, urls: &[T]) -> Job {
-    let job = engine.job(None, None).unwrap();
+    let job = engine.job(JobOptions::default()).unwrap();
     assert!(job.submit(submissions(urls, engine.options().params.as_deref())));
     job.finish();
     job
@@ -152,7 +153,7 @@ pub(crate) fn fetch_one(engine: &Engine, url: &str) -> Row {
 
 /// Sends one request with what differs from a plain GET.
 pub(crate) fn send(engine: &Engine, url: &str, spec: Spec) -> Row {
-    let job = engine.job(None, None).unwrap();
+    let job = engine.job(JobOptions::default()).unwrap();
     assert!(job.submit(vec![Submission::new(0, url, Some(Box::new(spec)), None)]));
     job.finish();
     drain(&job).single()

@@ -52,6 +52,8 @@ pub(crate) struct H1 {
     request: Vec<u8>,
     written: usize,
     flushed: bool,
+    /// The final response so far, as it came, if that is kept.
+    kept: Option<Vec<u8>>,
     /// The peer has closed, or broken the connection.
     over: bool,
     pub(crate) remote: Option<IpAddr>,
@@ -72,7 +74,8 @@ pub(crate) struct NoHead {
 impl H1 {
     pub(crate) fn new(stream: Stream, remote: Option<IpAddr>, scratch: Scratch) -> Self {
         let (pending, request) = (Vec::new(), Vec::new());
-        Self { stream, scratch, pending, request, written: 0, flushed: true, over: false, remote, served: 0 }
+        let (written, flushed, over) = (0, true, false);
+        Self { stream, scratch, pending, request, written, flushed, kept: None, over, remote, served: 0 }
     }
 
     /// Whether it can take another request: nothing has come that nobody asked for.
@@ -99,7 +102,19 @@ impl H1 {
         self.request.clear();
         self.written = 0;
         self.flushed = false;
+        self.kept = None;
         &mut self.request
+    }
+
+    /// Keeps the response to the request that was begun, as it comes. Returns the request's head.
+    pub(crate) fn keep(&mut self) -> &[u8] {
+        self.kept = Some(Vec::new());
+        &self.request
+    }
+
+    /// What has come since, whole or not.
+    pub(crate) fn kept(&mut self) -> Option<&mut Vec<u8>> {
+        self.kept.as_mut()
     }
 
     /// Sends the request that was begun, with `body`, and reads the head of the final response. A response that
@@ -208,6 +223,9 @@ impl H1 {
             match head::parse(&self.pending, without_body).map_err(failed)? {
                 Parsed::Partial => return Ok(None),
                 Parsed::Final(head, length) => {
+                    if let Some(kept) = &mut self.kept {
+                        kept.extend_from_slice(self.pending.get(..length).unwrap_or_default());
+                    }
                     self.pending.drain(..length);
                     return Ok(Some(head));
                 }
@@ -249,7 +267,11 @@ impl H1 {
         framing: &mut Framing,
         out: &mut Vec<u8>,
     ) -> Result<bool, Failure> {
+        let before = out.len();
         let read = poll_fn(|cx| self.poll_body(cx, framing, out)).await;
+        if let (Some(kept), Framing::Length(_) | Framing::Close) = (&mut self.kept, framing) {
+            kept.extend_from_slice(out.get(before..).unwrap_or_default());
+        }
         if read.is_err() {
             self.over = true;
         }
@@ -282,12 +304,16 @@ impl H1 {
                 Poll::Ready(Ok(*left > 0))
             }
             Framing::Chunked(chunked) => loop {
-                let used = match chunked.decode(&self.pending, out) {
-                    Ok(used) => used,
-                    Err(failure) => return Poll::Ready(Err(failure)),
-                };
-                let progressed = used > 0;
+                let decoded = chunked.decode(&self.pending, out);
+                let used = *decoded.as_ref().unwrap_or(&self.pending.len());
+                if let Some(kept) = &mut self.kept {
+                    kept.extend_from_slice(self.pending.get(..used).unwrap_or_default());
+                }
                 self.pending.drain(..used);
+                if let Err(failure) = decoded {
+                    return Poll::Ready(Err(failure));
+                }
+                let progressed = used > 0;
                 if chunked.is_done() || progressed {
                     return Poll::Ready(Ok(!chunked.is_done()));
                 }
