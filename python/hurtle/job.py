@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 GRACE_S = 5.0
 """Seconds that what is in flight has when the run is asked to stop; a second request ends it at once."""
 
+TICK_S = 0.1
+"""Seconds after which a sink is asked what has waited long enough, while no rows come to an event loop."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
@@ -127,7 +130,7 @@ class Job:
         try:
             begun = await _on_a_thread(self._begin)
             batches = begun.transfer.abatches()
-            async for batch in batches:
+            while (batch := await self._next(batches)) is not None:
                 await _on_a_thread(self._take, begun, batch)
             await _on_a_thread(self._sink.close)
         except BaseException as error:
@@ -139,6 +142,21 @@ class Job:
                 await _on_a_thread(self._leave, error)
             raise
         return self._outcome(begun)
+
+    async def _next(self, batches: "AsyncGenerator[Batch, None]") -> "Batch | None":
+        """Return the next batch; while none comes, let the sink commit what has waited long enough."""
+        from asyncio import ensure_future, wait
+
+        coming = ensure_future(anext(batches, None))
+        try:
+            while not coming.done():
+                await wait([coming], timeout=TICK_S)
+                if not coming.done():
+                    await _on_a_thread(self._sink.tick)
+            return coming.result()
+        finally:
+            if coming.cancel():
+                await wait([coming])
 
     def _begin(self) -> "_Begun":
         """Begin the output's run, or go on with it; then send what is not done."""

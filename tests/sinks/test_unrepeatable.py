@@ -1,5 +1,7 @@
 """POSTs to a database: what may have been sent when the process died is not sent again without consent."""
 
+import asyncio
+import json
 import subprocess
 import sys
 import threading
@@ -83,3 +85,28 @@ def test_a_run_begun_anew_knows_nothing_of_an_older_ledger(tmp_path: Path, hurtl
     (tmp_path / "out.sqlite.ledger").write_bytes(bytes(8))
     hurtle.run([{"url": hurtle_server.url("/bytes/1"), "method": "POST"}], tmp_path / "out.sqlite")
     assert errors_in(tmp_path / "out.sqlite") == [(0, None)]
+
+
+def test_on_an_event_loop_a_post_is_committed_while_nothing_else_comes(
+    tmp_path: Path, hurtle_server: Server
+) -> None:
+    out = tmp_path / "out.jsonl"
+    journal = tmp_path / "out.jsonl.run" / "journal.jsonl"
+    requests = [
+        {"url": hurtle_server.url(path), "method": "POST", "content": "once"}
+        for path in ("/bytes/1", "/delay/20000")
+    ]
+
+    async def run_until_committed() -> None:
+        run = asyncio.create_task(hurtle.arun(requests, out, retries=0))
+        end = monotonic() + WAIT_S
+        while not journal.exists():
+            assert monotonic() < end
+            assert not run.done()
+            await asyncio.sleep(0.01)
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+
+    asyncio.run(run_until_committed())
+    assert [entry["done"] for entry in map(json.loads, journal.read_text().splitlines())] == [[[0, 0]]]
