@@ -95,6 +95,20 @@ fn test_a_dead_port_costs_nothing_to_the_others_of_its_host() {
 }
 
 #[test]
+fn test_a_port_that_never_served_is_given_up_soon_whatever_the_others_of_its_host_do() {
+    let server = server();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let dead = format!("http://{}/", closed.local_addr().unwrap());
+    drop(closed);
+    let engine = engine(Options { threads: 1, ..quick_retries(0) });
+    fetch(&engine, &vec![server.url("/bytes/1"); 20]).assert_complete(20);
+    // Six rounds, as one gets that has served before, would take half a minute, beyond what a test waits for rows.
+    let rows = fetch(&engine, &vec![dead; 40]);
+    rows.assert_complete(40);
+    assert!(rows.0.iter().any(|row| row.code == Some(Code::HostCircuitOpen)));
+}
+
+#[test]
 fn test_a_bad_section_of_a_list_costs_nothing_to_the_rest_of_its_host() {
     let server = server();
     let url = |n: usize| if n % 300 < 40 { server.url("/status/503") } else { server.url("/bytes/1") };

@@ -14,7 +14,7 @@ use super::signal::Signal;
 const THRESHOLD: u8 = 10;
 /// However short the caller's backoff is, a host that is down is not asked more often.
 const SHORTEST: Duration = Duration::from_millis(500);
-/// How many probes decide about a host that has never answered: fewer, nothing says that it exists.
+/// How many probes decide about an origin that has never answered: fewer, nothing says that it exists.
 const STRANGER_ROUNDS: u32 = 3;
 
 /// The waits between probes: they double from `first` to `longest`.
@@ -92,7 +92,7 @@ pub(super) struct Outage<T> {
     pub(super) origin: u32,
     state: State,
     probes_failed: u32,
-    /// The host has been well before.
+    /// The origin has been well before.
     has_served: bool,
     /// Nobody answers; else it answers with errors only.
     pub(super) is_silent: bool,

@@ -9,6 +9,8 @@ use super::signal::Signal;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Note<'a> {
     pub(crate) signal: Signal,
+    /// The origin has served a request before; its host may have others that did not.
+    pub(crate) has_served: bool,
     /// It was not the request's first.
     pub(crate) is_retry: bool,
     /// When the attempt began and ended.

@@ -423,7 +423,15 @@ mod tests {
     }
 
     fn note(signal: Signal, at: Instant) -> Note<'static> {
-        Note { signal, is_retry: false, started: at, ended: at, retry_after: None, quota: None }
+        Note {
+            signal,
+            has_served: false,
+            is_retry: false,
+            started: at,
+            ended: at,
+            retry_after: None,
+            quota: None,
+        }
     }
 
     /// Starts all that may start at `now`, and ends it at once with `signal`.

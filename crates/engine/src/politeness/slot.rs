@@ -209,7 +209,7 @@ impl<T> Slot<T> {
     }
 
     fn is_troubled(&mut self, origin: u32, note: &Note<'_>, waits: ProbeWaits) -> Change {
-        let (is_silent, has_served) = (self.streak.is_silence(), self.served > 0);
+        let is_silent = self.streak.is_silence();
         if let Some(outage) = self.throttle.as_mut().and_then(|throttle| throttle.outage(origin)) {
             let was_probe = outage.failed(note.signal == Signal::Down, note.started, note.ended, waits);
             return if was_probe { Change::ProbeFailed } else { Change::Nothing };
@@ -218,7 +218,7 @@ impl<T> Slot<T> {
         if !self.streak.is_down() || (is_resigned && !is_silent) {
             return Change::Nothing;
         }
-        let outage = Outage::new(origin, has_served, is_silent, note.ended, waits);
+        let outage = Outage::new(origin, note.has_served, is_silent, note.ended, waits);
         self.rein().outages.push(outage);
         Change::Opened
     }

@@ -101,6 +101,8 @@ impl<T> Idle<T> {
 pub(crate) struct Origin<T> {
     pub(crate) host: HostId,
     pub(crate) protocol: Protocol,
+    /// It has served a request.
+    has_served: bool,
     /// Someone is finding out the protocol, or opening a shared connection.
     pub(crate) opening: bool,
     /// The last that tried did not get a shared connection.
@@ -161,6 +163,7 @@ impl<T> Origins<T> {
         self.all.push(Origin {
             host: host(),
             protocol: Protocol::before_asking(target, http2),
+            has_served: false,
             opening: false,
             failed_to_open: false,
             shared: Vec::new(),
@@ -168,6 +171,13 @@ impl<T> Origins<T> {
             changed: None,
         });
         id
+    }
+
+    /// Notes how a request of an origin ended. Returns whether it has served one, this one or another.
+    pub(crate) fn note(&mut self, id: OriginId, served: bool) -> bool {
+        let Some(origin) = self.get_mut(id) else { return served };
+        origin.has_served |= served;
+        origin.has_served
     }
 
     /// An origin by its id.

@@ -23,7 +23,9 @@ impl Shard {
         };
         let quota = self.quota(flight.host, outcome);
         let is_retry = flight.attempt() > 1;
-        let note = Note { signal, is_retry, started, ended, retry_after, quota: quota.as_ref() };
+        let has_served = self.origins.borrow_mut().note(flight.origin, signal == Signal::Served);
+        let quota = quota.as_ref();
+        let note = Note { signal, has_served, is_retry, started, ended, retry_after, quota };
         let change = self.scheduler.borrow_mut().note(flight.host, flight.origin.number(), &note);
         if let Some(wait) = retry_after {
             self.park_elsewhere(flight, ended + wait);
