@@ -22,6 +22,8 @@ LEAST_TIMES_BETTER = {
 }
 MOST_PARQUET_MB = 120.0
 MOST_HOSTS_MB = 400.0
+MOST_OUTPUT_MB = 250.0
+MOST_PARQUET_ADDS = 0.25
 MOST_IMPORT_MS = 15.0
 MOST_UNEVEN = 0.05
 MOST_GROWTH = 0.05
@@ -30,6 +32,7 @@ MOST_GROWTH = 0.05
 HEADER = ["figure", "must", "measured", "met"]
 PARQUET_URLS = "1000000"
 MANY_HOSTS = 1_000_000
+MANY_ROWS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,7 @@ def budgets(documents: Mapping[str, Document]) -> list[Budget]:
         *_keepalive(_cpu(documents, "keepalive")),
         _https(_cpu(documents, "https")),
         *_memory(documents),
+        *_output(documents),
         _scaling(_cpu(documents, "scaling")),
         _at_most(
             "`import hurtle` over bare Python",
@@ -135,6 +139,26 @@ def _memory(documents: Mapping[str, Document]) -> list[Budget]:
 
 def _all_hosts(documents: Mapping[str, Document]) -> bool:
     return _figure(documents, "hosts_memory", "hosts") == MANY_HOSTS
+
+
+def _output(documents: Mapping[str, Document]) -> list[Budget]:
+    adds = _figure(documents, "output", "parquet_adds")
+    all_rows = _figure(documents, "output_memory", "urls") == MANY_ROWS
+    return [
+        Budget(
+            "CPU that Parquet parts of 10,000 rows add per request, bodies of 1 KB",
+            f"≤ {MOST_PARQUET_ADDS:.0%}",
+            "" if adds is None else f"{adds:.0%}",
+            None if adds is None else adds <= MOST_PARQUET_ADDS,
+        ),
+        _at_most(
+            "1 M rows of 1 KB in Parquet parts, fetched and gone on with, peak RSS",
+            MOST_OUTPUT_MB,
+            _figure(documents, "output_memory", "peak_rss_bytes") if all_rows else None,
+            "MB",
+            1e6,
+        ),
+    ]
 
 
 def _flat(seen: list[int]) -> Budget:

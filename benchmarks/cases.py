@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from benchmarks import import_time, memory, politeness, scaling, side_by_side
+from benchmarks import import_time, memory, output, politeness, scaling, side_by_side
 from benchmarks.measure import Terms
 from benchmarks.report import Result
 from benchmarks.servers import FILES, SMALL_BYTES, nginx, test_server
@@ -103,6 +103,8 @@ CASES: dict[str, Callable[[Terms], Result]] = {
     "parquet": memory.parquet,
     "flat": memory.flat,
     "hosts_memory": memory.hosts,
+    "output": output.measure,
+    "output_memory": output.memory,
     "scaling": scaling.measure,
     "limits": politeness.limits,
     "slow_hosts": politeness.slow_hosts,

@@ -86,6 +86,7 @@ FULL_RUN = 50_000
 PYTHON: dict[str, tuple[str, str, float]] = {
     "hurtle": ("hurtle_stream", "hurtle", 1),
     "hurtle, some hosts hang": ("hurtle_slow", "hurtle", 1),
+    "hurtle, to an output": ("hurtle_output", "hurtle", 1),
     "pycurl multi": ("pycurl_multi", "pycurl", 3),
     "pyreqwest": ("pyreqwest_async", "pyreqwest", 5),
     "floodr": ("floodr_batch", "floodr", 5),

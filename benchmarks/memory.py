@@ -82,7 +82,7 @@ def _fetch(origin: str, urls: int, folder: Path) -> Run:
     listed, out = folder / "urls.txt", folder / "out.parquet"
     with listed.open("w", encoding="ascii") as lines:
         lines.writelines(f"{origin}/bytes/{SMALL_BYTES}?n={number}\n" for number in range(urls))
-    run, _ = _launch(
+    run, _ = launch(
         [
             "-m",
             "hurtle",
@@ -114,7 +114,7 @@ def flat(terms: Terms) -> Result:
             concurrency=CONCURRENCY,
             body_bytes=SMALL_BYTES,
         )
-        run, words = _launch(["-m", "benchmarks.contestants.hurtle_flat", job.to_json()])
+        run, words = launch(["-m", "benchmarks.contestants.hurtle_flat", job.to_json()])
     seen: list[int] = json.loads(words)
     step = requests // len(seen)
     rows = [[f"{(place + 1) * step:,}", f"{rss / 1e6:.1f}"] for place, rss in enumerate(seen)]
@@ -141,7 +141,7 @@ def hosts(terms: Terms) -> Result:
         listed = Path(folder, "urls.txt")
         with listed.open("w", encoding="ascii") as lines:
             lines.writelines(f"http://{address(number)}:{port}/\n" for number in range(many))
-        run, words = _launch(["-m", "benchmarks.contestants.hurtle_hosts", str(listed)])
+        run, words = launch(["-m", "benchmarks.contestants.hurtle_hosts", str(listed)])
     refused = json.loads(words)["refused"]
     if refused != many:
         raise RuntimeError(f"{refused} of {many} hosts refused the connection")
@@ -159,7 +159,7 @@ def hosts(terms: Terms) -> Result:
     )
 
 
-def _launch(arguments: Sequence[str]) -> tuple[Run, str]:
+def launch(arguments: Sequence[str]) -> tuple[Run, str]:
     """Run Python with these arguments from a small parent; return the figures and what it wrote to stderr.
 
     Raises:

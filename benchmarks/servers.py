@@ -21,6 +21,8 @@ SMALL_BYTES = 100
 FILES = {"10k": 10_000, "1m": 1_000_000}
 """Files that nginx sends, by name, and their lengths."""
 
+PAGE_BYTES = 1_000
+
 STOP_SECONDS = 10.0
 
 MAIN = "worker_rlimit_nofile 65536;"
@@ -30,7 +32,7 @@ keepalive_timeout 300s;
 default_type text/plain;
 sendfile on;
 tcp_nopush on;
-open_file_cache max=16 inactive=600s;
+open_file_cache max=1000 inactive=600s;
 ssl_certificate {prefix}/server.pem;
 ssl_certificate_key {prefix}/server.pem;
 ssl_session_cache shared:sessions:4m;
@@ -54,9 +56,19 @@ class Served:
     cpu_s: Callable[[], float]
 
 
+def pages() -> list[bytes]:
+    """Return some hundred different pages of PAGE_BYTES: English text, which compresses as text does."""
+    from pydoc_data.topics import topics
+
+    text = "".join(topics.values()).encode("ascii", "ignore")
+    return [text[start : start + PAGE_BYTES] for start in range(0, len(text) - PAGE_BYTES, PAGE_BYTES)]
+
+
 @contextmanager
 def nginx(folder: Path) -> Iterator[Served]:
     """Run nginx with one worker on the server's core, and leave this process on the client's.
+
+    It has the FILES by name, and the pages as /pages/0, /pages/1 and so on.
 
     Yields:
         Origins "http", "https" (HTTP/1.1 only) and "h2" (HTTP/2 by ALPN).
@@ -69,6 +81,9 @@ def nginx(folder: Path) -> Iterator[Served]:
     authority.cert_pem.write_to_path(str(folder / "ca.pem"))
     for name, length in FILES.items():
         (folder / name).write_bytes(b"x" * length)
+    (folder / "pages").mkdir()
+    for number, page in enumerate(pages()):
+        (folder / "pages" / str(number)).write_bytes(page)
     http = HTTP.format(prefix=folder, small="x" * SMALL_BYTES, **ports)
     pin_to(SERVER_CORE)
     with Nginx(folder, http, list(ports.values()), MAIN) as server:

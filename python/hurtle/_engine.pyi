@@ -11,7 +11,9 @@ from hurtle.options import Options
 __all__ = [
     "ArrowStream",
     "Batch",
+    "Columns",
     "Engine",
+    "Exchange",
     "Job",
     "Progress",
     "Response",
@@ -19,6 +21,7 @@ __all__ = [
     "TestServer",
     "__version__",
     "arrow_schema",
+    "decode_body",
     "error_codes",
     "identify",
     "option_defaults",
@@ -36,6 +39,12 @@ def identify(
 
     Rows of one identity are sent byte by byte alike, and under the same timeout. `params` are those of every
     request, already encoded.
+    """
+
+def decode_body(body: bytes, content_encoding: str, max_bytes: int) -> bytes:
+    """Return the first bytes of a body that is kept as it came, without its content codings.
+
+    One that ends early gives what there is; ValueError: it is not in its coding.
     """
 
 def option_defaults() -> dict[str, object]:
@@ -146,8 +155,22 @@ class Batch:
         """How many rows are of requests that were sent and must not be sent again."""
 
 @final
+class Columns:
+    """The rows of many batches as one run of columns. A batch is copied: its memory can be used again."""
+
+    def __new__(cls) -> Columns: ...
+    def __len__(self) -> int: ...
+    def append(self, batch: Batch) -> None:
+        """Put a batch's rows behind those that are there."""
+
+    def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]:
+        """Hand out the rows; what is appended from then on begins anew."""
+
+    def __arrow_c_schema__(self) -> object: ...
+
+@final
 class Exchange:
-    """One request and its response as they went over the wire. Those of HTTP/2 are written as HTTP/1.1 has them."""
+    """One request and its response as they went over the wire, those of HTTP/2 as HTTP/1.1 has them."""
 
     @property
     def url(self) -> str:

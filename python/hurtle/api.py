@@ -21,6 +21,7 @@ from hurtle.sources import AsyncRequests, AsyncSource, Requests, Source, open_as
 
 if TYPE_CHECKING:
     from hurtle._engine import ArrowStream, Batch, Response
+    from hurtle.refresh import Refresh
 
 
 class Client(EngineClient):
@@ -119,6 +120,7 @@ class Client(EngineClient):
         resume: bool | None = None,
         restart: bool = False,
         resend_unknown: bool = False,
+        since: str | PathLike[str] | None = None,
         **options: Unpack[JobOptions],
     ) -> Summary:
         """Send requests and write the result table, one row for each; memory is bounded.
@@ -130,13 +132,16 @@ class Client(EngineClient):
             requests: As for `stream`.
             out: A file; its extension says the format. It appears when the run ends; until then its parts
                 lie in a folder beside it, `out` with ".run" behind it. A folder, if it is one or ends in "/":
-                the parts stay there. "-" is stdout, with which a run cannot be gone on with.
+                the parts stay there, on this disk or in an object store (`s3://bucket/prefix/`). A database's
+                address. "-" is stdout, with which a run cannot be gone on with.
             format: "jsonl" or "parquet", where the extension does not say it.
             resume: Whether to go on with a run that `out` holds. None: if input and options are provably the
                 same. True: also where the input can be read once only. False: never.
             restart: Drop a run that `out` holds, and begin again.
             resend_unknown: Whether to send again what an earlier run may have sent and must not be sent
                 twice, such as a POST. False: such a request gets a row with the error `local.sent_unknown`.
+            since: The output of an earlier run to compare with. What it has is asked for on the condition
+                that it has changed, and each row says what has become of its URL in the column `change`.
             **options: See `JobOptions`.
 
         Returns:
@@ -149,7 +154,9 @@ class Client(EngineClient):
         """
         settled = self._for_job(options)
         source, mode = open_source(requests), resume_mode(resume, restart)
-        job = open_job(self, source, out, format, settled, resume=mode, resend_unknown=resend_unknown)
+        job = open_job(
+            self, source, out, format, settled, resume=mode, resend_unknown=resend_unknown, since=since
+        )
         return summary_of(job.run(), settled)
 
     async def arun(
@@ -161,6 +168,7 @@ class Client(EngineClient):
         resume: bool | None = None,
         restart: bool = False,
         resend_unknown: bool = False,
+        since: str | PathLike[str] | None = None,
         **options: Unpack[JobOptions],
     ) -> Summary:
         """Send requests and write the result table as `run` does, on the running event loop.
@@ -171,7 +179,9 @@ class Client(EngineClient):
         """
         settled = self._for_job(options)
         source, mode = open_async_source(requests), resume_mode(resume, restart)
-        job = open_job(self, source, out, format, settled, resume=mode, resend_unknown=resend_unknown)
+        job = open_job(
+            self, source, out, format, settled, resume=mode, resend_unknown=resend_unknown, since=since
+        )
         return summary_of(await job.arun(), settled)
 
     def stream_arrow(self, requests: Requests, **options: Unpack[JobOptions]) -> "ArrowStream":
@@ -261,11 +271,18 @@ def run(
     resume: bool | None = None,
     restart: bool = False,
     resend_unknown: bool = False,
+    since: str | PathLike[str] | None = None,
     **options: Unpack[OptionsDict],
 ) -> Summary:
     """Send requests and write the result table to a file. See `Client.run`; all options are allowed."""
     return _OneCall(**options).run(
-        requests, out, format=format, resume=resume, restart=restart, resend_unknown=resend_unknown
+        requests,
+        out,
+        format=format,
+        resume=resume,
+        restart=restart,
+        resend_unknown=resend_unknown,
+        since=since,
     )
 
 
@@ -277,11 +294,18 @@ async def arun(
     resume: bool | None = None,
     restart: bool = False,
     resend_unknown: bool = False,
+    since: str | PathLike[str] | None = None,
     **options: Unpack[OptionsDict],
 ) -> Summary:
     """Do what `run` does on the running event loop. See `Client.arun`; all options are allowed."""
     return await _OneCall(**options).arun(
-        requests, out, format=format, resume=resume, restart=restart, resend_unknown=resend_unknown
+        requests,
+        out,
+        format=format,
+        resume=resume,
+        restart=restart,
+        resend_unknown=resend_unknown,
+        since=since,
     )
 
 
@@ -299,6 +323,7 @@ def open_job(
     *,
     resume: Resume = "auto",
     resend_unknown: bool = False,
+    since: str | PathLike[str] | None = None,
     observe: Callable[[Rows], None] | None = None,
 ) -> Job:
     """Return the job that writes the rows of a source to an output.
@@ -311,6 +336,7 @@ def open_job(
         options: The job's options, resolved.
         resume: What to do with a run that the output holds.
         resend_unknown: As of `Client.run`.
+        since: As of `Client.run`.
         observe: Called with rows once they are written.
 
     Raises:
@@ -331,10 +357,17 @@ def open_job(
         identity=identity,
         resume=resume,
         resend_unknown=resend_unknown,
+        refresh=None if since is None else _open_refresh(since, out, options),
         progress=progress,
         observe=observe,
         at_end=at_end,
     )
+
+
+def _open_refresh(since: str | PathLike[str], out: str | PathLike[str], options: Options) -> "Refresh":
+    from hurtle.refresh import Refresh
+
+    return Refresh(since, out, options)
 
 
 def resume_mode(resume: bool | None, restart: bool) -> Resume:

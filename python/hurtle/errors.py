@@ -82,7 +82,10 @@ class JournalError(HurtleError):
 
 
 class LedgerError(JournalError):
-    """A request that must not be sent twice could not be noted; the run stopped, and it was not sent."""
+    """A request that must not be sent twice could not be noted, or is noted on another machine alone.
+
+    The run stopped, and it was not sent.
+    """
 
 
 class RequestError(HurtleError):

@@ -1,10 +1,12 @@
 """What a run is, so that a later one can tell whether it is the same: its input, and what shapes its rows."""
 
-from dataclasses import fields
+from collections.abc import Mapping
+from dataclasses import fields, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any, cast
 
-from hurtle.options import Options
+from hurtle.options import ALIASES, Options, OptionsDict, Retry
 from hurtle.sinks import Identity
 from hurtle.sources import AsyncSource, Source
 
@@ -28,6 +30,43 @@ def identity_of(source: Source | AsyncSource, options: Options) -> Identity:
             shown[field.name] = _digest(value) if field.name in HIDDEN else value
     fingerprint = source.fingerprint() if isinstance(source, Source) else None
     return Identity(input=fingerprint, options=shown, path=path_of(source))
+
+
+def recalled(recorded: object, given: OptionsDict) -> OptionsDict:
+    """Return options as given, and for those that were not, what a run has recorded.
+
+    Args:
+        recorded: The options of the run's `Identity`, as they come back from JSON; others are none.
+        given: By their public names.
+
+    Raises:
+        ConfigError: `retries` is given, and is none.
+    """
+    if not isinstance(recorded, Mapping):
+        return given
+    recall: dict[str, Any] = {name: value for name, value in recorded.items() if name in SHAPING - HIDDEN}
+    if "truncate_oversize" in recall:
+        recall["on_oversize"] = "truncate" if recall.pop("truncate_oversize") else "error"
+    policy = {
+        name.removeprefix("retry_"): recall.pop(name) for name in list(recall) if name.startswith("retry_")
+    }
+    options: dict[str, Any] = dict(given)
+    if isinstance(options.get("retries", 0), int):
+        # A number says how often; what is tried again stays that of the run.
+        recall["retries"] = replace(Retry.of(options.pop("retries", Retry().total)), **policy)
+    named = {ALIASES.get(name, name) for name in options}
+    return cast("OptionsDict", options | {name: value for name, value in recall.items() if name not in named})
+
+
+def unlike(recorded: object, options: Options) -> list[str]:
+    """Return the options that are not those of a run and cannot be recalled: they are secrets, or may be."""
+    if not isinstance(recorded, Mapping):
+        return []
+    return [
+        name
+        for name in sorted(HIDDEN)
+        if recorded.get(name, before := _digest(getattr(options, name))) != before
+    ]
 
 
 def path_of(source: Source | AsyncSource) -> str | None:

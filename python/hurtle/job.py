@@ -1,21 +1,22 @@
 """One run: source, client and sink joined. The only place that joins them."""
 
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Container
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from hurtle.client import AsyncInput, EngineClient, Input, Precautions, RowReorder, Rows, Transfer
 from hurtle.errors import ConfigError, JournalError, LedgerError, SinkError
 from hurtle.journal import Done
-from hurtle.ledger import unsettled
+from hurtle.ledger import NotedElsewhere, unsettled
 from hurtle.options import Options
 from hurtle.sinks import Identity, Resume, Sink
 from hurtle.stops import STOPPED
 
 if TYPE_CHECKING:
     from hurtle._engine import Batch, Progress
+    from hurtle.refresh import Refresh
 
 
 GRACE_S = 5.0
@@ -53,6 +54,7 @@ class Job:
         identity: What the run is.
         resume: What to do with a run that the output holds.
         resend_unknown: Whether to send requests again that may have arrived and must not be sent twice.
+        refresh: The comparison with an earlier run; it is the job's to close.
         progress: Called with the job's counters, about ten times a second.
         observe: Called with rows once they are written.
         at_end: Called once when the job has ended, however it ended.
@@ -68,6 +70,7 @@ class Job:
         identity: Identity,
         resume: Resume = "auto",
         resend_unknown: bool = False,
+        refresh: "Refresh | None" = None,
         progress: "Callable[[Progress], None] | None" = None,
         observe: Callable[[Rows], None] | None = None,
         at_end: Callable[[], None] | None = None,
@@ -79,6 +82,7 @@ class Job:
         self._identity = identity
         self._resume: Resume = resume
         self._resend_unknown = resend_unknown
+        self._refresh = refresh
         self._progress = progress
         self._observe = observe
         self._at_end = at_end
@@ -117,6 +121,8 @@ class Job:
             finally:
                 self._leave(error)
             raise
+        finally:
+            self._forget()
         return self._outcome(begun)
 
     async def arun(self) -> Outcome:
@@ -141,6 +147,8 @@ class Job:
             finally:
                 await _on_a_thread(self._leave, error)
             raise
+        finally:
+            self._forget()
         return self._outcome(begun)
 
     async def _next(self, batches: "AsyncGenerator[Batch, None]") -> "Batch | None":
@@ -160,11 +168,17 @@ class Job:
 
     def _begin(self) -> "_Begun":
         """Begin the output's run, or go on with it; then send what is not done."""
+        if self._refresh is not None:
+            self._identity = replace(self._identity, since=self._refresh.load())
         done = self._sink.begin(self._identity, self._resume)
         self._done = done
-        ledger = self._sink.ledger_path
-        unknown = frozenset[int]() if ledger is None else unsettled(ledger, done)
-        if (done or unknown) and self._options.ordered:
+        if self._resend_unknown and self._sink.ledger_host is not None:
+            self._sink.take_ledger()
+        ledger, host = self._sink.ledger_path, self._sink.ledger_host
+        noted = frozenset[int]() if ledger is None else unsettled(ledger, done)
+        unknown: Container[int] = noted if host is None else NotedElsewhere(host)
+        goes_on = bool(done or noted or host)
+        if goes_on and self._options.ordered:
             raise ConfigError(
                 "ordered does not fit a run that is gone on with; sort by the column index", option="ordered"
             )
@@ -174,13 +188,14 @@ class Job:
             self._options,
             progress=self._told,
             at_end=self._at_end,
-            done=done if done or unknown else None,
+            done=done if goes_on else None,
             precautions=Precautions(
                 ledger=ledger,
                 unknown=None if self._resend_unknown else unknown,
                 fingerprint=self._identity.input,
             ),
             records_exchanges=self._sink.records_exchanges,
+            conditional=None if self._refresh is None else self._refresh.conditional,
             drains=True,
         )
         reorder = RowReorder(transfer.window) if self._options.ordered else None
@@ -200,6 +215,7 @@ class Job:
 
     def _write(self, rows: Rows) -> None:
         if len(rows):
+            rows = rows if self._refresh is None else self._refresh.compared(rows)
             self._sink.write(rows)
             if self._observe is not None:
                 self._observe(rows)
@@ -225,8 +241,13 @@ class Job:
         # The first error is the one to report; a second one on the way out would hide it.
         with suppress(SinkError, JournalError):
             if begun.reorder is not None and (rest := begun.reorder.rest()):
-                self._sink.write(rest)
+                self._sink.write(rest if self._refresh is None else self._refresh.compared(rest))
             self._waits_at = self._sink.leave()
+
+    def _forget(self) -> None:
+        """Let go of the earlier run."""
+        if self._refresh is not None:
+            self._refresh.close()
 
     def _outcome(self, begun: "_Begun") -> Outcome:
         transfer = begun.transfer

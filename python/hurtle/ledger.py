@@ -7,10 +7,31 @@ from collections.abc import Container
 from pathlib import Path
 from struct import Struct
 
-from hurtle.errors import JournalError
+from hurtle.errors import JournalError, LedgerError
 
 RECORD = Struct("<Q")
 BLOCK = RECORD.size << 13
+
+
+class NotedElsewhere:
+    """Stands for what another machine noted, which nobody here knows: to ask for any of it is an error.
+
+    A run of requests that may be repeated never asks.
+
+    Args:
+        host: The machine.
+    """
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+
+    def __contains__(self, index: object) -> bool:
+        """Raise LedgerError."""
+        raise LedgerError(
+            f"row {index} of the input must not be sent twice, and whether it was sent is noted on"
+            f" {self._host!r} alone, another machine: go on there; --resend-unknown (resend_unknown=True) sends again what may"
+            " have been sent"
+        )
 
 
 def unsettled(path: Path, done: Container[int]) -> frozenset[int]:

@@ -221,17 +221,32 @@ Row: TypeAlias = str | Request | BadRow
 
 
 @dataclass(frozen=True, slots=True)
+class Conditional:
+    """A request with header fields that ask whether an earlier answer still holds.
+
+    Attributes:
+        request: What is asked for.
+        headers: The fields. They go to one URL and nowhere else, wherever redirects lead.
+        url: That URL; None: the one that is asked for first.
+    """
+
+    request: str | Request
+    headers: tuple[tuple[str, str], ...]
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
     """A row and the later ones that ask for the same: it is sent once, and every one of them gets the answer.
 
     Attributes:
         index: The row's position in the input.
-        row: What is sent, or withheld.
+        row: What is sent, on conditions or without, or withheld.
         copies: Position and row of each of the others; none of them is a BadRow.
     """
 
     index: int
-    row: Row | Withheld
+    row: Row | Conditional | Withheld
     copies: tuple[tuple[int, str | Request], ...] = ()
 
 

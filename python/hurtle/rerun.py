@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from hurtle.api import Client, summary_of
 from hurtle.errors import ConfigError
-from hurtle.identity import path_of
+from hurtle.identity import path_of, recalled, unlike
 from hurtle.job import Job
 from hurtle.models import BadRow, Request, Row
 from hurtle.options import Options, OptionsDict, ProgressCallback
 from hurtle.report import Summary
-from hurtle.runs import RetrySink, open_retry
+from hurtle.runs import RetrySink, open_retry, record_at
 from hurtle.sinks import Identity
 from hurtle.sources import Requests, Source, open_source
 
 if TYPE_CHECKING:
+    from hurtle.refresh import Refresh
     from hurtle.report.progress import ProgressView
 
 NOT_OK = "not ok"
@@ -36,20 +37,23 @@ def retry(
     where: str = NOT_OK,
     restart: bool = False,
     resend_unknown: bool = False,
+    since: str | PathLike[str] | None = None,
     **options: Unpack[OptionsDict],
 ) -> Summary:
     """Ask again for some rows of a run that has ended; their newer rows take the place of the old ones.
 
-    An interrupted retry is gone on with by the same call. Options are those of the retry: the run's own are
-    not remembered. The requests come from `requests`, else from the file that the run was made from, which
-    must be the same; where that is gone, from the rows themselves, if all of them were GETs: without the
-    headers and parameters that a request may have had of its own.
+    An interrupted retry is gone on with by the same call. Options that shape requests and rows are those of
+    the run where its output records them and they are not given here; headers and `params`, which may be
+    secrets, are recorded nowhere. The requests come from `requests`, else from the file that the run was made
+    from, which must be the same; where that is gone, from the rows themselves, if all of them were GETs:
+    without the headers and parameters that a request may have had of its own.
 
     Args:
-        out: The output of the run: a Parquet or JSON lines file, or a folder of such parts.
+        out: The output of the run: a file, a folder, or the address of a database.
         requests: The input of the run, where it is somewhere else now, or was no file.
         where: Which rows: SQL over the scalar columns of the result table, such as "error like 'timeout.%'".
         restart: Drop what an interrupted retry still wanted, and pick the rows anew.
+        since: Of a refresh, the earlier run that it compares with, where the output does not say it: a file.
         resend_unknown: Ask also for rows whose error is "local.sent_unknown": they may have been sent.
         **options: See `OptionsDict`; `ordered` does not fit.
 
@@ -65,8 +69,20 @@ def retry(
     Example:
         >>> retry("results.parquet", where="status >= 500", timeout=60)  # doctest: +SKIP
     """
-    with Client(**options) as client:
-        return Rerun(client, out, requests, where=where, restart=restart, resend_unknown=resend_unknown).run()
+    with Client(**recorded_options(out, options)) as client:
+        return Rerun(
+            client, out, requests, where=where, restart=restart, resend_unknown=resend_unknown, since=since
+        ).run()
+
+
+def recorded_options(out: str | PathLike[str], given: OptionsDict) -> OptionsDict:
+    """Return options as given, and for those that were not, what an output records of its run.
+
+    Raises:
+        ConfigError: There is no run, or it cannot be read now.
+        JournalError: The record is damaged.
+    """
+    return recalled(record_at(out).get("options"), given)
 
 
 class Rerun:
@@ -79,6 +95,7 @@ class Rerun:
         where: As of `retry`.
         restart: As of `retry`.
         resend_unknown: As of `retry`.
+        since: As of `retry`.
         open_input: What makes a source of `requests`, or of the path that the run recorded.
 
     Raises:
@@ -95,6 +112,7 @@ class Rerun:
         where: str = NOT_OK,
         restart: bool = False,
         resend_unknown: bool = False,
+        since: str | PathLike[str] | None = None,
         open_input: OpenInput = open_source,
     ) -> None:
         if client.options.ordered:
@@ -105,7 +123,9 @@ class Rerun:
         self._resend_unknown = resend_unknown
         self._job: Job | None = None
         self._sink = open_retry(out, where, restart=restart, resend_unknown=resend_unknown)
+        self._refresh: Refresh | None = None
         try:
+            self._refresh = self._refreshed(out, since)
             self._source, self._identity = self._requests(requests)
         except BaseException:
             self.close()
@@ -120,6 +140,11 @@ class Rerun:
     def from_rows(self) -> bool:
         """Whether the requests are made from the rows, because the input is not there."""
         return isinstance(self._source, RowsSource)
+
+    @property
+    def unlike(self) -> list[str]:
+        """The options that are not those of the run and that it does not record: they may be secrets."""
+        return unlike(self._sink.record.get("options"), self._client.options)
 
     @property
     def waits_at(self) -> str | None:
@@ -144,6 +169,7 @@ class Rerun:
             options,
             identity=self._identity,
             resend_unknown=self._resend_unknown,
+            refresh=self._refresh,
             progress=_callback(options) if view is None else view.update,
             at_end=None if view is None else view.close,
         )
@@ -153,6 +179,40 @@ class Rerun:
     def close(self) -> None:
         """Let go of the output; nothing was sent."""
         self._sink.release()
+        if self._refresh is not None:
+            self._refresh.close()
+
+    def _refreshed(self, out: str | PathLike[str], since: str | PathLike[str] | None) -> "Refresh | None":
+        """Return the comparison that the rows of a refresh need; None: the run is none."""
+        shown, recorded = self._sink.shown, self._sink.record.get("since")
+        if not isinstance(recorded, dict):
+            recorded = None
+            first = next(self._sink.run().chunks(("index", "change")), [])
+            if not any(row.get("change") for row in first):
+                if since is not None:
+                    raise ConfigError(f"{shown} is no refresh: since does not fit its retry", option="since")
+                return None
+            if since is None:
+                raise ConfigError(
+                    f"{shown} is a refresh, and as a file it does not say of which run: give since (--since)",
+                    option="since",
+                )
+        from hurtle.refresh import Refresh
+
+        refresh = Refresh(since or str((recorded or {})["run"]), out, self._client.options)
+        if recorded is not None:
+            self._refuse_another_past(refresh, recorded)
+        return refresh
+
+    def _refuse_another_past(self, refresh: "Refresh", recorded: Mapping[str, Any]) -> None:
+        found = refresh.load()
+        if any(recorded[name] != found[name] for name in ("rows", "digest")):
+            refresh.close()
+            raise ConfigError(
+                f"{self._sink.shown} is a refresh of {recorded['run']} ({recorded['rows']} rows), and"
+                f" {found['run']} ({found['rows']} rows) is not that run, or not as it was",
+                option="since",
+            )
 
     def _requests(self, requests: object) -> tuple[Source, Identity]:
         """Return what to send, after it was compared with what was sent."""

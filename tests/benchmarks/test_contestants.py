@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks import clients, side_by_side
+from benchmarks import clients, output, side_by_side
 from benchmarks.cases import RACES
 from benchmarks.contestants.harness import Job, WrongAnswerError, address, check
 from benchmarks.measure import ContestantError, Terms
@@ -81,3 +81,17 @@ def test_a_case_runs_end_to_end(name: str, monkeypatch: pytest.MonkeyPatch) -> N
     samples = result.figures["samples"]
     assert isinstance(samples, dict)
     assert samples["hurtle"][0]["requests"] == 300
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("unpinned")
+@pytest.mark.skipif(find_nginx() is None, reason="nginx is not installed")
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="a case needs two cores")
+def test_the_cost_of_outputs_is_measured_end_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output, "FEWEST_REQUESTS", 500)
+    terms = Terms(runs=1, share=0.001, accept_noise=True)
+    costs = output.measure(terms)
+    assert [row[0] for row in costs.rows] == list(output.OUTPUTS)
+    memory = output.memory(terms)
+    assert [row[0] for row in memory.rows] == ["fetched", "all done before"]
+    assert memory.figures["urls"] == 1_000

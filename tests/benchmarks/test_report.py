@@ -91,3 +91,21 @@ def test_what_was_not_measured_is_neither_met_nor_missed() -> None:
 
 def test_every_case_has_a_name_for_a_file() -> None:
     assert all(name.isidentifier() for name in CASES)
+
+
+@pytest.mark.parametrize(("adds", "met"), [(0.25, True), (0.26, False)])
+def test_what_parquet_adds_decides(adds: float, met: bool) -> None:
+    figure = "CPU that Parquet parts of 10,000 rows add per request, bodies of 1 KB"
+    assert verdicts({"output": race("output") | {"figures": {"parquet_adds": adds}}})[figure] is met
+    assert verdicts({})[figure] is None
+
+
+@pytest.mark.parametrize(("urls", "met"), [(1_000_000, True), (1_000, None)])
+def test_the_memory_of_fewer_rows_says_nothing_of_a_million(urls: int, met: bool | None) -> None:
+    figures = {"urls": urls, "peak_rss_bytes": 200_000_000}
+    (found,) = (
+        one
+        for one in budgets.budgets({"output_memory": race("output_memory") | {"figures": figures}})
+        if "1 M rows of 1 KB" in one.figure
+    )
+    assert found.met is met

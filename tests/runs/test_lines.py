@@ -45,6 +45,13 @@ def test_nothing_in_a_line_steers_a_terminal() -> None:
     assert json.loads(line) == {"index": 0, "meta": {"k": text}, "url": text}
 
 
+def test_half_of_a_surrogate_pair_stays_escaped() -> None:
+    record = {"index": 0, "meta": {"k": "é\ud800"}}
+    row = row_of(record)
+    assert row["meta"] == '{"k":"\\u00e9\\ud800"}'
+    assert json.loads(line_of(row))["meta"] == record["meta"]
+
+
 def test_an_instant_is_written_in_utc_to_the_microsecond() -> None:
     line = line_of({"fetched_at": datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)})
     assert line == b'{"fetched_at":"2024-01-02T03:04:05.000000Z"}\n'

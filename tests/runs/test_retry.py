@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,29 +12,39 @@ import pyarrow.parquet
 import pytest
 
 import hurtle
+from hurtle import Retry
 from hurtle.errors import ConfigError
+from hurtle.rerun import Rerun, recorded_options
 from hurtle.sinks import parts
+from hurtle.sinks.duckdb_file import DuckdbDatabase
+from hurtle.sinks.postgres import PostgresDatabase
+from hurtle.sinks.sqlite import SqliteDatabase
 from hurtle.testing import Server
-from tests.runs.conftest import FAILING, OUTPUTS, ROWS, MakeRun, url_of
+from tests.runs.conftest import (
+    DATABASES,
+    FAILING,
+    RETRIED,
+    ROWS,
+    MakeOut,
+    MakeRun,
+    rows_of,
+    run_to,
+    url_of,
+)
 
 
 def requests_at(server: Server) -> int:
     return server.stats()["requests"]
 
 
-def rows_of(out: Path) -> dict[int, dict[str, Any]]:
-    rows = list(hurtle.open_run(out))
-    assert len({row["index"] for row in rows}) == len(rows)
-    return {row["index"]: row for row in rows}
-
-
-@pytest.mark.parametrize("name", OUTPUTS)
+@pytest.mark.parametrize("name", RETRIED)
 def test_newer_rows_take_the_place_of_failed_ones(
     make_run: MakeRun, hurtle_server: Server, name: str
 ) -> None:
     out = make_run(name)
     before, asked = rows_of(out), requests_at(hurtle_server)
-    summary = hurtle.retry(out, None if name == "parts/" else out.parent / "urls.jsonl")
+    knows = name.endswith("/") or name in DATABASES
+    summary = hurtle.retry(out, None if knows else out.parent / "urls.jsonl")
     assert (summary.requests, summary.ok, requests_at(hurtle_server) - asked) == (4, 4, 4)
     after = rows_of(out)
     assert {index for index in before if before[index] != after[index]} == set(FAILING)
@@ -58,7 +70,7 @@ def test_where_picks_the_rows(make_run: MakeRun, hurtle_server: Server) -> None:
     assert hurtle.open_run(out).failed == 0
 
 
-@pytest.mark.parametrize("name", OUTPUTS)
+@pytest.mark.parametrize("name", [name for name in RETRIED if name not in DATABASES])
 def test_nothing_is_written_when_no_row_is_picked(make_run: MakeRun, name: str) -> None:
     out = make_run(name)
     before = {path: path.read_bytes() for path in out.parent.rglob("*") if path.is_file()}
@@ -152,9 +164,9 @@ def test_a_run_that_has_not_ended_is_not_retried(tmp_path: Path, hurtle_server: 
         if getattr(counters, "done") > 1:  # noqa: B009
             raise RuntimeError("enough")
 
-    for name in OUTPUTS:
+    for name in RETRIED:
         with pytest.raises(RuntimeError):
-            hurtle.run(
+            run_to(
                 (hurtle_server.url("/status/404") for _ in range(10**5)), f"{tmp_path}/{name}", progress=stop
             )
         with pytest.raises(ConfigError, match="has not ended: the command that began it goes on with it"):
@@ -170,7 +182,7 @@ def test_options_are_checked_before_the_output_is_touched(make_run: MakeRun) -> 
     assert not Path(f"{out}.run").exists()
 
 
-def interrupted(out: Path, where: str = "1", *, after: int = 2, **options: Any) -> None:
+def interrupted(out: Path | str, where: str = "1", *, after: int = 2, **options: Any) -> None:
     """Retry, and break off after some rows; parts hold one row each."""
 
     def stop(counters: object) -> None:
@@ -187,24 +199,26 @@ def slow_copy(
 ) -> Iterator[Callable[[str], tuple[Path, Server]]]:
     """Make a finished run at a server that takes its time, so that a retry can be broken off."""
     monkeypatch.setattr(parts, "PART_ROWS", 1)
+    for database in (SqliteDatabase, DuckdbDatabase):
+        monkeypatch.setattr(database, "commit_rows", 1)
     with Server(latency=0.02) as server:
 
         def make(name: str) -> tuple[Path, Server]:
             (tmp_path / "urls.txt").write_text("".join(server.url(f"/bytes/{n}\n") for n in range(30)))
-            hurtle.run(tmp_path / "urls.txt", f"{tmp_path}/{name}", concurrency_per_host=32)
+            run_to(tmp_path / "urls.txt", f"{tmp_path}/{name}", concurrency_per_host=32)
             return tmp_path / name, server
 
         yield make
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", OUTPUTS)
+@pytest.mark.parametrize("name", RETRIED)
 def test_an_interrupted_retry_is_gone_on_with(
     slow_copy: Callable[[str], tuple[Path, Server]], name: str
 ) -> None:
     out, server = slow_copy(name)
     old = rows_of(out)
-    raw = out.read_bytes() if out.is_file() else b""
+    raw = out.read_bytes() if out.is_file() and name not in DATABASES else b""
     interrupted(out)
     run = hurtle.open_run(out)
     middle = rows_of(out)
@@ -226,7 +240,7 @@ def test_an_interrupted_retry_is_gone_on_with(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", OUTPUTS)
+@pytest.mark.parametrize("name", RETRIED)
 def test_restart_picks_anew_and_keeps_what_has_come(
     slow_copy: Callable[[str], tuple[Path, Server]], name: str
 ) -> None:
@@ -266,7 +280,7 @@ def test_a_retry_of_a_file_that_was_replaced_is_refused(
 
 @pytest.mark.slow
 def test_two_retries_of_one_run_do_not_meet(slow_copy: Callable[[str], tuple[Path, Server]]) -> None:
-    for name in ("out.parquet", "parts/"):
+    for name in ("out.parquet", "out.sqlite", "parts/"):
         out, _ = slow_copy(name)
         refused: list[str] = []
 
@@ -281,3 +295,84 @@ def test_two_retries_of_one_run_do_not_meet(slow_copy: Callable[[str], tuple[Pat
         assert all("is using" in words for words in refused)
         if out.is_dir():
             shutil.rmtree(out)
+
+
+@pytest.mark.slow
+def test_an_interrupted_retry_in_postgres_is_gone_on_with(
+    make_out: MakeOut, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PostgresDatabase, "commit_rows", 1)
+    out = make_out("postgres")
+    with Server(latency=0.02) as server:
+        hurtle.run([server.url(f"/bytes/{n}") for n in range(30)], out, concurrency_per_host=32)
+        old = rows_of(out)
+        interrupted(out, "status = 200")
+        middle = rows_of(out)
+        done = {index for index in old if middle[index] != old[index]}
+        assert 2 <= len(done) < 30
+        assert hurtle.open_run(out).complete is False
+        with pytest.raises(ConfigError, match="where 'status = 200' has not ended"):
+            hurtle.retry(out)
+        summary = hurtle.retry(out, where="status = 200", concurrency_per_host=32)
+        assert (summary.requests, summary.resumed) == (30 - len(done), len(done))
+        new = rows_of(out)
+        assert all(new[index] == middle[index] for index in done)
+        assert all(new[index] != old[index] for index in old)
+        assert hurtle.open_run(out).complete
+        assert hurtle.retry(out).requests == 0
+
+
+def test_a_database_stays_one_plain_file_when_no_row_is_picked(make_run: MakeRun) -> None:
+    out = make_run("out.sqlite")
+    assert hurtle.retry(out, where="status = 999").requests == 0
+    assert [path.name for path in out.parent.glob("out.*")] == ["out.sqlite"]
+    with closing(sqlite3.connect(out)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+
+
+def test_restart_drops_the_retry_of_a_database(make_run: MakeRun, tmp_path: Path) -> None:
+    out = make_run("out.sqlite")
+    with pytest.raises(RuntimeError):
+        hurtle.retry(out, where="1", progress=_enough)
+    assert not hurtle.open_run(out).complete
+    hurtle.run(tmp_path / "urls.jsonl", out)
+    assert not hurtle.open_run(out).complete
+    hurtle.run(tmp_path / "urls.jsonl", out, restart=True)
+    assert hurtle.open_run(out).complete
+    assert hurtle.retry(out, where='"index" = 1').requests == 1
+
+
+def _enough(counters: object) -> None:
+    raise RuntimeError("enough")
+
+
+@pytest.mark.parametrize("name", ["parts/", "out.sqlite"])
+def test_options_of_the_run_are_recalled_but_for_secrets(
+    tmp_path: Path, hurtle_server: Server, name: str
+) -> None:
+    urls = [
+        hurtle_server.url("/redirect/3"),
+        hurtle_server.url("/bytes/50"),
+        hurtle_server.url("/status/501"),
+    ]
+    out = f"{tmp_path}/{name}"
+    hurtle.run(
+        urls, out, follow_redirects=False, max_body_size=20, on_oversize="truncate",
+        retries=Retry(total=1, statuses=(501,), backoff=0.01), headers={"x-key": "secret"},
+    )  # fmt: skip
+    before = rows_of(out)
+    hurtle.retry(out, urls, where="1", retries=3)
+    after = rows_of(out)
+    same = ("status", "final_url", "truncated", "bytes_body", "error")
+    for index, row in before.items():
+        assert [row[column] for column in same] == [after[index][column] for column in same]
+    assert (before[2]["attempts"], after[2]["attempts"]) == (2, 4)
+    hurtle.retry(out, urls, where='"index" < 2', allow_redirects=True, max_body_size=100)
+    again = rows_of(out)
+    assert (again[0]["status"], again[0]["final_url"]) == (200, hurtle_server.url("/redirect/0"))
+    assert again[1]["bytes_body"] == 50
+    for headers, unlike in (None, ["headers"]), ({"x-key": "secret"}, []):
+        with hurtle.Client(**recorded_options(out, {"headers": headers})) as client:
+            rerun = Rerun(client, out, urls)
+            rerun.close()
+            assert rerun.unlike == unlike

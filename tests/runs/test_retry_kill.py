@@ -8,7 +8,7 @@ import pytest
 
 import hurtle
 from hurtle.testing import Server
-from tests.runs.conftest import OUTPUTS
+from tests.runs.conftest import DATABASES, run_to
 
 pytestmark = pytest.mark.slow
 
@@ -18,6 +18,8 @@ import os, sys
 from pathlib import Path
 import hurtle
 from hurtle.sinks import parts
+from hurtle.sinks.duckdb_file import DuckdbDatabase
+from hurtle.sinks.sqlite import SqliteDatabase
 
 out, last = sys.argv[1], int(sys.argv[2])
 parts.PART_ROWS = 5
@@ -35,6 +37,10 @@ def deadly(call):
 os.fsync, os.link, Path.replace, Path.unlink, os.rename = map(
     deadly, (os.fsync, os.link, Path.replace, Path.unlink, os.rename)
 )
+for database in (SqliteDatabase, DuckdbDatabase):
+    database.commit_rows = 5
+    for name in ("open", "change", "insert", "commit", "complete", "close"):
+        setattr(database, name, deadly(getattr(database, name)))
 hurtle.retry(out, where="status = 200")
 """
 
@@ -47,12 +53,12 @@ def retried(out: Path, last: int) -> bool:
     return done.returncode == 0
 
 
-@pytest.mark.parametrize("name", OUTPUTS)
+@pytest.mark.parametrize("name", ["out.jsonl", "out.parquet", "out.sqlite", "out.duckdb", "parts/"])
 def test_a_retry_survives_its_process_when_it_dies_at_any_step(
     tmp_path: Path, hurtle_server: Server, name: str
 ) -> None:
     urls = [hurtle_server.url(f"/bytes/{n + 100}") for n in range(ROWS)]
-    hurtle.run(urls, f"{tmp_path}/{name}")
+    run_to(urls, f"{tmp_path}/{name}")
     out = tmp_path / name
     deaths = 0
     while not retried(out, deaths):
@@ -64,9 +70,12 @@ def test_a_retry_survives_its_process_when_it_dies_at_any_step(
         deaths += 1
     assert deaths > 8
     check(out)
+    assert name not in DATABASES or deaths > 12
 
 
 def check(out: Path) -> None:
     """Every row is there once, and is what the server sent."""
-    found = sorted((row["index"], len(row["body"])) for row in hurtle.open_run(out))
-    assert found == [(n, n + 100) for n in range(ROWS)]
+    run = hurtle.open_run(out)
+    assert sorted((row["index"], row["bytes_body"]) for row in run) == [(n, n + 100) for n in range(ROWS)]
+    if out.suffix != ".csv":
+        assert all(len(run.body(row) or b"") == row["bytes_body"] for row in run)

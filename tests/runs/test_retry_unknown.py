@@ -39,7 +39,7 @@ def errors_of(out: Path) -> dict[int, str | None]:
     return {row["index"]: row["error"] for row in hurtle.open_run(out)}
 
 
-@pytest.mark.parametrize("killed", ["out.jsonl", "parts/"], indirect=True)
+@pytest.mark.parametrize("killed", ["out.jsonl", "out.sqlite", "parts/"], indirect=True)
 def test_what_may_have_been_sent_is_not_sent_again_without_consent(killed: tuple[Path, Path, Server]) -> None:
     out, posts, server = killed
     asked = server.stats()["requests"]
@@ -56,7 +56,7 @@ def test_what_may_have_been_sent_is_not_sent_again_without_consent(killed: tuple
     assert set(errors_of(out).values()) == {None}
 
 
-@pytest.mark.parametrize("killed", ["out.parquet", "parts/"], indirect=True)
+@pytest.mark.parametrize("killed", ["out.parquet", "out.duckdb", "parts/"], indirect=True)
 def test_what_may_have_been_sent_stays_known_when_the_rows_are_picked_anew(
     killed: tuple[Path, Path, Server],
 ) -> None:

@@ -10,6 +10,7 @@ from hurtle._engine import arrow_schema
 from hurtle.errors import ConfigError
 from hurtle.runs import Where
 from hurtle.runs.where import SCALARS
+from hurtle.sinks.table import REFRESH_COLUMNS
 
 ROWS: list[dict[str, Any]] = [
     {"index": 7, "ok": True, "status": 200, "error": None, "meta": '{"k":1}',
@@ -77,4 +78,5 @@ def test_every_scalar_column_can_be_named() -> None:
         return not (pyarrow.types.is_nested(kind) or pyarrow.types.is_large_binary(kind))
 
     schema = pyarrow.schema(arrow_schema())
-    assert list(SCALARS) == [field.name for field in schema if is_scalar(field.type)]
+    known = [field.name for field in schema if is_scalar(field.type)]
+    assert list(SCALARS) == [*known, *REFRESH_COLUMNS]

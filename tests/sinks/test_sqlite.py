@@ -17,7 +17,7 @@ from hurtle.errors import ConfigError, SinkError
 from hurtle.sinks import new_sink
 from hurtle.sinks.base import Identity
 from hurtle.sinks.sqlite import SqliteDatabase
-from hurtle.sinks.table import COLUMNS, REQUIRED
+from hurtle.sinks.table import COLUMNS, REFRESH_COLUMNS, REQUIRED, arrow_schema_of
 from hurtle.testing import Server
 from tests.sinks.breaking import Found, check_killed, check_read_back, check_resumed, raise_at
 
@@ -35,9 +35,10 @@ def select(path: Path, query: str) -> list[Any]:
 
 
 def test_the_columns_are_those_of_the_result_table() -> None:
-    schema = pyarrow.schema(arrow_schema())
-    assert list(COLUMNS) == schema.names
-    assert {field.name for field in schema if not field.nullable} == REQUIRED
+    assert list(COLUMNS) == pyarrow.schema(arrow_schema()).names
+    refresh = arrow_schema_of({"since": {"run": "old.parquet"}})
+    assert list(COLUMNS | REFRESH_COLUMNS) == refresh.names
+    assert {field.name for field in refresh if not field.nullable} == REQUIRED
 
 
 @pytest.mark.parametrize("name", ["out.sqlite", "out.sqlite3", "out.db"])

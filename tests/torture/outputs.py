@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from hashlib import sha256
 from pathlib import Path
 
+import fastwarc.warc
 import pyarrow.parquet
 
 from tests.torture.workload import ROWS, body_of, urls_at
@@ -74,6 +75,23 @@ def read_parquet(path: Path) -> Iterator[Found]:
         yield Found(row["index"], row["url"], row["ok"], row["body"] or b"")
 
 
+def read_warc(path: Path) -> Iterator[Found]:
+    """Yield the rows of a web archive, whose bodies stand in records before them; a damaged record raises."""
+    with gzip.open(path) as file:  # fastwarc ends where a file is cut off, without a word
+        while file.read(1 << 20):
+            pass
+    bodies: dict[str | None, bytes] = {None: b""}
+    with path.open("rb") as file:
+        for record in fastwarc.warc.ArchiveIterator(file, verify_digests=True):
+            content = record.reader.read()
+            if record.record_type == fastwarc.warc.response:
+                bodies[record.record_id] = content
+            elif record.record_type == fastwarc.warc.metadata:
+                row = json.loads(content)
+                body = bodies[record.headers.get("WARC-Concurrent-To")]
+                yield Found(row["index"], row["url"], row["ok"], body)
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
     """One way to write a run.
@@ -129,6 +147,8 @@ OUTPUTS = (
     in_parts("parquet", ".parquet", read_parquet),
     one_file("jsonl.gz", ".jsonl.gz", read_gzip),
     in_parts("files", ".jsonl", read_files, "out/bodies", "out/bodies/[0-9a-f][0-9a-f]*"),
+    one_file("warc", ".warc.gz", read_warc),
+    in_parts("warc", ".warc.gz", read_warc),
     Output("sqlite", "out.sqlite", "sqlite", read_sqlite, "out.sqlite"),
 )
 

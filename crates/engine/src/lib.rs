@@ -46,6 +46,7 @@ pub use batch::{Batch, Extra, OwnedRow, Row, RowView};
 pub use bottleneck::Bottleneck;
 pub use engine::{Closed, Engine, Job, JobOptions, Progress, StartError};
 pub use error::{Code, ConfigError, Failure};
+pub use exchange::decode_body;
 pub use headers::Headers;
 pub use job::Next;
 pub use options::{

@@ -1,11 +1,12 @@
-//! `Exchange`: what went over the wire for one request.
+//! `Exchange`: what went over the wire for one request; and the way from there to the body of a row.
 
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::response::version_text;
 
-/// One request and its response as they went over the wire. Those of HTTP/2 are written as HTTP/1.1 has them.
+/// One request and its response as they went over the wire, those of HTTP/2 as HTTP/1.1 has them.
 #[pyclass(frozen, module = "hurtle._engine")]
 pub(crate) struct Exchange(hurtle_engine::Exchange);
 
@@ -63,5 +64,22 @@ impl Exchange {
     #[getter]
     fn truncated(&self) -> Option<&'static str> {
         self.0.truncated.map(hurtle_engine::Truncated::as_str)
+    }
+}
+
+/// Return the first bytes of a body that is kept as it came, without its content codings.
+///
+/// One that ends early gives what there is; `ValueError`: it is not in its coding.
+#[pyfunction]
+pub(crate) fn decode_body<'py>(
+    py: Python<'py>,
+    body: &[u8],
+    content_encoding: &str,
+    max_bytes: u64,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let decoded = py.detach(|| hurtle_engine::decode_body(content_encoding, body.to_vec(), max_bytes));
+    match decoded {
+        Ok(decoded) => Ok(PyBytes::new(py, &decoded)),
+        Err(failure) => Err(PyValueError::new_err(failure.detail.to_string())),
     }
 }

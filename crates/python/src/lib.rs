@@ -3,6 +3,7 @@
 
 mod batch;
 mod capsules;
+mod columns;
 mod engine;
 mod errors;
 mod exchange;
@@ -32,12 +33,14 @@ fn error_codes(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
 fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_function(wrap_pyfunction!(error_codes, module)?)?;
+    module.add_function(wrap_pyfunction!(exchange::decode_body, module)?)?;
     module.add_function(wrap_pyfunction!(options::option_defaults, module)?)?;
     module.add_function(wrap_pyfunction!(identity::identify, module)?)?;
     module.add_function(wrap_pyfunction!(capsules::result_schema, module)?)?;
     module.add_class::<capsules::Schema>()?;
     module.add_class::<capsules::ArrowStream>()?;
     module.add_class::<batch::Batch>()?;
+    module.add_class::<columns::Columns>()?;
     module.add_class::<engine::Engine>()?;
     module.add_class::<exchange::Exchange>()?;
     module.add_class::<job::Job>()?;

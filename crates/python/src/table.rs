@@ -1,16 +1,19 @@
 //! The result table: a batch as Arrow columns. Nulls, never placeholders.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt::{Display, Write};
+use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 
 use arrow_array::builder::{
-    BooleanBuilder, Float64Builder, Int16Builder, Int64Builder, LargeBinaryBuilder, StringBuilder,
-    TimestampMicrosecondBuilder,
+    ArrayBuilder, BooleanBuilder, Float64Builder, Int16Builder, Int64Builder, LargeBinaryBuilder,
+    StringBuilder, TimestampMicrosecondBuilder,
 };
-use arrow_array::{ArrayRef, Int16Array, ListArray, RecordBatch, StringArray, StructArray};
+use arrow_array::{ArrayRef, ListArray, RecordBatch, StructArray};
 use arrow_buffer::{OffsetBuffer, ScalarBuffer};
 use arrow_schema::{ArrowError, DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
-use hurtle_engine::{Batch, Code, Hop, Row, RowView, Truncated};
+use hurtle_engine::{Batch, Code, Hop, RowView, Truncated};
 
 use crate::response::{phases, text_of_header, version_text};
 
@@ -93,148 +96,302 @@ pub(crate) fn schema() -> SchemaRef {
     Arc::clone(&SCHEMA)
 }
 
-/// The rows of `batch` as columns.
+/// The rows of one batch as columns.
 ///
 /// # Errors
 /// More than 2 GiB of text in one batch.
 pub(crate) fn record_batch(batch: &Batch, labels: &Labels) -> Result<RecordBatch, ArrowError> {
-    let t_columns =
-        (0..7).map(|phase| floats(batch, |row| phases(&row.timings).get(phase).and_then(|&(_, t)| t)));
-    let mut columns: Vec<ArrayRef> = vec![
-        integers(batch, |view| view.row.index),
-        texts(batch, |view, out| match labels.id(view.row.index) {
-            Some(id) => out.append_value(id),
-            None => out.append_value(view.row.index.to_string()),
-        }),
-        texts(batch, |view, out| out.append_option(labels.meta(view.row.index))),
-        texts(batch, |view, out| out.append_value(view.row.method.as_str())),
-        texts(batch, |view, out| out.append_value(view.url())),
-        texts(batch, |view, out| out.append_value(view.final_url())),
-        redirects(batch)?,
-        booleans(batch, Row::ok),
-        statuses(batch),
-        texts(batch, |view, out| out.append_option(view.row.code.map(Code::as_str))),
-        texts(batch, |view, out| {
-            // A response may be whole and leave something to say.
-            let detail = view.detail();
-            out.append_option((view.row.code.is_some() || !detail.is_empty()).then_some(detail));
-        }),
-        attempts(batch),
-        fetched_at(batch),
-    ];
-    columns.extend(t_columns);
-    columns.extend([
-        texts(batch, |view, out| out.append_option(view.row.version.map(version_text))),
-        texts(batch, |view, out| out.append_option(view.row.remote.map(|address| address.to_string()))),
-        booleans(batch, |row| row.conn_reused),
-        headers(batch)?,
-        texts(batch, |view, out| out.append_option(header(&view, "content-type"))),
-        texts(batch, |view, out| out.append_option(header(&view, "content-encoding"))),
-        integers(batch, |view| view.row.wire_bytes),
-        integers(batch, |view| view.body().len() as u64),
-        bodies(batch),
-        texts(batch, |view, out| out.append_option(view.row.truncated.map(Truncated::as_str))),
-    ]);
-    RecordBatch::try_new(schema(), columns)
+    let bodies = batch.iter().map(|view| view.body().len()).sum();
+    let mut columns = Columns::with_capacity(batch.len(), bodies);
+    columns.append(batch, labels);
+    columns.finish()
 }
 
 /// The first value of a header, as text.
-pub(crate) fn header<'a>(view: &RowView<'a>, wanted: &str) -> Option<std::borrow::Cow<'a, str>> {
+pub(crate) fn header<'a>(view: &RowView<'a>, wanted: &str) -> Option<Cow<'a, str>> {
     view.headers().find(|(name, _)| *name == wanted).map(|(_, value)| text_of_header(value))
 }
 
-fn integers(batch: &Batch, value: impl Fn(RowView<'_>) -> u64) -> ArrayRef {
-    let mut out = Int64Builder::with_capacity(batch.len());
-    batch.iter().for_each(|view| out.append_value(i64::try_from(value(view)).unwrap_or(i64::MAX)));
-    Arc::new(out.finish())
+/// Columns that grow by one batch after the other.
+///
+/// A row is read once and written to every column while it is in the cache; one pass for each column would read
+/// it thirty times.
+#[derive(Debug)]
+pub(crate) struct Columns {
+    index: Int64Builder,
+    id: StringBuilder,
+    meta: StringBuilder,
+    method: StringBuilder,
+    url: StringBuilder,
+    final_url: StringBuilder,
+    redirects: Redirects,
+    ok: BooleanBuilder,
+    status: Int16Builder,
+    error: StringBuilder,
+    error_detail: StringBuilder,
+    attempts: Int16Builder,
+    fetched_at: TimestampMicrosecondBuilder,
+    phases: [Float64Builder; 7],
+    http_version: StringBuilder,
+    remote_ip: Addresses,
+    conn_reused: BooleanBuilder,
+    headers: HeaderLists,
+    content_type: StringBuilder,
+    content_encoding: StringBuilder,
+    bytes_wire: Int64Builder,
+    bytes_body: Int64Builder,
+    body: LargeBinaryBuilder,
+    truncated: StringBuilder,
 }
 
-fn texts(batch: &Batch, append: impl Fn(RowView<'_>, &mut StringBuilder)) -> ArrayRef {
-    let mut out = StringBuilder::with_capacity(batch.len(), 0);
-    batch.iter().for_each(|view| append(view, &mut out));
-    Arc::new(out.finish())
-}
-
-fn booleans(batch: &Batch, value: impl Fn(&Row) -> bool) -> ArrayRef {
-    let mut out = BooleanBuilder::with_capacity(batch.len());
-    batch.iter().for_each(|view| out.append_value(value(view.row)));
-    Arc::new(out.finish())
-}
-
-fn floats(batch: &Batch, value: impl Fn(&Row) -> Option<f64>) -> ArrayRef {
-    let mut out = Float64Builder::with_capacity(batch.len());
-    batch.iter().for_each(|view| out.append_option(value(view.row)));
-    Arc::new(out.finish())
-}
-
-fn statuses(batch: &Batch) -> ArrayRef {
-    let mut out = Int16Builder::with_capacity(batch.len());
-    batch.iter().for_each(|view| out.append_option(view.row.status.map(u16::cast_signed)));
-    Arc::new(out.finish())
-}
-
-fn attempts(batch: &Batch) -> ArrayRef {
-    let mut out = Int16Builder::with_capacity(batch.len());
-    batch.iter().for_each(|view| out.append_value(i16::try_from(view.row.attempts).unwrap_or(i16::MAX)));
-    Arc::new(out.finish())
-}
-
-fn fetched_at(batch: &Batch) -> ArrayRef {
-    let mut out = TimestampMicrosecondBuilder::with_capacity(batch.len());
-    batch.iter().for_each(|view| out.append_value(view.row.fetched_at_us));
-    Arc::new(out.finish().with_timezone("UTC"))
-}
-
-fn bodies(batch: &Batch) -> ArrayRef {
-    let bytes = batch.iter().map(|view| view.body().len()).sum();
-    let mut out = LargeBinaryBuilder::with_capacity(batch.len(), bytes);
-    for view in batch.iter() {
-        // A body is what a response has; without one there is none, which is not the same as an empty one.
-        out.append_option(view.row.status.map(|_| view.body()));
-    }
-    Arc::new(out.finish())
-}
-
-fn redirects(batch: &Batch) -> Result<ArrayRef, ArrowError> {
-    let hops = |view: RowView<'_>| -> Vec<Hop> {
-        view.row.extra.as_ref().map(|extra| extra.hops.clone()).unwrap_or_default()
-    };
-    let per_row: Vec<Vec<Hop>> = batch.iter().map(hops).collect();
-    let all = || per_row.iter().flatten();
-    let urls = StringArray::from_iter_values(all().map(|hop| &*hop.url));
-    let statuses = Int16Array::from_iter_values(all().map(|hop| hop.status.cast_signed()));
-    list(&HOP_FIELDS, vec![Arc::new(urls), Arc::new(statuses)], per_row.iter().map(Vec::len))
-}
-
-fn headers(batch: &Batch) -> Result<ArrayRef, ArrowError> {
-    let (mut names, mut values) = (StringBuilder::new(), StringBuilder::new());
-    let mut lengths = Vec::with_capacity(batch.len());
-    for view in batch.iter() {
-        let mut length = 0;
-        for (name, value) in view.headers() {
-            names.append_value(name);
-            values.append_value(text_of_header(value));
-            length += 1;
+impl Columns {
+    /// Columns with room for so many rows, and for so many bytes of bodies in all.
+    pub(crate) fn with_capacity(rows: usize, bodies: usize) -> Self {
+        let texts = || StringBuilder::with_capacity(rows, 0);
+        let integers = || Int64Builder::with_capacity(rows);
+        Self {
+            index: integers(),
+            id: texts(),
+            meta: texts(),
+            method: texts(),
+            url: texts(),
+            final_url: texts(),
+            redirects: Redirects::with_capacity(rows),
+            ok: BooleanBuilder::with_capacity(rows),
+            status: Int16Builder::with_capacity(rows),
+            error: texts(),
+            error_detail: texts(),
+            attempts: Int16Builder::with_capacity(rows),
+            fetched_at: TimestampMicrosecondBuilder::with_capacity(rows),
+            phases: std::array::from_fn(|_| Float64Builder::with_capacity(rows)),
+            http_version: texts(),
+            remote_ip: Addresses { column: texts(), last: None },
+            conn_reused: BooleanBuilder::with_capacity(rows),
+            headers: HeaderLists::with_capacity(rows),
+            content_type: texts(),
+            content_encoding: texts(),
+            bytes_wire: integers(),
+            bytes_body: integers(),
+            body: LargeBinaryBuilder::with_capacity(rows, bodies),
+            truncated: texts(),
         }
-        lengths.push(length);
     }
-    list(&HEADER_FIELDS, vec![Arc::new(names.finish()), Arc::new(values.finish())], lengths.into_iter())
+
+    /// How many rows there are.
+    pub(crate) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Bytes of all bodies.
+    pub(crate) fn body_bytes(&self) -> usize {
+        self.body.values_slice().len()
+    }
+
+    /// Puts rows behind those that are there.
+    pub(crate) fn append(&mut self, batch: &Batch, labels: &Labels) {
+        for view in batch.iter() {
+            self.append_request(view, labels);
+            self.append_course(view);
+            self.append_response(view);
+        }
+    }
+
+    fn append_request(&mut self, view: RowView<'_>, labels: &Labels) {
+        let index = view.row.index;
+        self.index.append_value(signed(index));
+        match labels.id(index) {
+            Some(id) => self.id.append_value(id),
+            None => append_shown(&mut self.id, index),
+        }
+        self.meta.append_option(labels.meta(index));
+        self.method.append_value(view.row.method.as_str());
+        self.url.append_value(view.url());
+        self.final_url.append_value(view.final_url());
+        self.redirects.append(view.row.extra.as_ref().map(|extra| extra.hops.as_slice()).unwrap_or_default());
+    }
+
+    fn append_course(&mut self, view: RowView<'_>) {
+        let row = view.row;
+        self.ok.append_value(row.ok());
+        self.status.append_option(row.status.map(u16::cast_signed));
+        self.error.append_option(row.code.map(Code::as_str));
+        // A response may be whole and leave something to say.
+        let detail = Some(view.detail()).filter(|detail| row.code.is_some() || !detail.is_empty());
+        self.error_detail.append_option(detail);
+        self.attempts.append_value(i16::try_from(row.attempts).unwrap_or(i16::MAX));
+        self.fetched_at.append_value(row.fetched_at_us);
+        for (column, (_, seconds)) in self.phases.iter_mut().zip(phases(&row.timings)) {
+            column.append_option(seconds);
+        }
+    }
+
+    fn append_response(&mut self, view: RowView<'_>) {
+        let row = view.row;
+        self.http_version.append_option(row.version.map(version_text));
+        self.remote_ip.append(row.remote);
+        self.conn_reused.append_value(row.conn_reused);
+        self.append_headers(view);
+        self.bytes_wire.append_value(signed(row.wire_bytes));
+        self.bytes_body.append_value(signed(view.body().len() as u64));
+        // A body is what a response has; without one there is none, which is not the same as an empty one.
+        self.body.append_option(row.status.map(|_| view.body()));
+        self.truncated.append_option(row.truncated.map(Truncated::as_str));
+    }
+
+    fn append_headers(&mut self, view: RowView<'_>) {
+        let (mut content_type, mut content_encoding) = (None, None);
+        for (name, value) in view.headers() {
+            let value = text_of_header(value);
+            self.headers.names.append_value(name);
+            self.headers.values.append_value(&value);
+            // Of a header that came twice the first counts.
+            match name {
+                "content-type" => content_type = content_type.or(Some(value)),
+                "content-encoding" => content_encoding = content_encoding.or(Some(value)),
+                _ => {}
+            }
+        }
+        self.headers.ends.append(self.headers.names.len());
+        self.content_type.append_option(content_type);
+        self.content_encoding.append_option(content_encoding);
+    }
+
+    /// The rows as one batch of the table.
+    ///
+    /// # Errors
+    /// More than 2 GiB of text.
+    pub(crate) fn finish(mut self) -> Result<RecordBatch, ArrowError> {
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(self.index.finish()),
+            Arc::new(self.id.finish()),
+            Arc::new(self.meta.finish()),
+            Arc::new(self.method.finish()),
+            Arc::new(self.url.finish()),
+            Arc::new(self.final_url.finish()),
+            self.redirects.finish()?,
+            Arc::new(self.ok.finish()),
+            Arc::new(self.status.finish()),
+            Arc::new(self.error.finish()),
+            Arc::new(self.error_detail.finish()),
+            Arc::new(self.attempts.finish()),
+            Arc::new(self.fetched_at.finish().with_timezone("UTC")),
+        ];
+        columns.extend(self.phases.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef));
+        columns.extend([
+            Arc::new(self.http_version.finish()) as ArrayRef,
+            Arc::new(self.remote_ip.column.finish()),
+            Arc::new(self.conn_reused.finish()),
+            self.headers.finish()?,
+            Arc::new(self.content_type.finish()),
+            Arc::new(self.content_encoding.finish()),
+            Arc::new(self.bytes_wire.finish()),
+            Arc::new(self.bytes_body.finish()),
+            Arc::new(self.body.finish()),
+            Arc::new(self.truncated.finish()),
+        ]);
+        RecordBatch::try_new(schema(), columns)
+    }
 }
 
-/// A column of lists: `columns` hold the elements of all rows, `lengths` how many each row has.
-fn list(
-    fields: &Fields,
-    columns: Vec<ArrayRef>,
-    lengths: impl Iterator<Item = usize>,
-) -> Result<ArrayRef, ArrowError> {
-    let mut end = 0_i32;
-    let ends = lengths.map(|length| {
-        end = end.saturating_add(i32::try_from(length).unwrap_or(i32::MAX));
-        end
-    });
-    let offsets: Vec<i32> = std::iter::once(0).chain(ends).collect();
-    let elements = StructArray::try_new(fields.clone(), columns, None)?;
-    let field = Arc::new(Field::new_list_field(DataType::Struct(fields.clone()), false));
-    let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
-    Ok(Arc::new(ListArray::try_new(field, offsets, Arc::new(elements), None)?))
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// Appends what `value` looks like, without a string in between.
+fn append_shown(out: &mut StringBuilder, value: impl Display) {
+    // Writing to memory does not fail.
+    write!(out, "{value}").unwrap_or_default();
+    out.append_value("");
+}
+
+/// Peers as text. Rows that follow each other mostly have the same one, which is then formatted once.
+#[derive(Debug)]
+struct Addresses {
+    column: StringBuilder,
+    last: Option<(IpAddr, String)>,
+}
+
+impl Addresses {
+    fn append(&mut self, address: Option<IpAddr>) {
+        let Some(address) = address else { return self.column.append_null() };
+        match &self.last {
+            Some((last, text)) if *last == address => self.column.append_value(text),
+            _ => {
+                let text = address.to_string();
+                self.column.append_value(&text);
+                self.last = Some((address, text));
+            }
+        }
+    }
+}
+
+/// The redirects of every row.
+#[derive(Debug)]
+struct Redirects {
+    urls: StringBuilder,
+    statuses: Int16Builder,
+    ends: Ends,
+}
+
+impl Redirects {
+    fn with_capacity(rows: usize) -> Self {
+        Self { urls: StringBuilder::new(), statuses: Int16Builder::new(), ends: Ends::with_capacity(rows) }
+    }
+
+    fn append(&mut self, hops: &[Hop]) {
+        for hop in hops {
+            self.urls.append_value(&hop.url);
+            self.statuses.append_value(hop.status.cast_signed());
+        }
+        self.ends.append(self.urls.len());
+    }
+
+    fn finish(mut self) -> Result<ArrayRef, ArrowError> {
+        self.ends.finish(&HOP_FIELDS, vec![Arc::new(self.urls.finish()), Arc::new(self.statuses.finish())])
+    }
+}
+
+/// The headers of every row.
+#[derive(Debug)]
+struct HeaderLists {
+    names: StringBuilder,
+    values: StringBuilder,
+    ends: Ends,
+}
+
+impl HeaderLists {
+    fn with_capacity(rows: usize) -> Self {
+        Self { names: StringBuilder::new(), values: StringBuilder::new(), ends: Ends::with_capacity(rows) }
+    }
+
+    fn finish(mut self) -> Result<ArrayRef, ArrowError> {
+        self.ends.finish(&HEADER_FIELDS, vec![Arc::new(self.names.finish()), Arc::new(self.values.finish())])
+    }
+}
+
+/// Where each row's list ends among the elements of all rows.
+#[derive(Debug)]
+struct Ends {
+    offsets: Vec<i32>,
+}
+
+impl Ends {
+    fn with_capacity(rows: usize) -> Self {
+        let mut offsets = Vec::with_capacity(rows + 1);
+        offsets.push(0);
+        Self { offsets }
+    }
+
+    /// Ends a row's list behind so many elements of all rows.
+    fn append(&mut self, elements: usize) {
+        self.offsets.push(i32::try_from(elements).unwrap_or(i32::MAX));
+    }
+
+    /// A column of lists: `elements` hold those of all rows, one column for each field.
+    fn finish(self, fields: &Fields, elements: Vec<ArrayRef>) -> Result<ArrayRef, ArrowError> {
+        let elements = StructArray::try_new(fields.clone(), elements, None)?;
+        let field = Arc::new(Field::new_list_field(DataType::Struct(fields.clone()), false));
+        let offsets = OffsetBuffer::new(ScalarBuffer::from(self.offsets));
+        Ok(Arc::new(ListArray::try_new(field, offsets, Arc::new(elements), None)?))
+    }
 }

@@ -125,11 +125,17 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
         "--output",
         default="-",
         metavar="OUT",
-        help="a .parquet or .jsonl file, or a folder (DIR/) of parts; JSON lines on stdout without it",
+        help="a file such as out.parquet, a folder of parts (DIR/, s3://BUCKET/PREFIX/), or the address of a"
+        " database; JSON lines on stdout without it",
     )
     again = group.add_mutually_exclusive_group()
     for flag, value, text in RESUMES:
         again.add_argument(flag, dest="resume", action="store_const", const=value, help=text)
+    group.add_argument(
+        "--since",
+        metavar="OLD",
+        help="the output of an earlier run: ask for what has changed since, and say so in the column change",
+    )
     group.add_argument(
         RESEND,
         action="store_true",

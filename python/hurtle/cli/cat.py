@@ -7,11 +7,7 @@ from typing import IO
 from hurtle.cli.status import EXIT_OK
 from hurtle.errors import ConfigError
 from hurtle.runs import Run, open_run
-from hurtle.runs.lines import line_of
 from hurtle.runs.stored import arrow
-
-FLUSH_BYTES = 1 << 16
-"""A reader that has had enough is noticed after so many bytes."""
 
 
 def cat(given: Namespace) -> int:
@@ -33,17 +29,10 @@ def cat(given: Namespace) -> int:
 
 
 def _write_lines(run: Run, where: str | None, out: IO[bytes]) -> None:
-    lines: list[bytes] = []
-    size = 0
-    for row in run if where is None else run.select(where):
-        lines.append(line_of(row))
-        size += len(lines[-1])
-        if size >= FLUSH_BYTES:
-            out.write(b"".join(lines))
-            out.flush()
-            lines, size = [], 0
-    out.write(b"".join(lines))
-    out.flush()
+    # Each piece goes out at once: a reader that has had enough is noticed.
+    for lines in run.lines(where):
+        out.write(lines)
+        out.flush()
 
 
 def _write_arrow(run: Run, where: str | None, out: IO[bytes]) -> None:

@@ -44,6 +44,7 @@ def fetch(given: Namespace) -> int:
             client.options,
             resume=_RESUME[given.resume],
             resend_unknown=given.resend_unknown,
+            since=given.since,
             observe=observe,
         )
         try:

@@ -8,7 +8,7 @@ from hurtle.cli.fetch import given_source
 from hurtle.cli.given import given_options
 from hurtle.cli.status import EXIT_OK, EXIT_SOME_FAILED
 from hurtle.report.text import count_text, summary_text
-from hurtle.rerun import Rerun
+from hurtle.rerun import Rerun, recorded_options
 from hurtle.sources import Source
 
 
@@ -26,7 +26,7 @@ def retry(given: Namespace) -> int:
         given.requests = [path]
         return given_source(given)
 
-    with Client(**({"progress": True} | options)) as client:
+    with Client(**recorded_options(given.out, {"progress": True} | options)) as client:
         rerun = Rerun(
             client,
             given.out,
@@ -34,6 +34,7 @@ def retry(given: Namespace) -> int:
             where=given.where,
             restart=given.restart,
             resend_unknown=given.resend_unknown,
+            since=given.since,
             open_input=open_input,
         )
         if not given.quiet:
@@ -54,4 +55,7 @@ def _announce(rerun: Rerun) -> None:
     how = ""
     if rerun.rows and rerun.from_rows:
         how = "; the input is not there, so they are plain GETs of the rows' URLs"
+    if rerun.rows and rerun.unlike:
+        names = " and ".join(rerun.unlike)
+        how += f"; {names} are not those of the run, which it does not record: they may be secrets"
     print(f"hurtle: {count_text(rerun.rows, 'row')} to ask for again{how}", file=sys.stderr)

@@ -35,6 +35,11 @@ def add_retry(commands: "argparse._SubParsersAction[Parser]") -> None:
         "--input-format", choices=INPUT_FORMATS, help="the list's format, where its name does not say it"
     )
     group.add_argument(
+        "--since",
+        metavar="OLD",
+        help="the earlier run that OUT refreshes, where OUT is a file and cannot say it",
+    )
+    group.add_argument(
         "--restart", action="store_true", help="drop what an interrupted retry still wants, and pick anew"
     )
     group.add_argument(
@@ -61,4 +66,6 @@ def add_cat(commands: "argparse._SubParsersAction[Parser]") -> None:
 
 
 def _add_out(command: argparse.ArgumentParser) -> None:
-    command.add_argument("out", metavar="OUT", help="the output of the run: a file, or a folder of parts")
+    command.add_argument(
+        "out", metavar="OUT", help="the output of the run: a file, a folder, or the address of a database"
+    )

@@ -10,6 +10,42 @@ if TYPE_CHECKING:
     from hurtle._engine import Batch, Response
 
 
+class Exchange(Protocol):
+    """One request and its response as they went over the wire. Of HTTP/2 they are written as of HTTP/1.1."""
+
+    @property
+    def url(self) -> str:
+        """What was asked."""
+
+    @property
+    def started_us(self) -> int:
+        """Start, in microseconds since 1970-01-01 UTC."""
+
+    @property
+    def remote_ip(self) -> str | None:
+        """The peer's address."""
+
+    @property
+    def http_version(self) -> str:
+        """HTTP version of the response: "1.0", "1.1" or "2"."""
+
+    @property
+    def request(self) -> bytes:
+        """Head and body as sent."""
+
+    @property
+    def response(self) -> bytes:
+        """Head and body as received, with their framing and content codings, without interim responses."""
+
+    @property
+    def body_at(self) -> int:
+        """Where the body begins in `response`."""
+
+    @property
+    def truncated(self) -> str | None:
+        """Why the body is a prefix: "length", "time" or "disconnect"."""
+
+
 class Rows(Protocol):
     """Rows of the result table, in one of three forms."""
 
@@ -24,27 +60,39 @@ class Rows(Protocol):
     def __len__(self) -> int: ...
     def __iter__(self) -> "Iterator[Response]": ...
     def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]: ...
-    def to_jsonl(self) -> bytes:
-        """Return the rows as JSON lines."""
+    def to_jsonl(self, *, bodies: bool = True) -> bytes:
+        """Return the rows as JSON lines; without `bodies` every body is null."""
 
     def indexes(self) -> list[int]:
         """Return the rows' positions in the input."""
+
+    def exchanges(self) -> Sequence[tuple[Exchange, ...]]:
+        """Return, for each row, what went over the wire in its last attempt, redirects first.
+
+        Empty tuples unless the job records it, and for rows without a response.
+        """
 
 
 class _Part:
     """A batch, turned into lines or columns once, however often rows are taken from it."""
 
-    __slots__ = ("_batch", "_columns", "_lines")
+    __slots__ = ("_batch", "_columns", "_exchanges", "_lines")
 
     def __init__(self, batch: "Batch") -> None:
         self._batch = batch
-        self._lines: list[bytes] | None = None
+        self._lines: dict[bool, list[bytes]] = {}
+        self._exchanges: Sequence[tuple[Exchange, ...]] | None = None
         self._columns: Any = None
 
-    def lines(self) -> list[bytes]:
-        if self._lines is None:
-            self._lines = self._batch.to_jsonl().split(b"\n")
-        return self._lines
+    def lines(self, *, bodies: bool) -> list[bytes]:
+        if bodies not in self._lines:
+            self._lines[bodies] = self._batch.to_jsonl(bodies=bodies).split(b"\n")
+        return self._lines[bodies]
+
+    def exchanges(self) -> Sequence[tuple[Exchange, ...]]:
+        if self._exchanges is None:
+            self._exchanges = self._batch.exchanges()
+        return self._exchanges
 
     def columns(self) -> Any:  # noqa: ANN401 - pyarrow has no types
         if self._columns is None:
@@ -94,9 +142,13 @@ class OrderedRows:
         """Return the rows' positions in the input."""
         return [row.response.index for row in self._rows]
 
-    def to_jsonl(self) -> bytes:
-        """Return the rows as JSON lines."""
-        return b"".join(row.part.lines()[row.position] + b"\n" for row in self._rows)
+    def exchanges(self) -> list[tuple[Exchange, ...]]:
+        """Return, for each row, what went over the wire in its last attempt, redirects first."""
+        return [row.part.exchanges()[row.position] for row in self._rows]
+
+    def to_jsonl(self, *, bodies: bool = True) -> bytes:
+        """Return the rows as JSON lines; without `bodies` every body is null."""
+        return b"".join(row.part.lines(bodies=bodies)[row.position] + b"\n" for row in self._rows)
 
     def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]:
         """Return the rows as columns."""

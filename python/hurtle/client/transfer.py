@@ -39,6 +39,7 @@ class Transfer:
         done: Positions of the input to leave out.
         records_exchanges: Whether rows keep their exchanges.
         precautions: What keeps requests from being sent twice, in a run that can be gone on with.
+        conditional: Adds conditions to what is sent.
         drains: Whether what is in flight goes on when Ctrl-C or SIGTERM ends `batches`, for `last_batches`.
     """
 
@@ -53,6 +54,7 @@ class Transfer:
         done: Container[int] | None = None,
         precautions: Precautions | None = None,
         records_exchanges: bool = False,
+        conditional: Callable[[Chunks], Chunks] | None = None,
         drains: bool = False,
     ) -> None:
         self._client = client
@@ -63,6 +65,7 @@ class Transfer:
         self._done = done
         self._precautions = precautions
         self._records_exchanges = records_exchanges
+        self._conditional = conditional
         self._drains = drains
         self._started = 0.0
         self._ended = 0.0
@@ -95,7 +98,7 @@ class Transfer:
             chunks = Remaining(chunks, self._done, known.unknown)
         if options.idempotency_key and not wire.has_field(options.headers, FIELD):
             chunks = Keyed(chunks, known.fingerprint, once=self._precautions is None)
-        return chunks
+        return chunks if self._conditional is None else self._conditional(chunks)
 
     def counters(self) -> "Progress":
         """Return the job's counters of this moment.

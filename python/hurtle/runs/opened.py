@@ -1,19 +1,26 @@
-"""Find the run that an output holds: a folder of parts, a file, or what waits beside it."""
+"""Find the run that an output holds: a folder of parts, a file, what waits beside it, or a database."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
 
 from hurtle.errors import ConfigError, JournalError
 from hurtle.journal import Journal, Span
+from hurtle.runs.formats import STORED, format_of, unreadable
 from hurtle.runs.log import RetryLog, digest_of
-from hurtle.runs.run import Part, Run, refuse_unknown, superseded
-from hurtle.runs.stored import STORED, Stored, format_of
+from hurtle.runs.remote import open_remote, remote_record
+from hurtle.runs.run import Part, Run, superseded
+from hurtle.runs.stored import Stored
+from hurtle.runs.stored_table import opened_to_read, stored_table
 from hurtle.sinks.choose import RUN_SUFFIX
-from hurtle.sinks.folder import ENDED, JOURNAL, RETRIED, RUN
-from hurtle.sinks.recorded import Record, refuse_other_version
+from hurtle.sinks.database import Database
+from hurtle.sinks.databases import ADDRESSES, DATABASES
+from hurtle.sinks.folder import JOURNAL, RETRIED, RUN
+from hurtle.sinks.objects import is_remote
+from hurtle.sinks.recorded import ENDED, RETRY, Record, refuse_other_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +44,25 @@ def open_run(out: str | PathLike[str]) -> Run:
     Only what is committed is shown, and of a request that was retried only the newest row.
 
     Args:
-        out: What `run` was given: a file, or a folder.
+        out: What `run` was given: a file, a folder, or the address of a database or of a folder of an object
+            store.
 
     Returns:
         The run: iterate for dicts, or give it to any library that reads Arrow.
 
     Raises:
-        ConfigError: There is no run, or one of a format that cannot be read back so far.
+        ConfigError: There is no run, or one that cannot be read now.
         JournalError: A committed part is gone, or the record is damaged.
+        MissingExtraError: The format needs an optional package.
 
     Example:
         >>> open_run("results.parquet")  # doctest: +SKIP
         <Run 'results.parquet': complete>
     """
+    if is_remote(out):
+        return open_remote(fspath(out))
+    if (make := database_at(out)) is not None:
+        return run_of_database(make)
     found = find(out)
     if found.file is None:
         return run_of_folder(found.folder, found.shown)
@@ -59,6 +72,38 @@ def open_run(out: str | PathLike[str]) -> Run:
     if isinstance(retried, dict) and is_of(found.file, retried):
         return run_of_file(found, with_retry=True)
     return run_of_file(found)
+
+
+def database_at(out: str | PathLike[str]) -> Callable[[], Database] | None:
+    """Return what makes the database that an output is, by its address or its first bytes; None: it is none.
+
+    Raises:
+        ConfigError: The file cannot be read, or nobody knows what it is.
+    """
+    shown = fspath(out) if isinstance(out, (str, PathLike)) else out
+    if not isinstance(shown, str):
+        return None
+    for beginning, name in ADDRESSES.items():
+        if shown.startswith(beginning):
+            return partial(DATABASES[name], shown)
+    path = Path(shown)
+    name = format_of(path, shown) if path.is_file() else ""
+    return partial(DATABASES[name], shown) if name in DATABASES else None
+
+
+def record_at(out: str | PathLike[str]) -> Record:
+    """Return what an output records of its run; empty where it records nothing, as of one file.
+
+    Raises:
+        ConfigError: There is nothing, or it cannot be read now.
+        JournalError: The record is damaged.
+    """
+    if is_remote(out):
+        return remote_record(fspath(out))
+    if (make := database_at(out)) is not None:
+        return _database_record(make)
+    found = find(out)
+    return read_record(found.folder, found.shown) or {}
 
 
 def find(out: str | PathLike[str]) -> Found:
@@ -116,7 +161,7 @@ def run_of_folder(folder: Path, shown: str) -> Run:
     """Return the run in a folder.
 
     Raises:
-        ConfigError: Its format cannot be read back so far.
+        ConfigError: Its format cannot be read back.
         JournalError: The record is damaged.
     """
     record = read_record(folder, shown) or {}
@@ -136,7 +181,7 @@ def run_of_file(found: Found, *, with_retry: bool = False) -> Run:
         with_retry: Whether a retry of it is in the folder beside it, with newer rows.
 
     Raises:
-        ConfigError: Its format cannot be read back so far.
+        ConfigError: Its format cannot be read back.
         JournalError: The record of the retry is damaged.
     """
     assert found.file is not None
@@ -150,13 +195,45 @@ def run_of_file(found: Found, *, with_retry: bool = False) -> Run:
     return Run(found.shown, [Part(file, None, list(again)), *parts], complete=False)
 
 
+def run_of_database(make: Callable[[], Database]) -> Run:
+    """Return the run in a database.
+
+    Args:
+        make: Makes the database, not open.
+
+    Raises:
+        ConfigError: It holds no run, or cannot be read now.
+        JournalError: It is damaged.
+    """
+    record, database = _database_record(make), make()
+    table = stored_table(database.name, partial(opened_to_read, make))
+    return Run(database.shown, [Part(table, None)], is_complete(record))
+
+
+def is_complete(record: Record) -> bool:
+    """Whether every row of a database's run is there, and no retry is under way."""
+    return bool(record.get(ENDED)) and RETRY not in record
+
+
+def _database_record(make: Callable[[], Database]) -> Record:
+    with opened_to_read(make) as database:
+        try:
+            record = database.read_run()
+        except (database.error, ValueError) as error:
+            raise JournalError(f"{database.shown} is damaged: {database.words(error)}") from error
+        if record is None:
+            raise ConfigError(f"{database.shown} holds no run", option="out")
+        return record
+
+
 def _committed(
     folder: Path,
     format: str,  # noqa: A002 - the public name
     shown: str,
 ) -> tuple[list[tuple[Stored, int]], list[Sequence[Span]]]:
     """Return the parts that the journal knows, each with its rows; and the positions in each."""
-    refuse_unknown(format, STORED, shown)
+    if format not in STORED:
+        raise unreadable(f"{shown} is written as {format}")
     files: list[tuple[Stored, int]] = []
     spans: list[Sequence[Span]] = []
     for entry in Journal(folder / JOURNAL).read():

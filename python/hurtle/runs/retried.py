@@ -5,27 +5,30 @@ the parts of the retry, which wait in a folder beside it until then: a crash lea
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from typing import cast
 
 from hurtle.client import Rows
-from hurtle.client.remaining import SENT_UNKNOWN
 from hurtle.errors import ConfigError, SinkError
 from hurtle.journal import Done, Span
 from hurtle.ledger import unsettled
-from hurtle.runs.lines import StoredRow, line_of
+from hurtle.runs.again import RetrySink, done_of, not_ended, picked, run_not_ended
+from hurtle.runs.formats import STORED, format_of, unreadable
 from hurtle.runs.log import Digest, RetryLog, Wanted, digest_of
 from hurtle.runs.noted import keep_noted
-from hurtle.runs.opened import Found, find, read_record, run_of_file, run_of_folder
-from hurtle.runs.run import Run, refuse_unknown
-from hurtle.runs.stored import STORED, format_of
+from hurtle.runs.opened import Found, database_at, find, read_record, run_of_file, run_of_folder
+from hurtle.runs.retried_table import TableRetry
+from hurtle.runs.run import Run
+from hurtle.runs.stored_warc import StoredWarc
 from hurtle.runs.where import Where
 from hurtle.sinks.base import Identity, Resume
-from hurtle.sinks.folder import ENDED, RETRIED, RunFolder
+from hurtle.sinks.folder import RETRIED, RunFolder
 from hurtle.sinks.formats import FORMATS, Format
+from hurtle.sinks.objects import is_remote
 from hurtle.sinks.parts import PartsSink
-from hurtle.sinks.recorded import Record, record_of
+from hurtle.sinks.recorded import ENDED, Record, record_of
+from hurtle.sinks.warc import CopiedRecords
 from hurtle.sinks.writer import Writer
 
 
@@ -49,7 +52,7 @@ class RetryFolder(RunFolder):
         restart: bool,
         resend_unknown: bool,
     ) -> None:
-        super().__init__(found.folder, format, found.shown)
+        super().__init__(found.folder, format, found.shown, final=found.file)
         self._found = found
         self._where = where
         self._restart = restart
@@ -85,25 +88,18 @@ class RetryFolder(RunFolder):
             self._recover()
         retries = self._log.read()
         if retries.open is None:
-            return _done_of(self._picked())
+            return done_of(self._picked())
         if self._restart:
             # What may have been sent stays wanted: dropped, it would look as if nobody had ever sent it.
             self._unknown = unsettled(self.ledger, self._done_since(retries.open))
-            return _done_of({*self._picked(), *self._unknown})
+            return done_of({*self._picked(), *self._unknown})
         if retries.open.where != self._where:
-            raise ConfigError(
-                f"a retry of {self._shown} where {retries.open.where!r} has not ended: the same goes on with"
-                " it, --restart (restart=True) picks anew",
-                option="where",
-            )
+            raise not_ended(self._shown, retries.open.where)
         return self._left_of(retries.open)
 
     def _refuse_unfinished(self, before: Record | None) -> None:
         if before is None or not before.get(ENDED):
-            raise ConfigError(
-                f"the run in {self._shown} has not ended: the command that began it goes on with it",
-                option="out",
-            )
+            raise run_not_ended(self._shown)
 
     def _known_retry(self, before: Record | None, file: Path) -> Record | None:
         """Return the retry of this very file that was interrupted, if there is one; drop any other."""
@@ -128,17 +124,12 @@ class RetryFolder(RunFolder):
         return None
 
     def _picked(self) -> Iterator[int]:
-        with Where(self._where) as where:
-            for chunk in self.run().chunks({*where.columns, "error"}):
-                # Consent is no part of the expression: nothing that is written there can give it.
-                unknown = {row["index"] for row in chunk if row["error"] == SENT_UNKNOWN}
-                left_out = frozenset() if self._resend_unknown else unknown
-                yield from (index for index in where.picked(chunk) if index not in left_out)
+        return picked(self.run(), self._where, resend_unknown=self._resend_unknown)
 
     def _left_of(self, wanted: Wanted) -> Done:
         done = self._done_since(wanted)
         self.goes_on, self.resumed = True, len(done)
-        return _done_of(index for index in Done(wanted.spans) if index not in done)
+        return done_of(index for index in Done(wanted.spans) if index not in done)
 
     def _done_since(self, wanted: Wanted) -> Done:
         """Return the positions that a retry has committed."""
@@ -168,11 +159,11 @@ class RetryFolder(RunFolder):
         self._log.close()
         super().publish(joined, final)
 
-    def end(self) -> None:
+    def record_end(self) -> None:
         """Record that the retry is complete."""
         self._log.end()
         self._log.close()
-        super().end()
+        super().record_end()
 
     def release(self) -> bool:
         """Let others use the folder; the run in it stays."""
@@ -184,8 +175,8 @@ class RetryFolder(RunFolder):
         return self.goes_on
 
 
-class RetrySink(PartsSink):
-    """Takes the rows of a retry. Open already: `begin`, or `release` where it does not come to that.
+class PartsRetry(PartsSink, RetrySink):
+    """Takes the rows of a retry of a run in parts, or of one that has become a file.
 
     Args:
         found: The run.
@@ -196,7 +187,7 @@ class RetrySink(PartsSink):
     def __init__(self, found: Found, folder: RetryFolder, format: Format) -> None:  # noqa: A002
         if found.file is not None:
             format = _Merged(format, folder.run)  # noqa: A001
-        super().__init__(folder, format, final=found.file)
+        super().__init__(folder, format)
         format.require()
         self._retry = folder
         self.shown = found.shown
@@ -217,12 +208,9 @@ class RetrySink(PartsSink):
         """What the run is; empty where nobody recorded it."""
         return self._retry.record
 
-    def rows(self) -> Iterator[StoredRow]:
-        """Yield the newest row of each request that is asked for again, without its body."""
-        columns = ("index", "id", "meta", "method", "url", "error", "error_detail")
-        return (
-            row for chunk in self._retry.run().chunks(columns) for row in chunk if row["index"] in self.wanted
-        )
+    def run(self) -> Run:
+        """Return the run with what this retry has committed so far."""
+        return self._retry.run()
 
     def begin(self, identity: Identity, resume: Resume) -> Done:
         """Record what is asked for again.
@@ -233,7 +221,7 @@ class RetrySink(PartsSink):
         del resume
         self._begun = True
         self._retry.begin_retry(self.wanted, identity)
-        return Done(_gaps(self.wanted.spans()))
+        return self.others()
 
     def release(self) -> None:
         """Let others use the output; nothing was sent."""
@@ -257,15 +245,23 @@ def open_retry(
         JournalError: The record is damaged.
     """
     Where(where).close()
+    if is_remote(out):
+        raise ConfigError(
+            f"{fspath(out)}: a run in an object store cannot be retried; fetch what failed to another output",
+            option="out",
+        )
+    if (make := database_at(out)) is not None:
+        return TableRetry(make(), where, restart=restart, resend_unknown=resend_unknown)
     found = find(out)
     if found.file is None:
         record = read_record(found.folder, found.shown) or {}
         name = str(record.get("format"))
     else:
         name = format_of(found.file, found.shown)
-    refuse_unknown(name, STORED, found.shown)
+    if name not in STORED:
+        raise unreadable(f"{found.shown} is written as {name}")
     folder = RetryFolder(found, name, where, restart=restart, resend_unknown=resend_unknown)
-    return RetrySink(found, folder, FORMATS[name])
+    return PartsRetry(found, folder, FORMATS[name])
 
 
 class _Merged(Format):
@@ -276,6 +272,7 @@ class _Merged(Format):
         self._run = run
         self.name = format.name
         self.extension = format.extension
+        self.records_exchanges = format.records_exchanges
 
     def require(self) -> None:
         """Look for what the format needs."""
@@ -296,7 +293,7 @@ class _Merged(Format):
         writer = self.writer(out)
         writer.open()
         try:
-            for piece in run.batches() if self.name == "parquet" else map(_Lines, run.chunks()):
+            for piece in _pieces(self.name, run):
                 writer.write(cast("Rows", piece))
         except BaseException:
             writer.abort()
@@ -306,29 +303,31 @@ class _Merged(Format):
             raise SinkError(f"{out} reads back with {found} of {run.rows} rows")
 
 
-class _Lines:
-    """Stored rows as a writer of JSON lines takes them."""
+def _pieces(format: str, run: Run) -> Iterator[object]:  # noqa: A002 - the public name
+    """Return the newest rows as the format's writer takes them."""
+    if format == "parquet":
+        return run.batches()
+    if format == "warc":
+        # Nothing else holds what went over the wire.
+        return (
+            CopiedRecords(records)
+            for part in run.parts
+            if isinstance(part.stored, StoredWarc)
+            for records in part.stored.copies(part.hidden())
+        )
+    return map(_Lines, run.lines())
 
-    def __init__(self, rows: Iterable[StoredRow]) -> None:
-        self._rows = rows
+
+class _Lines:
+    """Stored rows as a writer of lines takes them."""
+
+    def __init__(self, lines: bytes) -> None:
+        self._lines = lines
 
     def to_jsonl(self) -> bytes:
         """Return the rows as JSON lines."""
-        return b"".join(map(line_of, self._rows))
-
-
-def _done_of(indexes: Iterable[int]) -> Done:
-    return Done((index, index) for index in indexes)
+        return self._lines
 
 
 def _spans(entries: Iterable[dict[str, list[Span]]]) -> Iterator[Span]:
     return ((first, last) for entry in entries for first, last in entry["done"])
-
-
-def _gaps(spans: Iterable[Span]) -> Iterator[Span]:
-    """Yield what is between spans, from 0 on."""
-    begin = 0
-    for first, last in spans:
-        if first > begin:
-            yield begin, first - 1
-        begin = last + 1

@@ -5,24 +5,24 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hurtle.errors import ConfigError
 from hurtle.journal import Done, Span
-from hurtle.runs.lines import StoredRow
-from hurtle.runs.stored import Stored, arrow, batches_with, batches_without, table_schema, without
+from hurtle.runs.columns import batches_with, batches_without, fitted, table_schema
+from hurtle.runs.lines import StoredRow, line_of
+from hurtle.runs.stored import StoredRows, arrow, without
 from hurtle.runs.where import Where
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A file of rows, and those of its rows that a later file has anew.
+    """A file or table of rows, and those of its rows that a later file has anew.
 
     Attributes:
-        stored: The file.
+        stored: The file, or the table.
         rows: How many rows it holds; None: to be counted.
         superseded: The positions of rows that are not shown, ascending.
     """
 
-    stored: Stored
+    stored: StoredRows
     rows: int | None
     superseded: Sequence[int] = ()
 
@@ -34,12 +34,12 @@ class Part:
 class Run:
     """The rows of a run. Iterate for dicts by column; any library that speaks Arrow reads it as a table.
 
-    Rows come in the order in which they were written. Every reading reads the files anew, in bounded memory,
-    and sees what was committed when the run was opened.
+    Rows come in the order in which they were written. Every reading reads the output anew, in bounded memory,
+    and sees what was committed when the run was opened; of a database, what is when the reading begins.
 
     Args:
         name: What the caller called it.
-        parts: Its files.
+        parts: Its files, or its table.
         complete: Whether every request of the input has its row; None: nobody recorded it.
     """
 
@@ -48,6 +48,11 @@ class Run:
         self._parts = parts
         self._complete = complete
         self._failed: int | None = None
+
+    @property
+    def parts(self) -> Sequence[Part]:
+        """Its files, or its table."""
+        return self._parts
 
     @property
     def complete(self) -> bool | None:
@@ -103,14 +108,52 @@ class Run:
         Raises:
             ConfigError: It is no expression over the scalar columns.
         """
+        return (row for chunk in self._selected(expression) for row in chunk)
+
+    def _selected(self, expression: str) -> Iterator[list[StoredRow]]:
         with Where(expression) as where:
             for chunk in self.chunks():
                 picked = frozenset(where.picked(chunk))
-                yield from (row for row in chunk if row["index"] in picked)
+                if rows := [row for row in chunk if row["index"] in picked]:
+                    yield rows
+
+    def lines(self, expression: str | None = None) -> Iterator[bytes]:
+        """Yield the rows as JSON lines, many at a time; nothing in them can steer a terminal.
+
+        Lines of an output that holds JSON lines are passed on as they are where all rows are wanted.
+
+        Args:
+            expression: Only those of which it is true; see `Where`.
+
+        Raises:
+            ConfigError: It is no expression over the scalar columns.
+        """
+        if expression is not None:
+            return (b"".join(map(line_of, chunk)) for chunk in self._selected(expression))
+        return (lines for part in self._parts for lines in part.stored.lines(part.hidden()))
+
+    def body(self, row: StoredRow) -> bytes | None:
+        """Return the body of one of the rows: from the row, or from the file that it names.
+
+        Args:
+            row: As the run gave it.
+
+        Returns:
+            The body; None where there was none, or the output holds none.
+
+        Raises:
+            JournalError: The file that the row names is gone.
+        """
+        named = (part.stored for part in self._parts if part.stored.is_named(row))
+        stored = next(named, None)
+        return None if stored is None else stored.body(row)
 
     def schema(self) -> Any:  # noqa: ANN401 - pyarrow has no types
-        """Return the columns, as a `pyarrow.Schema`."""
-        return self._parts[0].stored.schema() if self._parts else table_schema()
+        """Return the columns, as a `pyarrow.Schema`: those of all files."""
+        if not self._parts:
+            return table_schema()
+        schemas = [part.stored.schema().remove_metadata() for part in self._parts]
+        return arrow("reading as Arrow").unify_schemas(schemas)
 
     def batches(self, expression: str | None = None) -> Iterator[Any]:
         """Yield the rows as `pyarrow.RecordBatch`es.
@@ -122,8 +165,11 @@ class Run:
             ConfigError: It is no expression over the scalar columns.
             MissingExtraError: pyarrow is not installed.
         """
+        schema = self.schema()
         batches = (
-            batch for part in self._parts for batch in batches_without(part.stored.batches(), part.hidden())
+            fitted(batch, schema)
+            for part in self._parts
+            for batch in batches_without(part.stored.batches(), part.hidden())
         )
         return batches if expression is None else _picked(batches, expression)
 
@@ -171,22 +217,10 @@ def superseded(spans: Sequence[Iterable[Span]], first_again: int) -> tuple[list[
 def _picked(batches: Iterable[Any], expression: str) -> Iterator[Any]:
     with Where(expression) as where:
         for batch in batches:
-            wanted = where.picked(batch.select(where.columns).to_pylist())
+            known = [name for name in where.columns if name in batch.schema.names]
+            wanted = where.picked(batch.select(known).to_pylist())
             yield from batches_with([batch], wanted)
 
 
 def _each(spans: Iterable[Span]) -> Iterator[int]:
     return (index for first, last in spans for index in range(first, last + 1))
-
-
-def refuse_unknown(format: str, known: Iterable[str], shown: str) -> None:  # noqa: A002 - the public name
-    """Say what cannot be read back.
-
-    Raises:
-        ConfigError: The format is none of the known ones.
-    """
-    if format not in known:
-        raise ConfigError(
-            f"{shown} is written as {format}; what can be read back so far is {', '.join(known)}",
-            option="out",
-        )

@@ -1,36 +1,29 @@
-"""The files that hold a run's rows, read chunk by chunk."""
+"""What holds a run's rows, read chunk by chunk: the frame of all formats."""
 
-import json
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Container, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hurtle.errors import ConfigError, JournalError, MissingExtraError
-from hurtle.runs.lines import StoredRow, row_of
+from hurtle.errors import JournalError, MissingExtraError
+from hurtle.runs.lines import StoredRow, line_of
+from hurtle.sinks.compressed import damage
 
 CHUNK_ROWS = 1_000
 CHUNK_BYTES = 4 << 20
 """Rows are read so many, or so many bytes of them, at a time: what reading holds in memory."""
 
-PARQUET_MARK = b"PAR1"
-"""What a Parquet file begins with. Source: https://parquet.apache.org/docs/file-format/"""
+_DAMAGE: tuple[type[Exception], ...] = (ValueError, KeyError, TypeError, *damage())
+"""What a reader raises where a file is not what it was."""
 
 
-class Stored(ABC):
-    """A whole file of rows.
-
-    Args:
-        path: The file.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
+class StoredRows(ABC):
+    """Rows that are committed: all of a file's, or of a table's."""
 
     @abstractmethod
     def count(self) -> int:
-        """Return how many rows it holds."""
+        """Return how many rows there are."""
 
     @abstractmethod
     def rows(self, columns: Collection[str] | None = None) -> Iterator[list[StoredRow]]:
@@ -42,11 +35,45 @@ class Stored(ABC):
 
     @abstractmethod
     def batches(self) -> Iterator[Any]:
-        """Yield the rows as Arrow record batches of the file's schema."""
+        """Yield the rows as Arrow record batches of the schema."""
 
     @abstractmethod
     def schema(self) -> Any:  # noqa: ANN401 - pyarrow has no types
-        """Return its columns, as a `pyarrow.Schema`."""
+        """Return the columns, as a `pyarrow.Schema`."""
+
+    def lines(self, hidden: Container[int]) -> Iterator[bytes]:
+        """Yield the rows as JSON lines that cannot steer a terminal, many at a time.
+
+        Args:
+            hidden: Positions of rows to leave out.
+        """
+        for chunk in without(self.rows(), hidden):
+            yield b"".join(map(line_of, chunk))
+
+    def body(self, row: StoredRow) -> bytes | None:
+        """Return the body of one of the rows, wherever it is; None where there was none.
+
+        Raises:
+            JournalError: It is gone.
+        """
+        body = row.get("body")
+        return body if isinstance(body, bytes) else None
+
+    def is_named(self, row: StoredRow) -> bool:
+        """Whether `body` is to be asked here: not where the row names another file of the same run."""
+        del row
+        return True
+
+
+class Stored(StoredRows):
+    """A whole file of rows.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -58,146 +85,29 @@ class Stored(ABC):
             ) from error
         except OSError as error:
             raise JournalError(f"{self.path} cannot be read: {error.strerror or error}") from error
-        except (ValueError, KeyError, TypeError) as error:
+        except _DAMAGE as error:
             raise JournalError(f"{self.path} is damaged: {error}") from error
 
 
-class StoredParquet(Stored):
-    """A Parquet file, read row group by row group."""
-
-    def count(self) -> int:
-        """Read the footer."""
-        with self._file() as file:
-            return int(file.metadata.num_rows)
-
-    def rows(self, columns: Collection[str] | None = None) -> Iterator[list[StoredRow]]:
-        """Yield the rows of each group."""
-        for batch in self._groups(columns):
-            yield batch.to_pylist()
-
-    def batches(self) -> Iterator[Any]:
-        """Yield each group."""
-        return self._groups(None)
-
-    def schema(self) -> Any:  # noqa: ANN401 - pyarrow has no types
-        """Read the footer."""
-        with self._file() as file:
-            return file.schema_arrow
-
-    @contextmanager
-    def _file(self) -> Iterator[Any]:
-        parquet = arrow(f"{self.path}: reading Parquet", "pyarrow.parquet")
-        with self._reading(), parquet.ParquetFile(self.path) as file:
-            yield file
-
-    def _groups(self, columns: Collection[str] | None) -> Iterator[Any]:
-        with self._file() as file:
-            known = None if columns is None else [name for name in file.schema_arrow.names if name in columns]
-            for number in range(file.num_row_groups):
-                yield from file.read_row_group(number, known).to_batches(max_chunksize=CHUNK_ROWS)
-
-
-class StoredJsonl(Stored):
-    """A file of JSON lines. A last line without its end is no row."""
-
-    def count(self) -> int:
-        """Count the lines."""
-        with self._reading(), self.path.open("rb") as file:
-            return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
-
-    def rows(self, columns: Collection[str] | None = None) -> Iterator[list[StoredRow]]:
-        """Yield the rows as the table has them, so many or so many bytes at a time."""
-        chunk: list[StoredRow] = []
-        size = 0
-        for line in self._lines():
-            with self._reading():
-                row = row_of(json.loads(line))
-                row["index"] = int(row["index"])
-            chunk.append(row if columns is None else {name: row.get(name) for name in columns})
-            size += len(line)
-            if len(chunk) >= CHUNK_ROWS or size >= CHUNK_BYTES:
-                yield chunk
-                chunk, size = [], 0
-        if chunk:
+def in_chunks(rows: Iterable[tuple[StoredRow, int]]) -> Iterator[list[StoredRow]]:
+    """Put rows, each with its size in bytes, together to chunks."""
+    chunk: list[StoredRow] = []
+    size = 0
+    for row, row_bytes in rows:
+        chunk.append(row)
+        size += row_bytes
+        if len(chunk) >= CHUNK_ROWS or size >= CHUNK_BYTES:
             yield chunk
-
-    def _lines(self) -> Iterator[bytes]:
-        with self._reading(), self.path.open("rb") as file:
-            for line in file:
-                if line.endswith(b"\n"):
-                    yield line
-
-    def batches(self) -> Iterator[Any]:
-        """Yield the rows as columns."""
-        pyarrow, schema = arrow(f"{self.path}: reading it as Arrow"), self.schema()
-        for chunk in self.rows():
-            with self._reading():
-                batch = pyarrow.RecordBatch.from_pylist(chunk, schema=schema)
-            yield batch
-
-    def schema(self) -> Any:  # noqa: ANN401 - pyarrow has no types
-        """Return the result table's."""
-        return table_schema()
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
 
 
-STORED: dict[str, type[Stored]] = {"parquet": StoredParquet, "jsonl": StoredJsonl}
-"""What can be read back, by the format's name."""
-
-
-def format_of(path: Path, shown: str) -> str:
-    """Return what a file holds, by its first bytes: its name may be any.
-
-    Raises:
-        ConfigError: Nothing that can be read back.
-    """
-    try:
-        with path.open("rb") as file:
-            head = file.read(len(PARQUET_MARK))
-    except OSError as error:
-        raise ConfigError(f"{shown} cannot be read: {error.strerror or error}", option="out") from error
-    if head == PARQUET_MARK:
-        return "parquet"
-    if not head or head.startswith(b"{"):
-        return "jsonl"
-    raise ConfigError(
-        f"{shown} is neither Parquet nor JSON lines: what can be read back so far is {', '.join(STORED)}",
-        option="out",
-    )
-
-
-def without(rows: Iterable[list[StoredRow]], hidden: Collection[int]) -> Iterator[list[StoredRow]]:
+def without(rows: Iterable[list[StoredRow]], hidden: Container[int]) -> Iterator[list[StoredRow]]:
     """Leave out the rows of some positions."""
     for chunk in rows:
         if left := [row for row in chunk if row["index"] not in hidden] if hidden else chunk:
             yield left
-
-
-def batches_without(batches: Iterable[Any], hidden: Collection[int]) -> Iterator[Any]:
-    """Leave out the rows of some positions, in columns."""
-    return _filtered(batches, hidden, keep=False) if hidden else iter(batches)
-
-
-def batches_with(batches: Iterable[Any], wanted: Collection[int]) -> Iterator[Any]:
-    """Leave out the rows of all other positions, in columns."""
-    return _filtered(batches, wanted, keep=True)
-
-
-def _filtered(batches: Iterable[Any], indexes: Collection[int], *, keep: bool) -> Iterator[Any]:
-    pyarrow = arrow("reading as Arrow")
-    compute = arrow("reading as Arrow", "pyarrow.compute")
-    values = pyarrow.array(indexes, pyarrow.int64())
-    for batch in batches:
-        found = compute.is_in(batch["index"], value_set=values)
-        left = batch.filter(found if keep else compute.invert(found))
-        if left.num_rows:
-            yield left
-
-
-def table_schema() -> Any:  # noqa: ANN401 - pyarrow has no types
-    """Return the result table's columns, as a `pyarrow.Schema`."""
-    from hurtle._engine import arrow_schema
-
-    return arrow("reading as Arrow").schema(arrow_schema())
 
 
 def arrow(needed_for: str, module: str = "pyarrow") -> Any:  # noqa: ANN401 - pyarrow has no types

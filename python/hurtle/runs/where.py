@@ -9,10 +9,11 @@ from typing import Any, Self
 
 from hurtle.errors import ConfigError
 from hurtle.runs.lines import instant_text
-from hurtle.sinks.table import COLUMNS
+from hurtle.sinks.table import COLUMNS, REFRESH_COLUMNS
 
-SCALARS = tuple(name for name, kind in COLUMNS.items() if kind not in ("json", "bytes") or name == "meta")
-"""The columns that an expression may name: all but lists and bodies."""
+_KINDS = COLUMNS | REFRESH_COLUMNS
+SCALARS = tuple(name for name, kind in _KINDS.items() if kind not in ("json", "bytes") or name == "meta")
+"""The columns that an expression may name: all but lists and bodies; null where a run has no such column."""
 
 _ROWS = ", ".join(f'"{name}"' for name in SCALARS)
 _QUERY = 'SELECT "index" FROM rows WHERE (\n{}\n)'

@@ -25,11 +25,13 @@ class Identity:
         input: Size and hash of the input; None where it can be read once only.
         options: Options that shape requests and rows, by name. No secrets: hashes of values that may be one.
         path: Where the input is, for a later retry. No part of what two runs are compared by.
+        since: Name, size and hash of the earlier run that this one refreshes; None: it refreshes none.
     """
 
     input: Mapping[str, object] | None = None
     options: Mapping[str, object] = field(default_factory=dict)
     path: str | None = None
+    since: Mapping[str, object] | None = None
 
 
 class Sink(ABC):
@@ -72,6 +74,22 @@ class Sink(ABC):
         The file lives and dies with the run. None: the output holds no run that can be gone on with.
         """
         return None
+
+    @property
+    def ledger_host(self) -> str | None:
+        """The machine that noted what an earlier run may have sent; None: this one, or there is no need.
+
+        `ledger_path` is None where there is one.
+        """
+        return None
+
+    def take_ledger(self) -> None:
+        """Note here from now on, on behalf of a caller who lets be sent again what may have been sent.
+
+        Raises:
+            SinkError: It could not be recorded that this machine notes.
+        """
+        return
 
     def tick(self) -> None:
         """Commit what has waited long enough. Called now and then, also when no rows come.

@@ -1,6 +1,7 @@
 """Bodies as files, named by what is in them: equal ones are there once, and what has a name is whole."""
 
 import os
+import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from errno import ELOOP
@@ -34,6 +35,8 @@ NEW = ".new"
 SYNC_THREADS = 8
 """A disk takes several fsyncs at once for little more than one."""
 
+_NAME = re.compile(r"(?:.*/)?([0-9a-f]{2})/([0-9a-f]{62})\.\w+")
+
 _EXCLUSIVE = (
     os.O_WRONLY | os.O_CREAT | os.O_EXCL
     | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
@@ -49,6 +52,15 @@ def extension_of(content_type: str | None) -> str:
     """
     essence = (content_type or "").partition(";")[0].strip().lower()
     return EXTENSIONS.get(essence) or STRUCTURED.get(essence.rpartition("+")[2], UNKNOWN)
+
+
+def digest_of_name(name: str) -> bytes | None:
+    """Return the SHA-256 of a body by its name, as `Bodies.put` makes it, whatever stands before.
+
+    None: it is no such name.
+    """
+    found = _NAME.fullmatch(name)
+    return None if found is None else bytes.fromhex(found[1] + found[2])
 
 
 class Bodies:

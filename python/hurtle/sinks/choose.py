@@ -12,7 +12,9 @@ from hurtle.sinks.databases import ADDRESSES, DATABASES
 from hurtle.sinks.folder import RunFolder
 from hurtle.sinks.formats import FORMATS as BY_NAME
 from hurtle.sinks.formats import Format
+from hurtle.sinks.objects import is_remote
 from hurtle.sinks.parts import PartsSink
+from hurtle.sinks.remote import RemoteSink
 from hurtle.sinks.stream import StreamSink
 
 EXTENSIONS = {
@@ -25,6 +27,7 @@ EXTENSIONS = {
     ".csv": "csv",
     ".parquet": "parquet",
     ".pq": "parquet",
+    ".warc.gz": "warc",
     ".sqlite": "sqlite",
     ".sqlite3": "sqlite",
     ".db": "sqlite",
@@ -43,7 +46,8 @@ def new_sink(out: str | PathLike[str], format: str | None = None) -> Sink:  # no
 
     Args:
         out: A file; its extension says the format. A folder, if it is one or ends in "/": parts stay there.
-            "-" is stdout, JSON lines where nothing else is said.
+            "-" is stdout, JSON lines where nothing else is said. The address of a database, or of a folder of
+            an object store.
         format: One of FORMATS, where the extension does not say it.
 
     Raises:
@@ -56,6 +60,8 @@ def new_sink(out: str | PathLike[str], format: str | None = None) -> Sink:  # no
         raise ConfigError(f"format={format!r}: must be one of {', '.join(FORMATS)}", option="format")
     if (database := _database_address(path, format)) is not None:
         return database
+    if is_remote(path):
+        return _remote_sink(path, format or IN_FOLDERS)
     is_folder = path != "-" and (path.endswith(("/", os.sep)) or Path(path).is_dir())
     name = format or (IN_FOLDERS if is_folder else _format_of(path))
     if name in ADDRESSES.values():
@@ -81,6 +87,22 @@ def _database_address(path: str, format: str | None) -> Sink | None:  # noqa: A0
     return None
 
 
+def _remote_sink(address: str, name: str) -> Sink:
+    allowed = [one.name for one in BY_NAME.values() if one.beside is None]
+    if name not in allowed:
+        raise ConfigError(
+            f"format={name!r} does not fit an object store: must be one of {', '.join(allowed)}",
+            option="format",
+        )
+    sink = RemoteSink(address, BY_NAME[name])
+    if not address.endswith("/"):
+        raise ConfigError(
+            f'{address}: an output in an object store is a folder of parts; end its name with "/"',
+            option="out",
+        )
+    return sink
+
+
 def _format_of(path: str) -> str:
     if path == "-":
         return "jsonl"
@@ -98,10 +120,10 @@ def _format_of(path: str) -> str:
 
 def _file_sink(path: str, format: Format) -> Sink:  # noqa: A002
     if path == "-" or _is_special(path):
-        return StreamSink(format.writer(path))
+        return StreamSink(format.writer(path), records_exchanges=format.records_exchanges)
     final = Path(path).resolve()
-    folder = RunFolder(final.with_name(final.name + RUN_SUFFIX), format.name, path)
-    return PartsSink(folder, format, final=final)
+    folder = RunFolder(final.with_name(final.name + RUN_SUFFIX), format.name, path, final=final)
+    return PartsSink(folder, format)
 
 
 def _is_special(path: str) -> bool:

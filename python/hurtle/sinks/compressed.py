@@ -142,10 +142,19 @@ def open_zstd(path: Path) -> IO[bytes]:
     return cast("IO[bytes]", pyarrow.CompressedInputStream(pyarrow.OSFile(str(path)), "zstd"))
 
 
+def damage() -> tuple[type[Exception], ...]:
+    """Return what reading raises where a compressed file is damaged, but for OSError."""
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+
+        return (EOFError, zlib.error, zstd.ZstdError)
+    return (EOFError, zlib.error)
+
+
 def count_lines(file: IO[bytes]) -> int:
     """Return how many lines a reader finds; it stops where the file is damaged."""
     lines = 0
-    with file, suppress(OSError, EOFError, zlib.error):
+    with file, suppress(OSError, *damage()):
         while block := file.read(BLOCK):
             lines += block.count(b"\n")
     return lines

@@ -2,19 +2,25 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hurtle.client import Rows
 from hurtle.sinks.lines import LinesWriter
-from hurtle.sinks.table import COLUMNS, Kind, compact, records
+from hurtle.sinks.table import COLUMNS, REFRESH_COLUMNS, Kind, compact, records
 from hurtle.sinks.writer import OutputFile
 
 SHOWN = {name: kind for name, kind in COLUMNS.items() if kind != "bytes"}
-"""The columns of the file, in order."""
+"""The columns of the file, in order; some runs have more."""
+
+KINDS = SHOWN | REFRESH_COLUMNS
+"""All that a file may have, in order."""
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """How a cell begins that a spreadsheet may take for a formula. Source: OWASP, "CSV Injection"."""
+
+LONGEST_CELL = (1 << 31) - 1
+"""Bytes; what fits the C long of every system."""
 
 BLOCK = 1 << 20
 
@@ -22,13 +28,23 @@ BLOCK = 1 << 20
 class CsvWriter(LinesWriter):
     """Writes RFC 4180: commas, CRLF, UTF-8, a header; an empty cell is null."""
 
-    def _head(self) -> bytes:
-        return _lines([list(SHOWN)])
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self._columns: dict[str, Kind] = {}
 
     def _encoded(self, rows: Rows) -> bytes:
-        return _lines(
-            [[cell(record[name], kind) for name, kind in SHOWN.items()] for record in records(rows)]
-        )
+        found = list(records(rows))
+        lines: list[list[object]] = []
+        if not self._columns and found:
+            # Runs of some kinds have more columns than others: the first rows show them.
+            self._columns = {name: kind for name, kind in KINDS.items() if name in found[0]}
+            lines.append(list(self._columns))
+        shown = self._columns.items()
+        lines.extend([cell(record[name], kind) for name, kind in shown] for record in found)
+        return _lines(lines)
+
+    def _tail(self) -> bytes:
+        return b"" if self._columns else _lines([list(SHOWN)])
 
 
 def cell(value: object, kind: Kind) -> object:
@@ -40,7 +56,22 @@ def cell(value: object, kind: Kind) -> object:
     """
     if kind == "json" or isinstance(value, bool):
         value = compact(value)
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+    return f"'{value}" if isinstance(value, str) and _is_formula(value) else value
+
+
+def text_of(written: str) -> str:
+    """Return the text that a cell was made of.
+
+    Example:
+        >>> text_of("'=1+1"), text_of("''=1+1"), text_of("'tis")
+        ('=1+1', "'=1+1", "'tis")
+    """
+    return written[1:] if written.startswith("'") and _is_formula(written) else written
+
+
+def _is_formula(text: str) -> bool:
+    """Whether a cell would be one, or looks as if its apostrophe had been put there for that."""
+    return text.lstrip("'").startswith(FORMULA)
 
 
 def _lines(cells: Sequence[Sequence[object]]) -> bytes:
@@ -49,10 +80,24 @@ def _lines(cells: Sequence[Sequence[object]]) -> bytes:
     return text.getvalue().encode()
 
 
+def read(path: Path) -> Iterator[list[str]]:
+    """Yield the cells of each row, the header's first.
+
+    Raises:
+        ValueError: The file is no CSV.
+    """
+    # The module's own limit is 128 KiB, for the whole process, and headers may be longer.
+    csv.field_size_limit(LONGEST_CELL)
+    with path.open(encoding="utf-8", newline="") as file:
+        try:
+            yield from csv.reader(file, strict=True)
+        except csv.Error as error:
+            raise ValueError(str(error)) from error
+
+
 def count(path: Path) -> int:
     """Return how many rows a file holds, the header not counted."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return sum(1 for _ in csv.reader(file)) - 1
+    return sum(1 for _ in read(path)) - 1
 
 
 def join(parts: Sequence[Path], out: str) -> None:
@@ -63,12 +108,11 @@ def join(parts: Sequence[Path], out: str) -> None:
     """
     output = OutputFile(out)
     file = output.open()
-    head = _lines([list(SHOWN)])
     try:
-        file.write(head)
+        file.write(_head_of(parts[0]) if parts else _lines([list(SHOWN)]))
         for part in parts:
             with part.open("rb") as lines:
-                lines.seek(len(head))
+                lines.readline()
                 while block := lines.read(BLOCK):
                     file.write(block)
     except OSError as error:
@@ -78,3 +122,9 @@ def join(parts: Sequence[Path], out: str) -> None:
         output.abort()
         raise
     output.close()
+
+
+def _head_of(part: Path) -> bytes:
+    """Return the header: names of columns, which hold no line end."""
+    with part.open("rb") as lines:
+        return lines.readline()

@@ -1,10 +1,12 @@
 """A run in a database: rows and progress in the same transaction, so the rows themselves say what is done."""
 
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 from hurtle.client import Rows
 from hurtle.errors import ConfigError, SinkError
@@ -12,10 +14,20 @@ from hurtle.journal import Done
 from hurtle.sinks.base import Identity, Resume, Sink
 from hurtle.sinks.held import stops_held
 from hurtle.sinks.parts import UNREPEATABLE_SECONDS
-from hurtle.sinks.recorded import Record, record_of, refuse_another
+from hurtle.sinks.recorded import ENDED, Record, record_of, refuse_another
+from hurtle.sinks.table import COLUMNS, Kind, columns_of
 
 RESULTS, RUN = "results", "run"
 """The tables: one row for each request; one row that says what the run is."""
+
+WANTED = "hurtle_retry"
+"""A third table while a retry is under way: the positions that it has not asked for again yet."""
+
+WANTED_ROWS = 50_000
+"""So many of them are written at a time."""
+
+FETCH_ROWS, FETCH_BODIES = 10_000, 100
+"""So many rows are held at a time while they are read: without bodies, and with them."""
 
 COMMIT_BYTES = 64 << 20
 """A transaction ends at so many bytes of rows, however few they are."""
@@ -29,16 +41,22 @@ class Database(ABC):
     Attributes:
         name: What callers call it.
         shown: What to call this one in messages and hints; without secrets.
+        columns: The columns of `results`, in order; those of the run once it has begun.
         commit_rows: A transaction ends at so many rows,
         commit_seconds: or after so long: what a crash makes the next run repeat.
-        ledger: Where to note requests that must not be sent twice; None where there is no folder for it.
+        ledger: Where to note requests that must not be sent twice; None until it is known where that is.
+        ledger_host: The machine that has the ledger of the run that was read, where it is not this one.
+        numbers: SQL that gives the numbers of a JSON array, which is its one parameter, "?".
     """
 
     name: str
+    numbers: str
     shown: str
+    columns: Mapping[str, Kind] = COLUMNS
     commit_rows: int = 1_000
     commit_seconds: float = 1.0
     ledger: Path | None = None
+    ledger_host: str | None = None
 
     @property
     @abstractmethod
@@ -73,13 +91,91 @@ class Database(ABC):
             ConfigError: The tables are there, and are not of hurtle.
         """
 
+    def begin_ledger(self) -> Record:
+        """Make sure that there is a place for a ledger; return what the run's record has to say of it.
+
+        Raises:
+            ConfigError: There is none.
+        """
+        return {}
+
     @abstractmethod
     def begin_run(self, record: Record) -> None:
         """Drop the tables that a run left, make them anew and record the run, all in one transaction."""
 
     @abstractmethod
+    def open_to_read(self) -> None:
+        """Connect to read what is committed, beside whoever writes; nobody is kept out.
+
+        Raises:
+            ConfigError: It is not there, or nobody may read it now.
+        """
+
+    @abstractmethod
+    def ask(self, query: str, rows: int = FETCH_ROWS) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a query.
+
+        Args:
+            query: A SELECT.
+            rows: About how many to hold at a time.
+        """
+
+    @abstractmethod
+    def change(self, statement: str, *parameters: str) -> None:
+        """Execute a statement in the open transaction; open one where there is none.
+
+        Args:
+            statement: SQL that all databases know, with "?" for parameters.
+            parameters: Texts.
+        """
+
     def done(self) -> Iterator[int]:
         """Yield the positions whose rows are there."""
+        return (index for (index,) in self.ask(f'SELECT "index" FROM {RESULTS}'))
+
+    def select(self, columns: Mapping[str, Kind]) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows: values of some columns. JSON is text, an instant is text or has a zone."""
+        listed = ", ".join(map(self._selected, columns, columns.values()))
+        rows = FETCH_BODIES if "bytes" in columns.values() else FETCH_ROWS
+        return self.ask(f"SELECT {listed} FROM {RESULTS}", rows)
+
+    def _selected(self, name: str, kind: Kind) -> str:
+        """Return SQL that gives a column."""
+        del kind
+        return f'"{name}"'
+
+    def count(self) -> int:
+        """Return how many rows there are."""
+        ((rows,),) = self.ask(f"SELECT count(*) FROM {RESULTS}")
+        return int(rows)
+
+    @abstractmethod
+    def names(self) -> list[str]:
+        """Return the columns of `results`, in order."""
+
+    def write_record(self, record: Record) -> None:
+        """Replace the record of the run, in the open transaction."""
+        self.change(f"UPDATE {RUN} SET record = ?", json.dumps(record, sort_keys=True))
+
+    def want(self, indexes: Sequence[int]) -> None:
+        """Note positions to be asked for again, in the place of others, in the open transaction."""
+        self.forget_wanted()
+        self.change(f'CREATE TABLE {WANTED} ("index" BIGINT PRIMARY KEY)')
+        for first in range(0, len(indexes), WANTED_ROWS):
+            piece = json.dumps(list(indexes[first : first + WANTED_ROWS]))
+            self.change(f"INSERT INTO {WANTED} {self.numbers}", piece)
+
+    def wanted(self) -> Iterator[int]:
+        """Yield the positions that are to be asked for again."""
+        return (index for (index,) in self.ask(f'SELECT "index" FROM {WANTED}'))
+
+    def unwant(self, indexes: Iterable[int]) -> None:
+        """Take positions out of those to be asked for again, in the open transaction."""
+        self.change(f'DELETE FROM {WANTED} WHERE "index" IN ({self.numbers})', json.dumps(list(indexes)))
+
+    def forget_wanted(self) -> None:
+        """Drop the list of positions to be asked for again, if there is one, in the open transaction."""
+        self.change(f"DROP TABLE IF EXISTS {WANTED}")
 
     @abstractmethod
     def insert(self, rows: Rows) -> None:
@@ -112,14 +208,27 @@ class DatabaseSink(Sink):
     def __init__(self, database: Database) -> None:
         self._database = database
         self._begun = False
+        self._record: Record = {}
         self._rows = 0
         self._bytes = 0
         self._due = 0.0
 
     @property
     def ledger_path(self) -> Path | None:
-        """Beside the database's file."""
+        """Beside the database's file; of one on a server, in this machine's state of the run."""
         return self._database.ledger
+
+    @property
+    def ledger_host(self) -> str | None:
+        """As the run's record says."""
+        return self._database.ledger_host
+
+    def take_ledger(self) -> None:
+        """Begin a ledger here, and change the run's record."""
+        with stops_held(), self._failing_as(SinkError, "could not be written"):
+            self._record = self._record | self._database.begin_ledger()
+            self._database.write_record(self._record)
+            self._database.commit()
 
     def begin(self, identity: Identity, resume: Resume) -> Done:
         """Make the tables, or go on with the run that they hold."""
@@ -135,12 +244,21 @@ class DatabaseSink(Sink):
         return done
 
     def _begin(self, now: Record, resume: Resume) -> Done:
+        self._database.columns = columns_of(now)
         before = self._database.read_run()
         if before is None or resume == "restart":
+            now = now | self._database.begin_ledger()
             self._database.begin_run(now)
             self._drop_ledger()
+            self._record = now
             return Done()
         refuse_another(before, now, resume, self._database.shown)
+        self._record = before
+        if before.get(ENDED) and resume == "trust":
+            # An input that nobody can compare may have more rows this time.
+            self._record = before | {ENDED: False} | self._database.begin_ledger()
+            self._database.write_record(self._record)
+            self._database.commit()
         done = Done()
         for index in self._database.done():
             done.add(index)
@@ -157,7 +275,7 @@ class DatabaseSink(Sink):
                 self._due = min(self._due, monotonic() + UNREPEATABLE_SECONDS)
             try:
                 with self._failing_as(SinkError, "could not be written"):
-                    self._database.insert(rows)
+                    self._insert(rows)
             except BaseException:
                 self._forget()
                 raise
@@ -167,22 +285,31 @@ class DatabaseSink(Sink):
                 self._commit()
         self.tick()
 
+    def _insert(self, rows: Rows) -> None:
+        self._database.insert(rows)
+
     def tick(self) -> None:
         """End the transaction when it has become old."""
         if self._rows and monotonic() >= self._due:
             with stops_held():
                 self._commit()
 
-    def _commit(self) -> None:
-        if not self._rows:
+    def _commit(self, *, at_the_end: bool = False) -> None:
+        if not (self._rows or at_the_end):
             return
         try:
             with self._failing_as(SinkError, "could not be written"):
+                if at_the_end:
+                    self._record_end()
                 self._database.commit()
         except BaseException:
             self._forget()
             raise
         self._rows, self._bytes = 0, 0
+
+    def _record_end(self) -> None:
+        """Record in the last transaction that every row is there."""
+        self._database.write_record(self._record | {ENDED: True})
 
     def _forget(self) -> None:
         """Drop the open transaction: of a bundle that failed nothing stays."""
@@ -195,7 +322,7 @@ class DatabaseSink(Sink):
         if not self._begun:
             return
         with stops_held():
-            self._commit()
+            self._commit(at_the_end=True)
             with suppress(OSError, self._database.error):
                 self._database.complete()
             with suppress(OSError):

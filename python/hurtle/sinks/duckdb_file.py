@@ -1,17 +1,17 @@
 """The result table in a DuckDB file: Arrow's own types, lists and structs included."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hurtle.client import Rows
 from hurtle.errors import ConfigError, MissingExtraError
 from hurtle.journal import sync_folder
-from hurtle.sinks.database import RESULTS, RUN, Database
+from hurtle.sinks.database import FETCH_ROWS, RESULTS, RUN, WANTED, Database
 from hurtle.sinks.lock import Lock
 from hurtle.sinks.recorded import Record, refuse_other_version
-from hurtle.sinks.table import REQUIRED
+from hurtle.sinks.table import REQUIRED, arrow_schema_of
 from hurtle.sinks.writer import refuse_unwritable
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class DuckdbDatabase(Database):
     """
 
     name = "duckdb"
+    numbers = "SELECT unnest(CAST(? AS BIGINT[]))"
     # DuckDB is made for few large transactions: these are the bounds of a part.
     commit_rows = 10_000
     commit_seconds = 30.0
@@ -65,6 +66,23 @@ class DuckdbDatabase(Database):
         refuse_unwritable(self._path)
         self._lock.take()
         self._connection = duckdb.connect(str(self._path), config=SETTINGS)
+        self._refuse_foreign_tables()
+
+    def open_to_read(self) -> None:
+        """Open the file; its log is read, too. DuckDB lets nobody in while somebody writes."""
+        import duckdb
+
+        try:
+            self._connection = duckdb.connect(str(self._path), read_only=True, config=SETTINGS)
+        except (duckdb.IOException, duckdb.ConnectionException) as error:
+            raise ConfigError(
+                f"{self.shown} cannot be read now, as while a run writes to it: DuckDB says"
+                f" {str(error).splitlines()[0]}",
+                option="out",
+            ) from error
+        self._refuse_foreign_tables()
+
+    def _refuse_foreign_tables(self) -> None:
         tables = self._tables()
         if tables and not {RESULTS, RUN} <= tables:
             raise ConfigError(
@@ -84,15 +102,11 @@ class DuckdbDatabase(Database):
 
     def begin_run(self, record: Record) -> None:
         """Make the tables, and the file's name durable."""
-        import pyarrow
-
-        from hurtle._engine import arrow_schema
-
         connection = self._opened
         connection.begin()
-        for name in (RESULTS, RUN):
+        for name in (RESULTS, RUN, WANTED):
             connection.execute(f"DROP TABLE IF EXISTS {name}")
-        connection.register(BATCH, pyarrow.schema(arrow_schema()).empty_table())
+        connection.register(BATCH, arrow_schema_of(record).empty_table())
         described = connection.execute(f"DESCRIBE {BATCH}").fetchall()
         connection.unregister(BATCH)
         columns = ", ".join(f'"{name}" {kind}{_constraint(name)}' for name, kind, *_ in described)
@@ -102,22 +116,51 @@ class DuckdbDatabase(Database):
         connection.commit()
         sync_folder(self._path.parent)
 
-    def done(self) -> Iterator[int]:
-        """Read the primary key."""
-        found = self._opened.execute(f'SELECT "index" FROM {RESULTS}')
-        while rows := found.fetchmany(10_000):
-            yield from (index for (index,) in rows)
+    def ask(self, query: str, rows: int = FETCH_ROWS) -> Iterator[tuple[Any, ...]]:
+        """Fetch piece by piece."""
+        # On a cursor of its own: another query on this connection would end it.
+        with self._opened.cursor() as cursor:
+            found = cursor.execute(query)
+            while piece := found.fetchmany(rows):
+                yield from piece
+
+    def names(self) -> list[str]:
+        """Ask for the columns of no row."""
+        with self._opened.cursor() as cursor:
+            return [name for name, *_ in cursor.execute(f"SELECT * FROM {RESULTS} LIMIT 0").description]
+
+    def batches(self, names: Iterable[str], rows: int) -> Iterator[Any]:
+        """Yield the rows as `pyarrow.RecordBatch`es.
+
+        Args:
+            names: The columns.
+            rows: The most that a batch holds.
+        """
+        columns = ", ".join(f'"{name}"' for name in names)
+        with self._opened.cursor() as cursor:
+            relation = cursor.sql(f"SELECT {columns} FROM {RESULTS}")
+            # An older DuckDB has it under the second name, of which a newer one warns.
+            stream = getattr(relation, "to_arrow_reader", None) or relation.fetch_arrow_reader
+            yield from stream(rows)
+
+    def change(self, statement: str, *parameters: str) -> None:
+        """Execute it."""
+        self._begin()
+        self._opened.execute(statement, list(parameters))
+
+    def _begin(self) -> None:
+        if not self._in_transaction:
+            self._opened.begin()
+            self._in_transaction = True
 
     def insert(self, rows: Rows) -> None:
         """Insert the columns as they are, without an object for each value."""
         import pyarrow
 
         connection = self._opened
-        if not self._in_transaction:
-            connection.begin()
-            self._in_transaction = True
+        self._begin()
         connection.register(BATCH, pyarrow.Table.from_batches([pyarrow.record_batch(rows)]))
-        connection.execute(f"INSERT INTO {RESULTS} BY NAME SELECT * FROM {BATCH}")
+        connection.execute(f"INSERT OR REPLACE INTO {RESULTS} BY NAME SELECT * FROM {BATCH}")
         connection.unregister(BATCH)
 
     def commit(self) -> None:

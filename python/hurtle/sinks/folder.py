@@ -11,8 +11,10 @@ from pathlib import Path
 from hurtle.errors import ConfigError, JournalError, SinkError
 from hurtle.journal import Done, Journal, spans_of, sync_folder
 from hurtle.sinks.base import Identity, Resume
+from hurtle.sinks.formats import Format
 from hurtle.sinks.lock import Lock
-from hurtle.sinks.recorded import Record, record_of, refuse_another, refuse_other_version
+from hurtle.sinks.recorded import ENDED, Record, record_of, refuse_another, refuse_other_version
+from hurtle.sinks.writer import refuse_unwritable
 
 RUN, JOURNAL, LOCK, LEDGER = "run.json", "journal.jsonl", "lock", "ledger"
 RETRIES = "retries.jsonl"
@@ -23,8 +25,6 @@ DROPPED = "dropped"
 JOINED = ".joined.tmp"
 """The one file of a run, until it goes to its place."""
 
-ENDED = "ended"
-"""The key of run.json that says: every row of the input has its row here."""
 RETRIED = "retried"
 """The key of run.json that makes it the retry of a file: that file's size and hash."""
 
@@ -39,6 +39,7 @@ class RunFolder:
         format: What its parts are, by name.
         shown: What to call it in messages: the output as the caller wrote it.
         kept: A folder in it that outlives a run that is dropped; the next one uses what is there.
+        final: The one file that the parts become at the end, where one file was asked for.
     """
 
     def __init__(
@@ -47,17 +48,24 @@ class RunFolder:
         format: str,  # noqa: A002 - the public name
         shown: str,
         kept: str | None = None,
+        final: Path | None = None,
     ) -> None:
         self.path = path
         self.ledger = path / LEDGER
         self._format = format
         self._shown = shown
         self._kept = kept
+        self._final = final
         self._lock = Lock(path / LOCK)
         self._journal = Journal(path / JOURNAL)
         self._record: Record = {}
         self._parts: list[str] = []
         self._next = 1
+
+    @property
+    def whereabouts(self) -> str:
+        """What to call it in hints."""
+        return str(self.path)
 
     def begin(self, identity: Identity, resume: Resume) -> Done:
         """Make the folder, or find out what of its run is done.
@@ -66,6 +74,8 @@ class RunFolder:
             ConfigError: See `Sink.begin`.
             JournalError: The journal is damaged.
         """
+        if self._final is not None:
+            refuse_unwritable(self._final)
         try:
             self._refuse_foreign_files()
             self.path.mkdir(parents=True, exist_ok=True)
@@ -197,13 +207,19 @@ class RunFolder:
         )
         self._parts.append(part.name)
 
-    def parts(self) -> list[Path]:
-        """Return the committed parts, in order."""
-        return [self.path / name for name in self._parts]
+    def end(self, format: Format) -> None:  # noqa: A002 - the public name
+        """Make the one file, where that was asked for; else record that the run is complete.
 
-    def joined(self) -> Path:
-        """Return where to make the one file: here, where the next run finds what a crash leaves."""
-        return self.path / JOINED
+        Raises:
+            SinkError: It could not be written.
+        """
+        if self._final is None:
+            self.record_end()
+            return
+        # Here, where the next run finds what a crash leaves.
+        joined = self.path / JOINED
+        format.join([self.path / name for name in self._parts], str(joined))
+        self.publish(joined, self._final)
 
     def publish(self, joined: Path, final: Path) -> None:
         """Put the one file in its place, and drop the folder, of which everything is there now.
@@ -218,7 +234,7 @@ class RunFolder:
             raise SinkError(f"{self._shown} could not be written: {error.strerror or error}") from error
         self.remove()
 
-    def end(self) -> None:
+    def record_end(self) -> None:
         """Record that the run is complete, and let others use the folder.
 
         Raises:

@@ -18,11 +18,13 @@ class Format(ABC):
         name: What callers call it.
         extension: What its files end with, dot included.
         beside: The name of a folder that its parts refer to, if they do; then they never become one file.
+        records_exchanges: Whether it wants what went over the wire with each row.
     """
 
     name: str
     extension: str
     beside: str | None = None
+    records_exchanges: bool = False
 
     def require(self) -> None:
         """Find out whether it can be written here.
@@ -49,7 +51,30 @@ class Format(ABC):
         """
 
 
-class Jsonl(Format):
+class EndToEnd(Format):
+    """A format of which several files, put behind each other, are one."""
+
+    def join(self, parts: Sequence[Path], out: str) -> None:
+        """Put the files behind each other; of none, make an empty one."""
+        if not parts:
+            empty = self.writer(out)
+            empty.open()
+            empty.close()
+            return
+        output = OutputFile(out)
+        file = output.open()
+        try:
+            for part in parts:
+                with part.open("rb") as content:
+                    while block := content.read(BLOCK):
+                        file.write(block)
+        except OSError as error:
+            output.abort()
+            raise output.failure(error) from error
+        output.close()
+
+
+class Jsonl(EndToEnd):
     """JSON lines."""
 
     name = "jsonl"
@@ -66,25 +91,6 @@ class Jsonl(Format):
             while block := file.read(BLOCK):
                 lines += block.count(b"\n")
         return lines
-
-    def join(self, parts: Sequence[Path], out: str) -> None:
-        """Put the files behind each other; of none, make an empty one."""
-        if not parts:
-            empty = self.writer(out)
-            empty.open()
-            empty.close()
-            return
-        output = OutputFile(out)
-        file = output.open()
-        try:
-            for part in parts:
-                with part.open("rb") as lines:
-                    while block := lines.read(BLOCK):
-                        file.write(block)
-        except OSError as error:
-            output.abort()
-            raise output.failure(error) from error
-        output.close()
 
 
 class JsonlGzip(Jsonl):
@@ -170,6 +176,26 @@ class Files(Jsonl):
         return FilesWriter(path, self.beside)
 
 
+class Warc(EndToEnd):
+    """Web archives: what went over the wire, one gzip member for each record."""
+
+    name = "warc"
+    extension = ".warc.gz"
+    records_exchanges = True
+
+    def writer(self, path: str) -> Writer:
+        """Return a writer of records."""
+        from hurtle.sinks.warc import WarcWriter
+
+        return WarcWriter(path)
+
+    def count(self, path: Path) -> int:
+        """Read every record."""
+        from hurtle.sinks.warc_reader import count_rows
+
+        return count_rows(path)
+
+
 class Parquet(Format):
     """Parquet, by pyarrow."""
 
@@ -203,5 +229,5 @@ class Parquet(Format):
 
 
 FORMATS: dict[str, Format] = {
-    one.name: one for one in (Jsonl(), JsonlGzip(), JsonlZstd(), Csv(), Parquet(), Files())
+    one.name: one for one in (Jsonl(), JsonlGzip(), JsonlZstd(), Csv(), Parquet(), Files(), Warc())
 }

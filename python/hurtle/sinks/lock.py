@@ -39,7 +39,7 @@ class Lock:
                 self._sweep()
             temporary = self._path.with_name(f"{self._half}{os.getpid()}.{os.urandom(4).hex()}.tmp")
             try:
-                temporary.write_text(json.dumps(_holder(os.getpid())), encoding="utf-8")
+                temporary.write_text(json.dumps(holder_of(os.getpid())), encoding="utf-8")
                 self._remove_if_gone()
                 os.link(temporary, self._path)
                 self._held = True
@@ -65,7 +65,7 @@ class Lock:
             pid = int(holder["pid"])
         except (ValueError, KeyError, TypeError):
             holder, pid = {}, 0
-        if pid and _holder(pid) == holder:
+        if pid and holder_of(pid) == holder:
             raise ConfigError(
                 f"another run (process {pid}) is using {self._shown}: wait for its end", option="out"
             )
@@ -105,7 +105,7 @@ def _one_at_a_time(folder: Path) -> Iterator[bool]:
         os.close(fd)
 
 
-def _holder(pid: int) -> dict[str, object]:
+def holder_of(pid: int) -> dict[str, object]:
     """Describe a process so that no other one, now or after a reboot, is described the same."""
     return {"pid": pid, "began": _began(pid), "boot": _boot()}
 

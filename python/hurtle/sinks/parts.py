@@ -1,16 +1,17 @@
 """A run in parts: each a whole file, each committed by one line of the journal."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from time import monotonic
+from typing import Protocol
 
 from hurtle.client import Rows
 from hurtle.errors import SinkError
 from hurtle.journal import Done
 from hurtle.sinks.base import Identity, Resume, Sink
-from hurtle.sinks.folder import RunFolder
 from hurtle.sinks.formats import Format
 from hurtle.sinks.held import stops_held
-from hurtle.sinks.writer import Writer, refuse_unwritable
+from hurtle.sinks.writer import Writer
 
 PART_ROWS = 10_000
 PART_BYTES = 64 << 20
@@ -21,27 +22,56 @@ UNREPEATABLE_SECONDS = 1.0
 """The same for rows of requests that must not be sent again: nobody could find out how they ended."""
 
 
+class Folder(Protocol):
+    """Where a run in parts is: what it is, what of it is done, and its parts. On this disk or elsewhere."""
+
+    @property
+    def ledger(self) -> Path | None:
+        """Where to note requests that must not be sent twice; None: see `Sink.ledger_path`."""
+
+    @property
+    def whereabouts(self) -> str:
+        """What to call it in hints."""
+
+    def begin(self, identity: Identity, resume: Resume) -> Done:
+        """Begin a run, or go on with the one that is there. Raises as `Sink.begin`."""
+
+    def new_part(self, extension: str) -> Path:
+        """Return where on this disk to write the next part; nothing is there yet."""
+
+    def commit(self, part: Path, rows: int, done: Iterable[int]) -> None:
+        """Put a whole part in its place, where it is not, and record it.
+
+        Raises:
+            SinkError, JournalError: It is not part of the run.
+        """
+
+    def end(self, format: Format) -> None:  # noqa: A002 - the public name
+        """Complete the run, of which every row is committed, and let others use the folder.
+
+        Raises:
+            SinkError, JournalError: It could not be completed.
+        """
+
+    def release(self) -> bool:
+        """Let others use the folder; whether a run is in it that can be gone on with."""
+
+
 class PartsSink(Sink):
     """Collects rows to parts.
 
     Args:
         folder: Where the parts go.
         format: What a part is.
-        final: The one file that the parts become at the end, where one file was asked for.
     """
 
-    def __init__(
-        self,
-        folder: RunFolder,
-        format: Format,  # noqa: A002 - the public name
-        final: Path | None = None,
-    ) -> None:
+    def __init__(self, folder: Folder, format: Format) -> None:  # noqa: A002 - the public name
+        self.records_exchanges = format.records_exchanges
         self._folder = folder
         self._format = format
-        self._final = final
         self._begun = False
         self._writer: Writer | None = None
-        self._path = folder.path
+        self._path = Path()
         self._indexes: list[int] = []
         self._bytes = 0
         self._due = 0.0
@@ -54,8 +84,6 @@ class PartsSink(Sink):
     def begin(self, identity: Identity, resume: Resume) -> Done:
         """Begin the run in its folder, or go on with it."""
         self._format.require()
-        if self._final is not None:
-            refuse_unwritable(self._final)
         done = self._folder.begin(identity, resume)
         self._begun = True
         return done
@@ -101,12 +129,7 @@ class PartsSink(Sink):
             return
         with stops_held():
             self._commit()
-            if self._final is not None:
-                joined = self._folder.joined()
-                self._format.join(self._folder.parts(), str(joined))
-                self._folder.publish(joined, self._final)
-            else:
-                self._folder.end()
+            self._folder.end(self._format)
             self._begun = False
 
     def leave(self) -> str | None:
@@ -119,7 +142,7 @@ class PartsSink(Sink):
                 self._commit()
             finally:
                 can_go_on = self._folder.release()
-        return str(self._folder.path) if can_go_on else None
+        return self._folder.whereabouts if can_go_on else None
 
     def abort(self) -> None:
         """Drop the open part."""

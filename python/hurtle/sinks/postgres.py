@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from hurtle.client import Rows
 from hurtle.errors import ConfigError, MissingExtraError
-from hurtle.sinks.database import RESULTS, RUN, Database
-from hurtle.sinks.recorded import Record, refuse_other_version
-from hurtle.sinks.table import COLUMNS, Kind, column_definitions, values
+from hurtle.sinks.database import FETCH_ROWS, RESULTS, RUN, WANTED, Database
+from hurtle.sinks.local_state import LocalState, host_of
+from hurtle.sinks.recorded import ENDED, RETRY, Record, refuse_other_version
+from hurtle.sinks.table import Kind, column_definitions, values
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -30,9 +31,7 @@ TYPES: dict[Kind, str] = {
 STAGE = "hurtle_rows"
 """The temporary table that COPY writes to: COPY itself knows no conflicts."""
 
-UPSERT = f'INSERT INTO {RESULTS} SELECT * FROM {STAGE} ON CONFLICT ("index") DO UPDATE SET ' + ", ".join(
-    f'"{name}" = excluded."{name}"' for name in COLUMNS if name != "index"
-)
+UPSERT = f'INSERT INTO {RESULTS} SELECT * FROM {STAGE} ON CONFLICT ("index") DO UPDATE SET '
 
 LOCK = 0x6875_7274
 """The first half of the advisory lock's number; the second is the schema's."""
@@ -55,6 +54,7 @@ class PostgresDatabase(Database):
     """
 
     name = "postgres"
+    numbers = "SELECT CAST(value AS BIGINT) FROM json_array_elements_text(CAST(? AS JSON))"
 
     def __init__(self, address: str) -> None:
         plain = _ADDRESS.fullmatch(address)
@@ -62,7 +62,9 @@ class PostgresDatabase(Database):
         self._address = address
         self._secret: str | None = None
         self._connection: Connection[tuple[Any, ...]] | None = None
+        self._state: LocalState | None = None
         self._in_transaction = False
+        self._is_staged = False
 
     @property
     def error(self) -> type[Exception]:
@@ -103,6 +105,19 @@ class PostgresDatabase(Database):
                 option="out",
             )
 
+    def open_to_read(self) -> None:
+        """Connect; what is asked changes nothing."""
+        import psycopg
+
+        try:
+            self._connection = psycopg.connect(**self._parameters(), autocommit=True)
+            self._opened.execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
+            tables = self._tables()
+        except psycopg.Error as error:
+            raise ConfigError(f"{self.shown} cannot be read: {self.words(error)}", option="out") from error
+        if RESULTS not in tables or RUN not in tables:
+            raise ConfigError(f"{self.shown} holds no run", option="out")
+
     def _parameters(self) -> dict[str, Any]:
         from psycopg import ProgrammingError
         from psycopg.conninfo import conninfo_to_dict
@@ -134,48 +149,87 @@ class PostgresDatabase(Database):
         if RUN not in self._tables():
             return None
         row = self._opened.execute(f"SELECT record::text FROM {RUN}").fetchone()
-        return refuse_other_version(None if row is None else json.loads(row[0]), self.shown)
+        record = refuse_other_version(None if row is None else json.loads(row[0]), self.shown)
+        self._keep(LocalState.of(record, "postgres"))
+        under_way = not record.get(ENDED) or RETRY in record
+        self.ledger_host = host_of(record) if self._state is None and under_way else None
+        return record
+
+    def _keep(self, state: LocalState | None) -> None:
+        self._state = state
+        self.ledger = None if state is None else state.ledger
+
+    def begin_ledger(self) -> Record:
+        """Make this machine's state of the run, where there is none."""
+        if self._state is None:
+            self._keep(LocalState.begin("postgres"))
+            self.ledger_host = None
+        assert self._state is not None
+        return self._state.entry
+
+    def complete(self) -> None:
+        """Forget what was noted: each of its requests has its row."""
+        if self._state is not None:
+            self._state.drop()
 
     def begin_run(self, record: Record) -> None:
         """Make the tables."""
         with self._opened.transaction():
-            for name in (RESULTS, RUN):
+            for name in (RESULTS, RUN, WANTED):
                 self._opened.execute(f"DROP TABLE IF EXISTS {name}")
-            self._opened.execute(f"CREATE TABLE {RESULTS} ({column_definitions(TYPES)})")
+            self._opened.execute(f"CREATE TABLE {RESULTS} ({column_definitions(TYPES, self.columns)})")
             self._opened.execute(f"CREATE TABLE {RUN} (record JSON NOT NULL)")
             self._opened.execute(f"INSERT INTO {RUN} VALUES (%s)", (json.dumps(record, sort_keys=True),))
 
-    def done(self) -> Iterator[int]:
-        """Read the primary key, a piece at a time."""
-        with (
-            self._opened.transaction(),
-            self._opened.cursor("hurtle_done") as cursor,
-        ):
-            cursor.itersize = 10_000
-            cursor.execute(f'SELECT "index" FROM {RESULTS}')
-            yield from (index for (index,) in cursor)
+    def ask(self, query: str, rows: int = FETCH_ROWS) -> Iterator[tuple[Any, ...]]:
+        """Fetch from a cursor on the server, a piece at a time."""
+        with self._opened.transaction(), self._opened.cursor("hurtle_rows") as cursor:
+            cursor.itersize = rows
+            cursor.execute(query)
+            yield from cursor
+
+    def names(self) -> list[str]:
+        """Ask for the columns of no row."""
+        found = self._opened.execute(f"SELECT * FROM {RESULTS} LIMIT 0")
+        return [column.name for column in found.description or ()]
+
+    def _selected(self, name: str, kind: Kind) -> str:
+        """Return JSON as the text that it is: a client would parse it."""
+        return f'"{name}"::text' if kind == "json" else f'"{name}"'
+
+    def change(self, statement: str, *parameters: str) -> None:
+        """Execute it."""
+        self._begin()
+        self._opened.execute(statement.replace("?", "%s"), parameters)
+
+    def _begin(self) -> None:
+        if not self._in_transaction:
+            self._opened.execute("BEGIN")
+            self._in_transaction = True
 
     def insert(self, rows: Rows) -> None:
         """COPY rows to the temporary table."""
         connection = self._opened
-        if not self._in_transaction:
-            connection.execute("BEGIN")
-            self._in_transaction = True
+        self._begin()
+        if not self._is_staged:
+            self._is_staged = True
             connection.execute(f"CREATE TEMPORARY TABLE {STAGE} (LIKE {RESULTS}) ON COMMIT DROP")
         with connection.cursor() as cursor, cursor.copy(f"COPY {STAGE} FROM STDIN") as copy:
-            for row in values(rows):
+            for row in values(rows, self.columns):
                 copy.write_row([_without_nul(value) for value in row])
 
     def commit(self) -> None:
         """Move the rows to their table; one with the same index is replaced."""
-        self._opened.execute(UPSERT)
+        if self._is_staged:
+            replaced = ", ".join(f'"{name}" = excluded."{name}"' for name in self.columns if name != "index")
+            self._opened.execute(UPSERT + replaced)
         self._opened.execute("COMMIT")
-        self._in_transaction = False
+        self._in_transaction = self._is_staged = False
 
     def rollback(self) -> None:
         """Roll back."""
         if self._in_transaction:
-            self._in_transaction = False
+            self._in_transaction = self._is_staged = False
             self._opened.execute("ROLLBACK")
 
     def close(self) -> None:

@@ -9,8 +9,15 @@ from hurtle.sinks.base import Identity, Resume
 SCHEMA = 1
 """The version of the record, and of the journal or the tables beside it."""
 
+ENDED = "ended"
+"""The key that says: every row of the input has its row here."""
+
+RETRY = "retry"
+"""The key of a database's run that is there while a retry is under way."""
+
 Record = dict[str, object]
-"""A run as JSON has it: schema, format, input, options, and the path of the input, which is not compared."""
+"""A run as JSON has it: schema, format, input, options, `since` of a refresh, and the input's path, which is
+not compared."""
 
 
 def record_of(identity: Identity, format: str) -> Record:  # noqa: A002 - the public name
@@ -22,7 +29,7 @@ def record_of(identity: Identity, format: str) -> Record:  # noqa: A002 - the pu
     """
     text = json.dumps({"input": identity.input, "options": identity.options}, sort_keys=True)
     record: Record = {"schema": SCHEMA, "format": format, "path": identity.path} | json.loads(text)
-    return record
+    return record if identity.since is None else record | {"since": dict(identity.since)}
 
 
 def refuse_other_version(record: object, shown: str) -> Record:
@@ -67,6 +74,8 @@ def _difference(before: Record, now: Record) -> str | None:
         return f"it writes {before.get('format')}, this one {now['format']}"
     if now["input"] is not None and before.get("input") != now["input"]:
         return f"its input is not the same ({_words(before.get('input'))}; now {_words(now['input'])})"
+    if before.get("since") != now.get("since"):
+        return f"it was since {_run(before.get('since'))}, and this one is since {_run(now.get('since'))}"
     then, current = before.get("options"), now["options"]
     assert isinstance(then, dict)
     assert isinstance(current, dict)
@@ -80,3 +89,9 @@ def _words(value: object) -> str:
     if not isinstance(value, Mapping):
         return "unknown"
     return ", ".join(f"{name} {str(part)[:12]}" for name, part in value.items())
+
+
+def _run(since: object) -> str:
+    if not isinstance(since, Mapping):
+        return "no run"
+    return f"{since.get('run')} ({since.get('rows')} rows, {str(since.get('digest'))[:12]})"

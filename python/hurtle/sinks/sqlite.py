@@ -4,14 +4,15 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from hurtle.client import Rows
 from hurtle.errors import ConfigError
 from hurtle.journal import sync_folder
-from hurtle.sinks.database import RESULTS, RUN, Database
+from hurtle.sinks.database import FETCH_ROWS, RESULTS, RUN, WANTED, Database
 from hurtle.sinks.lock import Lock
 from hurtle.sinks.recorded import Record, refuse_other_version
-from hurtle.sinks.table import COLUMNS, Kind, column_definitions, values
+from hurtle.sinks.table import Kind, column_definitions, values
 from hurtle.sinks.writer import refuse_unwritable
 
 TYPES: dict[Kind, str] = {
@@ -25,8 +26,6 @@ TYPES: dict[Kind, str] = {
 }
 """Instants are ISO 8601 with microseconds and Z: they sort as text, and SQLite's own functions read them."""
 
-INSERT = f"INSERT OR REPLACE INTO {RESULTS} VALUES ({', '.join('?' * len(COLUMNS))})"
-
 BUSY_SECONDS = 30.0
 """How long to wait for somebody else's transaction."""
 
@@ -39,6 +38,7 @@ class SqliteDatabase(Database):
     """
 
     name = "sqlite"
+    numbers = "SELECT value FROM json_each(?)"
 
     def __init__(self, path: str) -> None:
         self.shown = path
@@ -65,6 +65,20 @@ class SqliteDatabase(Database):
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
 
+    def open_to_read(self) -> None:
+        """Open the file as it is; a log beside it is read, too."""
+        try:
+            self._connection = sqlite3.connect(
+                f"{self._path.as_uri()}?mode=ro",
+                uri=True,
+                timeout=BUSY_SECONDS,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            self._refuse_foreign_tables(self._connection)
+        except sqlite3.Error as error:
+            raise ConfigError(f"{self.shown} cannot be read: {error}", option="out") from error
+
     def _refuse_foreign_tables(self, connection: sqlite3.Connection) -> None:
         """Leave alone a database of somebody else, before anything in it is changed."""
         query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
@@ -86,23 +100,38 @@ class SqliteDatabase(Database):
         """Make the tables, and the file's name durable."""
         connection = self._opened
         connection.execute("BEGIN IMMEDIATE")
-        for name in (RESULTS, RUN):
+        for name in (RESULTS, RUN, WANTED):
             connection.execute(f"DROP TABLE IF EXISTS {name}")
-        connection.execute(f"CREATE TABLE {RESULTS} ({column_definitions(TYPES)})")
+        connection.execute(f"CREATE TABLE {RESULTS} ({column_definitions(TYPES, self.columns)})")
         connection.execute(f"CREATE TABLE {RUN} (record TEXT NOT NULL)")
         connection.execute(f"INSERT INTO {RUN} VALUES (?)", (json.dumps(record, sort_keys=True),))
         connection.execute("COMMIT")
         sync_folder(self._path.parent)
 
-    def done(self) -> Iterator[int]:
-        """Read the primary key."""
-        return (index for (index,) in self._opened.execute(f'SELECT "index" FROM {RESULTS}'))
+    def ask(self, query: str, rows: int = FETCH_ROWS) -> Iterator[tuple[Any, ...]]:
+        """Step through the query, row by row."""
+        del rows
+        return iter(self._opened.execute(query))
+
+    def names(self) -> list[str]:
+        """Ask for the columns of no row."""
+        return [name for name, *_ in self._opened.execute(f"SELECT * FROM {RESULTS} LIMIT 0").description]
+
+    def change(self, statement: str, *parameters: str) -> None:
+        """Execute it."""
+        self._begin()
+        self._opened.execute(statement, parameters)
+
+    def _begin(self) -> None:
+        if not self._opened.in_transaction:
+            self._opened.execute("BEGIN IMMEDIATE")
 
     def insert(self, rows: Rows) -> None:
         """Insert row by row, with one prepared statement."""
-        if not self._opened.in_transaction:
-            self._opened.execute("BEGIN IMMEDIATE")
-        self._opened.executemany(INSERT, values(rows))
+        self._begin()
+        marks = ", ".join("?" * len(self.columns))
+        insert = f"INSERT OR REPLACE INTO {RESULTS} VALUES ({marks})"
+        self._opened.executemany(insert, values(rows, self.columns))
 
     def commit(self) -> None:
         """Commit; the log is fsynced."""

@@ -11,10 +11,12 @@ class StreamSink(Sink):
 
     Args:
         writer: What writes; not open yet.
+        records_exchanges: Whether it wants what went over the wire with each row.
     """
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, *, records_exchanges: bool = False) -> None:
         self._writer = writer
+        self.records_exchanges = records_exchanges
 
     def begin(self, identity: Identity, resume: Resume) -> Done:
         """Open the writer."""

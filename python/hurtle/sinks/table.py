@@ -21,11 +21,43 @@ COLUMNS: dict[str, Kind] = {
 }  # fmt: skip
 """The columns, in order. Source: `hurtle._engine.arrow_schema()`."""
 
+REFRESH_COLUMNS: dict[str, Kind] = {"change": "text", "body_run": "text", "body_index": "integer"}
+"""The columns behind them in a refresh: what has become of the URL, and where a body is that is unchanged."""
+
 REQUIRED = frozenset({
     "index", "id", "method", "url", "final_url", "redirects", "ok", "attempts", "fetched_at", "conn_reused",
-    "headers", "bytes_wire", "bytes_body",
+    "headers", "bytes_wire", "bytes_body", "change",
 })  # fmt: skip
 """Columns without nulls."""
+
+
+def columns_of(record: Mapping[str, object]) -> dict[str, Kind]:
+    """Return the columns of a run, in order.
+
+    Args:
+        record: What the run is, as `hurtle.sinks.recorded` has it.
+    """
+    return COLUMNS if record.get("since") is None else COLUMNS | REFRESH_COLUMNS
+
+
+def arrow_schema_of(record: Mapping[str, object]) -> Any:  # noqa: ANN401 - pyarrow has no types
+    """Return the columns of a run as a `pyarrow.Schema`."""
+    import pyarrow
+
+    from hurtle._engine import arrow_schema
+
+    schema = pyarrow.schema(arrow_schema())
+    return schema if record.get("since") is None else with_refresh(schema)
+
+
+def with_refresh(schema: Any) -> Any:  # noqa: ANN401 - pyarrow has no types
+    """Return a `pyarrow.Schema` with the columns of a refresh behind its own."""
+    import pyarrow
+
+    types = {"text": pyarrow.string(), "integer": pyarrow.int64()}
+    for name, kind in REFRESH_COLUMNS.items():
+        schema = schema.append(pyarrow.field(name, types[kind], nullable=name not in REQUIRED))
+    return schema
 
 
 def records(rows: Rows) -> Iterator[dict[str, Any]]:
@@ -47,23 +79,24 @@ def compact(value: object) -> str | None:
     return None if value is None else json.dumps(value, separators=(",", ":"))
 
 
-def values(rows: Rows) -> Iterator[list[Any]]:
-    """Yield rows as values in the order of COLUMNS: JSON as text, instants as ISO 8601, bodies as bytes."""
+def values(rows: Rows, columns: Mapping[str, Kind] = COLUMNS) -> Iterator[list[Any]]:
+    """Yield rows as values in the order of columns: JSON as text, instants as ISO 8601, bodies as bytes."""
     for record in records(rows):
         yield [
             body_of(record) if kind == "bytes" else compact(record[name]) if kind == "json" else record[name]
-            for name, kind in COLUMNS.items()
+            for name, kind in columns.items()
         ]
 
 
-def column_definitions(types: Mapping[Kind, str]) -> str:
+def column_definitions(types: Mapping[Kind, str], columns: Mapping[str, Kind] = COLUMNS) -> str:
     """Return the columns as SQL has them, for CREATE TABLE.
 
     Args:
         types: A database's type for each kind.
+        columns: The columns, in order.
     """
     lines = []
-    for name, kind in COLUMNS.items():
+    for name, kind in columns.items():
         suffix = " PRIMARY KEY" if name == "index" else " NOT NULL" if name in REQUIRED else ""
         lines.append(f'"{name}" {types[kind]}{suffix}')
     return ", ".join(lines)

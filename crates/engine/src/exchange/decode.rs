@@ -53,6 +53,18 @@ pub(crate) struct Decoded {
     pub(crate) trailing: bool,
 }
 
+/// The first `most` bytes of a body that is kept as it came, without its codings; one that ends early gives what there
+/// is.
+///
+/// # Errors
+/// Those of [`Decoder::decode`], but for an early end and a body that is too long.
+pub fn decode_body(content_encoding: &str, body: Vec<u8>, most: u64) -> Result<Vec<u8>, Failure> {
+    let limits = Limits { cap: most, on_oversize: OnOversize::Truncate, partial: true };
+    let mut decoded = Decoder::default().decode([content_encoding.as_bytes()], body, limits)?.body;
+    decoded.truncate(usize::try_from(most).unwrap_or(usize::MAX));
+    Ok(decoded)
+}
+
 /// Decoder state that is worth keeping between bodies: 40 KiB for deflate, 160 KiB and more for zstd. One per
 /// shard; the states are made when first needed.
 #[derive(Default)]

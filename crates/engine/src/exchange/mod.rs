@@ -10,5 +10,6 @@ mod send;
 pub(crate) use body::BodyRules;
 pub(crate) use classify::handshake_failure;
 pub(crate) use decode::Decoder;
+pub use decode::decode_body;
 pub(crate) use heads::Heads;
 pub(crate) use send::{Channel, Exchanged, Reached, exchange};

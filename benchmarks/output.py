@@ -1,0 +1,156 @@
+"""What an output costs: rows written against rows thrown away, and the memory of a million of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import statistics
+import tempfile
+from functools import partial
+from pathlib import Path
+
+import duckdb
+
+from benchmarks.clients import client
+from benchmarks.contestants.harness import Job
+from benchmarks.measure import Spread, Terms, interleave
+from benchmarks.memory import Run, launch
+from benchmarks.report import Result
+from benchmarks.servers import PAGE_BYTES, nginx, pages
+
+CONCURRENCY = 64
+REQUESTS = 100_000
+FEWEST_REQUESTS = 20_000
+"""Parts of 10,000 rows: with fewer there would be no whole one."""
+
+OUTPUTS = {"thrown away": None, "parquet": "parquet", "jsonl": "jsonl", "sqlite": "sqlite"}
+BASE, PARQUET = "thrown away", "parquet"
+
+URLS = 1_000_000
+MEMORY_RUNS = 3
+
+
+def measure(terms: Terms) -> Result:
+    """Fetch the same pages with and without an output.
+
+    Raises:
+        NoisyMachineError: The machine was too busy.
+    """
+    requests = max(FEWEST_REQUESTS, round(REQUESTS * terms.share))
+    with tempfile.TemporaryDirectory() as folder, nginx(Path(folder)) as served:
+        job = Job(
+            url=served.origins["http"] + "/pages",
+            requests=requests,
+            concurrency=CONCURRENCY,
+            body_bytes=PAGE_BYTES,
+        )
+        different = len(pages())
+        runs = {
+            name: partial(
+                client("hurtle, to an output").run,
+                dataclasses.replace(job, options={"out": out, "pages": different}),
+            )
+            for name, out in OUTPUTS.items()
+        }
+        taken = interleave(runs, terms, served.cpu_s, print)
+    if taken.failed:
+        raise RuntimeError(str(taken.failed))
+    cpu = {name: Spread.of([one.client_cpu_us for one in samples]) for name, samples in taken.samples.items()}
+    base = cpu[BASE].median
+    rows = [
+        [
+            name,
+            spread.show(2),
+            f"{spread.median - base:+.2f} µs",
+            f"{spread.median / base - 1:+.0%}",
+            Spread.of([one.rate_per_s for one in taken.samples[name]]).show(0),
+        ]
+        for name, spread in cpu.items()
+    ]
+    return Result(
+        case="output",
+        title="What an output costs",
+        command=terms.command("output"),
+        method=(
+            f"{requests:,} different URLs, {different} different pages of {PAGE_BYTES:,} bytes of English"
+            f" text from nginx, {CONCURRENCY} at a time. Thrown away: `hurtle.stream` in a for-loop that"
+            " looks at nothing but `ok`; to drop the engine's batches untouched takes as much. Written:"
+            " `hurtle.run` with parts of 10,000 rows, each fsynced, read back, hashed and recorded."
+            f" {taken.counted} rounds, {taken.thrown_away} disturbed runs made again."
+        ),
+        header=["rows", "client µs/request", "more", "", "requests/s"],
+        rows=rows,
+        figures={
+            "client_cpu_us": {name: dataclasses.asdict(spread) for name, spread in cpu.items()},
+            "parquet_adds": cpu[PARQUET].median / base - 1,
+            "samples": {
+                name: [dataclasses.asdict(one) for one in samples] for name, samples in taken.samples.items()
+            },
+        },
+        quiet=not taken.noisy,
+    )
+
+
+def memory(terms: Terms) -> Result:
+    """Fetch a million URLs to a folder of Parquet parts, and go on with the run when all of it is done."""
+    urls = max(FEWEST_REQUESTS, round(URLS * terms.share))
+    taken: dict[str, list[Run]] = {"fetched": [], "all done before": []}
+    with tempfile.TemporaryDirectory() as folder, nginx(Path(folder)) as served:
+        listed, out = Path(folder, "urls.txt"), Path(folder, "out")
+        different = len(pages())
+        with listed.open("w", encoding="ascii") as lines:
+            origin = served.origins["http"]
+            lines.writelines(f"{origin}/pages/{number % different}?n={number}\n" for number in range(urls))
+        for _ in range(min(terms.runs, MEMORY_RUNS)):
+            for runs in taken.values():
+                runs.append(_fetch(listed, out))
+                _check(out, urls)
+            shutil.rmtree(out)
+    rows = [
+        [name, f"{_peak(runs) / 1e6:.1f}", f"{statistics.median(run.wall_s for run in runs):.1f}"]
+        for name, runs in taken.items()
+    ]
+    return Result(
+        case="output_memory",
+        title="Memory of a million rows in a folder of Parquet parts",
+        command=terms.command("output_memory"),
+        method=(
+            f"`hurtle fetch urls.txt -o out/ --concurrency-per-host {CONCURRENCY}`, {urls:,} URLs, pages of"
+            f" {PAGE_BYTES:,} bytes from nginx; then the same command again, which finds every row in the"
+            f" journal. Medians of {len(taken['fetched'])} runs; ru_maxrss of the process, in decimal MB;"
+            " duckdb counts the rows. Runs on a busy machine count: their memory is right, only their seconds"
+            " are not."
+        ),
+        header=[f"{urls:,} URLs", "peak RSS MB", "seconds"],
+        rows=rows,
+        figures={
+            "urls": urls,
+            "peak_rss_bytes": max(_peak(runs) for runs in taken.values()),
+            "runs": {name: [dataclasses.asdict(run) for run in runs] for name, runs in taken.items()},
+        },
+    )
+
+
+def _peak(runs: list[Run]) -> int:
+    return round(statistics.median(run.peak_rss_bytes for run in runs))
+
+
+def _fetch(listed: Path, out: Path) -> Run:
+    concurrency = ["--concurrency-per-host", str(CONCURRENCY)]
+    run, _ = launch(["-m", "hurtle", "fetch", str(listed), "-o", f"{out}/", *concurrency, "-q"])
+    return run
+
+
+def _check(out: Path, urls: int) -> None:
+    """Look with another reader for every row, ok and whole.
+
+    Raises:
+        RuntimeError: Some are not there.
+    """
+    with duckdb.connect() as database:
+        counted = database.execute(
+            f"SELECT count(*), count(DISTINCT index) FROM '{out}/*.parquet'"
+            f" WHERE ok AND octet_length(body) = {PAGE_BYTES}"
+        ).fetchone()
+    if counted != (urls, urls):
+        raise RuntimeError(f"{counted} of {urls} rows are ok")

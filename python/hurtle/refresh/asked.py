@@ -1,0 +1,111 @@
+"""What is sent in a refresh: each request on the condition that the earlier run's body holds no more."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hurtle import wire
+from hurtle.client.feed import Chunks
+from hurtle.models import Conditional, Group, Request
+from hurtle.options import Options
+from hurtle.refresh.earlier import Earlier, Known
+
+METHODS = frozenset({"GET", "HEAD"})
+"""Those whose answers may be 304. Source: RFC 9110, section 13.2.1."""
+
+OWN = ("if-none-match", "if-modified-since", "if-match", "if-unmodified-since", "if-range", "range")
+"""A request with one of these says itself what it wants, and is left alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request was sent with.
+
+    Attributes:
+        known: What the earlier run has of it.
+        on_conditions: Whether it asked if that still holds.
+        own_conditions: Whether it has conditions of its own.
+    """
+
+    known: Known
+    on_conditions: bool
+    own_conditions: bool
+
+
+class ConditionalChunks:
+    """Adds conditions to the requests that the earlier run knows, and notes what each was sent with.
+
+    Args:
+        chunks: What is to be sent.
+        earlier: What the earlier run has.
+        options: Headers and parameters of every request are looked at.
+        asked: Takes what each request that is known was sent with, by its position.
+    """
+
+    def __init__(self, chunks: Chunks, earlier: Earlier, options: Options, asked: dict[int, Asked]) -> None:
+        self._chunks = chunks
+        self._earlier = earlier
+        self._asked = asked
+        self._all_own = any(wire.has_field(options.headers, name) for name in OWN)
+        self._all_have_params = options.params is not None
+        self._index = 0
+
+    def take(self, limit: int) -> Sequence[Group]:
+        """Return up to `limit` rows, at least one, or none at the end. Raises what the source raised."""
+        groups = []
+        for row in self._chunks.take(limit):
+            group = row if isinstance(row, Group) else Group(self._index, row)
+            self._index = group.index + 1
+            groups.append(self._conditional(group))
+        return groups
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._chunks.close()
+
+    def _conditional(self, group: Group) -> Group:
+        request = group.row
+        if not isinstance(request, (str, Request)):
+            return group
+        plain = Request(request) if isinstance(request, str) else request
+        known = self._earlier.find(plain.method, plain.url)
+        if known is None:
+            return group
+        own = self._all_own or _has_conditions(plain)
+        headers = () if own else self._conditions(plain, known)
+        asked = Asked(known, bool(headers), own)
+        # The copies get the same answer, to the same question.
+        for index in (group.index, *(index for index, _ in group.copies)):
+            self._asked[index] = asked
+        if not headers:
+            return group
+        return Group(group.index, Conditional(request, headers, known.moved), group.copies)
+
+    def _conditions(self, request: Request, known: Known) -> tuple[tuple[str, str], ...]:
+        """Return both conditions where both are known; a server takes the one that it understands best.
+
+        Source: RFC 9110, section 13.1.3 (a date is ignored beside an entity tag).
+        """
+        if request.method not in METHODS or _has_body(request) or not 200 <= known.status < 300:
+            return ()
+        headers = []
+        if known.etag is not None:
+            headers.append(("if-none-match", known.etag))
+        # Where one URL stands for several resources, a date of one is no date of the other.
+        has_params = self._all_have_params or request.params is not None
+        if known.modified is not None and not known.several and not has_params:
+            headers.append(("if-modified-since", known.modified))
+        return tuple(headers)
+
+
+def _has_conditions(request: Request) -> bool:
+    if request.headers is None:
+        return False
+    try:
+        pairs = wire.header_list(request.headers)
+    except (TypeError, ValueError):  # the engine says so, in the request's row
+        return True
+    return any(wire.has_field(pairs, name) for name in OWN)
+
+
+def _has_body(request: Request) -> bool:
+    return any(body is not None for body in (request.json, request.data, request.content))

@@ -1,0 +1,77 @@
+"""What has become of a URL since an earlier run: a pure decision on the answer and on what was known."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from hurtle.refresh.asked import Asked
+from hurtle.refresh.earlier import FAILING, HEAD_FIELDS, TOO_MANY, Known, digest_of_head
+
+if TYPE_CHECKING:
+    from hurtle._engine import Response
+
+Change: TypeAlias = Literal["new", "unchanged", "changed", "gone", "error"]
+
+NOT_MODIFIED = 304
+GONE = (404, 410)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a row says of its URL.
+
+    Attributes:
+        change: What has become of it.
+        body: Where the body is, if it is unchanged and the earlier run has it: the row has none then.
+    """
+
+    change: Change
+    body: Known | None = None
+
+    @property
+    def fields(self) -> Mapping[str, object]:
+        """The columns that a refresh adds to the row."""
+        run, index = (None, None) if self.body is None else (self.body.run, self.body.index)
+        return {"change": self.change, "body_run": run, "body_index": index}
+
+
+NEW, CHANGED, ERROR = Verdict("new"), Verdict("changed"), Verdict("error")
+
+
+def verdict_on(response: "Response", asked: Asked | None) -> Verdict:
+    """Return what has become of a URL.
+
+    Args:
+        response: The answer, or why there is none.
+        asked: What the request was sent with; None: the earlier run does not know it.
+    """
+    status = response.status
+    if status is None or response.error is not None or response.truncated is not None:
+        return ERROR
+    if status >= FAILING or status == TOO_MANY:
+        return ERROR
+    if asked is None:
+        return NEW
+    known = asked.known
+    if status in GONE and 200 <= known.status < 300:
+        return Verdict("gone")
+    if status == NOT_MODIFIED and asked.on_conditions and _ended_at(response) == known.moved:
+        return Verdict("unchanged", known)
+    if status == known.status and known.digest is not None and _digest(response) == known.digest:
+        return Verdict("unchanged", known)
+    # What the caller compares with is the caller's: where its body is, nobody here knows.
+    if status == NOT_MODIFIED and asked.own_conditions:
+        return Verdict("unchanged")
+    return CHANGED
+
+
+def _ended_at(response: "Response") -> str | None:
+    """Return where redirects ended, which is the one URL that conditions went to; None: there were none."""
+    return response.final_url if response.redirects else None
+
+
+def _digest(response: "Response") -> bytes:
+    if response.method == "HEAD":
+        return digest_of_head(response.headers.get_list(name) for name in HEAD_FIELDS)
+    return sha256(response.content).digest()

@@ -1,0 +1,255 @@
+"""What an earlier run has of each URL: validators, a digest of the body, and where that body is."""
+
+import re
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2b, sha256
+from typing import Any, TypeAlias
+
+from hurtle.runs.lines import StoredRow
+from hurtle.sinks.bodies import digest_of_name
+
+BodyOf: TypeAlias = Callable[[StoredRow], bytes | None]
+"""Returns the body of a row, wherever the row's run has it."""
+
+COLUMNS = (
+    "index", "method", "url", "final_url", "redirects", "status", "error", "truncated", "fetched_at",
+    "headers", "http_version", "bytes_body", "body", "body_path", "warc_file", "warc_offset", "warc_length",
+    "body_run", "body_index",
+)  # fmt: skip
+"""The columns that are read of an earlier run: what is compared, and what leads to a row's body."""
+
+CACHE_KIB = 32 << 10
+"""What the table may hold in memory; the rest is in a temporary file that goes with the process."""
+
+FAILING = 500
+TOO_MANY = 429
+"""A server in trouble says nothing about what it serves: such an answer is like none."""
+
+KEY_BYTES = SUM_BYTES = 16
+"""Bytes of a hash: two different URLs of one run have the same about never (RFC 7693, section 2.1)."""
+
+_ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]*"')
+_DATE = re.compile(r"[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT")
+
+_FIELDS = ("fetched", "status", "digest", "etag", "modified", "moved", "run", "at")
+_TABLE = f"CREATE TABLE earlier (key BLOB PRIMARY KEY, {', '.join(_FIELDS)}, several) WITHOUT ROWID"
+_INSERT = (
+    f"INSERT INTO earlier VALUES ({', '.join('?' * (len(_FIELDS) + 1))}, 0) ON CONFLICT (key) DO UPDATE SET "
+    + "".join(
+        f"{name} = CASE WHEN excluded.fetched < fetched THEN {name} ELSE excluded.{name} END, "
+        for name in _FIELDS
+    )
+    + "several = several OR digest IS NOT excluded.digest"
+)
+_FOLLOW = (
+    "UPDATE earlier SET status = ?, digest = ?, etag = coalesce(etag, ?), modified = coalesce(modified, ?)"
+    " WHERE key = ? AND run = ? AND at = ?"
+)
+_FIND = "SELECT status, digest, etag, modified, moved, run, at, several FROM earlier WHERE key = ?"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What an earlier run has of a URL.
+
+    Attributes:
+        status: The status.
+        digest: What its body is compared by; None: the run does not hold it.
+        etag: Its ETag, as it can be sent.
+        modified: Its Last-Modified, as it can be sent.
+        moved: Where redirects ended; None: there were none.
+        run: The run that holds the body, as a caller names it.
+        index: The position of the row there.
+        several: The earlier run has different answers for the URL; this is the newest.
+    """
+
+    status: int
+    digest: bytes | None
+    etag: str | None
+    modified: str | None
+    moved: str | None
+    run: str
+    index: int
+    several: bool
+
+
+class Earlier:
+    """The newest whole response for each method and URL.
+
+    Memory: CACHE_KIB, however many rows there are; about 160 bytes of temporary disk space for each. Filled
+    by one thread and then read by one other.
+
+    Args:
+        name: What a caller calls the run.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._runs = [name]
+        self._numbers = {name: 0}
+        self._rows = 0
+        self._sum = 0
+        # An empty name is a temporary file that has none: nothing stays, whatever ends the process.
+        self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        for setting in (f"cache_size=-{CACHE_KIB}", "journal_mode=OFF", "synchronous=OFF"):
+            self._database.execute(f"PRAGMA {setting}")
+        self._database.execute(_TABLE)
+
+    @property
+    def referred(self) -> list[str]:
+        """The further runs that hold bodies of unchanged rows, as the rows name them."""
+        return self._runs[1:]
+
+    @property
+    def fingerprint(self) -> dict[str, object]:
+        """What tells the rows from those of another run, in whatever order they were read."""
+        return {"run": self._runs[0], "rows": self._rows, "digest": f"{self._sum:0{2 * SUM_BYTES}x}"}
+
+    def add(self, rows: Iterable[StoredRow], body: BodyOf) -> None:
+        """Take rows of the run.
+
+        Args:
+            rows: The rows.
+            body: Finds the body of a row that does not hold it.
+        """
+        self._run(_INSERT, self._noted(rows, body))
+
+    def follow(self, name: str, rows: Iterable[StoredRow], body: BodyOf) -> None:
+        """Take from the rows of a further run what rows refer to there.
+
+        Args:
+            name: One of `referred`.
+            rows: Its rows.
+            body: As of `add`.
+        """
+        number = self._numbers[name]
+        found = (
+            (row["status"], digest_of(row, body), *_validators(row), _key_of(row), number, row["index"])
+            for row in rows
+            if is_whole(row)
+        )
+        self._run(_FOLLOW, found)
+
+    def call(self, name: str, shown: str) -> None:
+        """Call a further run by the name that leads there from here."""
+        self._runs[self._numbers[name]] = shown
+
+    def dangling(self) -> str | None:
+        """Return a further run that lacks a row that is referred to; None: there is none."""
+        found = self._database.execute("SELECT run FROM earlier WHERE status IS NULL LIMIT 1").fetchone()
+        return None if found is None else self._runs[found[0]]
+
+    def find(self, method: str, url: str) -> Known | None:
+        """Return what the run has of a URL as it is asked for."""
+        row = self._database.execute(_FIND, (key_of(method, url),)).fetchone()
+        if row is None:
+            return None
+        status, digest, etag, modified, moved, run, at, several = row
+        return Known(status, digest, etag, modified, moved, self._runs[run], at, bool(several))
+
+    def close(self) -> None:
+        """Let go of the table. Idempotent."""
+        self._database.close()
+
+    def _run(self, statement: str, values: Iterable[tuple[object, ...]]) -> None:
+        self._database.execute("BEGIN")
+        self._database.executemany(statement, values)
+        self._database.execute("COMMIT")
+
+    def _noted(self, rows: Iterable[StoredRow], body: BodyOf) -> Iterator[tuple[object, ...]]:
+        """Add rows to the fingerprint, and yield what the table takes of them."""
+        for row in rows:
+            digest = digest_of(row, body)
+            shown = [row["index"], row["method"], row["url"], row["status"], row["error"], _micros(row)]
+            text = repr([*shown, digest, row.get("body_run"), row.get("body_index")])
+            value = blake2b(text.encode("utf-8", "replace"), digest_size=SUM_BYTES).digest()
+            self._sum = (self._sum + int.from_bytes(value)) % (1 << 8 * SUM_BYTES)
+            self._rows += 1
+            if is_whole(row):
+                yield self._values(row, digest)
+
+    def _values(self, row: Mapping[str, Any], digest: bytes | None) -> tuple[object, ...]:
+        run, index, status = 0, row["index"], row["status"]
+        if row.get("body_run") is not None:
+            # Status and digest are those of the row that has the body: `follow` adds them.
+            run, index, status, digest = self._number(row["body_run"]), row["body_index"], None, None
+        moved = row["final_url"] if row["redirects"] else None
+        return (_key_of(row), _micros(row), status, digest, *_validators(row), moved, run, index)
+
+    def _number(self, name: str) -> int:
+        number = self._numbers.setdefault(name, len(self._runs))
+        if number == len(self._runs):
+            self._runs.append(name)
+        return number
+
+
+def key_of(method: str, url: str) -> bytes:
+    """Return what a request is found by: its method, and its URL in the one form in which it is sent."""
+    from hurtle._engine import identify
+
+    (sent,) = identify([url])
+    # The line of a plain GET; credentials in the URL stand below it. Of what cannot be sent there is none.
+    line = url.encode("utf-8", "replace") if isinstance(sent, str) else sent[2].partition(b"\n")[0][4:]
+    return blake2b(b"%s %s" % (method.encode("utf-8", "replace"), line), digest_size=KEY_BYTES).digest()
+
+
+def is_whole(row: Mapping[str, Any]) -> bool:
+    """Whether a row is an answer to compare with: whole, and of a server that is not in trouble."""
+    status = row["status"]
+    return (
+        status is not None
+        and row["error"] is None
+        and row["truncated"] is None
+        and status < FAILING
+        and status != TOO_MANY
+    )
+
+
+def digest_of(row: StoredRow, body: BodyOf) -> bytes | None:
+    """Return what a row's body is compared by; None where the run does not hold it."""
+    if row["method"] == "HEAD":
+        return digest_of_head(_values_of(row, name) for name in HEAD_FIELDS)
+    if (path := row.get("body_path")) is not None and (digest := digest_of_name(path)) is not None:
+        return digest
+    found = body(row)
+    return None if found is None else sha256(found).digest()
+
+
+HEAD_FIELDS = ("etag", "last-modified", "content-length")
+"""What an answer to HEAD is compared by: it has no body."""
+
+
+def digest_of_head(values: Iterable[list[str]]) -> bytes:
+    """Return what an answer to HEAD is compared by.
+
+    Args:
+        values: Those of HEAD_FIELDS, in order.
+    """
+    return sha256(repr(list(values)).encode("utf-8", "replace")).digest()
+
+
+def _key_of(row: Mapping[str, Any]) -> bytes:
+    return key_of(row["method"], row["url"])
+
+
+def _validators(row: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Return ETag and Last-Modified, where they are what RFC 9110, section 8.8, says, and there is one."""
+    etag, modified = _values_of(row, "etag"), _values_of(row, "last-modified")
+    return (
+        etag[0] if len(etag) == 1 and _ETAG.fullmatch(etag[0]) else None,
+        modified[0] if len(modified) == 1 and _DATE.fullmatch(modified[0]) else None,
+    )
+
+
+def _values_of(row: Mapping[str, Any], wanted: str) -> list[str]:
+    return [field["value"] for field in row["headers"] or () if field["name"].lower() == wanted]
+
+
+def _micros(row: Mapping[str, Any]) -> int:
+    """Return when a row was fetched, in microseconds since 1970."""
+    fetched_at = row["fetched_at"]
+    if not isinstance(fetched_at, datetime):
+        return 0
+    return int(fetched_at.timestamp()) * 1_000_000 + fetched_at.microsecond

@@ -1,0 +1,140 @@
+"""What joins a refresh to a job: the earlier run is read, requests get conditions, rows get verdicts."""
+
+import re
+from collections.abc import Mapping
+from os import PathLike, fspath
+from pathlib import Path
+
+from hurtle.client import Rows
+from hurtle.client.feed import Chunks
+from hurtle.errors import ConfigError
+from hurtle.options import Options
+from hurtle.refresh.asked import Asked, ConditionalChunks
+from hurtle.refresh.change import verdict_on
+from hurtle.refresh.earlier import COLUMNS, Earlier
+from hurtle.refresh.rows import RefreshedRows
+from hurtle.runs import Run, open_run
+from hurtle.sinks.choose import RUN_SUFFIX
+
+
+class Refresh:
+    """Compares one job with an earlier run. `load`, then the rest; `close` at the end.
+
+    Memory: see `Earlier`; and what is known of each request that is on its way.
+
+    Args:
+        since: The earlier run, as a caller names it: whatever `open_run` reads.
+        out: The output of the job.
+        options: The job's options, resolved.
+
+    Raises:
+        ConfigError: There is no such run, or it is the output.
+    """
+
+    def __init__(self, since: str | PathLike[str], out: str | PathLike[str], options: Options) -> None:
+        try:
+            self._run: Run = open_run(since)
+        except ConfigError as error:
+            raise ConfigError(f"since: {error}", option="since") from error
+        # It goes into every row that refers to it.
+        self._since = without_password(fspath(since))
+        self._out = fspath(out)
+        self._options = options
+        self._refuse_output(self._since, f"since={self._since!r} is the output; name an earlier run")
+        self._earlier: Earlier | None = None
+        self._asked: dict[int, Asked] = {}
+
+    def load(self) -> Mapping[str, object]:
+        """Read the earlier run, at the first call.
+
+        Returns:
+            What tells it from every other.
+
+        Raises:
+            ConfigError: It refers to bodies of a run that is not there any more, or is the output.
+            JournalError: It is damaged.
+        """
+        if self._earlier is None:
+            earlier = Earlier(self._since)
+            try:
+                self._load(earlier)
+            except BaseException:
+                earlier.close()
+                raise
+            self._earlier = earlier
+        return self._earlier.fingerprint
+
+    def _load(self, earlier: Earlier) -> None:
+        for chunk in self._run.chunks(COLUMNS):
+            earlier.add(chunk, self._run.body)
+        for name in earlier.referred:
+            self._refuse_output(name, f"the output {self._out} holds bodies that {self._since} refers to")
+            shown, further = self._further(name)
+            earlier.call(name, shown)
+            for chunk in further.chunks(COLUMNS):
+                earlier.follow(name, chunk, further.body)
+        if (without := earlier.dangling()) is not None:
+            raise ConfigError(
+                f"since={self._since!r} refers to rows that {without} does not have: it is another run now",
+                option="since",
+            )
+
+    def _further(self, name: str) -> tuple[str, Run]:
+        """Open a run that rows of the earlier one name: from here, or else from where that one is."""
+        try:
+            return name, open_run(name)
+        except ConfigError as error:
+            beside = Path(self._since).parent / name
+            if "://" not in name and beside.exists():
+                return str(beside), open_run(beside)
+            raise ConfigError(
+                f"since={self._since!r} refers to bodies in {name}, which cannot be read: {error}",
+                option="since",
+            ) from error
+
+    def _refuse_output(self, run: str, words: str) -> None:
+        if _place_of(run) == _place_of(self._out):
+            raise ConfigError(words, option="since")
+
+    def conditional(self, chunks: Chunks) -> Chunks:
+        """Return what is to be sent, on conditions where the earlier run has something to compare with."""
+        return ConditionalChunks(chunks, self._loaded, self._options, self._asked)
+
+    def compared(self, rows: Rows) -> Rows:
+        """Return rows with what has changed. To be called once for each."""
+        verdicts = [verdict_on(response, self._asked.pop(response.index, None)) for response in rows]
+        return RefreshedRows(rows, verdicts)
+
+    def close(self) -> None:
+        """Let go of what was read. Idempotent."""
+        earlier, self._earlier = self._earlier, None
+        if earlier is not None:
+            earlier.close()
+
+    @property
+    def _loaded(self) -> Earlier:
+        if self._earlier is None:
+            raise ValueError("the earlier run was not read")
+        return self._earlier
+
+
+def without_password(run: str) -> str:
+    """Return what leads to a run, as long as who asks knows the password.
+
+    Example:
+        >>> without_password("postgresql://me:secret@db.example/crawl?password=x&options=-csearch_path%3Da")
+        'postgresql://me@db.example/crawl?options=-csearch_path%3Da'
+    """
+    if "://" not in run:
+        return run
+    without = re.sub(r"^([^:/?#]+://[^:/?#@]*):[^/?#]*@", r"\1@", run)
+    address, mark, query = without.partition("?")
+    kept = [part for part in query.split("&") if part.partition("=")[0] not in ("password", "sslpassword")]
+    return address + (mark if any(kept) else "") + "&".join(kept)
+
+
+def _place_of(run: str) -> str:
+    """Return where an output is, written in one way."""
+    if "://" in run:
+        return without_password(run).rstrip("/")
+    return str(Path(run).resolve()).removesuffix(RUN_SUFFIX)

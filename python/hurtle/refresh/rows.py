@@ -1,0 +1,100 @@
+"""Rows of a refresh: the result table with what has changed, and without the bodies that have not."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hurtle.client import Rows
+from hurtle.client.rows import Exchange
+from hurtle.refresh.change import Verdict
+from hurtle.sinks.table import REFRESH_COLUMNS, with_refresh
+
+if TYPE_CHECKING:
+    from hurtle._engine import Response
+
+_BODY, _BODY_BASE64, _BEHIND = b',"body":', b',"body_base64":', b',"truncated":'
+
+
+class RefreshedRows:
+    """Rows with the columns of a refresh.
+
+    Args:
+        rows: The rows as they came.
+        verdicts: What each of them says, in their order.
+    """
+
+    def __init__(self, rows: Rows, verdicts: Sequence[Verdict]) -> None:
+        self._rows = rows
+        self._verdicts = verdicts
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._rows)
+
+    def __iter__(self) -> "Iterator[Response]":
+        """Yield the responses."""
+        return iter(self._rows)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that they hold, about, in bytes."""
+        return self._rows.nbytes
+
+    @property
+    def unrepeatable(self) -> int:
+        """How many are of requests that were sent and must not be sent again."""
+        return self._rows.unrepeatable
+
+    def indexes(self) -> list[int]:
+        """Return the rows' positions in the input."""
+        return self._rows.indexes()
+
+    def exchanges(self) -> Sequence[tuple[Exchange, ...]]:
+        """Return, for each row, what went over the wire in its last attempt, redirects first."""
+        return self._rows.exchanges()
+
+    def to_jsonl(self, *, bodies: bool = True) -> bytes:
+        """Return the rows as JSON lines; without `bodies` every body is null."""
+        lines = self._rows.to_jsonl(bodies=bodies).split(b"\n")[:-1]
+        return b"".join(map(_line, lines, self._verdicts))
+
+    def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]:
+        """Return the rows as columns."""
+        import pyarrow
+
+        batch = pyarrow.record_batch(self._rows)
+        columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+        columns["body"] = _without(batch["body"], [one.body is not None for one in self._verdicts])
+        fields = [verdict.fields for verdict in self._verdicts]
+        schema = with_refresh(batch.schema)
+        for name in REFRESH_COLUMNS:
+            columns[name] = pyarrow.array([one[name] for one in fields], schema.field(name).type)
+        whole = pyarrow.RecordBatch.from_arrays(list(columns.values()), schema=schema)
+        capsules: tuple[object, object] = whole.__arrow_c_array__(requested_schema)
+        return capsules
+
+
+def _without(bodies: Any, left_out: list[bool]) -> Any:  # noqa: ANN401 - pyarrow has no types
+    """Return a column of bodies with some of them null."""
+    if not any(left_out):
+        return bodies
+    import pyarrow
+    from pyarrow import compute
+
+    return compute.if_else(pyarrow.array(left_out), pyarrow.scalar(None, bodies.type), bodies)
+
+
+def _line(line: bytes, verdict: Verdict) -> bytes:
+    if verdict.body is not None:
+        line = _without_body(line)
+    added = json.dumps(verdict.fields, separators=(",", ":")).encode()
+    return line[:-1] + b"," + added[1:] + b"\n"
+
+
+def _without_body(line: bytes) -> bytes:
+    """Return a line with a body of null.
+
+    The body is the last value but one, and no text can hold such a key: its quotes would have backslashes.
+    """
+    begin = max(line.rfind(_BODY), line.rfind(_BODY_BASE64))
+    return line[:begin] + _BODY + b"null" + line[line.rfind(_BEHIND) :]

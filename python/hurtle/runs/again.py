@@ -1,0 +1,106 @@
+"""Which rows of a run are asked for again, and what every retry of them does."""
+
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator
+
+from hurtle.client.remaining import SENT_UNKNOWN
+from hurtle.errors import ConfigError
+from hurtle.journal import Done, Span
+from hurtle.runs.lines import StoredRow
+from hurtle.runs.run import Run
+from hurtle.runs.where import Where
+from hurtle.sinks.base import Sink
+from hurtle.sinks.recorded import Record
+
+
+class RetrySink(Sink):
+    """Takes the rows of a retry. Open already: `begin`, or `release` where it does not come to that.
+
+    Attributes:
+        shown: What to call the output in messages.
+        wanted: The positions that are asked for again; of a retry that is gone on with, those that are left.
+    """
+
+    shown: str
+    wanted: Done
+
+    @property
+    @abstractmethod
+    def goes_on(self) -> bool:
+        """Whether it goes on with a retry that was interrupted."""
+
+    @property
+    @abstractmethod
+    def resumed(self) -> int:
+        """How many rows of it are committed already."""
+
+    @property
+    @abstractmethod
+    def record(self) -> Record:
+        """What the run is; empty where nobody recorded it."""
+
+    @abstractmethod
+    def run(self) -> Run:
+        """Return the run with what this retry has committed so far."""
+
+    @abstractmethod
+    def release(self) -> None:
+        """Let others use the output; nothing was sent."""
+
+    def rows(self) -> Iterator[StoredRow]:
+        """Yield the newest row of each request that is asked for again, without its body."""
+        columns = ("index", "id", "meta", "method", "url", "error", "error_detail")
+        return (row for chunk in self.run().chunks(columns) for row in chunk if row["index"] in self.wanted)
+
+    def others(self) -> Done:
+        """Return all positions that are not asked for again, up to the last one that is."""
+        return Done(_gaps(self.wanted.spans()))
+
+
+def picked(run: Run, expression: str, *, resend_unknown: bool) -> Iterator[int]:
+    """Yield the positions to ask for again.
+
+    Args:
+        run: Of which rows.
+        expression: See `Where`.
+        resend_unknown: Whether to pick also requests that may have been sent.
+
+    Raises:
+        ConfigError: It is no expression over the scalar columns.
+    """
+    with Where(expression) as where:
+        for chunk in run.chunks({*where.columns, "error"}):
+            # Consent is no part of the expression: nothing that is written there can give it.
+            unknown = {row["index"] for row in chunk if row["error"] == SENT_UNKNOWN}
+            left_out = frozenset() if resend_unknown else unknown
+            yield from (index for index in where.picked(chunk) if index not in left_out)
+
+
+def not_ended(shown: str, where: str) -> ConfigError:
+    """Make the error for a retry that stands in the way of another one."""
+    return ConfigError(
+        f"a retry of {shown} where {where!r} has not ended: the same goes on with it,"
+        " --restart (restart=True) picks anew",
+        option="where",
+    )
+
+
+def run_not_ended(shown: str) -> ConfigError:
+    """Make the error for a run that has not ended: its rows are not all there."""
+    return ConfigError(
+        f"the run in {shown} has not ended: the command that began it goes on with it", option="out"
+    )
+
+
+def done_of(indexes: Iterable[int]) -> Done:
+    """Return positions as a set."""
+    return Done((index, index) for index in indexes)
+
+
+def _gaps(spans: Iterable[Span]) -> Iterator[Span]:
+    """Yield what is between spans, from 0 on."""
+    begin = 0
+    for first, last in spans:
+        if first > begin:
+            yield begin, first - 1
+        begin = last + 1

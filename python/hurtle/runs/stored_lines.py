@@ -1,0 +1,144 @@
+"""JSON lines, plain and compressed, and those whose bodies are files."""
+
+import json
+import re
+from collections.abc import Collection, Container, Generator, Iterator
+from contextlib import closing
+from pathlib import PurePosixPath
+from typing import IO, Any
+
+from hurtle.errors import JournalError
+from hurtle.runs.columns import batch_of, table_schema
+from hurtle.runs.lines import StoredRow, harmless, line_of, row_of
+from hurtle.runs.stored import Stored, arrow, in_chunks
+from hurtle.sinks.compressed import open_gzip, open_zstd
+from hurtle.sinks.table import COLUMNS
+
+BLOCK = 1 << 20
+
+_INDEX = re.compile(rb'\{"index":(\d+)[,}]')
+"""How hurtle begins a line; another one is parsed."""
+
+_PLAIN = bytes([0x0A, *range(0x20, 0x7F)])
+"""What stands in a line as it is, and never steers a terminal."""
+
+_CONTROL = re.compile(rb"[\x00-\x09\x0b-\x1f\x7f]")
+
+
+class StoredJsonl(Stored):
+    """A file of JSON lines. A last line without its end is no row."""
+
+    def _open(self) -> IO[bytes]:
+        return self.path.open("rb")
+
+    def count(self) -> int:
+        """Count the lines."""
+        return sum(block.count(b"\n") for block in self._blocks())
+
+    def rows(self, columns: Collection[str] | None = None) -> Iterator[list[StoredRow]]:
+        """Yield the rows as the table has them, so many or so many bytes at a time."""
+        rows = ((self._row(line), len(line)) for line in self._lines())
+        if columns is None:
+            return in_chunks(rows)
+        return in_chunks(({name: row.get(name) for name in columns}, size) for row, size in rows)
+
+    def lines(self, hidden: Container[int]) -> Iterator[bytes]:
+        """Yield the file's own lines: they are not parsed, but for the first, which shows whose they are."""
+        first = True
+        for block in self._blocks():
+            if first:
+                self._row(block[: block.index(b"\n") + 1])
+                first = False
+            left = block
+            if hidden:
+                lines = block.splitlines(keepends=True)
+                left = b"".join(line for line in lines if self._index(line) not in hidden)
+            if left:
+                yield self._harmless(left)
+
+    def batches(self) -> Iterator[Any]:
+        """Yield the rows as columns."""
+        arrow(f"{self.path}: reading it as Arrow")
+        schema = self.schema()
+        for chunk in self.rows():
+            with self._reading():
+                batch = batch_of(chunk, schema)
+            yield batch
+
+    def schema(self) -> Any:  # noqa: ANN401 - pyarrow has no types
+        """Return the result table's, and what the first line has beyond it."""
+        with closing(self._lines()) as lines:
+            first = next(lines, None)
+        return table_schema(list(COLUMNS) if first is None else list(self._row(first)))
+
+    def _row(self, line: bytes) -> StoredRow:
+        with self._reading():
+            row = row_of(json.loads(line))
+            row["index"] = int(row["index"])
+        return row
+
+    def _index(self, line: bytes) -> int:
+        found = _INDEX.match(line)
+        return int(found[1]) if found else int(self._row(line)["index"])
+
+    def _harmless(self, lines: bytes) -> bytes:
+        if not lines.translate(None, _PLAIN):
+            return lines
+        if _CONTROL.search(lines):
+            # Not as hurtle writes them: blanks between values, or wrong in a string.
+            return b"".join(line_of(self._row(line)) for line in lines.splitlines(keepends=True))
+        with self._reading():
+            return harmless(lines.decode()).encode()
+
+    def _lines(self) -> Generator[bytes, None, None]:
+        for block in self._blocks():
+            yield from block.splitlines(keepends=True)
+
+    def _blocks(self) -> Iterator[bytes]:
+        """Yield whole lines, many at a time."""
+        rest: list[bytes] = []
+        with self._reading(), self._open() as file:
+            while block := file.read(BLOCK):
+                end = block.rfind(b"\n") + 1
+                if end:
+                    yield b"".join([*rest, block[:end]])
+                    rest = []
+                if end < len(block):
+                    rest.append(block[end:])
+
+
+class StoredJsonlGzip(StoredJsonl):
+    """The same, compressed by gzip."""
+
+    def _open(self) -> IO[bytes]:
+        return open_gzip(self.path)
+
+
+class StoredJsonlZstd(StoredJsonl):
+    """The same, compressed by zstd."""
+
+    def _open(self) -> IO[bytes]:
+        return open_zstd(self.path)
+
+
+class StoredFiles(StoredJsonl):
+    """JSON lines whose bodies are files: `body` is null, `body_path` says where it is."""
+
+    def schema(self) -> Any:  # noqa: ANN401 - pyarrow has no types
+        """Return the result table's, with `body_path`, also where there is no row."""
+        names = super().schema().names
+        return table_schema(names if "body_path" in names else [*names, "body_path"])
+
+    def body(self, row: StoredRow) -> bytes | None:
+        """Read the body's file."""
+        name = row.get("body_path")
+        if name is None:
+            return super().body(row)
+        relative = PurePosixPath(name)
+        if relative.is_absolute() or ".." in relative.parts:
+            raise JournalError(f"{self.path} is damaged: {name!r} is no file of this output")
+        path = self.path.parent / relative
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise JournalError(f"{path} cannot be read: {error.strerror or error}") from error

@@ -1,0 +1,131 @@
+"""The table of a database, read as its transactions have left it."""
+
+import json
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
+from typing import Any, TypeAlias, cast
+
+from hurtle.errors import ConfigError, HurtleError, JournalError
+from hurtle.runs.columns import batch_of, fitted, kind_of, table_schema
+from hurtle.runs.lines import StoredRow, meta_text
+from hurtle.runs.stored import CHUNK_ROWS, StoredRows, arrow, in_chunks
+from hurtle.sinks.database import Database
+from hurtle.sinks.duckdb_file import DuckdbDatabase
+from hurtle.sinks.table import Kind
+
+Opened: TypeAlias = Callable[[], AbstractContextManager[Database]]
+"""Opens a database to read it, and closes it again."""
+
+
+class StoredTable(StoredRows):
+    """The table `results`, read row by row. Its columns are those that the database names.
+
+    Args:
+        opened: What opens the database, at each reading.
+    """
+
+    def __init__(self, opened: Opened) -> None:
+        self._opened = opened
+
+    def count(self) -> int:
+        """Ask for the number."""
+        with self._reading() as database:
+            return database.count()
+
+    def rows(self, columns: Collection[str] | None = None) -> Iterator[list[StoredRow]]:
+        """Yield the rows that are committed when the first one is taken."""
+        return in_chunks(self._rows(columns))
+
+    def batches(self) -> Iterator[Any]:
+        """Yield the rows as columns."""
+        schema = self.schema()
+        return (batch_of(chunk, schema) for chunk in self.rows())
+
+    def schema(self) -> Any:  # noqa: ANN401 - pyarrow has no types
+        """Return the table's columns, with the types of the result table."""
+        with self._reading() as database:
+            return table_schema(database.names())
+
+    def _rows(self, columns: Collection[str] | None) -> Iterator[tuple[StoredRow, int]]:
+        with self._reading() as database:
+            names = database.names()
+            kinds = {name: kind_of(name) for name in names if columns is None or name in columns}
+            absent = dict.fromkeys(() if columns is None else set(columns) - set(names))
+            for values in database.select(kinds):
+                row = {
+                    name: _value(name, kind, value)
+                    for (name, kind), value in zip(kinds.items(), values, strict=True)
+                }
+                yield row | absent, len(row.get("body") or b"")
+
+    @contextmanager
+    def _reading(self) -> Iterator[Database]:
+        with self._opened() as database:
+            try:
+                yield database
+            except HurtleError:
+                raise
+            except (OSError, ValueError, database.error) as error:
+                raise JournalError(f"{database.shown} cannot be read: {database.words(error)}") from error
+
+
+class StoredColumns(StoredTable):
+    """The same of a database that hands out columns: DuckDB."""
+
+    def batches(self) -> Iterator[Any]:
+        """Yield the table's own columns."""
+        arrow("reading a DuckDB file")
+        with self._reading() as database:
+            schema = table_schema(database.names())
+            for batch in cast("DuckdbDatabase", database).batches(schema.names, CHUNK_ROWS):
+                yield fitted(batch, schema)
+
+    def _rows(self, columns: Collection[str] | None) -> Iterator[tuple[StoredRow, int]]:
+        arrow("reading a DuckDB file")
+        with self._reading() as database:
+            names = database.names()
+            schema = table_schema([name for name in names if columns is None or name in columns])
+            absent = dict.fromkeys(() if columns is None else set(columns) - set(names))
+            for batch in cast("DuckdbDatabase", database).batches(schema.names, CHUNK_ROWS):
+                for row in fitted(batch, schema).to_pylist():
+                    yield row | absent, len(row.get("body") or b"")
+
+
+def stored_table(name: str, opened: Opened) -> StoredTable:
+    """Return what reads a database of a format, by the format's name."""
+    return StoredColumns(opened) if name == DuckdbDatabase.name else StoredTable(opened)
+
+
+@contextmanager
+def opened_to_read(make: Callable[[], Database]) -> Iterator[Database]:
+    """Open a database to read what is committed.
+
+    Raises:
+        ConfigError: It is not there, nobody may read it now, or it holds no run.
+        MissingExtraError: It needs an optional package.
+    """
+    database = make()
+    database.require()
+    try:
+        try:
+            database.open_to_read()
+        except OSError as error:
+            raise ConfigError(f"{database.shown} cannot be read: {error}", option="out") from error
+        yield database
+    finally:
+        database.close()
+
+
+def _value(name: str, kind: Kind, stored: Any) -> Any:  # noqa: ANN401 - a value of any column
+    if stored is None:
+        return None
+    if kind == "json":
+        value = json.loads(stored)
+        return meta_text(value) if name == "meta" else value
+    if kind == "boolean":
+        return bool(stored)
+    if kind == "instant":
+        instant = stored if isinstance(stored, datetime) else datetime.fromisoformat(stored)
+        return instant.astimezone(UTC)
+    return stored

@@ -1,0 +1,73 @@
+"""A refresh in PostgreSQL, of a run in PostgreSQL."""
+
+import os
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+import hurtle
+from hurtle.refresh.refresh import without_password
+from tests.refresh.validating_server import Page, ValidatingServer
+from tests.sinks.postgres_server import Postgres, find_postgres
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    programs = find_postgres()
+    if programs is None:
+        reason = "not installed: postgresql (Debian package; `make postgres` installs it)"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with Postgres(programs) as server:
+        yield server
+
+
+def test_a_schema_is_refreshed_into_another(
+    postgres: Postgres, site: ValidatingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.pages = {f"/{n}": Page(b"%d" % n, etag='"1"') for n in range(3)}
+    urls = [site.url(path) for path in site.pages]
+    outs = []
+    for name in ("one", "two", "three"):
+        with psycopg.connect(postgres.address, autocommit=True) as connection:
+            connection.execute(f"CREATE SCHEMA {name}")
+        outs.append(f"{postgres.address}?options=-csearch_path%3D{name}")
+    hurtle.run(urls, outs[0])
+    site.pages["/1"] = Page(b"new", etag='"2"')
+    hurtle.run(urls, outs[1], since=outs[0])
+    # Rows name runs without passwords: libpq finds those where it always does.
+    monkeypatch.setenv("PGPASSWORD", postgres.password)
+    hurtle.run(urls, outs[2], since=outs[1])
+    with psycopg.connect(outs[2]) as connection:
+        rows = connection.execute(
+            'SELECT change, body, body_run, body_index FROM results ORDER BY "index"'
+        ).fetchall()
+    one, two, _ = (out.replace(f":{postgres.password}", "") for out in outs)
+    assert one != outs[0]
+    assert rows == [
+        ("unchanged", None, one, 0), ("unchanged", None, two, 1), ("unchanged", None, one, 2),
+    ]  # fmt: skip
+    site.pages["/2"] = Page(b"down", status=500)
+    with psycopg.connect(outs[2], autocommit=True) as connection:
+        connection.execute('UPDATE results SET ok = false WHERE "index" = 2')
+    hurtle.retry(outs[2], urls, retries=0)
+    (row,) = hurtle.open_run(outs[2]).select("change = 'error'")
+    assert (row["index"], row["status"]) == (2, 500)
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("postgresql://me:se@cret@h:5/db", "postgresql://me@h:5/db"),
+        ("postgresql://me@h/db?sslpassword=x", "postgresql://me@h/db"),
+        ("postgresql://h/db?a=b:c@d", "postgresql://h/db?a=b:c@d"),
+        ("s3://bucket/runs/2026-10:a@b/", "s3://bucket/runs/2026-10:a@b/"),
+        ("runs/a:b@c?password=d", "runs/a:b@c?password=d"),
+    ],
+)
+def test_references_have_no_passwords(given: str, shown: str) -> None:
+    assert without_password(given) == shown
