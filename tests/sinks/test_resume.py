@@ -293,7 +293,6 @@ def hanging(tmp_path: Path, server: Server) -> Iterator[subprocess.Popen[str]]:
             end = time.monotonic() + 30
             while server.stats()["requests"] <= ROWS and time.monotonic() < end:
                 time.sleep(0.02)
-            time.sleep(0.3)  # until the last answers have reached the sink
             yield process
         finally:
             process.kill()

@@ -25,6 +25,8 @@ pub(crate) struct Job {
     inner: ManuallyDrop<hurtle_engine::Job>,
     next_index: AtomicU64,
     objects: Mutex<Objects>,
+    /// Rows that were about to be handed out when a signal came.
+    held_back: Mutex<Option<hurtle_engine::Batch>>,
     pid: u32,
 }
 
@@ -43,12 +45,29 @@ impl Job {
             inner: ManuallyDrop::new(inner),
             next_index: AtomicU64::new(0),
             objects: Mutex::default(),
+            held_back: Mutex::default(),
             pid: std::process::id(),
         }
     }
 
     fn objects(&self) -> MutexGuard<'_, Objects> {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn held_back(&self) -> MutexGuard<'_, Option<hurtle_engine::Batch>> {
+        self.held_back.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Rows with the objects behind them.
+    fn with_objects(&self, batch: hurtle_engine::Batch) -> Batch {
+        let mut objects = self.objects();
+        let taken = if objects.is_empty() {
+            Objects::new()
+        } else {
+            let indices = batch.iter().map(|view| view.row.index);
+            indices.filter_map(|index| Some((index, objects.remove(&index)?))).collect()
+        };
+        Batch::new(batch, taken)
     }
 
     fn check_fork(&self, py: Python<'_>) -> PyResult<()> {
@@ -90,6 +109,9 @@ impl Job {
         let deadline = timeout.and_then(|timeout| {
             Instant::now().checked_add(Duration::try_from_secs_f64(timeout).unwrap_or_default())
         });
+        if let Some(batch) = self.held_back().take() {
+            return Ok(Some(self.with_objects(batch)));
+        }
         loop {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             let wait = left.map_or(SIGNAL_CHECK, |left| left.min(SIGNAL_CHECK));
@@ -97,14 +119,12 @@ impl Job {
             let ledger_failure = self.inner.ledger_failure();
             match py.detach(|| self.inner.next_batch(wait)) {
                 Next::Batch(batch) => {
-                    let mut objects = self.objects();
-                    let taken = if objects.is_empty() {
-                        Objects::new()
-                    } else {
-                        let indices = batch.iter().map(|view| view.row.index);
-                        indices.filter_map(|index| Some((index, objects.remove(&index)?))).collect()
-                    };
-                    return Ok(Some(Batch::new(batch, taken)));
+                    // A handler that raises on the way out would take the rows with it.
+                    if let Err(raised) = py.check_signals() {
+                        *self.held_back() = Some(batch);
+                        return Err(raised);
+                    }
+                    return Ok(Some(self.with_objects(batch)));
                 }
                 Next::Done => return Ok(None),
                 Next::Pending => {
@@ -125,6 +145,7 @@ impl Job {
         if self.check_fork(py).is_ok() {
             py.detach(|| self.inner.cancel());
             self.objects().clear();
+            self.held_back().take();
         }
     }
 
@@ -138,7 +159,7 @@ impl Job {
     /// All input is finished and every row was taken, or the job was cancelled.
     #[getter]
     fn done(&self) -> bool {
-        self.inner.is_done()
+        self.inner.is_done() && self.held_back().is_none()
     }
 
     /// Return the counters of this moment.
