@@ -134,7 +134,7 @@ class Client(EngineClient):
                 lie in a folder beside it, `out` with ".run" behind it. A folder, if it is one or ends in "/":
                 the parts stay there, on this disk or in an object store (`s3://bucket/prefix/`). A database's
                 address. "-" is stdout, with which a run cannot be gone on with.
-            format: "jsonl" or "parquet", where the extension does not say it.
+            format: "parquet", "jsonl", "warc" or another, where the extension does not say it.
             resume: Whether to go on with a run that `out` holds. None: if input and options are provably the
                 same. True: also where the input can be read once only. False: never.
             restart: Drop a run that `out` holds, and begin again.
