@@ -16,6 +16,11 @@ pytestmark = [
 
 SHORT = [one for one in outputs.OUTPUTS if one.name in ("jsonl, one file", "parquet, folder")]
 each_output = pytest.mark.parametrize("output", SHORT, ids=lambda output: output.name)
+each_kind = pytest.mark.parametrize(
+    "output",
+    [*SHORT, *(one for one in outputs.OUTPUTS if one.name in ("sqlite", "files, folder", "warc, one file"))],
+    ids=lambda output: output.name,
+)
 
 KILLS = 6
 STEPS = ("rename", "link", "unlink", "mkdir", "ftruncate", "rmdir")
@@ -39,7 +44,7 @@ def test_s3_a_run_goes_on_after_sigkill_at_a_system_call(tmp_path: Path, output:
         assert_nothing_was_lost(methods.kill_at(output, chosen, server, tmp_path))
 
 
-@each_output
+@each_kind
 def test_s3_a_run_goes_on_after_sigkill_at_random(tmp_path: Path, output: outputs.Output) -> None:
     with server_under_load() as server:
         assert_nothing_was_lost(methods.kill_at_random(output, 5, server, tmp_path))
