@@ -156,7 +156,10 @@ class Batch:
 
 @final
 class Columns:
-    """The rows of many batches as one run of columns. A batch is copied: its memory can be used again."""
+    """The rows of many batches as one run of columns. A batch is copied: its memory can be used again.
+
+    Names and values of headers lie in dictionaries; all else is as in a batch's own columns.
+    """
 
     def __new__(cls) -> Columns: ...
     def __len__(self) -> int: ...

@@ -7,6 +7,7 @@ exist; a last line that was cut off by a crash was never there.
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -69,13 +70,11 @@ def spans_of(indexes: Iterable[int]) -> list[Span]:
         >>> spans_of([4, 0, 1, 2])
         [(0, 2), (4, 4)]
     """
-    spans: list[Span] = []
-    for index in sorted(indexes):
-        if spans and spans[-1][1] == index - 1:
-            spans[-1] = (spans[-1][0], index)
-        elif not spans or spans[-1][1] != index:
-            spans.append((index, index))
-    return spans
+    ascending = sorted(indexes)
+    gaps = [(before, behind) for before, behind in pairwise(ascending) if behind - before > 1]
+    firsts = [*ascending[:1], *(behind for _, behind in gaps)]
+    lasts = [*(before for before, _ in gaps), *ascending[-1:]]
+    return list(zip(firsts, lasts, strict=True))
 
 
 class Journal:

@@ -66,6 +66,11 @@ impl<'a> Headers<'a> {
     pub(crate) fn of(block: &'a [u8]) -> Self {
         Self { rest: block }
     }
+
+    /// What is left of the block. Equal bytes are equal headers.
+    pub fn as_bytes(&self) -> &'a [u8] {
+        self.rest
+    }
 }
 
 impl<'a> Iterator for Headers<'a> {

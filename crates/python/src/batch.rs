@@ -11,6 +11,7 @@ use crate::capsules;
 use crate::exchange::Exchange;
 use crate::job::Objects;
 use crate::jsonl;
+use crate::lists::Texts;
 use crate::response::Response;
 use crate::table;
 
@@ -84,7 +85,7 @@ impl Batch {
 
     #[expect(clippy::unused_self, reason = "a method by the Arrow PyCapsule interface")]
     fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        capsules::schema_capsule(py)
+        capsules::schema_capsule(py, &table::schema(Texts::Plain))
     }
 
     /// Return the rows' positions in the input.

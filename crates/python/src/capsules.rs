@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow_array::ffi::{FFI_ArrowArray, FFI_ArrowSchema};
 use arrow_array::ffi_stream::FFI_ArrowArrayStream;
 use arrow_array::{Array, RecordBatch, RecordBatchReader, StructArray};
-use arrow_schema::{ArrowError, SchemaRef};
+use arrow_schema::{ArrowError, Schema, SchemaRef};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyTuple};
 
 use crate::batch::Batch;
+use crate::lists::Texts;
 use crate::table;
 
 /// An Arrow error as Python sees it.
@@ -20,35 +21,36 @@ pub(crate) fn raised(error: &ArrowError) -> PyErr {
     PyValueError::new_err(error.to_string())
 }
 
-/// The result table's schema, as a capsule.
-pub(crate) fn schema_capsule(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let schema = FFI_ArrowSchema::try_from(table::schema().as_ref()).map_err(|error| raised(&error))?;
+/// A schema as a capsule.
+pub(crate) fn schema_capsule<'py>(py: Python<'py>, schema: &Schema) -> PyResult<Bound<'py, PyAny>> {
+    let schema = FFI_ArrowSchema::try_from(schema).map_err(|error| raised(&error))?;
     Ok(PyCapsule::new_with_value(py, schema, c"arrow_schema")?.into_any())
 }
 
 /// A batch as a pair of capsules, schema and array.
 pub(crate) fn array_capsules(py: Python<'_>, batch: RecordBatch) -> PyResult<Bound<'_, PyTuple>> {
+    let schema = schema_capsule(py, &batch.schema())?;
     let array = FFI_ArrowArray::new(&StructArray::from(batch).to_data());
     let array = PyCapsule::new_with_value(py, array, c"arrow_array")?;
-    PyTuple::new(py, [schema_capsule(py)?, array.into_any()])
+    PyTuple::new(py, [schema, array.into_any()])
 }
 
 /// The result table's schema.
-#[pyclass(frozen, module = "hurtle._engine")]
-pub(crate) struct Schema;
+#[pyclass(frozen, name = "Schema", module = "hurtle._engine")]
+pub(crate) struct ResultSchema;
 
 #[pymethods]
-impl Schema {
+impl ResultSchema {
     #[expect(clippy::unused_self, reason = "a method by the Arrow PyCapsule interface")]
     fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        schema_capsule(py)
+        schema_capsule(py, &table::schema(Texts::Plain))
     }
 }
 
 /// Return the result table's schema: an object with `__arrow_c_schema__`.
 #[pyfunction(name = "arrow_schema")]
-pub(crate) fn result_schema() -> Schema {
-    Schema
+pub(crate) fn result_schema() -> ResultSchema {
+    ResultSchema
 }
 
 /// Batches as one Arrow stream. It can be read once.
@@ -82,7 +84,7 @@ impl ArrowStream {
 
     #[expect(clippy::unused_self, reason = "a method by the Arrow PyCapsule interface")]
     fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        schema_capsule(py)
+        schema_capsule(py, &table::schema(Texts::Plain))
     }
 }
 
@@ -110,6 +112,6 @@ impl Iterator for Reader {
 
 impl RecordBatchReader for Reader {
     fn schema(&self) -> SchemaRef {
-        table::schema()
+        table::schema(Texts::Plain)
     }
 }

@@ -7,9 +7,12 @@ use pyo3::types::PyTuple;
 
 use crate::batch::Batch;
 use crate::capsules;
+use crate::lists::Texts;
 use crate::table;
 
 /// Columns that grow by one batch after the other. A batch is copied, so that its memory can be used again.
+///
+/// Names and values of headers lie in dictionaries; all else is as in a batch's own columns.
 #[pyclass(frozen, module = "hurtle._engine")]
 pub(crate) struct Columns {
     growing: Mutex<table::Columns>,
@@ -50,12 +53,12 @@ impl Columns {
             let next = table::Columns::with_capacity(growing.len(), growing.body_bytes());
             std::mem::replace(&mut *growing, next)
         };
-        let grown = py.detach(|| grown.finish());
+        let grown = py.detach(|| grown.finish(Texts::Distinct));
         capsules::array_capsules(py, grown.map_err(|error| capsules::raised(&error))?)
     }
 
     #[expect(clippy::unused_self, reason = "a method by the Arrow PyCapsule interface")]
     fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        capsules::schema_capsule(py)
+        capsules::schema_capsule(py, &table::schema(Texts::Distinct))
     }
 }

@@ -10,6 +10,7 @@ mod exchange;
 mod identity;
 mod job;
 mod jsonl;
+mod lists;
 mod options;
 mod request;
 mod response;
@@ -37,7 +38,7 @@ fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(options::option_defaults, module)?)?;
     module.add_function(wrap_pyfunction!(identity::identify, module)?)?;
     module.add_function(wrap_pyfunction!(capsules::result_schema, module)?)?;
-    module.add_class::<capsules::Schema>()?;
+    module.add_class::<capsules::ResultSchema>()?;
     module.add_class::<capsules::ArrowStream>()?;
     module.add_class::<batch::Batch>()?;
     module.add_class::<columns::Columns>()?;

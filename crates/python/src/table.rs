@@ -10,11 +10,11 @@ use arrow_array::builder::{
     ArrayBuilder, BooleanBuilder, Float64Builder, Int16Builder, Int64Builder, LargeBinaryBuilder,
     StringBuilder, TimestampMicrosecondBuilder,
 };
-use arrow_array::{ArrayRef, ListArray, RecordBatch, StructArray};
-use arrow_buffer::{OffsetBuffer, ScalarBuffer};
-use arrow_schema::{ArrowError, DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
-use hurtle_engine::{Batch, Code, Hop, RowView, Truncated};
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
+use hurtle_engine::{Batch, Code, RowView, Truncated};
 
+use crate::lists::{HeaderLists, Redirects, Texts, headers_type, redirects_type};
 use crate::response::{phases, text_of_header, version_text};
 
 /// The version of the table, in the metadata of every schema.
@@ -42,16 +42,10 @@ impl Labels {
     }
 }
 
-static HOP_FIELDS: LazyLock<Fields> = LazyLock::new(|| {
-    Fields::from(vec![Field::new("url", DataType::Utf8, false), Field::new("status", DataType::Int16, false)])
-});
+static PLAIN: LazyLock<SchemaRef> = LazyLock::new(|| schema_with(Texts::Plain));
+static DISTINCT: LazyLock<SchemaRef> = LazyLock::new(|| schema_with(Texts::Distinct));
 
-static HEADER_FIELDS: LazyLock<Fields> = LazyLock::new(|| {
-    Fields::from(vec![Field::new("name", DataType::Utf8, false), Field::new("value", DataType::Utf8, false)])
-});
-
-static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
-    let list = |fields: &Fields| DataType::new_list(DataType::Struct(fields.clone()), false);
+fn schema_with(texts: Texts) -> SchemaRef {
     let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
     let columns = [
         ("index", DataType::Int64, false),
@@ -60,7 +54,7 @@ static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
         ("method", DataType::Utf8, false),
         ("url", DataType::Utf8, false),
         ("final_url", DataType::Utf8, false),
-        ("redirects", list(&HOP_FIELDS), false),
+        ("redirects", redirects_type(), false),
         ("ok", DataType::Boolean, false),
         ("status", DataType::Int16, true),
         ("error", DataType::Utf8, true),
@@ -77,7 +71,7 @@ static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
         ("http_version", DataType::Utf8, true),
         ("remote_ip", DataType::Utf8, true),
         ("conn_reused", DataType::Boolean, false),
-        ("headers", list(&HEADER_FIELDS), false),
+        ("headers", headers_type(texts), false),
         ("content_type", DataType::Utf8, true),
         ("content_encoding", DataType::Utf8, true),
         ("bytes_wire", DataType::Int64, false),
@@ -89,11 +83,14 @@ static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
         columns.into_iter().map(|(name, kind, nullable)| Field::new(name, kind, nullable)).collect();
     let metadata = HashMap::from([("hurtle.table_version".to_owned(), VERSION.to_owned())]);
     Arc::new(Schema::new_with_metadata(fields, metadata))
-});
+}
 
 /// The table's schema.
-pub(crate) fn schema() -> SchemaRef {
-    Arc::clone(&SCHEMA)
+pub(crate) fn schema(texts: Texts) -> SchemaRef {
+    Arc::clone(match texts {
+        Texts::Plain => &PLAIN,
+        Texts::Distinct => &DISTINCT,
+    })
 }
 
 /// The rows of one batch as columns.
@@ -104,7 +101,7 @@ pub(crate) fn record_batch(batch: &Batch, labels: &Labels) -> Result<RecordBatch
     let bodies = batch.iter().map(|view| view.body().len()).sum();
     let mut columns = Columns::with_capacity(batch.len(), bodies);
     columns.append(batch, labels);
-    columns.finish()
+    columns.finish(Texts::Plain)
 }
 
 /// The first value of a header, as text.
@@ -230,7 +227,9 @@ impl Columns {
         self.http_version.append_option(row.version.map(version_text));
         self.remote_ip.append(row.remote);
         self.conn_reused.append_value(row.conn_reused);
-        self.append_headers(view);
+        self.headers.append(view.headers());
+        self.content_type.append_option(self.headers.content_type());
+        self.content_encoding.append_option(self.headers.content_encoding());
         self.bytes_wire.append_value(signed(row.wire_bytes));
         self.bytes_body.append_value(signed(view.body().len() as u64));
         // A body is what a response has; without one there is none, which is not the same as an empty one.
@@ -238,29 +237,11 @@ impl Columns {
         self.truncated.append_option(row.truncated.map(Truncated::as_str));
     }
 
-    fn append_headers(&mut self, view: RowView<'_>) {
-        let (mut content_type, mut content_encoding) = (None, None);
-        for (name, value) in view.headers() {
-            let value = text_of_header(value);
-            self.headers.names.append_value(name);
-            self.headers.values.append_value(&value);
-            // Of a header that came twice the first counts.
-            match name {
-                "content-type" => content_type = content_type.or(Some(value)),
-                "content-encoding" => content_encoding = content_encoding.or(Some(value)),
-                _ => {}
-            }
-        }
-        self.headers.ends.append(self.headers.names.len());
-        self.content_type.append_option(content_type);
-        self.content_encoding.append_option(content_encoding);
-    }
-
     /// The rows as one batch of the table.
     ///
     /// # Errors
     /// More than 2 GiB of text.
-    pub(crate) fn finish(mut self) -> Result<RecordBatch, ArrowError> {
+    pub(crate) fn finish(mut self, texts: Texts) -> Result<RecordBatch, ArrowError> {
         let mut columns: Vec<ArrayRef> = vec![
             Arc::new(self.index.finish()),
             Arc::new(self.id.finish()),
@@ -281,7 +262,7 @@ impl Columns {
             Arc::new(self.http_version.finish()) as ArrayRef,
             Arc::new(self.remote_ip.column.finish()),
             Arc::new(self.conn_reused.finish()),
-            self.headers.finish()?,
+            self.headers.finish(texts)?,
             Arc::new(self.content_type.finish()),
             Arc::new(self.content_encoding.finish()),
             Arc::new(self.bytes_wire.finish()),
@@ -289,7 +270,7 @@ impl Columns {
             Arc::new(self.body.finish()),
             Arc::new(self.truncated.finish()),
         ]);
-        RecordBatch::try_new(schema(), columns)
+        RecordBatch::try_new(schema(texts), columns)
     }
 }
 
@@ -322,76 +303,5 @@ impl Addresses {
                 self.last = Some((address, text));
             }
         }
-    }
-}
-
-/// The redirects of every row.
-#[derive(Debug)]
-struct Redirects {
-    urls: StringBuilder,
-    statuses: Int16Builder,
-    ends: Ends,
-}
-
-impl Redirects {
-    fn with_capacity(rows: usize) -> Self {
-        Self { urls: StringBuilder::new(), statuses: Int16Builder::new(), ends: Ends::with_capacity(rows) }
-    }
-
-    fn append(&mut self, hops: &[Hop]) {
-        for hop in hops {
-            self.urls.append_value(&hop.url);
-            self.statuses.append_value(hop.status.cast_signed());
-        }
-        self.ends.append(self.urls.len());
-    }
-
-    fn finish(mut self) -> Result<ArrayRef, ArrowError> {
-        self.ends.finish(&HOP_FIELDS, vec![Arc::new(self.urls.finish()), Arc::new(self.statuses.finish())])
-    }
-}
-
-/// The headers of every row.
-#[derive(Debug)]
-struct HeaderLists {
-    names: StringBuilder,
-    values: StringBuilder,
-    ends: Ends,
-}
-
-impl HeaderLists {
-    fn with_capacity(rows: usize) -> Self {
-        Self { names: StringBuilder::new(), values: StringBuilder::new(), ends: Ends::with_capacity(rows) }
-    }
-
-    fn finish(mut self) -> Result<ArrayRef, ArrowError> {
-        self.ends.finish(&HEADER_FIELDS, vec![Arc::new(self.names.finish()), Arc::new(self.values.finish())])
-    }
-}
-
-/// Where each row's list ends among the elements of all rows.
-#[derive(Debug)]
-struct Ends {
-    offsets: Vec<i32>,
-}
-
-impl Ends {
-    fn with_capacity(rows: usize) -> Self {
-        let mut offsets = Vec::with_capacity(rows + 1);
-        offsets.push(0);
-        Self { offsets }
-    }
-
-    /// Ends a row's list behind so many elements of all rows.
-    fn append(&mut self, elements: usize) {
-        self.offsets.push(i32::try_from(elements).unwrap_or(i32::MAX));
-    }
-
-    /// A column of lists: `elements` hold those of all rows, one column for each field.
-    fn finish(self, fields: &Fields, elements: Vec<ArrayRef>) -> Result<ArrayRef, ArrowError> {
-        let elements = StructArray::try_new(fields.clone(), elements, None)?;
-        let field = Arc::new(Field::new_list_field(DataType::Struct(fields.clone()), false));
-        let offsets = OffsetBuffer::new(ScalarBuffer::from(self.offsets));
-        Ok(Arc::new(ListArray::try_new(field, offsets, Arc::new(elements), None)?))
     }
 }

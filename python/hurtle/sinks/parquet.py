@@ -1,5 +1,6 @@
 """The result table as Parquet, by pyarrow: row groups of bounded size, zstd."""
 
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -53,6 +54,7 @@ class ParquetWriter(Writer):
         self._file: IO[bytes] | None = None
         self._writer: Any = None
         self._columns = Columns()
+        self._schema: Any = None
         self._batches: list[Any] = []
         self._rows = 0
         self._bytes = 0
@@ -76,7 +78,7 @@ class ParquetWriter(Writer):
             self._columns.append(rows)
         else:
             self._end_columns()
-            self._batches.append(self._arrow.record_batch(rows))
+            self._add(rows)
         self._rows += len(rows)
         self._bytes += rows.nbytes
         if self._rows >= GROUP_ROWS or self._bytes >= GROUP_BYTES:
@@ -86,7 +88,14 @@ class ParquetWriter(Writer):
         """Put the rows that came as the engine's batches behind those that did not."""
         if len(self._columns):
             with stops_held():
-                self._batches.append(self._arrow.record_batch(self._columns))
+                self._add(self._columns)
+
+    def _add(self, columns: Columns | Rows) -> None:
+        """Take columns; all of a file have the types of its first ones."""
+        batch = self._arrow.record_batch(columns)
+        if self._schema is None:
+            self._schema = batch.schema
+        self._batches.append(batch if batch.schema == self._schema else batch.cast(self._schema))
 
     def flush(self) -> None:
         """Write what has come as a row group."""
@@ -99,7 +108,7 @@ class ParquetWriter(Writer):
             table = self._arrow.Table.from_batches(self._batches).combine_chunks()
             try:
                 if self._writer is None:
-                    self._writer = self._begun(table.schema)
+                    self._writer = self._begun(self._schema)
                 self._writer.write_table(table, row_group_size=GROUP_ROWS)
             except OSError as error:
                 raise self._output.failure(error) from error
@@ -107,10 +116,24 @@ class ParquetWriter(Writer):
             self._whole = True
 
     def _begun(self, schema: Any) -> Any:  # noqa: ANN401 - pyarrow has no types
-        """Begin the file with the columns of its first rows: runs of some kinds have more of them."""
-        # Arrow's own pool gives memory back after every row group, to get it again page by page.
-        pool = self._arrow.system_memory_pool()
-        return self._arrow.parquet.ParquetWriter(self._file, schema, memory_pool=pool, **FILE_OPTIONS)
+        """Begin the file with the columns of its first rows: runs of some kinds have more of them.
+
+        The engine's have headers in dictionaries, which are written as they are. Readers are not to see that:
+        what Arrow notes of the types in the file's metadata is what it would note without dictionaries.
+        Source: <https://arrow.apache.org/docs/cpp/parquet.html#serialization-details>.
+        """
+        plain = arrow_schema_of({}) if schema == self._arrow.schema(self._columns) else schema
+        writer = self._arrow.parquet.ParquetWriter(
+            self._file,
+            schema,
+            # Arrow's own pool gives memory back after every row group, to get it again page by page.
+            memory_pool=self._arrow.system_memory_pool(),
+            store_schema=False,
+            **FILE_OPTIONS,
+        )
+        noted = {**(plain.metadata or {}), b"ARROW:schema": b64encode(plain.serialize())}
+        writer.add_key_value_metadata(noted)
+        return writer
 
     def close(self) -> None:
         """Write the last row group and the footer, and put the file in its place."""
