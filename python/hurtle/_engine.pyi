@@ -140,6 +140,9 @@ class Batch:
     def indexes(self) -> list[int]:
         """Return the rows' positions in the input."""
 
+    def failures(self) -> list[int]:
+        """Return the positions in the input of the rows that are not ok."""
+
     def exchanges(self) -> list[tuple[Exchange, ...]]:
         """Return, for each row, what went over the wire in its last attempt, redirects first.
 

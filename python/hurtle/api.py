@@ -442,4 +442,5 @@ def summary_of(outcome: Outcome, options: Options) -> Summary:
         skipped=outcome.skipped,
         copied=outcome.copied,
         resumed=outcome.resumed,
+        resumed_failed=outcome.resumed_failed,
     )

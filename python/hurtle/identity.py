@@ -18,7 +18,10 @@ SHAPING = frozenset({
 """Options on which requests and rows depend. How fast and how patiently a run goes may change in between."""
 
 HIDDEN = frozenset({"headers", "params"})
-"""Options whose values may be secrets: only a hash of them is kept."""
+"""Options whose values may be secrets: only hashes of them are kept."""
+
+CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
+"""Headers that are no part of what a run is: tokens expire before long runs end. No hash of them is kept."""
 
 
 def identity_of(source: Source | AsyncSource, options: Options) -> Identity:
@@ -27,7 +30,7 @@ def identity_of(source: Source | AsyncSource, options: Options) -> Identity:
     for field in fields(options):
         if field.name in SHAPING:
             value = getattr(options, field.name)
-            shown[field.name] = _digest(value) if field.name in HIDDEN else value
+            shown[field.name] = _hashed(field.name, value) if field.name in HIDDEN else value
     fingerprint = source.fingerprint() if isinstance(source, Source) else None
     return Identity(input=fingerprint, options=shown, path=path_of(source))
 
@@ -65,7 +68,7 @@ def unlike(recorded: object, options: Options) -> list[str]:
     return [
         name
         for name in sorted(HIDDEN)
-        if recorded.get(name, before := _digest(getattr(options, name))) != before
+        if recorded.get(name, before := _hashed(name, getattr(options, name))) != before
     ]
 
 
@@ -73,6 +76,17 @@ def path_of(source: Source | AsyncSource) -> str | None:
     """Return where a source can be found again; None for what is no file, or a pipe."""
     path = source.path
     return str(Path(path).resolve()) if path is not None and Path(path).is_file() else None
+
+
+def _hashed(name: str, value: Any) -> object:  # noqa: ANN401 - of whatever kind the option is
+    """Return what is kept of an option: of headers, a hash for each name, to name a difference by."""
+    if name != "headers":
+        return _digest(value)
+    by_name: dict[str, list[str]] = {}
+    for field, text in value:
+        if field.lower() not in CREDENTIALS:
+            by_name.setdefault(field.lower(), []).append(text)
+    return {field: _digest(values) for field, values in sorted(by_name.items())}
 
 
 def _digest(value: object) -> str:

@@ -30,7 +30,8 @@ TICK_S = 0.1
 class Outcome:
     """What a job left.
 
-    Its last counters, the seconds it took, lines passed over, rows that were copies, rows done before.
+    Its last counters, the seconds it took, lines passed over, rows that were copies, rows done before, and
+    how many of those are not ok.
     """
 
     counters: "Progress"
@@ -38,6 +39,7 @@ class Outcome:
     skipped: int
     copied: int
     resumed: int = 0
+    resumed_failed: int = 0
 
 
 class Job:
@@ -172,15 +174,17 @@ class Job:
             self._identity = replace(self._identity, since=self._refresh.load())
         done = self._sink.begin(self._identity, self._resume)
         self._done = done
-        if self._resend_unknown and self._sink.ledger_host is not None:
+        if self._resend_unknown and self._sink.ledger_elsewhere is not None:
             self._sink.take_ledger()
-        ledger, host = self._sink.ledger_path, self._sink.ledger_host
+        ledger, elsewhere = self._sink.ledger_path, self._sink.ledger_elsewhere
         noted = frozenset[int]() if ledger is None else unsettled(ledger, done)
-        unknown: Container[int] = noted if host is None else NotedElsewhere(host)
-        goes_on = bool(done or noted or host)
-        if goes_on and self._options.ordered:
+        unknown: Container[int] = noted if elsewhere is None else NotedElsewhere(elsewhere)
+        goes_on = bool(done or noted or elsewhere)
+        if self._options.ordered and done.end > len(done):
             raise ConfigError(
-                "ordered does not fit a run that is gone on with; sort by the column index", option="ordered"
+                "ordered: rows of this run are there whose earlier ones are not; go on without it, and sort"
+                " by the column index",
+                option="ordered",
             )
         transfer = Transfer(
             self._client,
@@ -198,7 +202,7 @@ class Job:
             conditional=None if self._refresh is None else self._refresh.conditional,
             drains=True,
         )
-        reorder = RowReorder(transfer.window) if self._options.ordered else None
+        reorder = RowReorder(transfer.window, done.end) if self._options.ordered else None
         self._begun = _Begun(transfer, reorder)
         return self._begun
 
@@ -236,13 +240,23 @@ class Job:
         # A ledger that broke says nothing against the sink: what has come is worth keeping.
         of_sink = isinstance(error, (SinkError, JournalError)) and not isinstance(error, LedgerError)
         if begun is None or of_sink or isinstance(error, BrokenPipeError):
-            self._sink.abort()
+            waits_at = self._sink.abort()
+            self._waits_at = None if begun is None else waits_at
             return
         # The first error is the one to report; a second one on the way out would hide it.
         with suppress(SinkError, JournalError):
-            if begun.reorder is not None and (rest := begun.reorder.rest()):
+            if begun.reorder is not None and (rest := begun.reorder.rest()) and self._keeps(rest):
                 self._sink.write(rest if self._refresh is None else self._refresh.compared(rest))
             self._waits_at = self._sink.leave()
+
+    def _keeps(self, rest: Rows) -> bool:
+        """Whether rows are written whose earlier ones never came.
+
+        Where another run goes on, they are asked for again, and come in their order; but not what must not be
+        sent twice.
+        """
+        can_go_on = self._sink.ledger_path is not None
+        return not can_go_on or rest.unrepeatable > 0
 
     def _forget(self) -> None:
         """Let go of the earlier run."""
@@ -257,6 +271,7 @@ class Job:
             skipped=transfer.skipped,
             copied=transfer.copied,
             resumed=len(self._done),
+            resumed_failed=self._done.failed,
         )
 
 

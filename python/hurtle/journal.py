@@ -18,7 +18,7 @@ Span = tuple[int, int]
 
 
 class Done:
-    """A set of input positions, one bit for each up to the highest.
+    """A set of input positions, one bit for each up to the highest; and which of their rows are failures.
 
     Example:
         >>> done = Done([(0, 2), (5, 5)])
@@ -29,6 +29,7 @@ class Done:
     def __init__(self, spans: Iterable[Span] = ()) -> None:
         self._bits = bytearray()
         self._count = 0
+        self._failures: Done | None = None
         for first, last in spans:
             for index in range(first, last + 1):
                 self.add(index)
@@ -48,8 +49,28 @@ class Done:
             if bits:
                 yield from (byte << 3 | bit for bit in range(8) if bits >> bit & 1)
 
-    def add(self, index: int) -> None:
-        """Add a position; one that is there already changes nothing."""
+    @property
+    def end(self) -> int:
+        """One more than the highest position; 0 where there is none."""
+        return 8 * (len(self._bits) - 1) + self._bits[-1].bit_length() if self._bits else 0
+
+    @property
+    def failed(self) -> int:
+        """How many of the positions have a row that is not ok, as far as that was recorded."""
+        return 0 if self._failures is None else len(self._failures)
+
+    def add(self, index: int, *, failed: bool = False) -> None:
+        """Add a position; of one that is there already, the newer row is what counts.
+
+        Args:
+            index: The position.
+            failed: Whether its row is not ok.
+        """
+        if failed:
+            self._failures = self._failures or Done()
+            self._failures.add(index)
+        elif self._failures:
+            self._failures.discard(index)
         if index in self:
             return
         byte = index >> 3
@@ -57,6 +78,27 @@ class Done:
             self._bits.extend(bytes(byte + 1 - len(self._bits)))
         self._bits[byte] |= 1 << (index & 7)
         self._count += 1
+
+    def discard(self, index: int) -> None:
+        """Remove a position, if it is there."""
+        if index in self:
+            self._bits[index >> 3] &= ~(1 << (index & 7))
+            self._count -= 1
+
+    def add_part(self, entry: Mapping[str, Any]) -> None:
+        """Add the positions of a part, as a journal has it.
+
+        Args:
+            entry: Spans of positions by name: `done`, and `failed` of those whose row is not ok.
+
+        Raises:
+            KeyError, TypeError, ValueError: It is no such entry.
+        """
+        for name, failed in (("done", False), ("failed", True)):
+            # Of an older run nobody recorded which rows failed.
+            for first, last in entry.get(name, ()) if failed else entry[name]:
+                for index in range(first, last + 1):
+                    self.add(index, failed=failed)
 
     def spans(self) -> list[Span]:
         """Return the positions as spans, ascending."""

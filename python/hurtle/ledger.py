@@ -14,23 +14,22 @@ BLOCK = RECORD.size << 13
 
 
 class NotedElsewhere:
-    """Stands for what another machine noted, which nobody here knows: to ask for any of it is an error.
+    """Stands for what is noted where it cannot be read, so that nobody knows it: to ask for any is an error.
 
     A run of requests that may be repeated never asks.
 
     Args:
-        host: The machine.
+        where: Where it is noted, in words, and what to do.
     """
 
-    def __init__(self, host: str) -> None:
-        self._host = host
+    def __init__(self, where: str) -> None:
+        self._where = where
 
     def __contains__(self, index: object) -> bool:
         """Raise LedgerError."""
         raise LedgerError(
-            f"row {index} of the input must not be sent twice, and whether it was sent is noted on"
-            f" {self._host!r} alone, another machine: go on there; --resend-unknown (resend_unknown=True) sends again what may"
-            " have been sent"
+            f"row {index} of the input must not be sent twice, and whether it was sent is noted"
+            f" {self._where}; --resend-unknown (resend_unknown=True) sends again what may have been sent"
         )
 
 

@@ -174,7 +174,9 @@ class Rerun:
             at_end=None if view is None else view.close,
         )
         outcome = self._job.run()
-        return summary_of(replace(outcome, resumed=self._sink.resumed), options)
+        sink = self._sink
+        outcome = replace(outcome, resumed=sink.resumed, resumed_failed=sink.resumed_failed)
+        return summary_of(outcome, options)
 
     def close(self) -> None:
         """Let go of the output; nothing was sent."""

@@ -270,3 +270,23 @@ def test_the_command_sends_them_once_too(
     assert hurtle_server.stats()["requests"] == 1
     assert len(out.read_text(encoding="utf-8").splitlines()) == 4
     assert "  deduped      1 request sent for 4 rows\n" in capsys.readouterr().err
+
+
+def test_a_run_that_is_gone_on_with_counts_only_its_own_copies(hurtle_server: Server, tmp_path: Path) -> None:
+    urls = [hurtle_server.url(f"/delay/{n % 40}") for n in range(280)]
+    out = tmp_path / "out.sqlite"
+
+    def stop(counters: Any) -> None:
+        if counters.done >= 100:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        hurtle.run(urls, out, dedupe=True, concurrency=2, progress=stop)
+    summary = hurtle.run(urls, out, dedupe=True)
+    assert 100 <= summary.resumed < 280
+    assert summary.requests == 280 - summary.resumed
+    assert summary.attempts == summary.requests - summary.copied > 0
+    assert "more than requests" not in str(summary)
+    assert f"{summary.attempts} request" in str(summary)
+    again = hurtle.run(urls, out, dedupe=True)
+    assert (again.requests, again.copied, again.resumed) == (0, 0, 280)

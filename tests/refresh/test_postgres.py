@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 import hurtle
-from hurtle.refresh.refresh import without_password
+from hurtle.sinks.databases import without_password
 from tests.refresh.validating_server import Page, ValidatingServer
 from tests.sinks.postgres_server import Postgres, find_postgres
 

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import duckdb
+import pandas
 import polars
 import pyarrow.parquet
 import pytest
@@ -40,6 +41,8 @@ def test_other_libraries_read_a_run_as_a_table(make_run: MakeRun, name: str) -> 
     table = run.to_arrow()
     assert table["index"].to_pylist() == list(range(ROWS))
     assert polars.DataFrame(run).sort("index")["status"].to_list() == table["status"].to_pylist()
+    frame = pandas.DataFrame.from_arrow(run)
+    assert frame.sort_values("index")["bytes_body"].to_list() == table["bytes_body"].to_pylist()
     with duckdb.connect() as connection:
         counts = connection.execute('select count(*), count(distinct "index"), sum(bytes_body) from run')
         assert counts.fetchall() == [(ROWS, ROWS, sum(table["bytes_body"].to_pylist()))]

@@ -1,5 +1,6 @@
 """A retry whose process dies at any step of its writing: the old rows stay whole, and it is gone on with."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 import hurtle
 from hurtle.testing import Server
 from tests.runs.conftest import DATABASES, run_to
+from tests.torture.syscalls import why_not
 
 pytestmark = pytest.mark.slow
 
@@ -71,6 +73,43 @@ def test_a_retry_survives_its_process_when_it_dies_at_any_step(
     assert deaths > 8
     check(out)
     assert name not in DATABASES or deaths > 12
+
+
+TRACED = """
+import sys
+import hurtle
+from hurtle.sinks.sqlite import SqliteDatabase
+
+SqliteDatabase.commit_rows = 5
+hurtle.retry(sys.argv[1], where="status = 200")
+"""
+
+
+@pytest.mark.parametrize("calls", ["fsync,fdatasync", "unlink"])
+def test_a_retry_in_sqlite_survives_a_kill_at_any_fsync_and_unlink(
+    tmp_path: Path, hurtle_server: Server, calls: str
+) -> None:
+    # A kill while the kind of log is changed leaves a journal that has to be rolled back by who may write.
+    if reason := why_not():
+        pytest.skip(reason)
+    before, out = tmp_path / "before.sqlite", tmp_path / "out.sqlite"
+    run_to([hurtle_server.url(f"/bytes/{n + 100}") for n in range(ROWS)], str(before))
+    files = [word for suffix in ("", "-journal", "-wal") for word in ("-P", f"{out}{suffix}")]
+    needed_rollback = 0
+    for nth in range(1, 60):
+        shutil.copy(before, out)
+        kill = ["-e", f"trace={calls}", "-e", f"inject={calls}:signal=KILL:when={nth}"]
+        command = ["strace", "-qq", "-f", "-o", "/dev/null", *files, *kill]
+        done = subprocess.run([*command, sys.executable, "-c", TRACED, str(out)], timeout=60, check=False)
+        needed_rollback += Path(f"{out}-journal").exists()
+        check(out)
+        if done.returncode == 0:
+            break
+        hurtle.retry(out, where="status = 200")
+        check(out)
+        assert hurtle.open_run(out).complete
+    assert nth > 2, "it has been killed"
+    assert needed_rollback, "one of them was in the way of readers"
 
 
 def check(out: Path) -> None:

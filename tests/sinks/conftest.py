@@ -1,14 +1,28 @@
-"""An object store for the tests of outputs in one."""
+"""What several tests of outputs need: small parts, a server that takes a moment, an object store."""
 
 from collections.abc import Iterator
 from itertools import count
 
 import pytest
 
-from hurtle.sinks import objects
+from hurtle.sinks import objects, parts
+from hurtle.testing import Server
 from tests.sinks.s3_server import BUCKET, S3
 
 NUMBERS = count(1)
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts of 20 rows."""
+    monkeypatch.setattr(parts, "PART_ROWS", 20)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A server that takes a hundredth of a second for each answer."""
+    with Server(latency=0.01) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

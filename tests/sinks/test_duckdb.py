@@ -85,8 +85,12 @@ def test_somebody_elses_database_is_left_alone(tmp_path: Path) -> None:
 def test_a_transaction_that_fails_stops_the_run(
     tmp_path: Path, hurtle_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    commit = DuckdbDatabase.commit
+
     def full(self: DuckdbDatabase) -> None:
-        raise duckdb.IOException("No space left on device")
+        if self._batches:
+            raise duckdb.IOException("No space left on device")
+        commit(self)
 
     out, urls = tmp_path / "out.duckdb", [hurtle_server.url("/bytes/1")] * 5
     with monkeypatch.context() as patched:

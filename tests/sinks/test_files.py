@@ -133,6 +133,25 @@ def test_what_a_crash_left_is_removed_and_what_is_not_whole_is_replaced(tmp_path
     assert path.read_bytes() == body
 
 
+def test_names_of_bodies_that_were_there_are_fsynced_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who gave them their names may have been killed before it fsynced these."""
+    folder, named = tmp_path / "bodies", [b"one", b"two", b"two"]
+    first = Bodies(folder)
+    first.open()
+    folders = {(folder / first.put(body, None)).parent for body in named}
+    first.publish()
+    synced: list[Path] = []
+    monkeypatch.setattr(bodies_module, "sync_folder", synced.append)
+    again = Bodies(folder)
+    again.open()
+    for body in named:
+        again.put(body, None)
+    again.publish()
+    assert sorted(synced) == sorted([*folders, folder, tmp_path])
+
+
 def test_bodies_are_fsynced_before_the_index_is_there(
     tmp_path: Path, hurtle_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

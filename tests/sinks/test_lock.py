@@ -1,18 +1,20 @@
 """One run at a time for one output, and nobody shut out by a run that is gone."""
 
+import errno
 import json
 import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
 
 from hurtle.errors import ConfigError
+from hurtle.sinks import lock as lock_module
 from hurtle.sinks.lock import Lock
 
 HOLD = """
@@ -23,6 +25,9 @@ Lock(Path(sys.argv[1])).take()
 print("held", flush=True)
 sys.stdin.read()
 """
+HOLD_AND_FORK = HOLD.replace('print("held"', 'import os\nos.fork() or print("held"')
+SPACE = ("unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc")
+"""What to put in front of a command for process numbers of its own, as in a container."""
 
 
 @pytest.fixture
@@ -30,11 +35,19 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "lock"
 
 
+def holding(path: Path, script: str = HOLD, prefix: Sequence[str] = ()) -> subprocess.Popen[str]:
+    """Start a process that takes the lock, or ends; it holds it until its stdin ends."""
+    command = [*prefix, sys.executable, "-c", script, str(path)]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+
+
 @contextmanager
-def held_by_another(path: Path) -> Iterator[subprocess.Popen[str]]:
+def held_by_another(
+    path: Path, script: str = HOLD, prefix: Sequence[str] = ()
+) -> Iterator[subprocess.Popen[str]]:
     """Let a process of its own hold the lock."""
-    command = [sys.executable, "-c", HOLD, str(path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+    with holding(path, script, prefix) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         try:
@@ -92,78 +105,160 @@ def test_a_killed_holder_holds_nothing_while_nobody_has_asked_about_it(path: Pat
         assert_it_can_be_taken(path)
 
 
-def test_a_holder_from_before_a_reboot_holds_nothing(path: Path) -> None:
-    with held_by_another(path):
-        holder = json.loads(path.read_text()) | {"boot": "another"}
-        path.write_text(json.dumps(holder))
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
+def test_a_killed_holder_holds_nothing_while_a_child_of_it_lives(path: Path) -> None:
+    with held_by_another(path, HOLD_AND_FORK) as holder:
+        holder.kill()
+        os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)
         assert_it_can_be_taken(path)
 
 
-def test_a_process_that_got_the_holders_number_later_holds_nothing(path: Path) -> None:
-    Lock(path).take()
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"began": "1"}))
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
+def test_a_child_gives_nothing_back(path: Path) -> None:
+    lock = Lock(path)
+    lock.take()
+    child = os.fork()
+    if child == 0:
+        lock.release()
+        os._exit(0)
+    os.waitpid(child, 0)
+    with pytest.raises(ConfigError, match="another run"):
+        Lock(path).take()
+    lock.release()
     assert_it_can_be_taken(path)
 
 
-def test_what_a_run_left_that_was_killed_while_it_took_the_lock_is_removed(path: Path) -> None:
-    path.with_name(".lock.4711.0123abcd.tmp").write_text('{"pid": ')
-    assert_it_can_be_taken(path)
+def test_containers_keep_each_other_out(path: Path) -> None:
+    """Each has a /proc of its own, and the same process numbers."""
+    if shutil.which("unshare") is None:
+        pytest.skip("unshare is not installed")
+    tried = subprocess.run([*SPACE, "true"], capture_output=True, text=True, check=False)
+    if tried.returncode:
+        pytest.skip(f"no process numbers of one's own here: {tried.stderr.strip()[-100:]}")
+    with held_by_another(path, prefix=SPACE) as first:
+        before = path.read_bytes()
+        with holding(path, prefix=SPACE) as second:
+            out, error = second.communicate(timeout=30)
+        assert (out, second.returncode) == ("", 1)
+        assert "ConfigError: another run (process 1) is using" in error
+        assert path.read_bytes() == before
+        with pytest.raises(ConfigError, match="another run"):
+            Lock(path).take()
+        first.kill()
+        first.wait()
+        assert first.stdout is not None
+        assert first.stdout.read() == "", "its last process is gone"
+        assert_it_can_be_taken(path)
+
+
+def test_a_holder_on_another_machine_is_named(path: Path) -> None:
+    lock = Lock(path)
+    lock.take()
+    path.write_text('{"pid": 7, "host": "elsewhere"}')
+    with pytest.raises(ConfigError, match=r"another run \(process 7 on elsewhere\) is using"):
+        Lock(path).take()
+    lock.release()
 
 
 @pytest.mark.parametrize(
     "text", ["", "garbage", "{}", "[]", '{"pid": "x"}', '{"pid": null}', '{"pid": 0}', "7"]
 )
-def test_a_lock_that_names_nobody_holds_nothing(path: Path, text: str) -> None:
+def test_a_lock_that_nobody_holds_does_not_stop_a_run_whatever_it_says(path: Path, text: str) -> None:
     path.write_text(text)
     assert_it_can_be_taken(path)
 
 
-def test_a_disk_that_is_full_leaves_no_temporary_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "link", fail)
-    with pytest.raises(OSError, match="No space left"):
+@pytest.mark.parametrize("text", ["", "garbage", "{}", "[]", '{"pid": "x", "host": 1}', "7"])
+def test_a_lock_that_is_held_stops_a_run_whatever_it_says(path: Path, text: str) -> None:
+    lock = Lock(path)
+    lock.take()
+    path.write_text(text)
+    with pytest.raises(ConfigError, match="another run is using"):
         Lock(path).take()
+    lock.release()
+
+
+def test_nothing_is_written_through_a_link(path: Path) -> None:
+    target = path.with_name("target")
+    target.write_text("mine")
+    path.symlink_to(target)
+    with pytest.raises(OSError, match="symbolic links"):
+        Lock(path).take()
+    assert target.read_text() == "mine"
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_system_without_locks_is_named(
+    path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fail(_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(lock_module, "_lock_file", fail)
+    with pytest.raises(ConfigError, match=rf"cannot be locked against other runs: {os.strerror(number)}"):
+        Lock(path).take()
+
+
+def test_a_disk_that_is_full_leaves_no_lock(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", fail)
+        with pytest.raises(OSError, match="No space left"):
+            Lock(path).take()
     assert list(path.parent.iterdir()) == []
+    assert_it_can_be_taken(path)
 
 
-def take_at_once(path: Path, barrier: Barrier, holders: Path, rounds: int) -> None:
-    """Try to take a stale lock at the same moment as others, and say so who did."""
-    for number in range(rounds):
-        barrier.wait()
+@pytest.mark.skipif(sys.platform == "win32", reason="what is open cannot be removed there")
+def test_a_file_that_was_removed_before_it_was_locked_is_no_lock(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two runs that open the file of a third, one would lock what is removed, the other a new one."""
+    first, second, third = Lock(path), Lock(path), Lock(path)
+    first.take()
+    lock_file = lock_module._lock_file
+    calls: list[int] = []
+
+    def meanwhile(fd: int) -> None:
+        calls.append(fd)
+        if len(calls) == 1:
+            first.release()
+            third.take()
+        lock_file(fd)
+
+    monkeypatch.setattr(lock_module, "_lock_file", meanwhile)
+    with pytest.raises(ConfigError, match="another run"):
+        second.take()
+    assert len(calls) == 3
+    third.release()
+    assert_it_can_be_taken(path)
+
+
+def take_in_turns(path: Path, rounds: int) -> None:
+    """Take the lock again and again, against others, and find nobody else to hold it meanwhile."""
+    inside = path.with_name("inside")
+    for _ in range(rounds):
         lock = Lock(path)
-        try:
-            lock.take()
-        except ConfigError:
-            pass
-        else:
-            (holders / f"{number}.{os.getpid()}").touch()
-        barrier.wait()
-        # The holder forgets its lock, as if it had been killed: stale in the next round.
-        if os.getpid() in (int(name.suffix[1:]) for name in holders.glob(f"{number}.*")):
-            path.write_text("stale")
-        barrier.wait()
+        while True:
+            try:
+                lock.take()
+            except ConfigError:
+                continue
+            break
+        inside.touch(exist_ok=False)
+        inside.unlink()
+        lock.release()
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="fork")
-def test_one_run_takes_over_a_stale_lock_when_several_try(path: Path, tmp_path: Path) -> None:
-    rounds, runs = 150, 4
-    holders = tmp_path / "holders"
-    holders.mkdir()
-    path = tmp_path / "run" / "lock"
-    path.parent.mkdir()
-    path.write_text("stale")
+def test_one_run_holds_the_lock_when_several_try(path: Path) -> None:
     context = multiprocessing.get_context("spawn")
-    barrier = context.Barrier(runs)
-    processes = [
-        context.Process(target=take_at_once, args=(path, barrier, holders, rounds)) for _ in range(runs)
-    ]
+    processes = [context.Process(target=take_in_turns, args=(path, 300)) for _ in range(4)]
     for process in processes:
         process.start()
     for process in processes:
         process.join(60)
         assert process.exitcode == 0
-    took = sorted(int(file.stem) for file in holders.iterdir())
-    assert took == list(range(rounds))
+    assert list(path.parent.iterdir()) == []

@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 import hurtle
 from hurtle.cli.main import main
@@ -196,3 +197,40 @@ def test_the_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(MissingExtraError, match=r"hurtle\[postgres\]"):
         hurtle.run([], "postgresql://127.0.0.1/db")
+
+
+def test_no_message_holds_the_password(
+    out: str, hurtle_server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secret = str(conninfo_to_dict(out)["password"])
+
+    def stop(counters: Any) -> None:
+        if counters.done >= 20:
+            raise KeyboardInterrupt
+
+    urls = [hurtle_server.url(f"/delay/{n % 5}") for n in range(200)]
+    with pytest.raises(KeyboardInterrupt):
+        hurtle.run(urls, out, concurrency=2, progress=stop)
+    told = [repr(hurtle.open_run(out))]
+    for words in (
+        ["cat", out],
+        ["cat", out.replace("postgresql:", "postgres-ql:")],
+        ["retry", out],
+        ["fetch", urls[0], "-o", out],
+        ["fetch", urls[0], "-o", f"{tmp_path}/new.parquet", "--since", out.replace("csearch", "cserch")],
+        ["fetch", urls[0], "-o", out.replace("postgresql:", "POSTGRESQL:")],
+        ["fetch", urls[0], "-o", out.replace("postgresql:", "POSTGRESQL:"), "--format", "postgres"],
+    ):
+        main(words)
+        found = capsys.readouterr()
+        assert found.err or words[0] == "fetch"
+        told.append(found.err)
+    assert "is not complete" in told[1]
+    assert not [text for text in told if secret in text]
+
+
+def test_failures_that_were_there_count(out: str, hurtle_server: Server) -> None:
+    urls = [hurtle_server.url(path) for path in ("/status/503", "/bytes/1", "/status/500")]
+    assert hurtle.run(urls, out, retries=0).failed == 2
+    summary = hurtle.run(urls, out, retries=0)
+    assert (summary.resumed, summary.resumed_failed, summary.failed) == (3, 2, 0)

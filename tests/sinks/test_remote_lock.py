@@ -1,6 +1,9 @@
 """Two runs on one folder of an object store: the second is refused, and a sleeper does no harm."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -107,6 +110,23 @@ def test_of_a_holder_on_another_machine_the_last_sign_of_life_counts(
         assert list(s3.objects(prefix)) == ["lock"], "the clock was read and removed"
         s3.client().delete_object(Bucket=BUCKET, Key=f"{prefix}lock")
     assert hurtle.run(urls(hurtle_server), out).ok == 60
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="processes are described by /proc")  # noqa: PTH112
+@pytest.mark.parametrize("change", [{}, {"began": "1"}], ids=["killed", "its number is another's"])
+def test_a_holder_on_this_machine_that_is_gone_holds_nothing(
+    s3: S3, prefix: str, out: str, hurtle_server: Server, change: dict[str, str]
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        pid = os.getpid() if change else process.pid
+        holder = remote_lock._here() | remote_lock._process(pid)
+        s3.put(f"{prefix}lock", json.dumps(holder).encode())
+        with pytest.raises(ConfigError, match=rf"another run \(process {pid} on"):
+            hurtle.run(urls(hurtle_server), out)
+        s3.put(f"{prefix}lock", json.dumps(holder | change).encode())
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it has ended and stays a zombie
+        assert hurtle.run(urls(hurtle_server), out).ok == 60
 
 
 @pytest.mark.parametrize("text", [b"", b"garbage", b"[]", b'{"pid": "x"}'])

@@ -281,7 +281,7 @@ def test_ordered_rows_are_written_in_input_order(tmp_path: Path, hurtle_server: 
         assert [row["url"] for row in rows] == urls
 
 
-def test_an_interrupted_ordered_run_keeps_what_has_come(tmp_path: Path, hurtle_server: Server) -> None:
+def test_an_interrupted_ordered_run_keeps_what_has_no_gap(tmp_path: Path, hurtle_server: Server) -> None:
     def urls() -> Iterator[str]:
         yield hurtle_server.url("/bytes/1")
         yield hurtle_server.url("/delay/30000")
@@ -294,7 +294,7 @@ def test_an_interrupted_ordered_run_keeps_what_has_come(tmp_path: Path, hurtle_s
     with pytest.raises(KeyError):
         hurtle.run(urls(), tmp_path / "out.jsonl", ordered=True, progress=stop)
     (part,) = (tmp_path / "out.jsonl.run").glob("part-*.jsonl")
-    assert [json.loads(line)["index"] for line in part.read_bytes().splitlines()] == [0, 2]
+    assert [json.loads(line)["index"] for line in part.read_bytes().splitlines()] == [0]
 
 
 @pytest.mark.slow

@@ -44,6 +44,20 @@ def test_s3_a_run_goes_on_after_sigkill_at_a_system_call(tmp_path: Path, output:
         assert_nothing_was_lost(methods.kill_at(output, chosen, server, tmp_path))
 
 
+def test_s3_a_run_asks_nothing_again_after_sigkill_while_it_becomes_its_file(tmp_path: Path) -> None:
+    """From the record that names the file, over its rename, to the last that is removed."""
+    if reason := syscalls.why_not():
+        pytest.skip(reason)
+    output = SHORT[0]
+    with server_under_load() as server:
+        points = methods.points_of(output, server, tmp_path)
+        chosen = syscalls.of_call(points, "rename")[-2:]
+        chosen += syscalls.of_call(points, "unlink") + syscalls.of_call(points, "rmdir")
+        tally = methods.kill_at(output, chosen, server, tmp_path)
+    assert_nothing_was_lost(tally)
+    assert tally.repeated == 0
+
+
 @each_kind
 def test_s3_a_run_goes_on_after_sigkill_at_random(tmp_path: Path, output: outputs.Output) -> None:
     with server_under_load() as server:

@@ -96,12 +96,12 @@ class Rack:
 
     @property
     def was_finished(self) -> bool:
-        """Whether the one file is in its place and no run is left to go on with: the next begins anew."""
+        """Whether the one file is in its place and nothing of its run is left: the next begins anew."""
         journal = self.output.journal
         if journal is None or self.output.out.endswith("/"):
             return False
-        record = (self.folder / journal).with_name("run.json")
-        return (self.folder / self.output.out).exists() and not record.exists()
+        left = (self.folder / journal).parent.glob("*")
+        return (self.folder / self.output.out).exists() and all(path.name == "lock" for path in left)
 
     @property
     def is_whole(self) -> bool:

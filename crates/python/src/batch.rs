@@ -107,6 +107,11 @@ impl Batch {
         self.rows.iter().filter(|view| view.row.attempts > 0 && !view.row.method.is_idempotent()).count()
     }
 
+    /// Return the positions in the input of the rows that are not ok.
+    fn failures(&self) -> Vec<u64> {
+        self.rows.iter().filter(|view| !view.row.ok()).map(|view| view.row.index).collect()
+    }
+
     /// Memory that the rows hold, in bytes.
     #[getter]
     fn nbytes(&self) -> usize {

@@ -8,6 +8,7 @@ from hurtle.cli.status import EXIT_OK
 from hurtle.errors import ConfigError
 from hurtle.runs import Run, open_run
 from hurtle.runs.stored import arrow
+from hurtle.sinks.databases import without_password
 
 
 def cat(given: Namespace) -> int:
@@ -24,7 +25,10 @@ def cat(given: Namespace) -> int:
     else:
         _write_lines(run, given.where, sys.stdout.buffer)
     if run.complete is False:
-        print(f"hurtle: {given.out} is not complete: these are the rows so far", file=sys.stderr)
+        print(
+            f"hurtle: {without_password(given.out)} is not complete: these are the rows so far",
+            file=sys.stderr,
+        )
     return EXIT_OK
 
 

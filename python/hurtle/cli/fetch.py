@@ -56,7 +56,7 @@ def fetch(given: Namespace) -> int:
     summary = summary_of(outcome, client.options)
     if not given.quiet:
         print(summary_text(summary), file=sys.stderr)
-    return EXIT_SOME_FAILED if summary.failed else EXIT_OK
+    return EXIT_OK if summary.all_ok else EXIT_SOME_FAILED
 
 
 _RESUME: dict[str | None, Resume] = {None: "auto", "never": "refuse", "restart": "restart", "trust": "trust"}
@@ -67,10 +67,19 @@ _SECRETS = ("user", "bearer", "header", "cookie", "data", "json", "param")
 
 def _again(given: Namespace) -> str:
     """Say how to go on with a run that was interrupted."""
-    secret = any(getattr(given, name) for name in _SECRETS) or "://" in given.output
-    if secret or given.requests == ["-"]:
+    secret = any(getattr(given, name) for name in _SECRETS) or any(map(_may_hold_secret, given.words))
+    if given.requests == ["-"]:
+        return "the same command with --resume goes on with it, if the same comes on standard input"
+    if secret:
         return "the same command goes on with it"
     return f"to go on with it: hurtle {shlex.join(word for word in given.words if word not in RESUMING)}"
+
+
+def _may_hold_secret(word: str) -> bool:
+    """Whether a word of a command has an address that may hold a password: a database's, one with a user."""
+    _, mark, address = word.partition("://")
+    is_http = word.startswith(("http://", "https://"))
+    return bool(mark) and ("@" in address or not is_http)
 
 
 def given_source(given: Namespace) -> Source:

@@ -8,13 +8,14 @@ import signal
 import sys
 
 from hurtle.cli.status import (
+    EXIT_HUNG_UP,
     EXIT_INTERRUPTED,
     EXIT_OK,
     EXIT_RUN_FAILED,
     EXIT_TERMINATED,
     EXIT_USAGE,
 )
-from hurtle.stops import Terminated
+from hurtle.stops import HungUp, Terminated
 
 # Type checkers know this name. Importing typing for it would take longer than all the rest here.
 TYPE_CHECKING = False
@@ -32,34 +33,53 @@ def main(arguments: "Sequence[str] | None" = None) -> int:
         arguments: The words after `hurtle`; those of the process when None.
 
     Returns:
-        0 all ok, 1 some requests failed, 2 usage, 3 the run itself failed, 130 or 143 interrupted.
+        0 all ok, 1 some requests failed, 2 usage, 3 the run itself failed, 129, 130 or 143 interrupted.
     """
-    before = None
+    before: dict[int, Callable[[int, FrameType | None], object] | int] = {}
     try:
-        before = _hear_sigterm()
+        _hear("SIGTERM", Terminated, before)
+        _hear("SIGHUP", HungUp, before)
         return _run(arguments)
     except KeyboardInterrupt:
         return _said("interrupted", EXIT_INTERRUPTED)
     except Terminated:
         return _said("terminated", EXIT_TERMINATED)
+    except HungUp:
+        return EXIT_HUNG_UP
     finally:
-        if before is not None:
-            signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def _hear_sigterm() -> "Callable[[int, FrameType | None], object] | int | None":
-    """Turn SIGTERM into an exception, as Ctrl-C is one, so that what has come is kept."""
+def _hear(
+    name: str,
+    error: type[BaseException],
+    before: "dict[int, Callable[[int, FrameType | None], object] | int]",
+) -> None:
+    """Turn a signal into an exception, as Ctrl-C is one, so that what has come is kept.
+
+    Args:
+        name: The signal; some systems have not all of them.
+        error: The exception.
+        before: Where to put down what the signal did before.
+    """
 
     def end(_number: int, _frame: "FrameType | None") -> None:
-        raise Terminated
+        if error is HungUp and sys.stderr is not None and sys.stderr.isatty():
+            # The terminal is gone: whatever is still said would fail.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+        raise error
 
+    number = getattr(signal, name, None)
+    if number is None:
+        return
     try:
-        before = signal.getsignal(signal.SIGTERM)
-        if before is not signal.SIG_IGN:
-            signal.signal(signal.SIGTERM, end)
+        handler = signal.getsignal(number)
+        if handler is not None and handler is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, end)
+            before[number] = handler
     except ValueError:  # not the main thread: signals are somebody else's business
-        return None
-    return before
+        return
 
 
 def _run(arguments: "Sequence[str] | None") -> int:

@@ -48,7 +48,7 @@ def retry(given: Namespace) -> int:
             raise
     if not given.quiet:
         print(summary_text(summary), file=sys.stderr)
-    return EXIT_SOME_FAILED if summary.failed else EXIT_OK
+    return EXIT_OK if summary.all_ok else EXIT_SOME_FAILED
 
 
 def _announce(rerun: Rerun) -> None:

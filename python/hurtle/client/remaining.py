@@ -3,6 +3,8 @@
 from collections.abc import Container, Iterable
 
 from hurtle.client.feed import Chunks
+from hurtle.errors import ConfigError
+from hurtle.journal import Done
 from hurtle.models import IDEMPOTENT, Group, Request, Row, Withheld
 
 SENT_UNKNOWN = "local.sent_unknown"
@@ -20,25 +22,48 @@ class Remaining:
         done: Positions whose rows are committed.
         unknown: Positions that an earlier run may have sent, and that are not done. None: they are sent
             again.
+        is_timed: Whether a time limit may end the input early, which then says nothing about it.
     """
 
     def __init__(
-        self, chunks: Chunks, done: Container[int], unknown: Container[int] | None = frozenset()
+        self,
+        chunks: Chunks,
+        done: Container[int],
+        unknown: Container[int] | None = frozenset(),
+        *,
+        is_timed: bool = False,
     ) -> None:
         self._chunks = chunks
         self._done = done
         self._unknown = unknown
         self._index = 0
+        self._reached = 0
+        self._copied = 0
+        self._end = done.end if isinstance(done, Done) and not is_timed else 0
 
     def take(self, limit: int) -> list[Group]:
         """Return up to `limit` rows, at least one, or none at the end. Raises what the source raised.
+
+        Raises:
+            ConfigError: The input ends before a position that is done: it is another one.
 
         With copies of what is withheld there may be more of them: each has to say so itself.
         """
         while rows := self._chunks.take(limit):
             if left := [group for row in rows for group in self._left_of(row)]:
                 return left
+        if self._reached < self._end:
+            raise ConfigError(
+                f"the input ended after {self._reached} rows, and the run has one of position"
+                f" {self._end - 1}: it is another input",
+                option="requests",
+            )
         return []
+
+    @property
+    def copied(self) -> int:
+        """How many of the rows that were left get the answer to an earlier one's request."""
+        return self._copied
 
     def close(self) -> None:
         """Stop reading."""
@@ -49,6 +74,8 @@ class Remaining:
         if not isinstance(row, Group):
             row = Group(self._index, row)
         self._index = row.index + 1
+        # Copies lie behind the rows that are still to come.
+        self._reached = max(self._reached, row.copies[-1][0] + 1 if row.copies else self._index)
         first = row.row
         copies = tuple(copy for copy in row.copies if copy[0] not in self._done)
         is_left = row.index not in self._done
@@ -57,9 +84,11 @@ class Remaining:
                 yield Group(row.index, _withheld(first))
             yield from (Group(index, _withheld(copy)) for index, copy in copies)
         elif is_left:
+            self._copied += len(copies)
             yield Group(row.index, first, copies)
         elif copies:
             (index, copy), *others = copies
+            self._copied += len(others)
             yield Group(index, copy, tuple(others))
 
     def _may_have_arrived(

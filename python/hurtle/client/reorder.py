@@ -66,13 +66,21 @@ _Item = TypeVar("_Item")
 
 
 class Reorder(Generic[_Item]):
-    """Holds back rows until every earlier one was passed on. O(1) a row."""
+    """Holds back rows until every earlier one was passed on. O(1) a row.
 
-    def __init__(self, window: Window | None = None) -> None:
+    Args:
+        window: How far rows are submitted ahead.
+        start: Position of the first row.
+    """
+
+    def __init__(self, window: Window | None = None, start: int = 0) -> None:
         self._window = window
         self._held: dict[int, tuple[_Item, int]] = {}
         self._held_bytes = 0
-        self._next = 0
+        self._next = start
+        if window is not None:
+            window.sent(start)
+            window.move(start, 0)
 
     def hold(self, response: "Response", item: _Item) -> None:
         """Take in what stands for a response."""

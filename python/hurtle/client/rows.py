@@ -66,6 +66,9 @@ class Rows(Protocol):
     def indexes(self) -> list[int]:
         """Return the rows' positions in the input."""
 
+    def failures(self) -> list[int]:
+        """Return the positions in the input of the rows that are not ok."""
+
     def exchanges(self) -> Sequence[tuple[Exchange, ...]]:
         """Return, for each row, what went over the wire in its last attempt, redirects first.
 
@@ -142,6 +145,10 @@ class OrderedRows:
         """Return the rows' positions in the input."""
         return [row.response.index for row in self._rows]
 
+    def failures(self) -> list[int]:
+        """Return the positions in the input of the rows that are not ok."""
+        return [row.response.index for row in self._rows if not row.response.ok]
+
     def exchanges(self) -> list[tuple[Exchange, ...]]:
         """Return, for each row, what went over the wire in its last attempt, redirects first."""
         return [row.part.exchanges()[row.position] for row in self._rows]
@@ -168,10 +175,15 @@ class OrderedRows:
 
 
 class RowReorder:
-    """Puts the rows of batches in input order, in the memory that the window allows."""
+    """Puts the rows of batches in input order, in the memory that the window allows.
 
-    def __init__(self, window: Window | None) -> None:
-        self._reorder: Reorder[_Row] = Reorder(window)
+    Args:
+        window: How far rows are submitted ahead.
+        start: Position of the first row; those before it are done.
+    """
+
+    def __init__(self, window: Window | None, start: int = 0) -> None:
+        self._reorder: Reorder[_Row] = Reorder(window, start)
 
     def pass_on(self, batch: "Batch") -> OrderedRows:
         """Take in a batch and return the rows that are due; there may be none."""

@@ -72,7 +72,7 @@ class Transfer:
         self._window: Window | None = None
         if options.ordered:
             self._window = Window(_rows_ahead(options), options.max_buffer)
-        self._deduped: Deduped | None = None
+        self._copying: Deduped | Remaining | None = None
         self._job: Job | None = None
         self._feeder: Feeder | None = None
 
@@ -93,9 +93,11 @@ class Transfer:
         options, known = self._options, self._precautions or Precautions()
         chunks: Chunks = reader
         if options.dedupe:
-            chunks = self._deduped = _deduped(reader, options)
+            chunks = self._copying = _deduped(reader, options)
         if self._done is not None:
-            chunks = Remaining(chunks, self._done, known.unknown)
+            is_timed = options.max_duration is not None
+            # Of an input of which a part is done, it alone knows which copies are this transfer's.
+            chunks = self._copying = Remaining(chunks, self._done, known.unknown, is_timed=is_timed)
         if options.idempotency_key and not wire.has_field(options.headers, FIELD):
             chunks = Keyed(chunks, known.fingerprint, once=self._precautions is None)
         return chunks if self._conditional is None else self._conditional(chunks)
@@ -123,7 +125,7 @@ class Transfer:
     @property
     def copied(self) -> int:
         """Rows that got the answer to another row's request, with `dedupe`."""
-        return 0 if self._deduped is None else self._deduped.copied
+        return 0 if self._copying is None else self._copying.copied
 
     def close(self, *, wait: bool = True) -> None:
         """Cancel what is left and stop feeding. Idempotent.

@@ -1,6 +1,5 @@
 """What joins a refresh to a job: the earlier run is read, requests get conditions, rows get verdicts."""
 
-import re
 from collections.abc import Mapping
 from os import PathLike, fspath
 from pathlib import Path
@@ -15,6 +14,7 @@ from hurtle.refresh.earlier import COLUMNS, Earlier
 from hurtle.refresh.rows import RefreshedRows
 from hurtle.runs import Run, open_run
 from hurtle.sinks.choose import RUN_SUFFIX
+from hurtle.sinks.databases import without_password
 
 
 class Refresh:
@@ -116,21 +116,6 @@ class Refresh:
         if self._earlier is None:
             raise ValueError("the earlier run was not read")
         return self._earlier
-
-
-def without_password(run: str) -> str:
-    """Return what leads to a run, as long as who asks knows the password.
-
-    Example:
-        >>> without_password("postgresql://me:secret@db.example/crawl?password=x&options=-csearch_path%3Da")
-        'postgresql://me@db.example/crawl?options=-csearch_path%3Da'
-    """
-    if "://" not in run:
-        return run
-    without = re.sub(r"^([^:/?#]+://[^:/?#@]*):[^/?#]*@", r"\1@", run)
-    address, mark, query = without.partition("?")
-    kept = [part for part in query.split("&") if part.partition("=")[0] not in ("password", "sslpassword")]
-    return address + (mark if any(kept) else "") + "&".join(kept)
 
 
 def _place_of(run: str) -> str:

@@ -49,6 +49,10 @@ class RefreshedRows:
         """Return the rows' positions in the input."""
         return self._rows.indexes()
 
+    def failures(self) -> list[int]:
+        """Return the positions in the input of the rows that are not ok."""
+        return self._rows.failures()
+
     def exchanges(self) -> Sequence[tuple[Exchange, ...]]:
         """Return, for each row, what went over the wire in its last attempt, redirects first."""
         return self._rows.exchanges()

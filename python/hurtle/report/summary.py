@@ -30,6 +30,7 @@ class Summary:
         total: Seconds of the last attempt, by the same names.
         copied: Rows that got the answer to another row's request, with `dedupe`.
         resumed: Rows that an earlier run had committed to the same output; not among `requests`.
+        resumed_failed: How many of those are failures; not among `failed`.
         limited_by: What kept the run from being faster, with the option to change, to be read after the words
             "limited by". None for a run too short to know.
         bottlenecks: How often each cause was seen by the threads of the engine, which look 20 times a second:
@@ -54,6 +55,7 @@ class Summary:
     total: dict[str, float]
     copied: int = 0
     resumed: int = 0
+    resumed_failed: int = 0
     limited_by: str | None = None
     bottlenecks: dict[str, int] = field(default_factory=dict)
     phases: dict[str, float] = field(default_factory=dict)
@@ -68,6 +70,7 @@ class Summary:
         skipped: int = 0,
         copied: int = 0,
         resumed: int = 0,
+        resumed_failed: int = 0,
     ) -> "Summary":
         """Make the summary of a job that has ended.
 
@@ -78,6 +81,7 @@ class Summary:
             skipped: Blank lines and comments of its input.
             copied: Rows that got the answer to another row's request.
             resumed: Rows that an earlier run had done.
+            resumed_failed: How many of those are failures.
         """
         found = verdict(Waits.of(counters, seconds), options)
         return cls(
@@ -96,10 +100,16 @@ class Summary:
             total=dict(counters.total),
             copied=copied,
             resumed=resumed,
+            resumed_failed=resumed_failed,
             limited_by=None if found is None else str(found),
             bottlenecks=dict(counters.limited_by),
             phases=dict(counters.phases),
         )
+
+    @property
+    def all_ok(self) -> bool:
+        """Whether no row of the output is a failure, of this run or of those before it."""
+        return not (self.failed or self.resumed_failed)
 
     @property
     def rate_per_s(self) -> float:

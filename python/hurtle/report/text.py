@@ -7,6 +7,9 @@ if TYPE_CHECKING:
     from hurtle.report.summary import Summary
 
 LABEL_WIDTH = 12
+NEVER_SENT = ("input.", "local.sent_unknown")
+"""How the error codes begin of rows for which a run sends nothing."""
+
 QUANTILES = ("p50", "p95", "p99", "max")
 
 
@@ -27,12 +30,13 @@ def summary_text(summary: "Summary") -> str:
     tried = f" ({extra:,} more than requests)" if extra > 0 else ""
     lines.append(line_text("attempts", f"{summary.attempts:,}{tried}"))
     if summary.copied:
-        unfit = sum(count for code, count in summary.errors.items() if code.startswith("input."))
+        unfit = sum(count for code, count in summary.errors.items() if code.startswith(NEVER_SENT))
         sent = count_text(summary.requests - summary.copied - unfit, "request")
         lines.append(line_text("deduped", f"{sent} sent for {count_text(summary.requests, 'row')}"))
     lines.append(line_text("connections", f"{summary.connections:,}"))
     if summary.resumed:
-        lines.append(line_text("resumed", f"{count_text(summary.resumed, 'row')} were there already"))
+        failed = f", {summary.resumed_failed:,} of them failed" if summary.resumed_failed else ""
+        lines.append(line_text("resumed", f"{count_text(summary.resumed, 'row')} were there already{failed}"))
     if summary.skipped:
         lines.append(line_text("skipped", f"{count_text(summary.skipped, 'blank or comment line')}"))
     if summary.limited_by:

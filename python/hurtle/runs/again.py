@@ -36,6 +36,11 @@ class RetrySink(Sink):
 
     @property
     @abstractmethod
+    def resumed_failed(self) -> int:
+        """How many of those are not ok."""
+
+    @property
+    @abstractmethod
     def record(self) -> Record:
         """What the run is; empty where nobody recorded it."""
 

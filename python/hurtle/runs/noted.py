@@ -13,14 +13,11 @@ def keep_noted(ledger: Path, unknown: Collection[int]) -> None:
 
     Args:
         ledger: The file, as `hurtle.ledger` has it.
-        unknown: What stays noted; nothing: the file is removed.
+        unknown: What stays noted.
 
     Raises:
         OSError: It could not be written; it is as it was.
     """
-    if not unknown:
-        ledger.unlink(missing_ok=True)
-        return
     temporary = ledger.with_name(f".{ledger.name}.tmp")
     with temporary.open("wb") as file:
         file.write(b"".join(map(RECORD.pack, sorted(unknown))))

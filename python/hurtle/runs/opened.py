@@ -17,10 +17,10 @@ from hurtle.runs.stored import Stored
 from hurtle.runs.stored_table import opened_to_read, stored_table
 from hurtle.sinks.choose import RUN_SUFFIX
 from hurtle.sinks.database import Database
-from hurtle.sinks.databases import ADDRESSES, DATABASES
+from hurtle.sinks.databases import ADDRESSES, DATABASES, without_password
 from hurtle.sinks.folder import JOURNAL, RETRIED, RUN
 from hurtle.sinks.objects import is_remote
-from hurtle.sinks.recorded import ENDED, RETRY, Record, refuse_other_version
+from hurtle.sinks.recorded import ENDED, Record, is_under_way, refuse_other_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def find(out: str | PathLike[str]) -> Found:
     shown = fspath(out) if isinstance(out, (str, PathLike)) else out
     if not isinstance(shown, str) or shown in ("", "-"):
         raise ConfigError(f"out={out!r}: must be the path of an output", option="out")
-    path = Path(shown).resolve()
+    path, shown = Path(shown).resolve(), without_password(shown)
     if path.is_dir():
         record = read_record(path, shown)
         if record is None:
@@ -207,12 +207,7 @@ def run_of_database(make: Callable[[], Database]) -> Run:
     """
     record, database = _database_record(make), make()
     table = stored_table(database.name, partial(opened_to_read, make))
-    return Run(database.shown, [Part(table, None)], is_complete(record))
-
-
-def is_complete(record: Record) -> bool:
-    """Whether every row of a database's run is there, and no retry is under way."""
-    return bool(record.get(ENDED)) and RETRY not in record
+    return Run(database.shown, [Part(table, None)], not is_under_way(record))
 
 
 def _database_record(make: Callable[[], Database]) -> Record:

@@ -4,14 +4,14 @@ In a folder the new parts stand beside the old ones. A file is written anew at t
 the parts of the retry, which wait in a folder beside it until then: a crash leaves the old file whole.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from os import PathLike, fspath
 from pathlib import Path
 from typing import cast
 
 from hurtle.client import Rows
 from hurtle.errors import ConfigError, SinkError
-from hurtle.journal import Done, Span
+from hurtle.journal import Done
 from hurtle.ledger import unsettled
 from hurtle.runs.again import RetrySink, done_of, not_ended, picked, run_not_ended
 from hurtle.runs.formats import STORED, format_of, unreadable
@@ -61,7 +61,7 @@ class RetryFolder(RunFolder):
         self._file: Digest | None = None
         self._unknown: Collection[int] = ()
         self.goes_on = False
-        self.resumed = 0
+        self.resumed = self.resumed_failed = 0
 
     @property
     def record(self) -> Record:
@@ -128,12 +128,15 @@ class RetryFolder(RunFolder):
 
     def _left_of(self, wanted: Wanted) -> Done:
         done = self._done_since(wanted)
-        self.goes_on, self.resumed = True, len(done)
+        self.goes_on, self.resumed, self.resumed_failed = True, len(done), done.failed
         return done_of(index for index in Done(wanted.spans) if index not in done)
 
     def _done_since(self, wanted: Wanted) -> Done:
         """Return the positions that a retry has committed."""
-        return Done(_spans(self._journal.read()[wanted.after :]))
+        done = Done()
+        for entry in self._journal.read()[wanted.after :]:
+            done.add_part(entry)
+        return done
 
     def begin_retry(self, wanted: Done, identity: Identity) -> None:
         """Record what is asked for again, before anything is sent.
@@ -145,7 +148,10 @@ class RetryFolder(RunFolder):
             return
         try:
             # What the run that ended, or a retry that is dropped, has noted has its rows, but for this.
-            keep_noted(self.ledger, self._unknown)
+            if self._unknown:
+                keep_noted(self.ledger, self._unknown)
+            else:
+                self.ledger.unlink(missing_ok=True)
             if self._file is not None:
                 self._write_run(record_of(identity, self._format) | {RETRIED: self._file})
         except OSError as error:
@@ -202,6 +208,11 @@ class PartsRetry(PartsSink, RetrySink):
     def resumed(self) -> int:
         """How many rows of it are committed already."""
         return self._retry.resumed
+
+    @property
+    def resumed_failed(self) -> int:
+        """How many of those are not ok."""
+        return self._retry.resumed_failed
 
     @property
     def record(self) -> Record:
@@ -327,7 +338,3 @@ class _Lines:
     def to_jsonl(self) -> bytes:
         """Return the rows as JSON lines."""
         return self._lines
-
-
-def _spans(entries: Iterable[dict[str, list[Span]]]) -> Iterator[Span]:
-    return ((first, last) for entry in entries for first, last in entry["done"])

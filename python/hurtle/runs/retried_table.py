@@ -13,14 +13,16 @@ from hurtle.journal import Done
 from hurtle.ledger import unsettled
 from hurtle.runs.again import RetrySink, done_of, not_ended, picked, run_not_ended
 from hurtle.runs.noted import keep_noted
-from hurtle.runs.opened import is_complete
 from hurtle.runs.run import Part, Run
 from hurtle.runs.stored_table import stored_table
 from hurtle.sinks.base import Identity, Resume
 from hurtle.sinks.database import Database, DatabaseSink
 from hurtle.sinks.held import stops_held
-from hurtle.sinks.recorded import ENDED, RETRY, Record
+from hurtle.sinks.recorded import ENDED, RETRY, Record, is_under_way
 from hurtle.sinks.table import columns_of
+
+FAILED = "failed"
+"""The key in the record of a retry: how many of its rows are not ok."""
 
 
 class TableRetry(DatabaseSink, RetrySink):
@@ -39,6 +41,8 @@ class TableRetry(DatabaseSink, RetrySink):
         self._where = where
         self._goes_on = False
         self._resumed = 0
+        self._failed = 0
+        self._resumed_failed = 0
         self._unknown: Collection[int] = ()
         database.require()
         try:
@@ -66,12 +70,13 @@ class TableRetry(DatabaseSink, RetrySink):
             if before["where"] != self._where:
                 raise not_ended(self.shown, str(before["where"]))
             self._goes_on, self._resumed = True, int(before["wanted"]) - len(left)
+            self._failed = self._resumed_failed = int(before.get(FAILED, 0))
             return left
-        ledger, host = self._database.ledger, self._database.ledger_host
-        if host is not None and not resend_unknown:
+        ledger, elsewhere = self._database.ledger, self._database.ledger_elsewhere
+        if elsewhere is not None and not resend_unknown:
             raise ConfigError(
-                f"what an interrupted retry of {self.shown} may have sent is noted on the machine {host!r}"
-                " alone: go on there; --resend-unknown (resend_unknown=True) sends it again",
+                f"what an interrupted retry of {self.shown} may have sent is noted {elsewhere};"
+                " --resend-unknown (resend_unknown=True) sends it again",
                 option="restart",
             )
         if ledger is not None:
@@ -90,6 +95,11 @@ class TableRetry(DatabaseSink, RetrySink):
         return self._resumed
 
     @property
+    def resumed_failed(self) -> int:
+        """How many of those are not ok."""
+        return self._resumed_failed
+
+    @property
     def record(self) -> Record:
         """What the run is."""
         return self._record
@@ -97,7 +107,7 @@ class TableRetry(DatabaseSink, RetrySink):
     def run(self) -> Run:
         """Return the run, read through the connection that is open."""
         table = stored_table(self._database.name, self._opened)
-        return Run(self.shown, [Part(table, None)], is_complete(self._record))
+        return Run(self.shown, [Part(table, None)], not is_under_way(self._record))
 
     @contextmanager
     def _opened(self) -> Iterator[Database]:
@@ -116,9 +126,8 @@ class TableRetry(DatabaseSink, RetrySink):
                 if self._database.ledger is not None:
                     # What was noted before has its rows by now, but for this.
                     keep_noted(self._database.ledger, self._unknown)
-                self._record |= {RETRY: {"where": self._where, "wanted": len(self.wanted)}}
                 self._database.want(list(self.wanted))
-                self._database.write_record(self._record)
+                self._record_retry(wanted=len(self.wanted))
                 self._database.commit()
             self._goes_on = True
         self._begun = True
@@ -127,6 +136,16 @@ class TableRetry(DatabaseSink, RetrySink):
     def _insert(self, rows: Rows) -> None:
         super()._insert(rows)
         self._database.unwant(rows.indexes())
+        if failures := len(rows.failures()):
+            self._failed += failures
+            self._record_retry()
+
+    def _record_retry(self, **changed: int) -> None:
+        """Record the retry, in the open transaction, with how many of its rows are not ok."""
+        before = self._record.get(RETRY)
+        retry = before if isinstance(before, dict) else {}
+        self._record |= {RETRY: retry | {"where": self._where, FAILED: self._failed} | changed}
+        self._database.write_record(self._record)
 
     def _record_end(self) -> None:
         """Record in the last transaction that nothing is wanted any more."""

@@ -76,18 +76,18 @@ class Sink(ABC):
         return None
 
     @property
-    def ledger_host(self) -> str | None:
-        """The machine that noted what an earlier run may have sent; None: this one, or there is no need.
+    def ledger_elsewhere(self) -> str | None:
+        """Where what an earlier run may have sent is noted, if not where it can be read: words for a message.
 
-        `ledger_path` is None where there is one.
+        None: it is in `ledger_path`, or there is no need. `ledger_path` is None where this is not.
         """
         return None
 
     def take_ledger(self) -> None:
-        """Note here from now on, on behalf of a caller who lets be sent again what may have been sent.
+        """Note in `ledger_path` from now on: the caller lets be sent again what may have been sent.
 
         Raises:
-            SinkError: It could not be recorded that this machine notes.
+            SinkError: That could not be recorded.
         """
         return
 
@@ -119,5 +119,9 @@ class Sink(ABC):
         """
 
     @abstractmethod
-    def abort(self) -> None:
-        """Drop what is not committed. Never raises. Idempotent."""
+    def abort(self) -> str | None:
+        """Drop what is not committed. Never raises. Idempotent.
+
+        Returns:
+            As `leave`, the first time.
+        """

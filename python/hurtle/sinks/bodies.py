@@ -75,6 +75,7 @@ class Bodies:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._new: dict[str, Path] = {}
+        self._folders: set[Path] = set()
         self._written = 0
 
     def open(self) -> None:
@@ -99,6 +100,8 @@ class Bodies:
         """
         digest = sha256(body).hexdigest()
         name = f"{digest[:2]}/{digest[2:]}{extension_of(content_type)}"
+        # Also of what is there: who gave it its name may have been killed before that was fsynced.
+        self._folders.add(self._folder / digest[:2])
         if name not in self._new and not _is_file_of(self._folder / name, len(body)):
             self._written += 1
             temporary = self._folder / NEW / str(self._written)
@@ -107,7 +110,7 @@ class Bodies:
         return name
 
     def publish(self) -> None:
-        """Fsync what was put, and give it its names; fsync these, too.
+        """Fsync what was put, and give it its names; fsync these, too, and those of what was there.
 
         Raises:
             OSError: It could not be written.
@@ -115,12 +118,11 @@ class Bodies:
         with ThreadPoolExecutor(SYNC_THREADS) as threads:
             for _ in threads.map(_sync_file, self._new.values()):
                 pass
-            folders = {(self._folder / name).parent for name in self._new}
-            for folder in folders:
+            for folder in self._folders:
                 _make_folder(folder)
             for name in list(self._new):
                 self._new.pop(name).replace(self._folder / name)
-            for _ in threads.map(sync_folder, [*folders, self._folder, self._folder.parent]):
+            for _ in threads.map(sync_folder, [*self._folders, self._folder, self._folder.parent]):
                 pass
         self.drop()
 
@@ -130,6 +132,7 @@ class Bodies:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
         self._new.clear()
+        self._folders.clear()
         with suppress(OSError):
             (self._folder / NEW).rmdir()
 

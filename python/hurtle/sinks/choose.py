@@ -8,7 +8,7 @@ from pathlib import Path
 from hurtle.errors import ConfigError
 from hurtle.sinks.base import Sink
 from hurtle.sinks.database import DatabaseSink
-from hurtle.sinks.databases import ADDRESSES, DATABASES
+from hurtle.sinks.databases import ADDRESSES, DATABASES, without_password
 from hurtle.sinks.folder import RunFolder
 from hurtle.sinks.formats import FORMATS as BY_NAME
 from hurtle.sinks.formats import Format
@@ -65,7 +65,9 @@ def new_sink(out: str | PathLike[str], format: str | None = None) -> Sink:  # no
     is_folder = path != "-" and (path.endswith(("/", os.sep)) or Path(path).is_dir())
     name = format or (IN_FOLDERS if is_folder else _format_of(path))
     if name in ADDRESSES.values():
-        raise ConfigError(f"{path}: {name} needs an address such as {next(iter(ADDRESSES))}host/database")
+        raise ConfigError(
+            f"{without_password(path)}: {name} needs an address such as {next(iter(ADDRESSES))}host/database"
+        )
     if name in DATABASES:
         if is_folder or path == "-" or _is_special(path):
             raise ConfigError(f"{path}: {name} is written to a file", option="out")
@@ -111,7 +113,7 @@ def _format_of(path: str) -> str:
     if not found:
         extension = Path(path).suffix.lower()
         raise ConfigError(
-            f"{path}: unknown output format {extension!r}; known: {', '.join(EXTENSIONS)};"
+            f"{without_password(path)}: unknown output format {extension!r}; known: {', '.join(EXTENSIONS)};"
             " another name needs format= (--format)",
             option="out",
         )

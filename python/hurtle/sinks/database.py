@@ -45,7 +45,7 @@ class Database(ABC):
         commit_rows: A transaction ends at so many rows,
         commit_seconds: or after so long: what a crash makes the next run repeat.
         ledger: Where to note requests that must not be sent twice; None until it is known where that is.
-        ledger_host: The machine that has the ledger of the run that was read, where it is not this one.
+        ledger_elsewhere: Where the ledger of the run is that was read, if not here: words for a message.
         numbers: SQL that gives the numbers of a JSON array, which is its one parameter, "?".
     """
 
@@ -56,7 +56,7 @@ class Database(ABC):
     commit_rows: int = 1_000
     commit_seconds: float = 1.0
     ledger: Path | None = None
-    ledger_host: str | None = None
+    ledger_elsewhere: str | None = None
 
     @property
     @abstractmethod
@@ -91,16 +91,32 @@ class Database(ABC):
             ConfigError: The tables are there, and are not of hurtle.
         """
 
+    @abstractmethod
     def begin_ledger(self) -> Record:
         """Make sure that there is a place for a ledger; return what the run's record has to say of it.
 
         Raises:
-            ConfigError: There is none.
+            ConfigError, OSError: There is none.
         """
-        return {}
 
     @abstractmethod
-    def begin_run(self, record: Record) -> None:
+    def drop_ledger(self) -> None:
+        """Forget what is noted: each of its requests has its row. Idempotent.
+
+        Raises:
+            OSError: It could not be removed.
+        """
+
+    @abstractmethod
+    def begin_run(self, record: Record) -> Record:
+        """Drop what a run left, its ledger included, and begin a new one with a ledger of its own.
+
+        Returns:
+            The record, as it was recorded.
+        """
+
+    @abstractmethod
+    def make_tables(self, record: Record) -> None:
         """Drop the tables that a run left, make them anew and record the run, all in one transaction."""
 
     @abstractmethod
@@ -129,9 +145,12 @@ class Database(ABC):
             parameters: Texts.
         """
 
-    def done(self) -> Iterator[int]:
-        """Yield the positions whose rows are there."""
-        return (index for (index,) in self.ask(f'SELECT "index" FROM {RESULTS}'))
+    def done(self) -> Done:
+        """Return the positions whose rows are there."""
+        done = Done()
+        for index, ok in self.ask(f'SELECT "index", ok FROM {RESULTS}'):
+            done.add(index, failed=not ok)
+        return done
 
     def select(self, columns: Mapping[str, Kind]) -> Iterator[tuple[Any, ...]]:
         """Yield the rows: values of some columns. JSON is text, an instant is text or has a zone."""
@@ -219,16 +238,19 @@ class DatabaseSink(Sink):
         return self._database.ledger
 
     @property
-    def ledger_host(self) -> str | None:
+    def ledger_elsewhere(self) -> str | None:
         """As the run's record says."""
-        return self._database.ledger_host
+        return self._database.ledger_elsewhere
 
     def take_ledger(self) -> None:
         """Begin a ledger here, and change the run's record."""
         with stops_held(), self._failing_as(SinkError, "could not be written"):
-            self._record = self._record | self._database.begin_ledger()
-            self._database.write_record(self._record)
-            self._database.commit()
+            self._change_record(self._database.begin_ledger())
+
+    def _change_record(self, changed: Record) -> None:
+        self._record = self._record | changed
+        self._database.write_record(self._record)
+        self._database.commit()
 
     def begin(self, identity: Identity, resume: Resume) -> Done:
         """Make the tables, or go on with the run that they hold."""
@@ -247,22 +269,14 @@ class DatabaseSink(Sink):
         self._database.columns = columns_of(now)
         before = self._database.read_run()
         if before is None or resume == "restart":
-            now = now | self._database.begin_ledger()
-            self._database.begin_run(now)
-            self._drop_ledger()
-            self._record = now
+            self._record = self._database.begin_run(now)
             return Done()
         refuse_another(before, now, resume, self._database.shown)
         self._record = before
         if before.get(ENDED) and resume == "trust":
             # An input that nobody can compare may have more rows this time.
-            self._record = before | {ENDED: False} | self._database.begin_ledger()
-            self._database.write_record(self._record)
-            self._database.commit()
-        done = Done()
-        for index in self._database.done():
-            done.add(index)
-        return done
+            self._change_record({ENDED: False} | self._database.begin_ledger())
+        return self._database.done()
 
     def write(self, rows: Rows) -> None:
         """Insert rows; end the transaction when it is full or old."""
@@ -326,7 +340,7 @@ class DatabaseSink(Sink):
             with suppress(OSError, self._database.error):
                 self._database.complete()
             with suppress(OSError):
-                self._drop_ledger()
+                self._database.drop_ledger()
             self._end()
 
     def leave(self) -> str | None:
@@ -340,17 +354,14 @@ class DatabaseSink(Sink):
                 self._end()
         return self._database.shown
 
-    def abort(self) -> None:
+    def abort(self) -> str | None:
         """Drop the open transaction and disconnect."""
-        if self._begun:
-            with stops_held():
-                self._forget()
-                self._end()
-
-    def _drop_ledger(self) -> None:
-        """Forget what the ledger notes: each of its requests has its row, or is of a run that was dropped."""
-        if self._database.ledger is not None:
-            self._database.ledger.unlink(missing_ok=True)
+        if not self._begun:
+            return None
+        with stops_held():
+            self._forget()
+            self._end()
+        return self._database.shown
 
     def _end(self) -> None:
         self._begun = False

@@ -1,5 +1,6 @@
-"""The databases that results go to, by name."""
+"""The databases that results go to, by name; and how an address is shown."""
 
+import re
 from collections.abc import Callable
 
 from hurtle.sinks.database import Database
@@ -32,3 +33,18 @@ DATABASES: dict[str, Callable[[str], Database]] = {
 
 ADDRESSES = {"postgresql://": "postgres", "postgres://": "postgres"}
 """The database that an address means, by its beginning."""
+
+
+def without_password(run: str) -> str:
+    """Return the name or address of an output as it may be shown and stored: who knows the password finds it.
+
+    Example:
+        >>> without_password("postgresql://me:secret@db.example/crawl?password=x&options=-csearch_path%3Da")
+        'postgresql://me@db.example/crawl?options=-csearch_path%3Da'
+    """
+    if "://" not in run:
+        return run
+    without = re.sub(r"^([^:/?#]+://[^:/?#@]*):[^/?#]*@", r"\1@", run)
+    address, mark, query = without.partition("?")
+    kept = [part for part in query.split("&") if part.partition("=")[0] not in ("password", "sslpassword")]
+    return address + (mark if any(kept) else "") + "&".join(kept)

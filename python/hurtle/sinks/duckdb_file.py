@@ -2,14 +2,12 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hurtle.client import Rows
 from hurtle.errors import ConfigError, MissingExtraError
-from hurtle.journal import sync_folder
-from hurtle.sinks.database import FETCH_ROWS, RESULTS, RUN, WANTED, Database
-from hurtle.sinks.lock import Lock
+from hurtle.sinks.database import FETCH_ROWS, RESULTS, RUN, WANTED
+from hurtle.sinks.database_file import DatabaseFile
 from hurtle.sinks.recorded import Record, refuse_other_version
 from hurtle.sinks.table import REQUIRED, arrow_schema_of
 from hurtle.sinks.writer import refuse_unwritable
@@ -23,7 +21,7 @@ SETTINGS: dict[str, str | bool | int | float | list[str]] = {"autoinstall_known_
 BATCH = "hurtle_batch"
 
 
-class DuckdbDatabase(Database):
+class DuckdbDatabase(DatabaseFile):
     """One DuckDB file. DuckDB lets nobody else read it during the run.
 
     Args:
@@ -37,10 +35,7 @@ class DuckdbDatabase(Database):
     commit_seconds = 30.0
 
     def __init__(self, path: str) -> None:
-        self.shown = path
-        self._path = Path(path).resolve()
-        self._lock = Lock(self._path.with_name(self._path.name + ".lock"), path)
-        self.ledger = self._path.with_name(self._path.name + ".ledger")
+        super().__init__(path)
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._in_transaction = False
         self._batches: list[Any] = []
@@ -99,10 +94,12 @@ class DuckdbDatabase(Database):
         if RUN not in self._tables():
             return None
         row = self._opened.execute(f"SELECT record FROM {RUN}").fetchone()
-        return refuse_other_version(None if row is None else json.loads(row[0]), self.shown)
+        record = refuse_other_version(None if row is None else json.loads(row[0]), self.shown)
+        self.find_ledger(record)
+        return record
 
-    def begin_run(self, record: Record) -> None:
-        """Make the tables, and the file's name durable."""
+    def make_tables(self, record: Record) -> None:
+        """Make the tables."""
         connection = self._opened
         connection.begin()
         for name in (RESULTS, RUN, WANTED):
@@ -115,7 +112,6 @@ class DuckdbDatabase(Database):
         connection.execute(f"CREATE TABLE {RUN} (record VARCHAR NOT NULL)")
         connection.execute(f"INSERT INTO {RUN} VALUES (?)", [json.dumps(record, sort_keys=True)])
         connection.commit()
-        sync_folder(self._path.parent)
 
     def ask(self, query: str, rows: int = FETCH_ROWS) -> Iterator[tuple[Any, ...]]:
         """Fetch piece by piece."""

@@ -13,7 +13,14 @@ from hurtle.journal import Done, Journal, spans_of, sync_folder
 from hurtle.sinks.base import Identity, Resume
 from hurtle.sinks.formats import Format
 from hurtle.sinks.lock import Lock
-from hurtle.sinks.recorded import ENDED, Record, record_of, refuse_another, refuse_other_version
+from hurtle.sinks.recorded import (
+    ENDED,
+    Record,
+    difference,
+    record_of,
+    refuse_another,
+    refuse_other_version,
+)
 from hurtle.sinks.writer import refuse_unwritable
 
 RUN, JOURNAL, LOCK, LEDGER = "run.json", "journal.jsonl", "lock", "ledger"
@@ -22,6 +29,11 @@ RETRIES = "retries.jsonl"
 PART = "part-{number:06}{extension}"
 DROPPED = "dropped"
 """What run.json is called while a run is dropped: after a crash in between, it says whose the rest is."""
+FILE = "file"
+"""The key of run.json for the one file that has every row: its size and time, and its positions as of a part.
+
+Written before the file goes to its place, gone with the folder: in between, a crash makes nobody ask again.
+"""
 JOINED = ".joined.tmp"
 """The one file of a run, until it goes to its place."""
 
@@ -61,6 +73,7 @@ class RunFolder:
         self._record: Record = {}
         self._parts: list[str] = []
         self._next = 1
+        self._is_published = False
 
     @property
     def whereabouts(self) -> str:
@@ -78,7 +91,7 @@ class RunFolder:
             refuse_unwritable(self._final)
         try:
             self._refuse_foreign_files()
-            self.path.mkdir(parents=True, exist_ok=True)
+            _make_folder(self.path)
             self._lock.take()
         except OSError as error:
             raise ConfigError(
@@ -96,10 +109,10 @@ class RunFolder:
             raise
 
     def _begin(self, identity: Identity, resume: Resume) -> Done:
-        before = self._read_run()
-        if before is None or resume == "restart":
+        before, now = self._read_run(), record_of(identity, self._format)
+        if before is None or resume == "restart" or self._is_over(before, now):
             self._drop()
-            self._write_run(record_of(identity, self._format))
+            self._write_run(now)
             return Done()
         if RETRIED in before:
             raise ConfigError(
@@ -108,8 +121,31 @@ class RunFolder:
                 option="out",
             )
         self._record = before
-        refuse_another(before, record_of(identity, self._format), resume, self._shown)
-        return self._recover()
+        refuse_another(before, now, resume, self._shown)
+        if (file := self._published(before)) is None:
+            return self._recover()
+        self._is_published = True
+        done = Done()
+        done.add_part(file)
+        return done
+
+    def _is_over(self, before: Record, now: Record) -> bool:
+        """Whether a run had become its file, and is none to go on with: another one, or its file is gone."""
+        if FILE not in before:
+            return False
+        if self._published(before) is None:
+            # The journal goes first: while it is there, every part is, and the file was not in its place yet.
+            return not (self.path / JOURNAL).exists()
+        return difference(before, now) is not None
+
+    def _published(self, record: Record) -> dict[str, object] | None:
+        """Return what a run records of the one file that it has become; None: that is not in its place."""
+        file = record.get(FILE)
+        if self._final is None or not isinstance(file, dict):
+            return None
+        with suppress(FileNotFoundError):
+            return file if file | _marks_of(self._final) == file else None
+        return None
 
     def _read_run(self) -> Record | None:
         try:
@@ -147,11 +183,9 @@ class RunFolder:
         done = Done()
         for entry in self._journal.read():
             try:
-                name, size, spans = str(entry["part"]), int(entry["bytes"]), entry["done"]
+                name, size = str(entry["part"]), int(entry["bytes"])
                 number = int(name.partition("-")[2].partition(".")[0])
-                for first, last in spans:
-                    for index in range(first, last + 1):
-                        done.add(index)
+                done.add_part(entry)
             except (KeyError, TypeError, ValueError) as error:
                 raise JournalError(f"{self.path / JOURNAL} is damaged: {entry!r:.200}") from error
             self._check_part(name, size)
@@ -177,6 +211,13 @@ class RunFolder:
         self._sweep(set())
         dropped.unlink(missing_ok=True)
 
+    def _clear(self) -> None:
+        """Remove a run that has become its file; what says so goes last."""
+        (self.path / JOURNAL).unlink(missing_ok=True)
+        self._sweep(set())
+        sync_folder(self.path)
+        (self.path / RUN).unlink()
+
     def _sweep(self, keep: set[str]) -> None:
         """Remove what runs make and leave; files that somebody else put here are theirs."""
         for path in self.path.iterdir():
@@ -189,13 +230,17 @@ class RunFolder:
         self._next += 1
         return path
 
-    def commit(self, part: Path, rows: int, done: Iterable[int]) -> None:
+    def commit(self, part: Path, rows: int, done: Iterable[int], failed: Iterable[int] = ()) -> None:
         """Record a part that is in its place.
 
         Raises:
             JournalError: It could not be recorded: the part is not part of the run.
-            SinkError: The part cannot be read back.
+            SinkError: The part cannot be read back, or the run had every row before.
         """
+        if self._is_published:
+            raise SinkError(
+                f"{self._shown} is complete, and its input has more rows now; --restart begins again"
+            )
         try:
             with part.open("rb") as file:
                 digest = _sha256(file.fileno())
@@ -203,7 +248,8 @@ class RunFolder:
         except OSError as error:
             raise SinkError(f"{part} cannot be read back: {error.strerror or error}") from error
         self._journal.append(
-            {"part": part.name, "rows": rows, "bytes": size, "sha256": digest, "done": spans_of(done)}
+            {"part": part.name, "rows": rows, "bytes": size, "sha256": digest}
+            | {"done": spans_of(done), "failed": spans_of(failed)}
         )
         self._parts.append(part.name)
 
@@ -215,6 +261,9 @@ class RunFolder:
         """
         if self._final is None:
             self.record_end()
+            return
+        if self._is_published:
+            self.remove()
             return
         # Here, where the next run finds what a crash leaves.
         joined = self.path / JOINED
@@ -228,11 +277,20 @@ class RunFolder:
             SinkError: It could not be put there.
         """
         try:
+            if RETRIED not in self._record:
+                self._write_run(self._record | {FILE: _marks_of(joined) | self._positions()})
             joined.replace(final)
             sync_folder(final.parent)
         except OSError as error:
             raise SinkError(f"{self._shown} could not be written: {error.strerror or error}") from error
         self.remove()
+
+    def _positions(self) -> dict[str, object]:
+        """Return the positions of a run that has every row, as the journal has those of a part."""
+        entries = self._journal.read()
+        end = max((last for entry in entries for _, last in entry["done"]), default=-1)
+        failed = [span for entry in entries for span in entry.get("failed", ())]
+        return {"done": [(0, end)], "failed": failed}
 
     def record_end(self) -> None:
         """Record that the run is complete, and let others use the folder.
@@ -258,7 +316,7 @@ class RunFolder:
             Whether a run is in it that can be gone on with.
         """
         self._journal.close()
-        if not self._parts and not self.ledger.exists():
+        if not self._parts and not self.ledger.exists() and FILE not in self._record:
             self.remove()
             return False
         self._lock.release()
@@ -268,11 +326,30 @@ class RunFolder:
         """Drop the run and its folder. What cannot be removed is removed by the next run."""
         self._journal.close()
         with suppress(OSError):
-            self._drop()
+            if FILE in self._record:
+                self._clear()
+            else:
+                self._drop()
         # Last: whoever takes the lock next must not lose what it writes.
         self._lock.release()
         with suppress(OSError):
             self.path.rmdir()
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder, and its name and those of the folders around it durable where they are new."""
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    # Its own also where it is there: who made it may have been killed before it could do this.
+    for one in missing or [folder]:
+        with suppress(PermissionError):  # one may be made where nothing may be read
+            sync_folder(one.parent)
+
+
+def _marks_of(file: Path) -> dict[str, object]:
+    """Return what tells one file from another and stays when it is renamed."""
+    found = file.stat()
+    return {"bytes": found.st_size, "mtime_ns": found.st_mtime_ns}
 
 
 def _is_temporary(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Hold SIGINT and SIGTERM back while an output is in a state that nobody may leave it in."""
+"""Hold SIGINT, SIGTERM and SIGHUP back while an output is in a state that nobody may leave it in."""
 
 import _signal  # type: ignore[import-not-found]
 import signal
@@ -8,12 +8,16 @@ from threading import current_thread, main_thread
 from types import FrameType
 from typing import Any
 
-STOPS: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM)
+STOPS: tuple[int, ...] = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []),  # Windows has none
+)
 
 
 @contextmanager
 def stops_held() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM wait until the block is left; what they do then is up to their own handlers.
+    """Let Ctrl-C and its like wait until the block is left; what they do then is up to their own handlers.
 
     Python runs handlers on the main thread alone, between any two of its instructions: also in the middle of
     a row group, which would leave a file that nobody can read. Elsewhere there is nothing to hold.

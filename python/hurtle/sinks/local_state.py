@@ -78,10 +78,11 @@ class LocalState:
         rmtree(self.folder, ignore_errors=True)
 
 
-def host_of(record: Record) -> str:
-    """Return the name of the machine that keeps the state of a run."""
+def elsewhere(record: Record) -> str:
+    """Say where the state of a run is that another machine keeps."""
     kept_by = record.get(KEPT_BY)
-    return str(kept_by.get("host")) if isinstance(kept_by, dict) else "unknown"
+    host = str(kept_by.get("host")) if isinstance(kept_by, dict) else "unknown"
+    return f"on {host!r} alone, another machine: go on there"
 
 
 def _runs_folder(extra: str) -> Path:

@@ -2,20 +2,27 @@
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import sys
+from contextlib import suppress
+from errno import EACCES, EAGAIN
 from pathlib import Path
+from socket import gethostname
 
 from hurtle.errors import ConfigError
 
-_DEAD = ("Z", "X")
-"""States of a process that was killed and that nobody has asked about yet."""
+_FLAGS = (
+    os.O_RDWR | os.O_CREAT
+    | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+)  # fmt: skip
+
+_TEXT_BYTES = 4096
 
 
 class Lock:
-    """A file that names its holder: process, when it began, and the boot of the machine.
+    """A file that the kernel locks for its holder, and unlocks when that process is gone, however it ended.
 
-    A holder that is gone, killed or from before a reboot, holds nothing.
+    It holds between containers, and between machines where their file system's locks do. Its text says who
+    holds it, and is for messages only.
 
     Args:
         path: The file.
@@ -25,114 +32,114 @@ class Lock:
     def __init__(self, path: Path, shown: str | None = None) -> None:
         self._path = path
         self._shown = shown or str(path.parent)
-        self._half = f".{path.name}."
-        self._held = False
+        self._fd: int | None = None
 
     def take(self) -> None:
         """Take the lock.
 
         Raises:
-            ConfigError: A running process holds it.
+            ConfigError: Another run holds it, or the file system has no locks.
+            OSError: The file cannot be written.
         """
-        with _one_at_a_time(self._path.parent) as alone:
-            if alone:
-                self._sweep()
-            temporary = self._path.with_name(f"{self._half}{os.getpid()}.{os.urandom(4).hex()}.tmp")
-            try:
-                temporary.write_text(json.dumps(holder_of(os.getpid())), encoding="utf-8")
-                self._remove_if_gone()
-                os.link(temporary, self._path)
-                self._held = True
-            except FileExistsError as error:
-                raise ConfigError(f"another run is using {self._shown}", option="out") from error
-            finally:
-                with suppress(OSError):
-                    temporary.unlink()
-
-    def _sweep(self) -> None:
-        """Remove what runs left that were killed while they took the lock."""
-        for path in self._path.parent.iterdir():
-            if path.name.startswith(self._half) and path.name.endswith(".tmp"):
-                path.unlink()
-
-    def _remove_if_gone(self) -> None:
+        while (fd := self._opened()) is None:
+            pass
+        self._fd = fd
+        _HELD.add(self)
         try:
-            text = self._path.read_text(encoding="utf-8")
+            os.ftruncate(fd, 0)
+            os.write(fd, json.dumps({"pid": os.getpid(), "host": gethostname()}).encode())
+        except OSError:
+            self.release()
+            raise
+
+    def _opened(self) -> int | None:
+        """Open the file and lock it; None: who held it has removed it meanwhile, and the name is free."""
+        fd = os.open(self._path, _FLAGS, 0o666)
+        try:
+            self._lock(fd)
+            if os.path.samestat(os.fstat(fd), self._path.lstat()):
+                return fd
         except FileNotFoundError:
-            return
+            pass
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)
+        return None
+
+    def _lock(self, fd: int) -> None:
         try:
-            holder = json.loads(text)
-            pid = int(holder["pid"])
-        except (ValueError, KeyError, TypeError):
-            holder, pid = {}, 0
-        if pid and holder_of(pid) == holder:
+            _lock_file(fd)
+        except OSError as error:
+            if error.errno in (EAGAIN, EACCES):
+                raise ConfigError(
+                    f"another run{_holder_in(fd)} is using {self._shown}: wait for its end", option="out"
+                ) from error
             raise ConfigError(
-                f"another run (process {pid}) is using {self._shown}: wait for its end", option="out"
-            )
-        with suppress(FileNotFoundError):
-            self._path.unlink()
+                f"{self._shown} cannot be locked against other runs: {error.strerror or error}; name an"
+                " output on a file system that has locks",
+                option="out",
+            ) from error
 
     def release(self) -> None:
         """Give the lock back. Idempotent."""
-        if self._held:
-            self._held = False
-            with suppress(OSError):
-                self._path.unlink()
+        fd, self._fd = self._fd, None
+        if fd is None:
+            return
+        _HELD.discard(self)
+        if sys.platform == "win32":
+            os.close(fd)  # what is open cannot be removed, which also keeps the lock of the next holder
+        with suppress(OSError):
+            self._path.unlink()
+        if sys.platform != "win32":
+            os.close(fd)
+
+    def _forget(self) -> None:
+        """Let go in a child: what it shares with the holder would outlive that one."""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
 
 
-@contextmanager
-def _one_at_a_time(folder: Path) -> Iterator[bool]:
-    """Keep others out, where the system can, while a holder is found gone and its lock removed.
+_HELD: set[Lock] = set()
+"""The locks of this process. Changed under the GIL alone; a child of fork empties its copy."""
 
-    Of two runs that find the same holder gone, the slower one would remove the lock of the faster.
 
-    Yields:
-        Whether others are kept out.
-    """
+def _forget_all() -> None:
+    while _HELD:
+        _HELD.pop()._forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)
+
+
+def _holder_in(fd: int) -> str:
+    """Say in words who wrote a lock; nothing where that is not to be read."""
     try:
-        import fcntl
-    except ImportError:
-        yield False
-        return
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        alone = False
-        with suppress(OSError):  # not every network file system has such locks
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            alone = True
-        yield alone
-    finally:
-        os.close(fd)
+        os.lseek(fd, 0, os.SEEK_SET)
+        holder = json.loads(os.read(fd, _TEXT_BYTES))
+        pid, host = int(holder["pid"]), str(holder["host"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    return f" (process {pid})" if host == gethostname() else f" (process {pid} on {host})"
 
 
-def holder_of(pid: int) -> dict[str, object]:
-    """Describe a process so that no other one, now or after a reboot, is described the same."""
-    return {"pid": pid, "began": _began(pid), "boot": _boot()}
+if sys.platform == "win32":
+    import msvcrt
 
+    _BEHIND_THE_TEXT = 1 << 30
+    """Nobody else can read a byte that is locked there."""
 
-def _began(pid: int) -> str | None:
-    """Return when a process began, in the system's own units; None: there is no such process."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None if os.path.isdir("/proc/self") or not _is_alive(pid) else "unknown"  # noqa: PTH112
-    # The second field is a name in parentheses, which may hold blanks. Source: proc_pid_stat(5).
-    fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in _DEAD else fields[19]
+    def _lock_file(fd: int) -> None:
+        os.lseek(fd, _BEHIND_THE_TEXT, os.SEEK_SET)
+        try:
+            msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
+        finally:
+            os.lseek(fd, 0, os.SEEK_SET)
+else:
+    import fcntl
 
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
-
-
-def _boot() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return "unknown"
+    def _lock_file(fd: int) -> None:
+        # Not lockf: it would let the same process in twice, and go when any of its files is closed.
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -39,8 +39,14 @@ class Folder(Protocol):
     def new_part(self, extension: str) -> Path:
         """Return where on this disk to write the next part; nothing is there yet."""
 
-    def commit(self, part: Path, rows: int, done: Iterable[int]) -> None:
+    def commit(self, part: Path, rows: int, done: Iterable[int], failed: Iterable[int] = ()) -> None:
         """Put a whole part in its place, where it is not, and record it.
+
+        Args:
+            part: Where it was written.
+            rows: How many it holds.
+            done: Their positions.
+            failed: The positions of those that are not ok.
 
         Raises:
             SinkError, JournalError: It is not part of the run.
@@ -73,6 +79,7 @@ class PartsSink(Sink):
         self._writer: Writer | None = None
         self._path = Path()
         self._indexes: list[int] = []
+        self._failures: list[int] = []
         self._bytes = 0
         self._due = 0.0
 
@@ -98,6 +105,7 @@ class PartsSink(Sink):
                 self._writer, self._due = writer, monotonic() + PART_SECONDS
             self._writer.write(rows)
             self._indexes += rows.indexes()
+            self._failures += rows.failures()
             self._bytes += rows.nbytes
             if rows.unrepeatable:
                 self._due = min(self._due, monotonic() + UNREPEATABLE_SECONDS)
@@ -117,11 +125,12 @@ class PartsSink(Sink):
         if writer is None:
             return
         indexes, self._indexes, self._bytes = self._indexes, [], 0
+        failures, self._failures = self._failures, []
         writer.close()
         found = self._format.count(self._path)
         if found != len(indexes):
             raise SinkError(f"{self._path} reads back with {found} of {len(indexes)} rows")
-        self._folder.commit(self._path, len(indexes), indexes)
+        self._folder.commit(self._path, len(indexes), indexes, failures)
 
     def close(self) -> None:
         """Commit the last part; make the one file, where that was asked for."""
@@ -144,12 +153,14 @@ class PartsSink(Sink):
                 can_go_on = self._folder.release()
         return self._folder.whereabouts if can_go_on else None
 
-    def abort(self) -> None:
+    def abort(self) -> str | None:
         """Drop the open part."""
+        can_go_on = False
         with stops_held():
             writer, self._writer = self._writer, None
             if writer is not None:
                 writer.abort()
             if self._begun:
-                self._folder.release()
+                can_go_on = self._folder.release()
                 self._begun = False
+        return self._folder.whereabouts if can_go_on else None

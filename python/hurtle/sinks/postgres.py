@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from hurtle.client import Rows
 from hurtle.errors import ConfigError, MissingExtraError
 from hurtle.sinks.database import FETCH_ROWS, RESULTS, RUN, WANTED, Database
-from hurtle.sinks.local_state import LocalState, host_of
-from hurtle.sinks.recorded import ENDED, RETRY, Record, refuse_other_version
+from hurtle.sinks.local_state import LocalState, elsewhere
+from hurtle.sinks.recorded import Record, is_under_way, refuse_other_version
 from hurtle.sinks.table import Kind, column_definitions, values
 
 if TYPE_CHECKING:
@@ -151,8 +151,8 @@ class PostgresDatabase(Database):
         row = self._opened.execute(f"SELECT record::text FROM {RUN}").fetchone()
         record = refuse_other_version(None if row is None else json.loads(row[0]), self.shown)
         self._keep(LocalState.of(record, "postgres"))
-        under_way = not record.get(ENDED) or RETRY in record
-        self.ledger_host = host_of(record) if self._state is None and under_way else None
+        is_elsewhere = self._state is None and is_under_way(record)
+        self.ledger_elsewhere = elsewhere(record) if is_elsewhere else None
         return record
 
     def _keep(self, state: LocalState | None) -> None:
@@ -163,16 +163,25 @@ class PostgresDatabase(Database):
         """Make this machine's state of the run, where there is none."""
         if self._state is None:
             self._keep(LocalState.begin("postgres"))
-            self.ledger_host = None
+            self.ledger_elsewhere = None
         assert self._state is not None
         return self._state.entry
 
-    def complete(self) -> None:
-        """Forget what was noted: each of its requests has its row."""
+    def drop_ledger(self) -> None:
+        """Remove this machine's state of the run."""
         if self._state is not None:
             self._state.drop()
 
-    def begin_run(self, record: Record) -> None:
+    def begin_run(self, record: Record) -> Record:
+        """Drop what a run left, and this machine's state of it once the tables are those of the new one."""
+        before, self._state = self._state, None
+        record = record | self.begin_ledger()
+        self.make_tables(record)
+        if before is not None:
+            before.drop()
+        return record
+
+    def make_tables(self, record: Record) -> None:
         """Make the tables."""
         with self._opened.transaction():
             for name in (RESULTS, RUN, WANTED):

@@ -32,6 +32,11 @@ def record_of(identity: Identity, format: str) -> Record:  # noqa: A002 - the pu
     return record if identity.since is None else record | {"since": dict(identity.since)}
 
 
+def is_under_way(record: Record) -> bool:
+    """Whether rows are still to come to a database's run, of the run itself or of a retry."""
+    return not record.get(ENDED) or RETRY in record
+
+
 def refuse_other_version(record: object, shown: str) -> Record:
     """Return what was read back, if it is a record of this version.
 
@@ -64,11 +69,11 @@ def refuse_another(before: Record, now: Record, resume: Resume, shown: str) -> N
             f" --resume (resume=True) goes on with it, {hint}",
             option="out",
         )
-    if difference := _difference(before, now):
-        raise ConfigError(f"{shown} holds another run: {difference}; {hint}", option="out")
+    if words := difference(before, now):
+        raise ConfigError(f"{shown} holds another run: {words}; {hint}", option="out")
 
 
-def _difference(before: Record, now: Record) -> str | None:
+def difference(before: Record, now: Record) -> str | None:
     """Say in words how two runs differ; None: they do not."""
     if before.get("format") != now["format"]:
         return f"it writes {before.get('format')}, this one {now['format']}"
@@ -80,8 +85,15 @@ def _difference(before: Record, now: Record) -> str | None:
     assert isinstance(then, dict)
     assert isinstance(current, dict)
     for name in sorted(then.keys() | current.keys()):
-        if then.get(name) != current.get(name):
-            return f"{name} was {then.get(name)!r} and is now {current.get(name)!r}"
+        was, now_is = then.get(name), current.get(name)
+        if isinstance(was, dict) and isinstance(now_is, dict) and was != now_is:
+            # Hashes, by the names of what they are of.
+            differing = sorted(
+                part for part in was.keys() | now_is.keys() if was.get(part) != now_is.get(part)
+            )
+            return f"{name} differ: {', '.join(differing)}"
+        if was != now_is:
+            return f"{name} was {was!r} and is now {now_is!r}"
     return None
 
 

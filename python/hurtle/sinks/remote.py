@@ -22,7 +22,7 @@ from hurtle.journal import Done, Span, spans_of
 from hurtle.sinks.base import Identity, Resume
 from hurtle.sinks.folder import RUN
 from hurtle.sinks.formats import Format
-from hurtle.sinks.local_state import LocalState, host_of
+from hurtle.sinks.local_state import LocalState, elsewhere
 from hurtle.sinks.objects import ChangedError, Objects, StoreError, Version
 from hurtle.sinks.parts import PartsSink
 from hurtle.sinks.recorded import ENDED, Record, record_of, refuse_another, refuse_other_version
@@ -53,12 +53,14 @@ class Committed:
         rows: How many rows it holds.
         size: Bytes.
         spans: The positions of its rows.
+        failed: The positions of those that are not ok.
     """
 
     name: str
     rows: int
     size: int
     spans: tuple[Span, ...]
+    failed: tuple[Span, ...]
 
 
 class RemoteFolder:
@@ -88,9 +90,9 @@ class RemoteFolder:
         return None if self._state is None else self._state.ledger
 
     @property
-    def ledger_host(self) -> str | None:
-        """The machine that has the ledger, where it is another one."""
-        return host_of(self._record) if self._state is None and not self._record.get(ENDED) else None
+    def ledger_elsewhere(self) -> str | None:
+        """Where the ledger is, if another machine has it."""
+        return elsewhere(self._record) if self._state is None and not self._record.get(ENDED) else None
 
     def begin(self, identity: Identity, resume: Resume) -> Done:
         """Record a new run, or find out what of the one that is there is done.
@@ -161,9 +163,7 @@ class RemoteFolder:
                 if size is not None:
                     words = f"has {size} bytes, and the journal says {part.size}"
                 raise JournalError(f"{self._objects.shown}{part.name} {words}")
-            for first, last in part.spans:
-                for index in range(first, last + 1):
-                    done.add(index)
+            done.add_part({"done": part.spans, "failed": part.failed})
         self._parts, self._next = len(committed), len(committed) + 1
         self._sweep({part.name for part in committed}, sizes)
         return done
@@ -221,7 +221,7 @@ class RemoteFolder:
         self._next += 1
         return path
 
-    def commit(self, part: Path, rows: int, done: Iterable[int]) -> None:
+    def commit(self, part: Path, rows: int, done: Iterable[int], failed: Iterable[int] = ()) -> None:
         """Upload a part, and record it once it is there.
 
         Raises:
@@ -236,7 +236,8 @@ class RemoteFolder:
             self._objects.upload(part.name, part)
         with self._failing_as(JournalError):
             self._commit_entry(
-                {"part": part.name, "rows": rows, "bytes": size, "sha256": digest, "done": spans_of(done)}
+                {"part": part.name, "rows": rows, "bytes": size, "sha256": digest}
+                | {"done": spans_of(done), "failed": spans_of(failed)}
             )
         self._parts += 1
         with suppress(OSError):
@@ -307,9 +308,9 @@ class RemoteSink(PartsSink):
         super().__init__(self._remote, format)
 
     @property
-    def ledger_host(self) -> str | None:
+    def ledger_elsewhere(self) -> str | None:
         """As the run's record says."""
-        return self._remote.ledger_host
+        return self._remote.ledger_elsewhere
 
     def take_ledger(self) -> None:
         """Change the run's record."""
@@ -351,8 +352,12 @@ def read_journal(objects: Objects, run: str) -> list[Committed]:
             entry = json.loads(found.data)
             if OPENED in entry:
                 continue
-            spans = tuple((int(first), int(last)) for first, last in entry["done"])
-            committed.append(Committed(str(entry["part"]), int(entry["rows"]), int(entry["bytes"]), spans))
+            spans, failed = (
+                tuple((int(first), int(last)) for first, last in found_spans)
+                for found_spans in (entry["done"], entry.get("failed", ()))
+            )
+            part = Committed(str(entry["part"]), int(entry["rows"]), int(entry["bytes"]), spans, failed)
+            committed.append(part)
         except (KeyError, TypeError, ValueError) as error:
             raise JournalError(f"{objects.shown}{name} is damaged: {found.data!r:.200}") from error
     return committed

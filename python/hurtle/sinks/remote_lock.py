@@ -7,6 +7,7 @@ is committed never depends on it, see `hurtle.sinks.remote`.
 import json
 import os
 from contextlib import suppress
+from pathlib import Path
 from socket import gethostname
 from threading import Event, Thread
 from time import monotonic
@@ -14,7 +15,6 @@ from typing import Any
 from uuid import uuid4
 
 from hurtle.errors import ConfigError, SinkError
-from hurtle.sinks.lock import holder_of
 from hurtle.sinks.objects import ChangedError, Found, Objects, StoreError, Version
 
 LOCK = "lock"
@@ -28,6 +28,9 @@ STALE_SECONDS = 180.0
 JOIN_SECONDS = 5.0
 
 UNKNOWN = "unknown"
+
+_DEAD = ("Z", "X")
+"""States of a process that was killed and that nobody has asked about yet."""
 
 
 class RemoteLock:
@@ -95,7 +98,7 @@ class RemoteLock:
                 self._objects.delete([LOCK])
 
     def _said(self) -> bytes:
-        holder = _here() | holder_of(os.getpid())
+        holder = _here() | _process(os.getpid())
         return json.dumps(holder | {"token": self._token, "beat": self._beats}).encode()
 
     def _keep(self) -> None:
@@ -122,9 +125,9 @@ class RemoteLock:
         holder = _holder_in(found)
         if not holder:
             return
-        here = _here() | {"boot": holder_of(os.getpid())["boot"]}
+        here = _here() | {"boot": _process(os.getpid())["boot"]}
         if UNKNOWN not in here.values() and all(holder.get(name) == here[name] for name in ("boot", "space")):
-            now = holder_of(holder["pid"])
+            now = _process(holder["pid"])
             if any(holder.get(name) != value for name, value in now.items()):
                 return
         elif (self._objects.now() - found.modified).total_seconds() > STALE_SECONDS:
@@ -144,6 +147,39 @@ def _here() -> dict[str, object]:
     with suppress(OSError, AttributeError):
         space = os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - no path, but a name such as pid:[4026531836]
     return {"host": gethostname(), "space": space}
+
+
+def _process(pid: int) -> dict[str, object]:
+    """Describe a process so that no other one, now or after a reboot, is described the same."""
+    return {"pid": pid, "began": _began(pid), "boot": _boot()}
+
+
+def _began(pid: int) -> str | None:
+    """Return when a process began, in the system's own units; None: there is no such process."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None if os.path.isdir("/proc/self") or not _is_alive(pid) else UNKNOWN  # noqa: PTH112
+    # The second field is a name in parentheses, which may hold blanks. Source: proc_pid_stat(5).
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in _DEAD else fields[19]
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return UNKNOWN
 
 
 def _holder_in(found: Found) -> dict[str, Any]:

@@ -3,14 +3,13 @@
 import json
 import sqlite3
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from contextlib import closing
+from typing import Any, Literal
 
 from hurtle.client import Rows
 from hurtle.errors import ConfigError
-from hurtle.journal import sync_folder
-from hurtle.sinks.database import FETCH_ROWS, RESULTS, RUN, WANTED, Database
-from hurtle.sinks.lock import Lock
+from hurtle.sinks.database import FETCH_ROWS, RESULTS, RUN, WANTED
+from hurtle.sinks.database_file import DatabaseFile
 from hurtle.sinks.recorded import Record, refuse_other_version
 from hurtle.sinks.table import Kind, column_definitions, values
 from hurtle.sinks.writer import refuse_unwritable
@@ -29,8 +28,11 @@ TYPES: dict[Kind, str] = {
 BUSY_SECONDS = 30.0
 """How long to wait for somebody else's transaction."""
 
+PRIMARY = 0xFF
+"""The bits of an error code that say what went wrong, without where. Source: https://www.sqlite.org/rescode.html"""
 
-class SqliteDatabase(Database):
+
+class SqliteDatabase(DatabaseFile):
     """One SQLite file. Others may read it during the run; they see what is committed.
 
     Args:
@@ -41,10 +43,7 @@ class SqliteDatabase(Database):
     numbers = "SELECT value FROM json_each(?)"
 
     def __init__(self, path: str) -> None:
-        self.shown = path
-        self._path = Path(path).resolve()
-        self._lock = Lock(self._path.with_name(self._path.name + ".lock"), path)
-        self.ledger = self._path.with_name(self._path.name + ".ledger")
+        super().__init__(path)
         self._connection: sqlite3.Connection | None = None
 
     @property
@@ -66,18 +65,45 @@ class SqliteDatabase(Database):
         connection.execute("PRAGMA synchronous=FULL")
 
     def open_to_read(self) -> None:
-        """Open the file as it is; a log beside it is read, too."""
+        """Open the file as it is; a log beside it is read, too.
+
+        What a crash left half done, as while the kind of log was being changed, is rolled back first. Source:
+        https://www.sqlite.org/lockingv3.html, section 4.2, "Dealing with hot journals".
+        """
         try:
-            self._connection = sqlite3.connect(
-                f"{self._path.as_uri()}?mode=ro",
-                uri=True,
-                timeout=BUSY_SECONDS,
-                isolation_level=None,
-                check_same_thread=False,
-            )
-            self._refuse_foreign_tables(self._connection)
+            try:
+                self._read_tables()
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & PRIMARY != sqlite3.SQLITE_READONLY:
+                    raise
+                self._roll_back_crash()
+                self._read_tables()
         except sqlite3.Error as error:
             raise ConfigError(f"{self.shown} cannot be read: {error}", option="out") from error
+
+    def _read_tables(self) -> None:
+        self._connection = self._connect("ro")
+        self._refuse_foreign_tables(self._connection)
+
+    def _roll_back_crash(self) -> None:
+        """Let SQLite roll back what a crash left, as it does at the first reading by who may write."""
+        self._disconnect()
+        # Not beside a run, which does it itself.
+        self._lock.take()
+        try:
+            with closing(self._connect("rw")) as connection:
+                connection.execute("SELECT name FROM sqlite_master").fetchall()
+        finally:
+            self._lock.release()
+
+    def _connect(self, mode: Literal["ro", "rw"]) -> sqlite3.Connection:
+        return sqlite3.connect(
+            f"{self._path.as_uri()}?mode={mode}",
+            uri=True,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+        )
 
     def _refuse_foreign_tables(self, connection: sqlite3.Connection) -> None:
         """Leave alone a database of somebody else, before anything in it is changed."""
@@ -94,10 +120,12 @@ class SqliteDatabase(Database):
         if not self._opened.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (RUN,)).fetchone():
             return None
         row = self._opened.execute(f"SELECT record FROM {RUN}").fetchone()
-        return refuse_other_version(None if row is None else json.loads(row[0]), self.shown)
+        record = refuse_other_version(None if row is None else json.loads(row[0]), self.shown)
+        self.find_ledger(record)
+        return record
 
-    def begin_run(self, record: Record) -> None:
-        """Make the tables, and the file's name durable."""
+    def make_tables(self, record: Record) -> None:
+        """Make the tables."""
         connection = self._opened
         connection.execute("BEGIN IMMEDIATE")
         for name in (RESULTS, RUN, WANTED):
@@ -106,7 +134,6 @@ class SqliteDatabase(Database):
         connection.execute(f"CREATE TABLE {RUN} (record TEXT NOT NULL)")
         connection.execute(f"INSERT INTO {RUN} VALUES (?)", (json.dumps(record, sort_keys=True),))
         connection.execute("COMMIT")
-        sync_folder(self._path.parent)
 
     def ask(self, query: str, rows: int = FETCH_ROWS) -> Iterator[tuple[Any, ...]]:
         """Step through the query, row by row."""
@@ -150,12 +177,15 @@ class SqliteDatabase(Database):
 
     def close(self) -> None:
         """Close the file; the last one to do so moves the log into it."""
-        connection, self._connection = self._connection, None
         try:
-            if connection is not None:
-                connection.close()
+            self._disconnect()
         finally:
             self._lock.release()
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
     @property
     def _opened(self) -> sqlite3.Connection:

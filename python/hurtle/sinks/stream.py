@@ -37,6 +37,7 @@ class StreamSink(Sink):
         self._writer.close()
         return None
 
-    def abort(self) -> None:
+    def abort(self) -> str | None:
         """Drop what is not out."""
         self._writer.abort()
+        return None
