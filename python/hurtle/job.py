@@ -12,6 +12,7 @@ from hurtle.journal import Done
 from hurtle.ledger import NotedElsewhere, unsettled
 from hurtle.options import Options
 from hurtle.sinks import Identity, Resume, Sink
+from hurtle.sinks.held import stops_held
 from hurtle.stops import STOPPED
 
 if TYPE_CHECKING:
@@ -213,16 +214,16 @@ class Job:
             self._sink.tick()
 
     def _take(self, begun: "_Begun", batch: "Batch") -> None:
-        self._write(batch if begun.reorder is None else begun.reorder.pass_on(batch))
+        # Rows on their way between two hands would be lost to whoever asks for the end meanwhile.
+        with stops_held():
+            rows: Rows = batch if begun.reorder is None else begun.reorder.pass_on(batch)
+            if len(rows):
+                rows = rows if self._refresh is None else self._refresh.compared(rows)
+                self._sink.write(rows)
+        if len(rows) and self._observe is not None:
+            self._observe(rows)
         if begun.transfer.raises:
             deque(begun.transfer.checked(batch), maxlen=0)
-
-    def _write(self, rows: Rows) -> None:
-        if len(rows):
-            rows = rows if self._refresh is None else self._refresh.compared(rows)
-            self._sink.write(rows)
-            if self._observe is not None:
-                self._observe(rows)
 
     def _drain(self, begun: "_Begun") -> None:
         """Start nothing more, and take what is in flight, for as long as GRACE_S."""

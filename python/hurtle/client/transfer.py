@@ -40,7 +40,8 @@ class Transfer:
         records_exchanges: Whether rows keep their exchanges.
         precautions: What keeps requests from being sent twice, in a run that can be gone on with.
         conditional: Adds conditions to what is sent.
-        drains: Whether what is in flight goes on when Ctrl-C or SIGTERM ends `batches`, for `last_batches`.
+        drains: Whether what is in flight goes on when Ctrl-C or SIGTERM ends `batches`, or whoever iterates
+            it, for `last_batches`. Then `close` is to be called.
     """
 
     def __init__(
@@ -181,7 +182,8 @@ class Transfer:
                     report(job.progress())
                     due = monotonic() + TICK_S
             self._finish(job, feeder)
-        except STOPPED:
+        except (*STOPPED, GeneratorExit):
+            # Whoever iterates may have been stopped, too, with a batch in hand.
             if not self._drains:
                 self.close()
             raise
