@@ -19,6 +19,9 @@ from hurtle.stops import STOPPED
 if TYPE_CHECKING:
     from hurtle._engine import Batch, Job, Progress, Response
 
+ENDED: tuple[type[BaseException], ...] = (*STOPPED, GeneratorExit)
+"""What ends an iteration from without."""
+
 TICK_S = 0.1
 """Seconds between two calls of a progress callback."""
 
@@ -182,7 +185,7 @@ class Transfer:
                     report(job.progress())
                     due = monotonic() + TICK_S
             self._finish(job, feeder)
-        except (*STOPPED, GeneratorExit):
+        except ENDED:
             # Whoever iterates may have been stopped, too, with a batch in hand.
             if not self._drains:
                 self.close()
