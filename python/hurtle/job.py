@@ -115,7 +115,9 @@ class Job:
                 for batch in begun.transfer.batches():
                     self._take(begun, batch)
             except STOPPED:
-                self._drain(begun)
+                # An output that breaks meanwhile takes nothing more; the first reason is the one to report.
+                with suppress(SinkError, JournalError):
+                    self._drain(begun)
                 raise
             self._sink.close()
         except BaseException as error:

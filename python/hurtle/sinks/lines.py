@@ -44,6 +44,8 @@ class LinesWriter(Writer):
         """Write the rows' lines."""
         if self._file is None:
             raise ValueError("the file is not open")
+        if not self._whole and self._output.appears_at_the_end:
+            raise self._output.broken_off()
         # A pipe may be full for as long as its reader likes: that wait can be interrupted, a file's cannot.
         with stops_held() if self._output.appears_at_the_end else nullcontext():
             self._whole = False

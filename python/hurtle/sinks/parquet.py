@@ -74,6 +74,8 @@ class ParquetWriter(Writer):
         """Take rows as columns; write a row group when enough has come."""
         if self._file is None:
             raise ValueError("the file is not open")
+        if not self._whole:
+            raise self._output.broken_off()
         if isinstance(rows, Batch):
             self._columns.append(rows)
         else:
