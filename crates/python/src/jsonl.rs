@@ -1,14 +1,14 @@
 //! The result table as JSON lines: the same keys in the same order, nulls included.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use chrono::DateTime;
-use hurtle_engine::{Batch, Code, RowView, Truncated};
-use serde::Serialize;
-use serde_json::ser::{Formatter, Serializer};
-use serde_json::{Value, json};
+use chrono::{DateTime, SecondsFormat};
+use hurtle_engine::{Batch, Code, Headers, Hop, RowView, Truncated};
+use serde::ser::{Serialize, Serializer};
+use serde_json::ser::{self, Formatter};
 
 use crate::response::{phases, text_of_header, version_text};
 use crate::table::{Labels, header};
@@ -25,10 +25,6 @@ pub(crate) fn lines(batch: &Batch, labels: &Labels, bodies: bool) -> Vec<u8> {
 fn line(out: &mut Vec<u8>, view: RowView<'_>, labels: &Labels, bodies: bool) {
     let row = view.row;
     let hops: &[_] = row.extra.as_ref().map(|extra| extra.hops.as_slice()).unwrap_or_default();
-    let redirects: Vec<Value> =
-        hops.iter().map(|hop| json!({"url": &*hop.url, "status": hop.status})).collect();
-    let headers: Vec<Value> =
-        view.headers().map(|(name, value)| json!({"name": name, "value": text_of_header(value)})).collect();
     let mut object = Object::begin(out);
     object.field("index", row.index);
     object.field("id", labels.id(row.index).map_or_else(|| row.index.to_string(), str::to_owned));
@@ -36,7 +32,7 @@ fn line(out: &mut Vec<u8>, view: RowView<'_>, labels: &Labels, bodies: bool) {
     object.field("method", row.method.as_str());
     object.field("url", view.url());
     object.field("final_url", view.final_url());
-    object.field("redirects", redirects);
+    object.field("redirects", Redirects(hops));
     object.field("ok", row.ok());
     object.field("status", row.status);
     object.field("error", row.code.map(Code::as_str));
@@ -46,12 +42,12 @@ fn line(out: &mut Vec<u8>, view: RowView<'_>, labels: &Labels, bodies: bool) {
     object.field("attempts", row.attempts);
     object.field("fetched_at", timestamp(row.fetched_at_us));
     for (name, seconds) in phases(&row.timings) {
-        object.field(&format!("t_{name}"), seconds);
+        object.prefixed("t_", name, seconds);
     }
     object.field("http_version", row.version.map(version_text));
     object.field("remote_ip", row.remote);
     object.field("conn_reused", row.conn_reused);
-    object.field("headers", headers);
+    object.field("headers", HeaderList(view.headers()));
     object.field("content_type", header(&view, "content-type"));
     object.field("content_encoding", header(&view, "content-encoding"));
     object.field("bytes_wire", row.wire_bytes);
@@ -67,7 +63,34 @@ fn line(out: &mut Vec<u8>, view: RowView<'_>, labels: &Labels, bodies: bool) {
 
 /// ISO 8601 in UTC, to the microsecond.
 fn timestamp(micros: i64) -> Option<String> {
-    DateTime::from_timestamp_micros(micros).map(|time| time.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string())
+    DateTime::from_timestamp_micros(micros).map(|time| time.to_rfc3339_opts(SecondsFormat::Micros, true))
+}
+
+struct Redirects<'a>(&'a [Hop]);
+
+impl Serialize for Redirects<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(serde::Serialize)]
+        struct Shown<'a> {
+            status: u16,
+            url: &'a str,
+        }
+        serializer.collect_seq(self.0.iter().map(|hop| Shown { status: hop.status, url: &hop.url }))
+    }
+}
+
+struct HeaderList<'a>(Headers<'a>);
+
+impl Serialize for HeaderList<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(serde::Serialize)]
+        struct Shown<'a> {
+            name: &'a str,
+            value: Cow<'a, str>,
+        }
+        let shown = self.0.clone().map(|(name, value)| Shown { name, value: text_of_header(value) });
+        serializer.collect_seq(shown)
+    }
 }
 
 /// JSON as always, but for characters that steer a terminal or turn its text around: these are escaped, so that
@@ -76,6 +99,9 @@ struct Inert;
 
 impl Formatter for Inert {
     fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        if harmless(fragment) {
+            return writer.write_all(fragment.as_bytes());
+        }
         let mut rest = fragment;
         while let Some((at, steering)) = rest.char_indices().find(|&(_, char)| steers(char)) {
             let (before, behind) = rest.split_at(at);
@@ -85,6 +111,13 @@ impl Formatter for Inert {
         }
         writer.write_all(rest.as_bytes())
     }
+}
+
+/// Whether none of a text's characters can be one that steers: all of those lie behind ASCII's visible ones.
+///
+/// The greatest byte is found many bytes at a time; a look at each character takes ten times as long.
+fn harmless(text: &str) -> bool {
+    text.bytes().fold(0, u8::max) < 0x7f
 }
 
 /// DEL, the C1 controls, and the marks that change the direction of text (Unicode Standard Annex 9).
@@ -104,23 +137,30 @@ impl<'a> Object<'a> {
         Self { out, first: true }
     }
 
-    fn key(&mut self, key: &str) {
+    fn key(&mut self, prefix: &str, key: &str) {
         if !std::mem::take(&mut self.first) {
             self.out.push(b',');
         }
-        // Writing to memory does not fail.
-        write!(self.out, "\"{key}\":").unwrap_or_default();
+        self.out.push(b'"');
+        self.out.extend_from_slice(prefix.as_bytes());
+        self.out.extend_from_slice(key.as_bytes());
+        self.out.extend_from_slice(b"\":");
     }
 
     fn field(&mut self, key: &str, value: impl Serialize) {
-        self.key(key);
-        let mut serializer = Serializer::with_formatter(&mut *self.out, Inert);
+        self.prefixed("", key, value);
+    }
+
+    fn prefixed(&mut self, prefix: &str, key: &str, value: impl Serialize) {
+        self.key(prefix, key);
+        let mut serializer = ser::Serializer::with_formatter(&mut *self.out, Inert);
+        // Writing to memory does not fail.
         value.serialize(&mut serializer).unwrap_or_default();
     }
 
     /// A value that is JSON already.
     fn raw(&mut self, key: &str, json: &str) {
-        self.key(key);
+        self.key("", key);
         self.out.extend_from_slice(json.as_bytes());
     }
 
