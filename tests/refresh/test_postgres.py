@@ -1,29 +1,14 @@
 """A refresh in PostgreSQL, of a run in PostgreSQL."""
 
-import os
-from collections.abc import Iterator
-
 import psycopg
 import pytest
 
 import hurtle
 from hurtle.sinks.databases import without_password
 from tests.refresh.validating_server import Page, ValidatingServer
-from tests.sinks.postgres_server import Postgres, find_postgres
+from tests.sinks.postgres_server import Postgres
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    programs = find_postgres()
-    if programs is None:
-        reason = "not installed: postgresql (Debian package; `make postgres` installs it)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with Postgres(programs) as server:
-        yield server
 
 
 def test_a_schema_is_refreshed_into_another(
@@ -31,11 +16,7 @@ def test_a_schema_is_refreshed_into_another(
 ) -> None:
     site.pages = {f"/{n}": Page(b"%d" % n, etag='"1"') for n in range(3)}
     urls = [site.url(path) for path in site.pages]
-    outs = []
-    for name in ("one", "two", "three"):
-        with psycopg.connect(postgres.address, autocommit=True) as connection:
-            connection.execute(f"CREATE SCHEMA {name}")
-        outs.append(f"{postgres.address}?options=-csearch_path%3D{name}")
+    outs = [postgres.new_schema() for _ in range(3)]
     hurtle.run(urls, outs[0])
     site.pages["/1"] = Page(b"new", etag='"2"')
     hurtle.run(urls, outs[1], since=outs[0])

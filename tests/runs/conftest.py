@@ -1,18 +1,15 @@
 """Runs to read back: some rows fail the first time they are asked for."""
 
 import json
-import os
-from collections.abc import Callable, Iterator
-from itertools import count
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
 import hurtle
 from hurtle.testing import Server
-from tests.sinks.postgres_server import Postgres, find_postgres
+from tests.sinks.postgres_server import Postgres
 
 ROWS = 40
 OUTPUTS = (
@@ -34,7 +31,6 @@ FAILING = (3, 4, 17, 39)
 
 MakeRun = Callable[[str], Path]
 MakeOut = Callable[[str], str]
-SCHEMAS = count(1)
 
 
 def url_of(server: Server, index: int) -> str:
@@ -70,19 +66,6 @@ def make_run(tmp_path: Path, hurtle_server: Server) -> MakeRun:
     return make
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    """A server of our own."""
-    programs = find_postgres()
-    if programs is None:
-        reason = "not installed: postgresql (Debian package; `make postgres` installs it)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with Postgres(programs) as server:
-        yield server
-
-
 @pytest.fixture
 def make_out(tmp_path: Path, request: pytest.FixtureRequest) -> MakeOut:
     """Name an output of a format: a path, or the address of a schema of its own."""
@@ -91,9 +74,6 @@ def make_out(tmp_path: Path, request: pytest.FixtureRequest) -> MakeOut:
         if format != "postgres":
             return f"{tmp_path}/{FORMATS[format]}"
         server: Postgres = request.getfixturevalue("postgres")
-        name = f"r{next(SCHEMAS)}"
-        with psycopg.connect(server.address, autocommit=True) as connection:
-            connection.execute(f"CREATE SCHEMA {name}")
-        return f"{server.address}?options=-csearch_path%3D{name}"
+        return server.new_schema()
 
     return make

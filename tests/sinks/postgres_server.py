@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -56,6 +57,7 @@ class Postgres:
         self._user = _user()
         self._folder = Path(tempfile.mkdtemp(prefix="hurtle-postgres-"))
         self._process: subprocess.Popen[bytes] | None = None
+        self._schemas = count(1)
         self.password = secrets.token_hex(8)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -65,6 +67,13 @@ class Postgres:
     def address(self) -> str:
         """Where it is, password included."""
         return f"postgresql://hurtle:{self.password}@127.0.0.1:{self.port}/postgres"
+
+    def new_schema(self) -> str:
+        """Make a schema, and return the address of a connection that finds its tables there."""
+        name = f"s{next(self._schemas)}"
+        with psycopg.connect(self.address, autocommit=True) as connection:
+            connection.execute(f"CREATE SCHEMA {name}")
+        return f"{self.address}?options=-csearch_path%3D{name}"
 
     def __enter__(self) -> Self:
         """Make a data folder, start the server, and wait until it answers.

@@ -2,11 +2,10 @@
 
 import io
 import json
-import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -21,7 +20,7 @@ import hurtle
 from hurtle.errors import JournalError, LedgerError
 from hurtle.sinks.recorded import Record
 from hurtle.testing import Server
-from tests.sinks.postgres_server import Postgres, find_postgres
+from tests.sinks.postgres_server import Postgres
 from tests.sinks.s3_server import BUCKET, S3
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")]
@@ -62,18 +61,6 @@ class Output:
     record: Callable[[], Record]
 
 
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    programs = find_postgres()
-    if programs is None:
-        reason = "not installed: postgresql (Debian package; `make postgres` installs it)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with Postgres(programs) as server:
-        yield server
-
-
 @pytest.fixture(params=["postgres", "s3"])
 def output(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Output:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "this machine"))
@@ -86,10 +73,7 @@ def output(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 def _in_postgres(server: Postgres) -> Output:
-    name = f"s{next(NUMBERS)}"
-    with psycopg.connect(server.address, autocommit=True) as connection:
-        connection.execute(f"CREATE SCHEMA {name}")
-    address = f"{server.address}?options=-csearch_path%3D{name}"
+    address = server.new_schema()
 
     def select(query: str) -> list[Any]:
         with psycopg.connect(address) as connection:

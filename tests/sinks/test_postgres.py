@@ -1,9 +1,6 @@
 """The result table in PostgreSQL, on a real server, read back by plain psycopg."""
 
-import os
 import sys
-from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,32 +17,15 @@ from hurtle.sinks.base import Identity
 from hurtle.sinks.postgres import PostgresDatabase
 from hurtle.testing import Server
 from tests.sinks.breaking import Found, check_killed, check_read_back, check_resumed
-from tests.sinks.postgres_server import Postgres, find_postgres
+from tests.sinks.postgres_server import Postgres
 
 pytestmark = pytest.mark.slow
-
-SCHEMAS = count(1)
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    programs = find_postgres()
-    if programs is None:
-        reason = "not installed: postgresql (Debian package; `make postgres` installs it)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with Postgres(programs) as server:
-        yield server
 
 
 @pytest.fixture
 def out(postgres: Postgres) -> str:
     """The address of a schema of its own."""
-    name = f"s{next(SCHEMAS)}"
-    with psycopg.connect(postgres.address, autocommit=True) as connection:
-        connection.execute(f"CREATE SCHEMA {name}")
-    return f"{postgres.address}?options=-csearch_path%3D{name}"
+    return postgres.new_schema()
 
 
 def select(address: str, query: str) -> list[Any]:
