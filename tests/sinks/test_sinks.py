@@ -17,6 +17,7 @@ import hurtle
 from hurtle.errors import ConfigError, MissingExtraError, SinkError
 from hurtle.sinks import Identity, Sink, new_sink
 from hurtle.sinks import parquet as parquet_module
+from hurtle.sinks.formats import FORMATS
 from hurtle.testing import Server
 
 
@@ -232,6 +233,22 @@ def test_a_write_that_broke_off_never_leaves_a_file(
     with pytest.raises(KeyboardInterrupt):
         hurtle.run([hurtle_server.url(f"/bytes/{1000 + n}") for n in range(100)], tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["jsonl", "jsonl.gz", "csv", "parquet", "warc"])
+def test_files_that_are_not_joined_to_the_end_leave_nothing(
+    tmp_path: Path, hurtle_server: Server, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def fail() -> None:
+        raise KeyboardInterrupt
+
+    made = FORMATS[name]
+    part, out = tmp_path / f"part{made.extension}", tmp_path / f"out{made.extension}"
+    hurtle.run([hurtle_server.url(f"/bytes/{1000 + n}?seed={n}") for n in range(100)], part)
+    interrupt(monkeypatch, fail)
+    with pytest.raises(KeyboardInterrupt):
+        made.join([part, part], str(out))
+    assert list(tmp_path.iterdir()) == [part]
 
 
 @pytest.mark.parametrize("name", ["out.jsonl", "out.parquet"])

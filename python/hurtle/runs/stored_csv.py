@@ -6,9 +6,10 @@ from contextlib import closing
 from datetime import datetime
 from typing import Any
 
-from hurtle.runs.columns import batch_of, kind_of, table_schema
+from hurtle.runs.columns import kind_of, table_schema
 from hurtle.runs.lines import StoredRow, meta_text
-from hurtle.runs.stored import Stored, arrow, in_chunks
+from hurtle.runs.stored import in_chunks
+from hurtle.runs.stored_text import StoredText
 from hurtle.sinks.csv_file import count, read, text_of
 from hurtle.sinks.table import REQUIRED, Kind
 
@@ -24,7 +25,7 @@ PARSE: dict[Kind, Callable[[str], Any]] = {
 """What makes a value of a cell's text."""
 
 
-class StoredCsv(Stored):
+class StoredCsv(StoredText):
     """A CSV file with a header. It holds no bodies: there is no column for them."""
 
     def count(self) -> int:
@@ -35,15 +36,6 @@ class StoredCsv(Stored):
     def rows(self, columns: Collection[str] | None = None) -> Iterator[list[StoredRow]]:
         """Yield the rows; an empty cell is null, or an empty text where the column has no nulls."""
         return in_chunks(self._rows(columns))
-
-    def batches(self) -> Iterator[Any]:
-        """Yield the rows as columns."""
-        arrow(f"{self.path}: reading it as Arrow")
-        schema = self.schema()
-        for chunk in self.rows():
-            with self._reading():
-                batch = batch_of(chunk, schema)
-            yield batch
 
     def schema(self) -> Any:  # noqa: ANN401 - pyarrow has no types
         """Return the columns that the header names, with the types of the result table."""

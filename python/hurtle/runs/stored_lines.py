@@ -8,9 +8,10 @@ from pathlib import PurePosixPath
 from typing import IO, Any
 
 from hurtle.errors import JournalError
-from hurtle.runs.columns import batch_of, table_schema
+from hurtle.runs.columns import table_schema
 from hurtle.runs.lines import StoredRow, harmless, line_of, row_of
-from hurtle.runs.stored import Stored, arrow, in_chunks
+from hurtle.runs.stored import in_chunks
+from hurtle.runs.stored_text import StoredText
 from hurtle.sinks.compressed import open_gzip, open_zstd
 from hurtle.sinks.table import COLUMNS
 
@@ -25,7 +26,7 @@ _PLAIN = bytes([0x0A, *range(0x20, 0x7F)])
 _CONTROL = re.compile(rb"[\x00-\x09\x0b-\x1f\x7f]")
 
 
-class StoredJsonl(Stored):
+class StoredJsonl(StoredText):
     """A file of JSON lines. A last line without its end is no row."""
 
     def _open(self) -> IO[bytes]:
@@ -55,15 +56,6 @@ class StoredJsonl(Stored):
                 left = b"".join(line for line in lines if self._index(line) not in hidden)
             if left:
                 yield self._harmless(left)
-
-    def batches(self) -> Iterator[Any]:
-        """Yield the rows as columns."""
-        arrow(f"{self.path}: reading it as Arrow")
-        schema = self.schema()
-        for chunk in self.rows():
-            with self._reading():
-                batch = batch_of(chunk, schema)
-            yield batch
 
     def schema(self) -> Any:  # noqa: ANN401 - pyarrow has no types
         """Return the result table's, and what the first line has beyond it."""

@@ -106,22 +106,13 @@ def join(parts: Sequence[Path], out: str) -> None:
     Raises:
         SinkError: It could not be written.
     """
-    output = OutputFile(out)
-    file = output.open()
-    try:
+    with OutputFile(out).writing() as file:
         file.write(_head_of(parts[0]) if parts else _lines([list(SHOWN)]))
         for part in parts:
             with part.open("rb") as lines:
                 lines.readline()
                 while block := lines.read(BLOCK):
                     file.write(block)
-    except OSError as error:
-        output.abort()
-        raise output.failure(error) from error
-    except BaseException:
-        output.abort()
-        raise
-    output.close()
 
 
 def _head_of(part: Path) -> bytes:

@@ -61,17 +61,11 @@ class EndToEnd(Format):
             empty.open()
             empty.close()
             return
-        output = OutputFile(out)
-        file = output.open()
-        try:
+        with OutputFile(out).writing() as file:
             for part in parts:
                 with part.open("rb") as content:
                     while block := content.read(BLOCK):
                         file.write(block)
-        except OSError as error:
-            output.abort()
-            raise output.failure(error) from error
-        output.close()
 
 
 class Jsonl(EndToEnd):

@@ -182,20 +182,13 @@ def join(parts: Sequence[Path], out: str) -> None:
     from pyarrow import parquet
 
     schema = parquet.read_schema(parts[0]) if parts else arrow_schema_of({})
-    output = OutputFile(out)
-    file = output.open()
-    try:
-        with parquet.ParquetWriter(file, schema, **FILE_OPTIONS) as writer:
-            for part in parts:
-                for group in _groups(parquet.ParquetFile(part, pre_buffer=False)):
-                    writer.write_table(group)
-    except OSError as error:
-        output.abort()
-        raise output.failure(error) from error
-    except BaseException:
-        output.abort()
-        raise
-    output.close()
+    with (
+        OutputFile(out).writing() as file,
+        parquet.ParquetWriter(file, schema, **FILE_OPTIONS) as writer,
+    ):
+        for part in parts:
+            for group in _groups(parquet.ParquetFile(part, pre_buffer=False)):
+                writer.write_table(group)
 
 
 def _groups(file: Any) -> Iterator[Any]:  # noqa: ANN401 - pyarrow has no types

@@ -4,7 +4,8 @@ import os
 import stat
 import sys
 from abc import ABC, abstractmethod
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -119,6 +120,25 @@ class OutputFile:
             self._file = temporary.open("xb")
             self._temporary = temporary
         return self._file
+
+    @contextmanager
+    def writing(self) -> Iterator[IO[bytes]]:
+        """Write the whole file: it is in its place at the end of the `with`, or dropped.
+
+        Raises:
+            ConfigError: The output cannot be written there.
+            SinkError: It could not be written.
+        """
+        file = self.open()
+        try:
+            yield file
+        except OSError as error:
+            self.abort()
+            raise self.failure(error) from error
+        except BaseException:
+            self.abort()
+            raise
+        self.close()
 
     def close(self) -> None:
         """Complete the file: flush, fsync, and rename to the final name. Idempotent.
