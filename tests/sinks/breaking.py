@@ -96,6 +96,25 @@ def check_resumed(server: Server, out: str | Path, read: Reader, **more: Any) ->
     assert server.stats()["requests"] == ROWS - 2
 
 
+def check_parts(
+    server: Server, folder: Path, format_name: str, read: Callable[[Path], list[tuple[int, Found]]]
+) -> None:
+    """Break a run to a folder off, go on with it, and find every row once in its two parts.
+
+    Args:
+        server: Who answers.
+        folder: The output.
+        format_name: Of the parts.
+        read: Reads a part back.
+    """
+    urls, out = sent(server), f"{folder}/"
+    break_off(urls, out, format=format_name)
+    hurtle.run(urls, out, format=format_name, **options())
+    parts = sorted(folder.glob(f"part-*.{format_name}*"))
+    assert len(parts) == 2
+    assert sorted([row for part in parts for row in read(part)], key=lambda row: row[0]) == expected(urls)
+
+
 _KILLED = """
 import os, signal, sys
 import hurtle

@@ -1,12 +1,14 @@
-"""What several tests of outputs need: small parts, a server that takes a moment, an object store."""
+"""What several tests of outputs need: small parts, POSTs, a server that takes a moment, an object store."""
 
 from collections.abc import Iterator
 from itertools import count
+from typing import Any
 
 import pytest
 
 from hurtle.sinks import objects, parts
 from hurtle.testing import Server
+from tests.sinks.killed_posts import two_posts
 from tests.sinks.s3_server import BUCKET, S3
 
 NUMBERS = count(1)
@@ -16,6 +18,12 @@ NUMBERS = count(1)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of 20 rows."""
     monkeypatch.setattr(parts, "PART_ROWS", 20)
+
+
+@pytest.fixture
+def orders(hurtle_server: Server) -> list[dict[str, Any]]:
+    """A POST that is answered at once, and one that is answered too late."""
+    return two_posts(hurtle_server)
 
 
 @pytest.fixture

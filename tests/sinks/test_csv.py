@@ -15,13 +15,10 @@ from hurtle.testing import Server
 from tests.sinks.breaking import (
     Found,
     body_of,
-    break_off,
     check_killed,
+    check_parts,
     check_read_back,
     check_resumed,
-    expected,
-    options,
-    sent,
 )
 
 
@@ -59,12 +56,7 @@ def test_a_killed_run_is_gone_on_with(tmp_path: Path, hurtle_server: Server) -> 
 
 @pytest.mark.slow
 def test_parts_in_a_folder_have_a_header_each(tmp_path: Path, hurtle_server: Server) -> None:
-    urls, out = sent(hurtle_server), f"{tmp_path / 'out'}/"
-    break_off(urls, out, format="csv")
-    hurtle.run(urls, out, format="csv", **options())
-    parts = sorted((tmp_path / "out").glob("part-*.csv"))
-    assert len(parts) == 2
-    assert sorted([row for part in parts for row in rows_of(part)], key=lambda row: row[0]) == expected(urls)
+    check_parts(hurtle_server, tmp_path / "out", "csv", rows_of)
 
 
 def test_an_empty_list_gives_a_header(tmp_path: Path) -> None:

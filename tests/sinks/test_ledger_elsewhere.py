@@ -2,14 +2,11 @@
 
 import io
 import json
-import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import psycopg
@@ -20,30 +17,13 @@ import hurtle
 from hurtle.errors import JournalError, LedgerError
 from hurtle.sinks.recorded import Record
 from hurtle.testing import Server
+from tests.sinks.killed_posts import kill_in_the_second
 from tests.sinks.postgres_server import Postgres
 from tests.sinks.s3_server import BUCKET, S3
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")]
 
-WAIT_S = 30.0
 NUMBERS = count(1)
-
-VICTIM = """
-import os, pathlib, signal
-import hurtle
-from hurtle.sinks import database, parts
-
-database.Database.commit_rows = parts.PART_ROWS = 1
-calls = 0
-
-def progress(counters):
-    global calls
-    calls += counters.done == 1
-    if calls > 1 and pathlib.Path({marker!r}).exists():  # the first row is written by the second call
-        os.kill(os.getpid(), signal.SIGKILL)
-
-hurtle.run({requests!r}, {out!r}, progress=progress, retries=0)
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,39 +81,9 @@ def _in_s3(server: S3) -> Output:
     return Output(f"s3://{BUCKET}/{prefix}", errors, lambda: json.loads(server.objects(prefix)["run.json"]))
 
 
-def wait_until(holds: Callable[[], bool]) -> None:
-    end, pause = monotonic() + WAIT_S, threading.Event()
-    while not holds():
-        assert monotonic() < end
-        pause.wait(0.01)
-
-
 def kept(folder: Path) -> list[str]:
     """Return what a machine keeps of runs."""
     return sorted(path.name for path in (folder / "hurtle" / "runs").glob("*/*"))
-
-
-@pytest.fixture
-def orders(hurtle_server: Server) -> list[dict[str, Any]]:
-    """A POST that is answered at once, one that is answered too late, and a GET."""
-    posts: list[dict[str, Any]] = [
-        {"url": hurtle_server.url(path), "method": "POST", "content": "once"}
-        for path in ("/bytes/1", "/delay/20000")
-    ]
-    return posts
-
-
-def kill_in_the_second(out: str, orders: list[dict[str, Any]], server: Server, folder: Path) -> None:
-    """Kill a run of another process while the server has the second order, and the first has its row."""
-    marker = folder / "both have come"
-    script = VICTIM.format(marker=str(marker), requests=orders, out=out)
-    with subprocess.Popen([sys.executable, "-c", script]) as victim:
-        try:
-            wait_until(lambda: server.stats()["requests"] == 2)
-            marker.touch()
-            assert victim.wait(WAIT_S) == -9
-        finally:
-            victim.kill()
 
 
 def test_a_post_that_may_have_been_sent_is_not_sent_again(

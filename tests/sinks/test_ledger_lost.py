@@ -11,9 +11,8 @@ import hurtle
 from hurtle.errors import LedgerError
 from hurtle.testing import Server
 from tests.sinks.breaking import raise_at
-from tests.sinks.test_ledger_elsewhere import kill_in_the_second, orders
+from tests.sinks.killed_posts import kill_in_the_second
 
-__all__ = ["orders"]
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")]
 
 NAMES = ["out.sqlite", "out.duckdb"]

@@ -16,13 +16,11 @@ from hurtle.sinks import warc_reader
 from hurtle.testing import Server
 from tests.sinks.archives import Archived, archived, by_fastwarc, by_warcio, digest, record_at, rows_of
 from tests.sinks.breaking import (
-    break_off,
     check_killed,
+    check_parts,
     check_read_back,
     check_resumed,
-    expected,
     options,
-    sent,
 )
 from tests.sinks.raw_server import RawServer
 
@@ -102,13 +100,8 @@ def test_a_killed_run_is_gone_on_with(tmp_path: Path, hurtle_server: Server) -> 
 
 @pytest.mark.slow
 def test_parts_stay_in_a_folder(tmp_path: Path, hurtle_server: Server) -> None:
-    urls, out = sent(hurtle_server), f"{tmp_path / 'out'}/"
-    break_off(urls, out, format="warc")
-    hurtle.run(urls, out, format="warc", **options())
-    parts = sorted((tmp_path / "out").glob("part-*.warc.gz"))
-    assert len(parts) == 2
-    assert sorted([row for part in parts for row in rows_of(part)], key=lambda row: row[0]) == expected(urls)
-    for row in hurtle.open_run(out):
+    check_parts(hurtle_server, tmp_path / "out", "warc", rows_of)
+    for row in hurtle.open_run(tmp_path / "out"):
         assert (row["warc_file"] is None) == (row["status"] is None)
         if row["status"] is not None:
             block = record_at(tmp_path / "out" / row["warc_file"], row["warc_offset"], row["warc_length"])
