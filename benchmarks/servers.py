@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import sysconfig
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ FILES = {"10k": 10_000, "1m": 1_000_000}
 """Files that nginx sends, by name, and their lengths."""
 
 PAGE_BYTES = 1_000
+PAGES = 10_000
+"""As many as a part of an output has rows: none of them is there twice for a compressor to find again."""
 
 STOP_SECONDS = 10.0
 
@@ -32,7 +35,7 @@ keepalive_timeout 300s;
 default_type text/plain;
 sendfile on;
 tcp_nopush on;
-open_file_cache max=1000 inactive=600s;
+open_file_cache max=20000 inactive=600s;
 ssl_certificate {prefix}/server.pem;
 ssl_certificate_key {prefix}/server.pem;
 ssl_session_cache shared:sessions:4m;
@@ -57,18 +60,28 @@ class Served:
 
 
 def pages() -> list[bytes]:
-    """Return some hundred different pages of PAGE_BYTES: English text, which compresses as text does."""
-    from pydoc_data.topics import topics
+    """Return PAGES different pages of PAGE_BYTES: sources of Python's library, which compress as text does.
 
-    text = "".join(topics.values()).encode("ascii", "ignore")
-    return [text[start : start + PAGE_BYTES] for start in range(0, len(text) - PAGE_BYTES, PAGE_BYTES)]
+    Raises:
+        RuntimeError: This Python came without them.
+    """
+    sources = sorted(Path(sysconfig.get_path("stdlib")).rglob("*.py"))
+    texts = (path.read_bytes() for path in sources if "site-packages" not in path.parts)
+    found: list[bytes] = []
+    for text in texts:
+        found += [text[at : at + PAGE_BYTES] for at in range(0, len(text) - PAGE_BYTES, PAGE_BYTES)]
+        if len(found) >= PAGES:
+            return found[:PAGES]
+    raise RuntimeError(f"the sources of Python's library are {len(found)} pages, and not {PAGES}")
 
 
 @contextmanager
-def nginx(folder: Path) -> Iterator[Served]:
+def nginx(folder: Path, pages: Sequence[bytes] = ()) -> Iterator[Served]:
     """Run nginx with one worker on the server's core, and leave this process on the client's.
 
-    It has the FILES by name, and the pages as /pages/0, /pages/1 and so on.
+    Args:
+        folder: Where it finds the FILES, by name.
+        pages: What it has as /pages/0, /pages/1 and so on.
 
     Yields:
         Origins "http", "https" (HTTP/1.1 only) and "h2" (HTTP/2 by ALPN).
@@ -82,7 +95,7 @@ def nginx(folder: Path) -> Iterator[Served]:
     for name, length in FILES.items():
         (folder / name).write_bytes(b"x" * length)
     (folder / "pages").mkdir()
-    for number, page in enumerate(pages()):
+    for number, page in enumerate(pages):
         (folder / "pages" / str(number)).write_bytes(page)
     http = HTTP.format(prefix=folder, small="x" * SMALL_BYTES, **ports)
     pin_to(SERVER_CORE)
