@@ -33,7 +33,7 @@ class CsvWriter(LinesWriter):
         self._columns: dict[str, Kind] = {}
 
     def _encoded(self, rows: Rows) -> bytes:
-        found = list(records(rows))
+        found = list(records(rows, bodies=False))
         lines: list[list[object]] = []
         if not self._columns and found:
             # Runs of some kinds have more columns than others: the first rows show them.

@@ -60,9 +60,14 @@ def with_refresh(schema: Any) -> Any:  # noqa: ANN401 - pyarrow has no types
     return schema
 
 
-def records(rows: Rows) -> Iterator[dict[str, Any]]:
-    """Yield rows as JSON has them: values by column, and `body_base64` instead of a body that is no UTF-8."""
-    return (json.loads(line) for line in rows.to_jsonl().split(b"\n") if line)
+def records(rows: Rows, *, bodies: bool = True) -> Iterator[dict[str, Any]]:
+    """Yield rows as JSON has them: values by column, and `body_base64` instead of a body that is no UTF-8.
+
+    Args:
+        rows: The rows.
+        bodies: Whether they are wanted; otherwise each is None.
+    """
+    return (json.loads(line) for line in rows.to_jsonl(bodies=bodies).split(b"\n") if line)
 
 
 def body_of(record: Mapping[str, Any]) -> bytes | None:
