@@ -1,10 +1,11 @@
 """The verbs on real sockets: lazy input, bounded memory, order, errors as data, and how a stream ends."""
 
+import asyncio
 import gc
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pyarrow
 import pytest
 
 import hurtle
+from hurtle.errors import ConfigError
 from hurtle.testing import Server
 
 FAST: Any = {"concurrency_per_host": 64, "retries": 0}
@@ -320,6 +322,37 @@ def test_wrong_options_raise_before_anything_is_sent(verb: Any, hurtle_server: S
     with pytest.raises(hurtle.ConfigError, match="did you mean timeout"):
         verb([hurtle_server.url("/bytes/1")], timout=1)
     assert hurtle_server.stats()["requests"] == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"resume": "restart"}, r"resume='restart': must be True, False or None; restart=True begins again"),
+        ({"resume": 1}, "resume=1: must be"),
+        ({"restart": "no"}, "restart='no': must be True or False"),
+        ({"resend_unknown": "no"}, "resend_unknown='no': must be True or False"),
+        ({"since": 3}, "since=3: must be the output of an earlier run"),
+    ],
+    ids=str,
+)
+def test_what_a_run_does_with_an_earlier_one_is_never_guessed(
+    tmp_path: Path, hurtle_server: Server, given: dict[str, Any], words: str
+) -> None:
+    urls, out = [hurtle_server.url("/bytes/1")], tmp_path / "parts"
+    hurtle.run(urls, f"{out}/")
+    asked = hurtle_server.stats()["requests"]
+    calls: list[Callable[[], object]] = [
+        lambda: hurtle.run(urls, out, **given),
+        lambda: asyncio.run(hurtle.arun(urls, out, **given)),
+    ]
+    if given.keys() & {"restart", "resend_unknown"}:
+        calls.append(lambda: hurtle.retry(out, urls, where="ok", **given))
+    for call in calls:
+        with pytest.raises(ConfigError, match=words) as refused:
+            call()
+        assert refused.value.option == next(iter(given))
+    assert hurtle_server.stats()["requests"] == asked
+    assert hurtle.open_run(out).rows == 1
 
 
 def test_what_has_come_is_kept_when_the_source_of_a_run_fails(hurtle_server: Server, tmp_path: Path) -> None:

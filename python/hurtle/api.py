@@ -10,17 +10,18 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
+from hurtle import checks
 from hurtle.client import EngineClient, Rows, Transfer
 from hurtle.errors import ConfigError
 from hurtle.identity import identity_of
 from hurtle.job import Job, Outcome
 from hurtle.options import JobOptions, Options, OptionsDict, ProgressCallback
-from hurtle.report import Results, Summary
-from hurtle.sinks import Resume, new_sink
+from hurtle.report import Gathered, Results, Summary
+from hurtle.sinks import BodyPlace, Resume, new_sink, resume_mode
 from hurtle.sources import AsyncRequests, AsyncSource, Requests, Source, open_async_source, open_source
 
 if TYPE_CHECKING:
-    from hurtle._engine import ArrowStream, Batch, Response
+    from hurtle._engine import ArrowStream, Response
     from hurtle.refresh import Refresh
 
 
@@ -90,7 +91,7 @@ class Client(EngineClient):
             ConfigError: A wrong option or input, before anything is sent.
         """
         transfer = self._transfer(open_source(requests), settled := self._for_fetch(options))
-        gathered = _Gathered(transfer, settled)
+        gathered = Gathered(transfer, settled)
         for batch in transfer.batches():
             gathered.add(batch)
         return gathered.results()
@@ -102,7 +103,7 @@ class Client(EngineClient):
             ConfigError: A wrong option or input, before anything is sent.
         """
         transfer = self._transfer(open_async_source(requests), settled := self._for_fetch(options))
-        gathered = _Gathered(transfer, settled)
+        gathered = Gathered(transfer, settled)
         batches = transfer.abatches()
         try:
             async for batch in batches:
@@ -117,6 +118,7 @@ class Client(EngineClient):
         out: str | PathLike[str],
         *,
         format: str | None = None,  # noqa: A002 - the public name
+        bodies: BodyPlace | None = None,
         resume: bool | None = None,
         restart: bool = False,
         resend_unknown: bool = False,
@@ -135,6 +137,8 @@ class Client(EngineClient):
                 the parts stay there, on this disk or in an object store (`s3://bucket/prefix/`). A database's
                 address. "-" is stdout, with which a run cannot be gone on with.
             format: "parquet", "jsonl", "warc" or another, where the extension does not say it.
+            bodies: "apart" in a folder on this disk: each body is a file there, equal ones once, which its
+                row names in the column `body_path`. "inline": in their rows. None: where the format has them.
             resume: Whether to go on with a run that `out` holds. None: if input and options are provably the
                 same. True: also where the input can be read once only. False: never.
             restart: Drop a run that `out` holds, and begin again.
@@ -155,7 +159,15 @@ class Client(EngineClient):
         settled = self._for_job(options)
         source, mode = open_source(requests), resume_mode(resume, restart)
         job = open_job(
-            self, source, out, format, settled, resume=mode, resend_unknown=resend_unknown, since=since
+            self,
+            source,
+            out,
+            format,
+            settled,
+            bodies=bodies,
+            resume=mode,
+            resend_unknown=resend_unknown,
+            since=since,
         )
         return summary_of(job.run(), settled)
 
@@ -165,6 +177,7 @@ class Client(EngineClient):
         out: str | PathLike[str],
         *,
         format: str | None = None,  # noqa: A002 - the public name
+        bodies: BodyPlace | None = None,
         resume: bool | None = None,
         restart: bool = False,
         resend_unknown: bool = False,
@@ -180,7 +193,15 @@ class Client(EngineClient):
         settled = self._for_job(options)
         source, mode = open_async_source(requests), resume_mode(resume, restart)
         job = open_job(
-            self, source, out, format, settled, resume=mode, resend_unknown=resend_unknown, since=since
+            self,
+            source,
+            out,
+            format,
+            settled,
+            bodies=bodies,
+            resume=mode,
+            resend_unknown=resend_unknown,
+            since=since,
         )
         return summary_of(await job.arun(), settled)
 
@@ -268,6 +289,7 @@ def run(
     out: str | PathLike[str],
     *,
     format: str | None = None,  # noqa: A002 - the public name
+    bodies: BodyPlace | None = None,
     resume: bool | None = None,
     restart: bool = False,
     resend_unknown: bool = False,
@@ -279,6 +301,7 @@ def run(
         requests,
         out,
         format=format,
+        bodies=bodies,
         resume=resume,
         restart=restart,
         resend_unknown=resend_unknown,
@@ -291,6 +314,7 @@ async def arun(
     out: str | PathLike[str],
     *,
     format: str | None = None,  # noqa: A002 - the public name
+    bodies: BodyPlace | None = None,
     resume: bool | None = None,
     restart: bool = False,
     resend_unknown: bool = False,
@@ -302,6 +326,7 @@ async def arun(
         requests,
         out,
         format=format,
+        bodies=bodies,
         resume=resume,
         restart=restart,
         resend_unknown=resend_unknown,
@@ -321,6 +346,7 @@ def open_job(
     format: str | None,  # noqa: A002 - as of run
     options: Options,
     *,
+    bodies: BodyPlace | None = None,
     resume: Resume = "auto",
     resend_unknown: bool = False,
     since: str | PathLike[str] | None = None,
@@ -334,6 +360,7 @@ def open_job(
         out: As of `Client.run`.
         format: As of `Client.run`.
         options: The job's options, resolved.
+        bodies: As of `Client.run`.
         resume: What to do with a run that the output holds.
         resend_unknown: As of `Client.run`.
         since: As of `Client.run`.
@@ -342,7 +369,8 @@ def open_job(
     Raises:
         ConfigError: A format that is not known, or an output that is the input.
     """
-    sink = new_sink(out, format)
+    checks.flag("resend_unknown", resend_unknown)
+    sink = new_sink(out, format, bodies)
     _refuse_own_input(source.path, out)
     progress, at_end = _watched(options, source.total, client._at_end)
     try:
@@ -370,19 +398,6 @@ def _open_refresh(since: str | PathLike[str], out: str | PathLike[str], options:
     return Refresh(since, out, options)
 
 
-def resume_mode(resume: bool | None, restart: bool) -> Resume:
-    """Return what two arguments of `run` ask for together.
-
-    Raises:
-        ConfigError: They contradict each other.
-    """
-    if restart and resume:
-        raise ConfigError("resume=True and restart=True are given; give one of them", option="restart")
-    if restart:
-        return "restart"
-    return "auto" if resume is None else ("trust" if resume else "refuse")
-
-
 def _refuse_own_input(path: str | None, out: str | PathLike[str]) -> None:
     """Refuse to put the result in the place of the list that it is made from."""
     if path is None or path == "-" or not Path(out).exists() or not Path(path).is_file():
@@ -406,31 +421,6 @@ def _watched(
         at_end()
 
     return view.update, end
-
-
-class _Gathered:
-    """The batches and responses of a transfer, as they come."""
-
-    def __init__(self, transfer: Transfer, options: Options) -> None:
-        self._transfer = transfer
-        self._options = options
-        self._batches: list[Batch] = []
-        self._responses: list[Response] = []
-
-    def add(self, batch: "Batch") -> None:
-        self._responses += self._transfer.checked(batch)
-        self._batches.append(batch)
-
-    def results(self) -> Results:
-        transfer = self._transfer
-        summary = Summary.from_counters(
-            transfer.counters(),
-            self._options,
-            seconds=transfer.seconds,
-            skipped=transfer.skipped,
-            copied=transfer.copied,
-        )
-        return Results(self._batches, self._responses, summary)
 
 
 def summary_of(outcome: Outcome, options: Options) -> Summary:

@@ -6,7 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
 
-from hurtle.options import ALIASES, Options, OptionsDict, Retry
+from hurtle.options import ALIASES, USER_AGENT, Options, OptionsDict, Retry
 from hurtle.sinks import Identity
 from hurtle.sources import AsyncSource, Source
 
@@ -32,7 +32,7 @@ def identity_of(source: Source | AsyncSource, options: Options) -> Identity:
             value = getattr(options, field.name)
             shown[field.name] = _hashed(field.name, value) if field.name in HIDDEN else value
     fingerprint = source.fingerprint() if isinstance(source, Source) else None
-    return Identity(input=fingerprint, options=shown, path=path_of(source))
+    return Identity(input=fingerprint, options=shown, path=path_of(source), ordered=options.ordered)
 
 
 def recalled(recorded: object, given: OptionsDict) -> OptionsDict:
@@ -78,13 +78,19 @@ def path_of(source: Source | AsyncSource) -> str | None:
     return str(Path(path).resolve()) if path is not None and Path(path).is_file() else None
 
 
+_DEFAULT_AGENT = ("user-agent", USER_AGENT)
+
+
 def _hashed(name: str, value: Any) -> object:  # noqa: ANN401 - of whatever kind the option is
-    """Return what is kept of an option: of headers, a hash for each name, to name a difference by."""
+    """Return what is kept of an option: of headers, a hash for each name, to name a difference by.
+
+    The user agent counts where the caller chose it: the default names the version, and a newer one goes on.
+    """
     if name != "headers":
         return _digest(value)
     by_name: dict[str, list[str]] = {}
     for field, text in value:
-        if field.lower() not in CREDENTIALS:
+        if field.lower() not in CREDENTIALS and (field, text) != _DEFAULT_AGENT:
             by_name.setdefault(field.lower(), []).append(text)
     return {field: _digest(values) for field, values in sorted(by_name.items())}
 

@@ -92,12 +92,18 @@ class Job:
         self._done = Done()
         self._begun: _Begun | None = None
         self._waits_at: str | None = None
+        self._is_out_of_order = False
         self._ticks = True
 
     @property
     def waits_at(self) -> str | None:
         """Where a run that was interrupted waits for another to go on with it."""
         return self._waits_at
+
+    @property
+    def is_out_of_order(self) -> bool:
+        """Whether rows were written, when it was interrupted, whose earlier ones are still to come."""
+        return self._is_out_of_order
 
     def run(self) -> Outcome:
         """Run to the end.
@@ -250,6 +256,7 @@ class Job:
         with suppress(SinkError, JournalError):
             if begun.reorder is not None and (rest := begun.reorder.rest()) and self._keeps(rest):
                 self._sink.write(rest if self._refresh is None else self._refresh.compared(rest))
+                self._is_out_of_order = True
             self._waits_at = self._sink.leave()
 
     def _keeps(self, rest: Rows) -> bool:

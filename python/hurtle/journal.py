@@ -7,14 +7,69 @@ exist; a last line that was cut off by a crash was never there.
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from hurtle.errors import JournalError
 
 Span = tuple[int, int]
 """First and last of consecutive input positions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A part of a run, as its journal has it.
+
+    Attributes:
+        name: What the file or object is called.
+        rows: How many rows it holds.
+        size: Bytes.
+        sha256: Of its bytes, as hexadecimal digits.
+        done: The positions of its rows.
+        failed: The positions of those that are not ok.
+    """
+
+    name: str
+    rows: int
+    size: int
+    sha256: str
+    done: tuple[Span, ...]
+    failed: tuple[Span, ...]
+
+    @classmethod
+    def of(cls, entry: Mapping[str, Any]) -> Self:
+        """Read an entry.
+
+        Raises:
+            KeyError, TypeError, ValueError: It is none of a part.
+        """
+        return cls(
+            name=str(entry["part"]),
+            rows=int(entry["rows"]),
+            size=int(entry["bytes"]),
+            sha256=str(entry["sha256"]),
+            done=_spans(entry["done"]),
+            # Of an older run nobody recorded which rows failed.
+            failed=_spans(entry.get("failed", ())),
+        )
+
+    @property
+    def entry(self) -> dict[str, object]:
+        """The entry that is read as this."""
+        return {
+            "part": self.name,
+            "rows": self.rows,
+            "bytes": self.size,
+            "sha256": self.sha256,
+            "done": self.done,
+            "failed": self.failed,
+        }
+
+
+def _spans(lists: Iterable[Iterable[Any]]) -> tuple[Span, ...]:
+    return tuple((int(first), int(last)) for first, last in lists)
 
 
 class Done:
@@ -30,9 +85,7 @@ class Done:
         self._bits = bytearray()
         self._count = 0
         self._failures: Done | None = None
-        for first, last in spans:
-            for index in range(first, last + 1):
-                self.add(index)
+        self.add_spans(spans)
 
     def __contains__(self, index: object) -> bool:
         if not isinstance(index, int):
@@ -85,20 +138,17 @@ class Done:
             self._bits[index >> 3] &= ~(1 << (index & 7))
             self._count -= 1
 
-    def add_part(self, entry: Mapping[str, Any]) -> None:
-        """Add the positions of a part, as a journal has it.
+    def add_spans(self, spans: Iterable[Span], failed: Iterable[Span] = ()) -> None:
+        """Add the positions of a part.
 
         Args:
-            entry: Spans of positions by name: `done`, and `failed` of those whose row is not ok.
-
-        Raises:
-            KeyError, TypeError, ValueError: It is no such entry.
+            spans: Of its rows.
+            failed: Of those that are not ok.
         """
-        for name, failed in (("done", False), ("failed", True)):
-            # Of an older run nobody recorded which rows failed.
-            for first, last in entry.get(name, ()) if failed else entry[name]:
+        for some, are_failed in ((spans, False), (failed, True)):
+            for first, last in some:
                 for index in range(first, last + 1):
-                    self.add(index, failed=failed)
+                    self.add(index, failed=are_failed)
 
     def spans(self) -> list[Span]:
         """Return the positions as spans, ascending."""
@@ -151,6 +201,20 @@ class Journal:
             if not isinstance(entry, dict):
                 raise JournalError(f"{self._path} is damaged: {entry!r:.100} is no entry")
         return entries
+
+    def parts(self) -> list[Committed]:
+        """Return the entries as parts of a run.
+
+        Raises:
+            JournalError: As `read`; or one is no such entry.
+        """
+        parts = []
+        for entry in self.read():
+            try:
+                parts.append(Committed.of(entry))
+            except (KeyError, TypeError, ValueError) as error:
+                raise JournalError(f"{self._path} is damaged: {entry!r:.200}") from error
+        return parts
 
     def append(self, entry: Mapping[str, object]) -> None:
         """Commit an entry.

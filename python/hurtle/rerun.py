@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+from hurtle import checks
 from hurtle.api import Client, summary_of
 from hurtle.errors import ConfigError
 from hurtle.identity import path_of, recalled, unlike
@@ -17,6 +18,7 @@ from hurtle.options import Options, OptionsDict, ProgressCallback
 from hurtle.report import Summary
 from hurtle.runs import RetrySink, open_retry, record_at
 from hurtle.sinks import Identity
+from hurtle.sinks.recorded import input_difference
 from hurtle.sources import Requests, Source, open_source
 
 if TYPE_CHECKING:
@@ -46,7 +48,8 @@ def retry(
     the run where its output records them and they are not given here; headers and `params`, which may be
     secrets, are recorded nowhere. The requests come from `requests`, else from the file that the run was made
     from, which must be the same; where that is gone, from the rows themselves, if all of them were GETs:
-    without the headers and parameters that a request may have had of its own.
+    without the credentials (`user:password@` of a URL too), headers and parameters that a request may have
+    had of its own. A row that was good may fail then.
 
     Args:
         out: The output of the run: a file, a folder, or the address of a database.
@@ -117,6 +120,8 @@ class Rerun:
     ) -> None:
         if client.options.ordered:
             raise ConfigError("ordered does not fit a retry; sort by the column index", option="ordered")
+        checks.flag("restart", restart)
+        checks.flag("resend_unknown", resend_unknown)
         client.engine()  # options that only the engine can judge fail here, before the output is touched
         self._client = client
         self._open_input = open_input
@@ -135,6 +140,11 @@ class Rerun:
     def rows(self) -> int:
         """How many rows are asked for again; of one that is gone on with, those that are left."""
         return len(self._sink.wanted)
+
+    @property
+    def withheld(self) -> int:
+        """How many rows more would be asked for, which may have been sent: they need consent."""
+        return self._sink.withheld
 
     @property
     def from_rows(self) -> bool:
@@ -201,7 +211,8 @@ class Rerun:
                 )
         from hurtle.refresh import Refresh
 
-        refresh = Refresh(since or str((recorded or {})["run"]), out, self._client.options)
+        earlier = str((recorded or {})["run"]) if since is None else since
+        refresh = Refresh(earlier, out, self._client.options)
         if recorded is not None:
             self._refuse_another_past(refresh, recorded)
         return refresh
@@ -246,7 +257,7 @@ class Rerun:
     def _refuse_another(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         if before != now:
             raise ConfigError(
-                f"the input is not that of {self._sink.shown} ({_words(before)}; now {_words(now)})",
+                f"the input is not that of {self._sink.shown}: {input_difference(before, now)}",
                 option="requests",
             )
 
@@ -338,8 +349,10 @@ def _difference(row: Mapping[str, Any], request: Row) -> str | None:
         was_bad = str(row["error"]).startswith("input.")
         return None if was_bad else f"{row['method']} {row['url']} and is no request now"
     now = Request(request) if isinstance(request, str) else request
-    if (now.method, now.url) != (row["method"], row["url"]):
+    if now.url != row["url"]:
         return f"{row['method']} {row['url']} and is {now.method} {now.url} now"
+    if now.method != row["method"]:
+        return f"a {row['method']} and is a {now.method} now (the command's -X, -d and --json count)"
     if now.id is not None and now.id != row["id"]:
         return f"of the id {row['id']!r} and is of {now.id!r} now"
     return None
@@ -355,7 +368,3 @@ def _progress_view(total: int, options: Options) -> "ProgressView | None":
 
 def _callback(options: Options) -> ProgressCallback | None:
     return None if isinstance(options.progress, bool) else options.progress
-
-
-def _words(fingerprint: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {str(value)[:12]}" for name, value in fingerprint.items())

@@ -19,11 +19,14 @@ def test_the_hint_how_to_go_on_holds_no_password(words: list[str]) -> None:
     words = ["fetch", "list.txt", "-o", "out.parquet", *words]
     given = parser().parse_args(words)
     given.words = words
-    assert _again(given) == "the same command goes on with it"
+    assert _again(given, ordered=True) == "the same command goes on with it"
+    assert _again(given, ordered=False) == "the same command with --no-ordered goes on with it"
 
 
 def test_the_hint_how_to_go_on_is_the_command() -> None:
     words = ["fetch", "https://host.example/a", "-o", "out.parquet"]
     given = parser().parse_args(words)
     given.words = words
-    assert _again(given) == "to go on with it: hurtle " + " ".join(words)
+    command = "to go on with it: hurtle " + " ".join(words)
+    assert _again(given, ordered=True) == command
+    assert _again(given, ordered=False) == f"{command} --no-ordered"

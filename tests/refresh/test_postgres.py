@@ -32,6 +32,8 @@ def test_a_schema_is_refreshed_into_another(
     assert rows == [
         ("unchanged", None, one, 0), ("unchanged", None, two, 1), ("unchanged", None, one, 2),
     ]  # fmt: skip
+    run = hurtle.open_run(outs[2])
+    assert {row["index"]: run.body(row) for row in run} == {0: b"0", 1: b"new", 2: b"2"}
     site.pages["/2"] = Page(b"down", status=500)
     with psycopg.connect(outs[2], autocommit=True) as connection:
         connection.execute('UPDATE results SET ok = false WHERE "index" = 2')

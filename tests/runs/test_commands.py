@@ -83,6 +83,51 @@ def test_cat_says_what_is_wrong(tmp_path: Path, make_run: MakeRun) -> None:
     assert b"no such column: nonsense" in called("cat", out, "--where", "nonsense", status=2).stderr
 
 
+@pytest.mark.parametrize("format", ["jsonl", "arrow"])
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full to write to")
+def test_cat_says_what_fetch_says_when_nothing_more_can_be_written(
+    make_run: MakeRun,
+    format: str,  # noqa: A002
+) -> None:
+    words = command("cat", make_run("out.parquet"), "--format", format)
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, timeout=60, check=False)
+    assert done.returncode == 3
+    assert done.stderr == b"hurtle: stdout could not be written: No space left on device\n"
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.sqlite", "parts/"])
+def test_the_way_to_consent_is_said_at_each_step(tmp_path: Path, hurtle_server: Server, name: str) -> None:
+    posts, out = tmp_path / "posts of today.jsonl", f"{tmp_path}/{name}"
+    rows = [{"url": hurtle_server.url(path), "method": "POST"} for path in ("/echo", "/hang")]
+    posts.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with subprocess.Popen(command("fetch", posts, "-o", out), stderr=subprocess.DEVNULL) as victim:
+        while not hurtle_server.stats()["in_flight"]:
+            assert victim.poll() is None
+            time.sleep(0.01)
+        victim.kill()
+    said = called("fetch", posts, "-o", out, status=1).stderr.decode().splitlines()[-1]
+    unknown = hurtle.open_run(out).where("error = 'local.sent_unknown'")
+    assert 1 in unknown
+    count = "1 row" if len(unknown) == 1 else "2 rows"
+    where = "error = 'local.sent_unknown'"
+    assert said.startswith(f"hurtle: {count} may have been sent already, and not again without consent: ")
+    assert said.endswith(f": hurtle retry {out} -i '{posts}' --where \"{where}\" --resend-unknown")
+    if name != "out.jsonl":
+        # What is complete asks for nothing again, whatever is consented to.
+        told = called("fetch", posts, "-o", out, "--resend-unknown", status=1).stderr.decode()
+        assert told.splitlines()[-1] == said
+        assert called("fetch", posts, "-o", out, "--resend-unknown", "-q", status=1).stderr == b""
+    retry = ("retry", out, "-i", posts, "--where", where, "--timeout", "0.3")
+    done = called(*retry)
+    more = f"{len(unknown)} more may have been sent already: --resend-unknown asks for them too\n"
+    assert f"0 rows to ask for again; {more}" in done.stderr.decode()
+    asked = hurtle_server.stats()["requests"]
+    again = called(*retry, "--resend-unknown", status=1).stderr.decode()
+    assert "may have been sent" not in again
+    assert hurtle_server.stats()["requests"] - asked == len(unknown)
+
+
 def test_retry_asks_again_and_says_what_it_came_to(make_run: MakeRun) -> None:
     out = make_run("parts/")
     done = called("retry", out, "--where", '"index" < 10', "--retries", "0")
@@ -100,16 +145,26 @@ def test_retry_exits_with_1_when_a_row_fails_again(tmp_path: Path, hurtle_server
     out = tmp_path / "out.jsonl"
     hurtle.run([hurtle_server.url("/status/404"), hurtle_server.url("/bytes/1")], out)
     done = called("retry", out, status=1)
-    assert b"1 row to ask for again; the input is not there, so they are plain GETs" in done.stderr
+    assert (
+        b"1 row to ask for again; the input is not there, so they are plain GETs of the rows' URLs, without"
+        b" credentials, headers and parameters of their own\n"
+    ) in done.stderr
 
 
 def test_retry_sends_the_body_that_the_command_line_gave(tmp_path: Path, hurtle_server: Server) -> None:
     url = hurtle_server.url("/flaky?times=1&status=503&key=form")
     (tmp_path / "urls.txt").write_text(f"{url}\n{hurtle_server.url('/echo')}\n")
     called("fetch", tmp_path / "urls.txt", "-d", "a=1", "-o", f"{tmp_path}/out/", "--retries", "0", status=1)
-    plain = called("retry", tmp_path / "out", status=2)
-    assert b"the input is not that of" in plain.stderr
-    assert b"shape" in plain.stderr
+    for plain in (
+        called("retry", tmp_path / "out", status=2),
+        called("fetch", tmp_path / "urls.txt", "-d", "a=2", "-o", f"{tmp_path}/out/", status=2),
+    ):
+        assert b"the input is not that of" in plain.stderr or b"its input is not the same" in plain.stderr
+        words = b": the list is, but -X, -d or --json make other requests of it; give the same as then"
+        assert words in plain.stderr
+    called("fetch", tmp_path / "urls.txt", "-d", "a=1", "-o", f"{tmp_path}/out.csv", "--retries", "0")
+    plain = called("retry", tmp_path / "out.csv", "-i", tmp_path / "urls.txt", "--where", "1", status=2)
+    assert b": row 0 was a POST and is a GET now (the command's -X, -d and --json count)\n" in plain.stderr
     called("retry", tmp_path / "out", "-d", "a=1", "--where", "1")
     echo = next(hurtle.open_run(tmp_path / "out").select("url like '%/echo'"))
     assert (json.loads(echo["body"])["method"], json.loads(echo["body"])["body"]) == ("POST", "a=1")

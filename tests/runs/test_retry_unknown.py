@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import hurtle
+from hurtle.errors import ConfigError
 from hurtle.testing import Server
 
 pytestmark = pytest.mark.slow
@@ -66,6 +67,21 @@ def test_what_may_have_been_sent_stays_known_when_the_rows_are_picked_anew(
     unknown = [index for index, error in errors_of(out).items() if error == "local.sent_unknown"]
     assert 1 in unknown
     assert server.stats()["requests"] - asked == 1
+
+
+@pytest.mark.parametrize("killed", ["parts/", "out.sqlite", "out.duckdb"], indirect=True)
+def test_what_may_have_been_sent_stays_known_when_the_run_is_found_complete(
+    killed: tuple[Path, Path, Server],
+) -> None:
+    out, posts, server = killed
+    asked = server.stats()["requests"]
+    assert hurtle.run(posts, out).requests == 0
+    with pytest.raises(ConfigError, match=r"a retry of .* has not ended"):
+        hurtle.run(posts, out, resume=True)
+    hurtle.retry(out, posts, where="ok")
+    unknown = [index for index, error in errors_of(out).items() if error == "local.sent_unknown"]
+    assert 1 in unknown
+    assert server.stats()["requests"] - asked == 3 - len(unknown)
 
 
 @pytest.mark.parametrize("killed", ["parts/"], indirect=True)

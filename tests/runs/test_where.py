@@ -10,7 +10,7 @@ from hurtle._engine import arrow_schema
 from hurtle.errors import ConfigError
 from hurtle.runs import Where
 from hurtle.runs.where import SCALARS
-from hurtle.sinks.table import REFRESH_COLUMNS
+from hurtle.sinks.table import APART_COLUMNS, REFRESH_COLUMNS
 
 ROWS: list[dict[str, Any]] = [
     {"index": 7, "ok": True, "status": 200, "error": None, "meta": '{"k":1}',
@@ -56,6 +56,12 @@ def test_rows_are_picked_when_the_expression_is_true(expression: str, indexes: l
         ("status in (select 1)", "no SELECT"),
         ("exists (select * from sqlite_master)", "no SELECT"),
         ("1) union select (2", "no SELECT"),
+        ("1) limit (2", 'near "."'),
+        ("1) or (2", 'near "."'),
+        ("1 limit 2", 'near "limit"'),
+        ("1 order by status", 'near "order"'),
+        ("1;", 'near ";"'),
+        ("1 /*", "incomplete|syntax"),
         ("1; delete from rows", "syntax error"),
         ("load_extension('x')", "only expressions"),
         ("count(*) > 1", "misuse of aggregate"),
@@ -79,4 +85,4 @@ def test_every_scalar_column_can_be_named() -> None:
 
     schema = pyarrow.schema(arrow_schema())
     known = [field.name for field in schema if is_scalar(field.type)]
-    assert list(SCALARS) == [*known, *REFRESH_COLUMNS]
+    assert list(SCALARS) == [*known, *REFRESH_COLUMNS, *APART_COLUMNS]

@@ -97,7 +97,11 @@ def check_resumed(server: Server, out: str | Path, read: Reader, **more: Any) ->
 
 
 def check_parts(
-    server: Server, folder: Path, format_name: str, read: Callable[[Path], list[tuple[int, Found]]]
+    server: Server,
+    folder: Path,
+    format_name: str,
+    read: Callable[[Path], list[tuple[int, Found]]],
+    **more: Any,
 ) -> None:
     """Break a run to a folder off, go on with it, and find every row once in its two parts.
 
@@ -106,10 +110,11 @@ def check_parts(
         folder: The output.
         format_name: Of the parts.
         read: Reads a part back.
+        **more: Options of the run.
     """
     urls, out = sent(server), f"{folder}/"
-    break_off(urls, out, format=format_name)
-    hurtle.run(urls, out, format=format_name, **options())
+    break_off(urls, out, format=format_name, **more)
+    hurtle.run(urls, out, format=format_name, **more, **options())
     parts = sorted(folder.glob(f"part-*.{format_name}*"))
     assert len(parts) == 2
     assert sorted([row for part in parts for row in read(part)], key=lambda row: row[0]) == expected(urls)

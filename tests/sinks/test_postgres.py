@@ -103,7 +103,7 @@ def test_somebody_elses_tables_are_left_alone(out: str, hurtle_server: Server) -
         hurtle.run([], out, restart=True)
     with psycopg.connect(out) as connection:
         connection.execute("CREATE TABLE run (distance INT)")
-    with pytest.raises(ConfigError, match='column "record" does not exist'):
+    with pytest.raises(ConfigError, match="holds the table run, which is of no run"):
         hurtle.run([], out, restart=True)
     with psycopg.connect(out) as connection:
         connection.execute("DROP TABLE run; DROP TABLE results")
@@ -167,8 +167,9 @@ def test_an_address_that_cannot_be_is_refused_without_repeating_it() -> None:
         with pytest.raises(ConfigError) as error:
             hurtle.run([], address)
         assert "pass@" not in str(error.value)
-    with pytest.raises(ConfigError, match="does not fit"):
-        hurtle.run([], "postgresql://host/db", format="jsonl")
+    for address in ("postgresql://host/db", "PostgreSQL://me:pass@host/db"):
+        with pytest.raises(ConfigError, match="does not fit postgresql://…"):
+            hurtle.run([], address, format="jsonl")
     with pytest.raises(ConfigError, match="needs an address"):
         hurtle.run([], "out.postgres", format="postgres")
 
@@ -177,6 +178,14 @@ def test_the_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(MissingExtraError, match=r"hurtle\[postgres\]"):
         hurtle.run([], "postgresql://127.0.0.1/db")
+
+
+def test_a_scheme_in_capitals_is_the_same(out: str, hurtle_server: Server) -> None:
+    """Source: RFC 3986, section 3.1."""
+    shouted = out.replace("postgresql://", "POSTGRESQL://")
+    hurtle.run([hurtle_server.url("/bytes/1")], shouted)
+    assert [row["status"] for row in hurtle.open_run(out)] == [200]
+    assert hurtle.open_run(shouted).rows == 1
 
 
 def test_no_message_holds_the_password(

@@ -98,6 +98,32 @@ def test_other_formats_of_parts_are_read_back(out: str, hurtle_server: Server, f
     assert rows == {n: (200, n) for n in range(60)}
 
 
+def test_a_scheme_in_capitals_is_the_same(
+    s3: S3, prefix: str, out: str, hurtle_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Source: RFC 3986, section 3.1."""
+    monkeypatch.chdir(tmp_path)
+    hurtle.run(urls(hurtle_server), out.replace("s3://", "S3://"))
+    assert indexes(s3, prefix) == [*range(60)]
+    assert hurtle.open_run(out.replace("s3://", "S3://")).rows == 60
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("form", ["parquet", "jsonl.gz", "warc"])
+def test_unchanged_bodies_are_found_there(
+    out: str, hurtle_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    monkeypatch.setattr(parts, "PART_ROWS", 25)
+    hurtle.run(urls(hurtle_server), out, format=form)
+    hurtle.run(urls(hurtle_server), tmp_path / "new.jsonl", since=out)
+    run, first = hurtle.open_run(tmp_path / "new.jsonl"), hurtle.open_run(out)
+    bodies = {row["index"]: first.body(row) for row in first}
+    rows = list(run)
+    assert {row["change"] for row in rows} == {"unchanged"}
+    assert [run.body(row) for row in rows] == [bodies[row["index"]] for row in rows]
+    assert all(len(bodies[n] or b"") == n for n in range(60))
+
+
 def test_an_interrupted_run_is_gone_on_with(s3: S3, prefix: str, out: str, hurtle_server: Server) -> None:
     check_resumed(hurtle_server, out, reader(s3, prefix))
 

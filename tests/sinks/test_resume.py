@@ -1,6 +1,7 @@
 """A run that broke off and is gone on with: nothing twice, nothing lost, and no other run mistaken for it."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,9 +13,10 @@ from typing import Any
 
 import pytest
 
+import hurtle
 from hurtle.cli.main import main
 from hurtle.errors import ConfigError, SinkError
-from hurtle.sinks import parts
+from hurtle.sinks import parts, recorded
 from hurtle.sinks.folder import RunFolder
 from hurtle.testing import Server
 from tests.sinks.resuming import (
@@ -80,13 +82,17 @@ def test_a_restart_begins_again(tmp_path: Path, server: Server, name: str) -> No
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"rows": 299}, "its input is not the same .*rows 300.*now rows 299"),
+        (
+            {"rows": 299},
+            r"its input is not the same: it had 300 rows, and this one has 299 rows; --restart \(",
+        ),
         ({"max_redirects": 3}, "max_redirects was 10 and is now 3"),
         ({"headers": {"x-key": "secret"}}, "headers differ: x-key;"),
+        ({"user_agent": "secret/1"}, "headers differ: user-agent;"),
         ({"format": "parquet"}, "it writes jsonl, this one parquet"),
-        ({"resume": False}, "holds a run that has begun"),
+        ({"resume": False}, r"holds a run that has begun; --restart \(restart=True\) begins again"),
     ],
-    ids=["input", "option", "headers", "format", "no resume"],
+    ids=["input", "option", "headers", "user agent", "format", "no resume"],
 )
 def test_s13_another_run_is_refused_and_the_difference_named(
     tmp_path: Path, server: Server, changed: dict[str, Any], words: str
@@ -101,6 +107,83 @@ def test_s13_another_run_is_refused_and_the_difference_named(
     assert (names_in(tmp_path / "jsonl"), server.stats()["requests"]) == before
     run(urls, out)
     assert indexes_in(out) == list(range(ROWS)), "who was refused left it as it was"
+
+
+def test_a_list_as_long_as_the_other_is_told_from_it(tmp_path: Path, server: Server) -> None:
+    out, urls = f"{tmp_path}/jsonl/", urls_of(server)
+    broken_off(urls, out)
+    with pytest.raises(ConfigError, match="not the same: it had 300 rows as well, and other ones;"):
+        run(urls[::-1], out)
+    broken_off(iter(urls), other := f"{tmp_path}/other/")
+    with pytest.raises(ConfigError, match="it could be read once only, and nobody knows what it was;"):
+        run(urls, other)
+
+
+NEWER = """
+import sys, hurtle.version
+hurtle.version.__version__ = "9.9.9"
+from hurtle.cli.main import main
+from hurtle.options import USER_AGENT
+assert USER_AGENT == "hurtle/9.9.9"
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_newer_version_goes_on_with_a_run_and_retries_it(tmp_path: Path, server: Server) -> None:
+    out, listed, own = tmp_path / "parts", tmp_path / "urls.txt", ["-A", "me/1"]
+    listed.write_text("\n".join(urls_of(server)))
+    for options, chosen in ([], {}), (own, {"user_agent": "me/1"}):
+        broken_off(listed, f"{out}/", **chosen)  # type: ignore[arg-type]  # a path is an input as well
+        for words in (
+            ["fetch", listed, "-o", f"{out}/", *options],
+            ["retry", out, "--where", '"index" < 5', *options],
+        ):
+            newer = [sys.executable, "-c", NEWER, *map(str, words)]
+            done = subprocess.run(newer, capture_output=True, text=True, timeout=60, check=False)
+            assert done.returncode == 0, done.stderr
+            assert "headers" not in done.stderr, "they are those of the run"
+        assert hurtle.open_run(out).rows == ROWS
+        shutil.rmtree(out)
+
+
+def test_the_run_of_another_version_is_refused_and_the_version_named(tmp_path: Path, server: Server) -> None:
+    out, urls = f"{tmp_path}/parts/", urls_of(server)
+    broken_off(urls, out)
+    of_run = tmp_path / "parts" / "run.json"
+    record = json.loads(of_run.read_bytes())
+    for left_out, whose in ((), f"hurtle {hurtle.__version__}"), (("hurtle",), "another version of hurtle"):
+        other = {name: value for name, value in record.items() if name not in left_out} | {"schema": 99}
+        of_run.write_text(json.dumps(other))
+        for refused in (lambda: run(urls, out), lambda: hurtle.open_run(out)):
+            with pytest.raises(ConfigError, match=f"parts/ holds a run of {whose}, which alone can read it"):
+                refused()
+    assert run(urls, out, restart=True).requests == ROWS
+    assert indexes_in(out) == list(range(ROWS))
+
+
+@pytest.mark.parametrize("name", ["out.sqlite", "out.duckdb"])
+def test_the_run_of_another_version_in_a_database_can_be_dropped(
+    tmp_path: Path, server: Server, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, urls = tmp_path / name, urls_of(server)
+    with monkeypatch.context() as patch:
+        patch.setattr(recorded, "SCHEMA", 99)
+        broken_off(urls, out)
+    for refused in (lambda: run(urls, out), lambda: hurtle.open_run(out)):
+        with pytest.raises(ConfigError, match="which alone can read it"):
+            refused()
+    assert run(urls, out, restart=True).requests == ROWS
+    assert sorted(row["index"] for row in hurtle.open_run(out)) == list(range(ROWS))
+
+
+def test_a_list_that_is_read_as_something_else_is_another_one(tmp_path: Path, server: Server) -> None:
+    listed = tmp_path / "urls.txt"
+    listed.write_text("url\n" + "\n".join(urls_of(server)))
+    out = f"{tmp_path}/out.jsonl"
+    broken_off(str(listed), out)
+    listed.rename(tmp_path / "urls.csv")
+    with pytest.raises(ConfigError, match="it was read as text, and this one is read as csv"):
+        run(str(tmp_path / "urls.csv"), out)
 
 
 @pytest.mark.parametrize(
@@ -122,22 +205,6 @@ def test_how_fast_and_how_patiently_a_run_goes_and_its_credentials_may_change(
     assert run(urls, out, **changed).resumed >= 100
 
 
-def test_an_ordered_run_is_gone_on_with_in_order(tmp_path: Path, server: Server) -> None:
-    out, urls = tmp_path / "out.jsonl", urls_of(server)
-    broken_off(urls, str(out), ordered=True)
-    summary = run(urls, str(out), ordered=True)
-    assert 0 < summary.resumed < ROWS
-    rows = [json.loads(line) for line in out.read_bytes().splitlines()]
-    assert [row["index"] for row in rows] == list(range(ROWS))
-
-
-def test_a_run_with_gaps_cannot_be_gone_on_with_in_order(tmp_path: Path, server: Server) -> None:
-    out, urls = str(tmp_path / "out.jsonl"), [server.url("/delay/20000"), *urls_of(server)]
-    broken_off(urls, out)
-    with pytest.raises(ConfigError, match="whose earlier ones are not"):
-        run(urls, out, ordered=True)
-
-
 def test_an_input_that_ends_before_what_is_done_is_another_one(tmp_path: Path, server: Server) -> None:
     out, urls = f"{tmp_path}/out.jsonl", urls_of(server)
     broken_off(iter(urls), out)
@@ -157,6 +224,21 @@ def test_an_input_that_is_read_once_goes_on_when_the_caller_says_so(tmp_path: Pa
         run(iter(urls), out)
     assert run(iter(urls), out, resume=True).resumed >= 100
     assert indexes_in(out) == list(range(ROWS))
+
+
+@pytest.mark.parametrize("name", ["parts/", "out.sqlite", "out.duckdb"])
+def test_a_run_that_is_made_longer_has_not_ended_before_its_new_rows_are_there(
+    tmp_path: Path, server: Server, name: str
+) -> None:
+    out, urls = f"{tmp_path}/{name}", urls_of(server)
+    run(iter(urls[:50]), out)
+    broken_off(iter(urls), out, until=100, resume=True)
+    assert hurtle.open_run(out).complete is False
+    with pytest.raises(ConfigError, match="has not ended"):
+        hurtle.retry(out, urls, where='"index" = 0')
+    run(iter(urls), out, resume=True)
+    assert sorted(row["index"] for row in hurtle.open_run(out)) == list(range(ROWS))
+    assert hurtle.open_run(out).complete
 
 
 def fetch(*arguments: str | Path) -> subprocess.Popen[str]:

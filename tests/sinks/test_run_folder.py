@@ -163,6 +163,25 @@ def test_a_run_that_was_killed_while_it_removed_its_folder_asks_nobody_again(
     assert names_in(published.parent) == ["out.jsonl"]
 
 
+@pytest.mark.parametrize("name", ["out.jsonl", "out.parquet"])
+def test_a_part_that_is_not_what_was_committed_does_not_go_into_the_file(
+    tmp_path: Path, server: Server, name: str
+) -> None:
+    out, urls = tmp_path / name, urls_of(server)
+    broken_off(urls, out)
+    part = next(Path(f"{out}.run").glob("part-000001.*"))
+    good = part.read_bytes()
+    part.write_bytes(good[:100] + bytes([good[100] ^ 1]) + good[101:])
+    with pytest.raises(JournalError, match=r"part-000001\.\w+ is damaged"):
+        run(urls, out)
+    assert not out.exists()
+    part.write_bytes(good)
+    sent = server.stats()["requests"]
+    run(urls, out)
+    assert server.stats()["requests"] == sent, "what had come is kept"
+    assert indexes_in(str(out)) == list(range(ROWS))
+
+
 def test_another_run_replaces_a_file_whose_run_was_killed_at_its_end(published: Path, server: Server) -> None:
     assert run(urls_of(server)[:50], published).resumed == 0
     assert indexes_in(str(published)) == list(range(50))

@@ -88,6 +88,62 @@ def test_row_groups_are_bounded(
         assert connection.execute(query, [str(out)]).fetchall() == [(400, 400, 1000, 1000)]
 
 
+@pytest.mark.parametrize(
+    "out", ["run:1/", "mailto:x/", "s3:x/", "file:x.parquet", "a:b.duckdb", "a:b.sqlite"]
+)
+def test_a_name_that_looks_like_an_address_is_a_name(
+    tmp_path: Path, hurtle_server: Server, monkeypatch: pytest.MonkeyPatch, out: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    urls = [hurtle_server.url(f"/bytes/{n}") for n in range(5)]
+    hurtle.run(urls, out)
+    run = hurtle.open_run(out)
+    assert sorted(len(row["body"]) for row in run) == [*range(5)]
+    hurtle.retry(out, urls, where='"index" = 3')
+    assert run.rows == hurtle.open_run(out).rows == 5
+
+
+def test_a_list_whose_name_looks_like_an_address_is_read(
+    tmp_path: Path, hurtle_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    table = pyarrow.table({"url": [hurtle_server.url(f"/bytes/{n}") for n in range(5)]})
+    with Path("list:1.parquet").open("wb") as file:
+        pyarrow.parquet.write_table(table, file)
+    assert hurtle.run("list:1.parquet", "out.jsonl").ok == 5
+
+
+@pytest.mark.parametrize("out", ["out/", "out.parquet", "out.csv"])
+def test_a_part_that_cannot_be_read_back_is_told(
+    tmp_path: Path, hurtle_server: Server, monkeypatch: pytest.MonkeyPatch, out: str
+) -> None:
+    """A disk that does not keep what it takes: nothing of the part is committed."""
+    name = "csv" if out.endswith("csv") else "parquet"
+    writer = FORMATS[name].writer
+
+    def forgetful(path: str) -> Any:
+        made = writer(path)
+        close = made.close
+
+        def forget() -> None:
+            close()
+            Path(path).write_bytes(b"\xff" * 20)
+
+        monkeypatch.setattr(made, "close", forget)
+        return made
+
+    monkeypatch.setattr(FORMATS[name], "writer", forgetful)
+    with pytest.raises(SinkError, match=r"part-000001\.\w+ cannot be read back"):
+        hurtle.run([hurtle_server.url("/bytes/1")], f"{tmp_path}/{out}")
+
+
+def test_a_part_that_is_damaged_when_it_is_joined_is_told(tmp_path: Path) -> None:
+    (tmp_path / "part").write_bytes(b"no Parquet" * 10)
+    with pytest.raises(SinkError, match=r"part cannot be read back: Parquet magic bytes not found"):
+        parquet_module.join([tmp_path / "part"], str(tmp_path / "out.parquet"))
+    assert [path.name for path in tmp_path.iterdir()] == ["part"]
+
+
 @pytest.mark.parametrize("name", ["out.parquet", "out.jsonl"])
 def test_an_output_appears_when_it_is_complete(tmp_path: Path, name: str) -> None:
     sink = open_sink(tmp_path / name)

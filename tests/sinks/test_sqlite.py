@@ -126,20 +126,35 @@ def test_a_second_run_is_refused(tmp_path: Path, hurtle_server: Server) -> None:
     assert len(rows_of(out)) == 1
 
 
-def test_somebody_elses_database_is_left_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("tables", "named"),
+    [
+        ("CREATE TABLE songs (name TEXT)", "songs"),
+        ("CREATE TABLE results (runner TEXT); CREATE TABLE run (distance INT)", "run"),
+        ("CREATE TABLE results (runner TEXT); CREATE TABLE run (record TEXT)", "results"),
+    ],
+)
+def test_somebody_elses_database_is_left_alone(tmp_path: Path, tables: str, named: str) -> None:
     out = tmp_path / "mine.db"
     with closing(sqlite3.connect(out)) as connection:
-        connection.execute("CREATE TABLE songs (name TEXT)")
+        connection.executescript(tables)
         connection.commit()
     before = out.read_bytes()
+    words = f"holds the table {named}, which is of no run"
     for restart in (False, True):
-        with pytest.raises(ConfigError, match="holds the table songs"):
+        with pytest.raises(ConfigError, match=words):
             hurtle.run([], out, restart=restart)
+    with pytest.raises(ConfigError, match=words):
+        hurtle.open_run(out)
     assert out.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.db"]
+
+
+def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "text.db").write_text("no database" * 100)
     with pytest.raises(ConfigError, match="not a database"):
         hurtle.run([], tmp_path / "text.db")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.db", "text.db"]
+    assert [path.name for path in tmp_path.iterdir()] == ["text.db"]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from pathlib import Path
 import fastwarc.warc
 import pyarrow.parquet
 
+from hurtle.sinks import BodyPlace
 from tests.torture.workload import ROWS, body_of, urls_at
 
 
@@ -75,6 +76,15 @@ def read_parquet(path: Path) -> Iterator[Found]:
         yield Found(row["index"], row["url"], row["ok"], row["body"] or b"")
 
 
+def read_parquet_apart(path: Path) -> Iterator[Found]:
+    """Yield the rows of a Parquet file whose bodies are files; one that is not there raises."""
+    columns = ["index", "url", "ok", "body_path"]
+    table = pyarrow.parquet.read_table(path, columns=columns, use_threads=False)
+    for row in table.to_pylist():
+        body = (path.parent / row["body_path"]).read_bytes() if row["body_path"] else b""
+        yield Found(row["index"], row["url"], row["ok"], body)
+
+
 def read_warc(path: Path) -> Iterator[Found]:
     """Yield the rows of a web archive, whose bodies stand in records before them; a damaged record raises."""
     with gzip.open(path) as file:  # fastwarc ends where a file is cut off, without a word
@@ -104,6 +114,7 @@ class Output:
         files: What of the output holds rows, a pattern.
         others: What else may be there in the end, patterns.
         journal: Where the run's journal is while it has not ended; None: the format keeps its own.
+        bodies: As of `hurtle.run`.
     """
 
     name: str
@@ -113,6 +124,7 @@ class Output:
     files: str
     others: tuple[str, ...] = ()
     journal: str | None = None
+    bodies: BodyPlace | None = None
 
     def rows(self, folder: Path) -> Iterator[Found]:
         """Yield every row that a reader of the output finds."""
@@ -132,12 +144,15 @@ def one_file(name: str, extension: str, read: Read) -> Output:
     return Output(f"{name}, one file", out, name, read, out, journal=f"{out}.run/journal.jsonl")
 
 
-def in_parts(name: str, extension: str, read: Read, *beside: str) -> Output:
-    """Describe a folder of parts, with what is beside them."""
-    others = ("out", "out/run.json", "out/journal.jsonl", *beside)
-    return Output(
-        f"{name}, folder", "out/", name, read, f"out/part-*{extension}", others, journal="out/journal.jsonl"
-    )
+def in_parts(name: str, extension: str, read: Read, *, bodies: BodyPlace | None = None) -> Output:
+    """Describe a folder of parts, with bodies beside them where they are apart."""
+    others = ["out", "out/run.json", "out/journal.jsonl"]
+    shown = name
+    if bodies == "apart":
+        others += ["out/bodies", "out/bodies/[0-9a-f][0-9a-f]*"]
+        shown = name if name == "files" else f"{name} and bodies"
+    files, journal = f"out/part-*{extension}", "out/journal.jsonl"
+    return Output(f"{shown}, folder", "out/", name, read, files, tuple(others), journal, bodies)
 
 
 OUTPUTS = (
@@ -146,7 +161,8 @@ OUTPUTS = (
     in_parts("jsonl", ".jsonl", read_jsonl),
     in_parts("parquet", ".parquet", read_parquet),
     one_file("jsonl.gz", ".jsonl.gz", read_gzip),
-    in_parts("files", ".jsonl", read_files, "out/bodies", "out/bodies/[0-9a-f][0-9a-f]*"),
+    in_parts("files", ".jsonl", read_files, bodies="apart"),
+    in_parts("parquet", ".parquet", read_parquet_apart, bodies="apart"),
     one_file("warc", ".warc.gz", read_warc),
     in_parts("warc", ".warc.gz", read_warc),
     Output("sqlite", "out.sqlite", "sqlite", read_sqlite, "out.sqlite"),

@@ -15,10 +15,11 @@ pytestmark = [
 ]
 
 SHORT = [one for one in outputs.OUTPUTS if one.name in ("jsonl, one file", "parquet, folder")]
+FURTHER = ("sqlite", "parquet and bodies, folder", "warc, one file")
 each_output = pytest.mark.parametrize("output", SHORT, ids=lambda output: output.name)
 each_kind = pytest.mark.parametrize(
     "output",
-    [*SHORT, *(one for one in outputs.OUTPUTS if one.name in ("sqlite", "files, folder", "warc, one file"))],
+    [*SHORT, *(one for one in outputs.OUTPUTS if one.name in FURTHER)],
     ids=lambda output: output.name,
 )
 

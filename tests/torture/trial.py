@@ -66,7 +66,8 @@ class Rack:
     def start(self, prefix: Sequence[str] = ()) -> subprocess.Popen[str]:
         """Start a victim, with words in front of its command."""
         out = f"{self.folder}/{self.output.out}"
-        words = [sys.executable, "-m", "tests.torture.victim", out, self.output.format, self._base]
+        arguments = [out, self.output.format, self.output.bodies or "", self._base]
+        words = [sys.executable, "-m", "tests.torture.victim", *arguments]
         environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
         return subprocess.Popen(
             [*prefix, *words], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True

@@ -1,4 +1,4 @@
-"""The run that is killed: `python -m tests.torture.victim OUT FORMAT BASE_URL`, a process of its own.
+"""The run that is killed: `python -m tests.torture.victim OUT FORMAT BODIES BASE_URL`, a process of its own.
 
 Ends with 0 when the output is complete, 2 when the run was refused before a request, 3 when its output broke.
 """
@@ -6,13 +6,17 @@ Ends with 0 when the output is complete, 2 when the run was refused before a req
 import sys
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
 
 import hurtle
 from hurtle.errors import ConfigError, JournalError, SinkError
-from hurtle.sinks import bodies, parts
+from hurtle.sinks import bodies as bodies_module
+from hurtle.sinks import parts
 from hurtle.sinks.database import Database
 from tests.torture.workload import IN_FLIGHT, MAX_BUFFER, PART_ROWS, urls_at
+
+if TYPE_CHECKING:
+    from hurtle.sinks import BodyPlace
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -33,14 +37,15 @@ class OnThisThread(Executor):
         return future
 
 
-def main(out: str, format: str, base: str) -> int:  # noqa: A002 - as of hurtle.run
+def main(out: str, format: str, bodies: str, base: str) -> int:  # noqa: A002 - as of hurtle.run
     parts.PART_ROWS = Database.commit_rows = PART_ROWS
-    bodies.ThreadPoolExecutor = OnThisThread  # type: ignore[assignment, attr-defined]
+    bodies_module.ThreadPoolExecutor = OnThisThread  # type: ignore[assignment, attr-defined]
     try:
         hurtle.run(
             urls_at(base),
             out,
             format=format,
+            bodies=cast("BodyPlace | None", bodies or None),
             concurrency=IN_FLIGHT,
             concurrency_per_host=IN_FLIGHT,
             max_buffer=MAX_BUFFER,

@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 from hurtle.errors import ConfigError
 from hurtle.options import Options
+from hurtle.sinks import BODY_PLACES
 from hurtle.sinks import FORMATS as OUTPUT_FORMATS
 from hurtle.sources import FORMATS as INPUT_FORMATS
 from hurtle.version import __version__
@@ -143,6 +144,11 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--format", choices=OUTPUT_FORMATS, help="the output's format, where its name does not say it"
+    )
+    group.add_argument(
+        "--bodies",
+        choices=BODY_PLACES,
+        help="in the rows, or in a folder (DIR/) each in a file of its own, which the column body_path names",
     )
     group.add_argument(
         "--ordered", action=argparse.BooleanOptionalAction, help="rows in the order of the input"

@@ -2,13 +2,15 @@
 
 import sys
 from argparse import Namespace
-from typing import IO
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from hurtle.cli.status import EXIT_OK
 from hurtle.errors import ConfigError
 from hurtle.runs import Run, open_run
 from hurtle.runs.stored import arrow
 from hurtle.sinks.databases import without_password
+from hurtle.sinks.writer import OutputFile
 
 
 def cat(given: Namespace) -> int:
@@ -21,9 +23,9 @@ def cat(given: Namespace) -> int:
         raise ConfigError("stdout is closed")
     run = open_run(given.out)
     if given.format == "arrow":
-        _write_arrow(run, given.where, sys.stdout.buffer)
+        _write_arrow(run, given.where, _Stdout())
     else:
-        _write_lines(run, given.where, sys.stdout.buffer)
+        _write_lines(run, given.where, _Stdout())
     if run.complete is False:
         print(
             f"hurtle: {without_password(given.out)} is not complete: these are the rows so far",
@@ -32,15 +34,38 @@ def cat(given: Namespace) -> int:
     return EXIT_OK
 
 
-def _write_lines(run: Run, where: str | None, out: IO[bytes]) -> None:
+class _Stdout:
+    """The binary stdout as a file, whose failures are told from those of the run that is read."""
+
+    closed = False
+
+    def write(self, data: bytes) -> int:
+        with self._failing():
+            return sys.stdout.buffer.write(data)
+
+    def flush(self) -> None:
+        with self._failing():
+            sys.stdout.buffer.flush()
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OutputFile("-").failure(error) from error
+
+
+def _write_lines(run: Run, where: str | None, out: _Stdout) -> None:
     # Each piece goes out at once: a reader that has had enough is noticed.
     for lines in run.lines(where):
         out.write(lines)
         out.flush()
 
 
-def _write_arrow(run: Run, where: str | None, out: IO[bytes]) -> None:
-    if out.isatty():
+def _write_arrow(run: Run, where: str | None, out: _Stdout) -> None:
+    if sys.stdout.isatty():
         raise ConfigError("an Arrow stream is no text: send it to a file or another program")
     ipc = arrow("--format arrow", "pyarrow.ipc")
     with ipc.new_stream(out, run.schema()) as stream:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hurtle.api import Client, open_job, summary_of
 from hurtle.cli.args import RESUMING
+from hurtle.cli.consent import consent_hint, sent_unknown
 from hurtle.cli.given import given_options
 from hurtle.cli.status import EXIT_OK, EXIT_SOME_FAILED
 from hurtle.client import Rows
@@ -35,13 +36,14 @@ def fetch(given: Namespace) -> int:
         options["progress"] = False
     with Client(**({"progress": True} | options)) as client:
         client.engine()  # options that only the engine can judge fail here, before the output is touched
-        observe = _tell if given.verbose else None
+        source, observe = given_source(given), _tell if given.verbose else None
         job = open_job(
             client,
-            given_source(given),
+            source,
             given.output,
             given.format,
             client.options,
+            bodies=given.bodies,
             resume=_RESUME[given.resume],
             resend_unknown=given.resend_unknown,
             since=given.since,
@@ -51,11 +53,15 @@ def fetch(given: Namespace) -> int:
             outcome = job.run()
         except BaseException:
             if job.waits_at is not None:
-                print(f"hurtle: what has come is in {job.waits_at}; {_again(given)}", file=sys.stderr)
+                again = _again(given, ordered=not job.is_out_of_order)
+                print(f"hurtle: what has come is in {job.waits_at}; {again}", file=sys.stderr)
             raise
     summary = summary_of(outcome, client.options)
     if not given.quiet:
         print(summary_text(summary), file=sys.stderr)
+        if unknown := sent_unknown(summary, given.output, consented=given.resend_unknown):
+            listed = given.requests[0] if source.path is not None else None
+            print(consent_hint(unknown, given.output, listed), file=sys.stderr)
     return EXIT_OK if summary.all_ok else EXIT_SOME_FAILED
 
 
@@ -65,14 +71,22 @@ _SECRETS = ("user", "bearer", "header", "cookie", "data", "json", "param")
 """Arguments that may hold secrets: a command with one of them is not repeated on the screen."""
 
 
-def _again(given: Namespace) -> str:
-    """Say how to go on with a run that was interrupted."""
+def _again(given: Namespace, *, ordered: bool) -> str:
+    """Say how to go on with a run that was interrupted.
+
+    Args:
+        given: The command line.
+        ordered: Whether rows can still come in the order of the input.
+    """
+    more = [] if ordered else ["--no-ordered"]
     secret = any(getattr(given, name) for name in _SECRETS) or any(map(_may_hold_secret, given.words))
     if given.requests == ["-"]:
-        return "the same command with --resume goes on with it, if the same comes on standard input"
+        options = " ".join(["--resume", *more])
+        return f"the same command with {options} goes on with it, if the same comes on standard input"
     if secret:
-        return "the same command goes on with it"
-    return f"to go on with it: hurtle {shlex.join(word for word in given.words if word not in RESUMING)}"
+        return " ".join(["the same command", *(f"with {option}" for option in more), "goes on with it"])
+    words = [word for word in given.words if word not in RESUMING] + more
+    return f"to go on with it: hurtle {shlex.join(words)}"
 
 
 def _may_hold_secret(word: str) -> bool:

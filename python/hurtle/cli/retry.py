@@ -4,9 +4,12 @@ import sys
 from argparse import Namespace
 
 from hurtle.api import Client
+from hurtle.cli.args import RESEND
+from hurtle.cli.consent import consent_hint
 from hurtle.cli.fetch import given_source
 from hurtle.cli.given import given_options
 from hurtle.cli.status import EXIT_OK, EXIT_SOME_FAILED
+from hurtle.client.remaining import SENT_UNKNOWN
 from hurtle.report.text import count_text, summary_text
 from hurtle.rerun import Rerun, recorded_options
 from hurtle.sources import Source
@@ -48,14 +51,21 @@ def retry(given: Namespace) -> int:
             raise
     if not given.quiet:
         print(summary_text(summary), file=sys.stderr)
+        if SENT_UNKNOWN in summary.errors:
+            print(consent_hint(summary.errors[SENT_UNKNOWN], given.out, given.input), file=sys.stderr)
     return EXIT_OK if summary.all_ok else EXIT_SOME_FAILED
 
 
 def _announce(rerun: Rerun) -> None:
     how = ""
     if rerun.rows and rerun.from_rows:
-        how = "; the input is not there, so they are plain GETs of the rows' URLs"
+        how = (
+            "; the input is not there, so they are plain GETs of the rows' URLs, without credentials, headers"
+            " and parameters of their own"
+        )
     if rerun.rows and rerun.unlike:
         names = " and ".join(rerun.unlike)
         how += f"; {names} are not those of the run, which it does not record: they may be secrets"
+    if rerun.withheld:
+        how += f"; {rerun.withheld:,} more may have been sent already: {RESEND} asks for them too"
     print(f"hurtle: {count_text(rerun.rows, 'row')} to ask for again{how}", file=sys.stderr)

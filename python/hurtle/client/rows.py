@@ -76,6 +76,47 @@ class Rows(Protocol):
         """
 
 
+class WrappedRows:
+    """Rows that are others' in all but what a subclass makes of them.
+
+    Args:
+        rows: The rows as they came.
+    """
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._rows)
+
+    def __iter__(self) -> "Iterator[Response]":
+        """Yield the responses."""
+        return iter(self._rows)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that they hold, about, in bytes."""
+        return self._rows.nbytes
+
+    @property
+    def unrepeatable(self) -> int:
+        """How many are of requests that were sent and must not be sent again."""
+        return self._rows.unrepeatable
+
+    def indexes(self) -> list[int]:
+        """Return the rows' positions in the input."""
+        return self._rows.indexes()
+
+    def failures(self) -> list[int]:
+        """Return the positions in the input of the rows that are not ok."""
+        return self._rows.failures()
+
+    def exchanges(self) -> Sequence[tuple[Exchange, ...]]:
+        """Return, for each row, what went over the wire in its last attempt, redirects first."""
+        return self._rows.exchanges()
+
+
 class _Part:
     """A batch, turned into lines or columns once, however often rows are taken from it."""
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from hurtle.refresh.asked import Asked
 from hurtle.refresh.earlier import FAILING, HEAD_FIELDS, TOO_MANY, Known, digest_of_head
+from hurtle.runs.run import NOT_MODIFIED
 
 if TYPE_CHECKING:
     from hurtle._engine import Response
 
 Change: TypeAlias = Literal["new", "unchanged", "changed", "gone", "error"]
 
-NOT_MODIFIED = 304
 GONE = (404, 410)
 
 

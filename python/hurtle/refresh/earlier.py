@@ -2,17 +2,16 @@
 
 import re
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b, sha256
-from typing import Any, TypeAlias
+from typing import Any
 
 from hurtle.runs.lines import StoredRow
+from hurtle.runs.referred import key_of
+from hurtle.runs.run import BodyOf
 from hurtle.sinks.bodies import digest_of_name
-
-BodyOf: TypeAlias = Callable[[StoredRow], bytes | None]
-"""Returns the body of a row, wherever the row's run has it."""
 
 COLUMNS = (
     "index", "method", "url", "final_url", "redirects", "status", "error", "truncated", "fetched_at",
@@ -28,8 +27,8 @@ FAILING = 500
 TOO_MANY = 429
 """A server in trouble says nothing about what it serves: such an answer is like none."""
 
-KEY_BYTES = SUM_BYTES = 16
-"""Bytes of a hash: two different URLs of one run have the same about never (RFC 7693, section 2.1)."""
+SUM_BYTES = 16
+"""Bytes of a hash: two different rows have the same about never (RFC 7693, section 2.1)."""
 
 _ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]*"')
 _DATE = re.compile(r"[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT")
@@ -46,7 +45,7 @@ _INSERT = (
 )
 _FOLLOW = (
     "UPDATE earlier SET status = ?, digest = ?, etag = coalesce(etag, ?), modified = coalesce(modified, ?)"
-    " WHERE key = ? AND run = ? AND at = ?"
+    " WHERE key = ? AND run = ? AND at = ? AND fetched >= ?"
 )
 _FIND = "SELECT status, digest, etag, modified, moved, run, at, several FROM earlier WHERE key = ?"
 
@@ -126,7 +125,11 @@ class Earlier:
         """
         number = self._numbers[name]
         found = (
-            (row["status"], digest_of(row, body), *_validators(row), _key_of(row), number, row["index"])
+            (
+                *(row["status"], digest_of(row, body), *_validators(row)),
+                # An answer that came after the row that refers to it is not the one it was compared with.
+                *(_key_of(row), number, row["index"], _micros(row)),
+            )
             for row in rows
             if is_whole(row)
         )
@@ -183,16 +186,6 @@ class Earlier:
         if number == len(self._runs):
             self._runs.append(name)
         return number
-
-
-def key_of(method: str, url: str) -> bytes:
-    """Return what a request is found by: its method, and its URL in the one form in which it is sent."""
-    from hurtle._engine import identify
-
-    (sent,) = identify([url])
-    # The line of a plain GET; credentials in the URL stand below it. Of what cannot be sent there is none.
-    line = url.encode("utf-8", "replace") if isinstance(sent, str) else sent[2].partition(b"\n")[0][4:]
-    return blake2b(b"%s %s" % (method.encode("utf-8", "replace"), line), digest_size=KEY_BYTES).digest()
 
 
 def is_whole(row: Mapping[str, Any]) -> bool:

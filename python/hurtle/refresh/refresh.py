@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from os import PathLike, fspath
 from pathlib import Path
 
+from hurtle import checks
 from hurtle.client import Rows
 from hurtle.client.feed import Chunks
 from hurtle.errors import ConfigError
@@ -12,7 +13,7 @@ from hurtle.refresh.asked import Asked, ConditionalChunks
 from hurtle.refresh.change import verdict_on
 from hurtle.refresh.earlier import COLUMNS, Earlier
 from hurtle.refresh.rows import RefreshedRows
-from hurtle.runs import Run, open_run
+from hurtle.runs import Run, open_referred, open_run
 from hurtle.sinks.choose import RUN_SUFFIX
 from hurtle.sinks.databases import without_password
 
@@ -32,6 +33,8 @@ class Refresh:
     """
 
     def __init__(self, since: str | PathLike[str], out: str | PathLike[str], options: Options) -> None:
+        if not isinstance(since, (str, PathLike)) or fspath(since) in ("", "-"):
+            raise checks.wrong("since", since, "the output of an earlier run")
         try:
             self._run: Run = open_run(since)
         except ConfigError as error:
@@ -66,13 +69,13 @@ class Refresh:
 
     def _load(self, earlier: Earlier) -> None:
         for chunk in self._run.chunks(COLUMNS):
-            earlier.add(chunk, self._run.body)
+            earlier.add(chunk, self._run.own_body)
         for name in earlier.referred:
             self._refuse_output(name, f"the output {self._out} holds bodies that {self._since} refers to")
             shown, further = self._further(name)
             earlier.call(name, shown)
             for chunk in further.chunks(COLUMNS):
-                earlier.follow(name, chunk, further.body)
+                earlier.follow(name, chunk, further.own_body)
         if (without := earlier.dangling()) is not None:
             raise ConfigError(
                 f"since={self._since!r} refers to rows that {without} does not have: it is another run now",
@@ -80,13 +83,9 @@ class Refresh:
             )
 
     def _further(self, name: str) -> tuple[str, Run]:
-        """Open a run that rows of the earlier one name: from here, or else from where that one is."""
         try:
-            return name, open_run(name)
+            return open_referred(name, Path(self._since).parent)
         except ConfigError as error:
-            beside = Path(self._since).parent / name
-            if "://" not in name and beside.exists():
-                return str(beside), open_run(beside)
             raise ConfigError(
                 f"since={self._since!r} refers to bodies in {name}, which cannot be read: {error}",
                 option="since",
@@ -121,5 +120,6 @@ class Refresh:
 def _place_of(run: str) -> str:
     """Return where an output is, written in one way."""
     if "://" in run:
-        return without_password(run).rstrip("/")
+        scheme, mark, rest = without_password(run).rstrip("/").partition("://")
+        return scheme.lower() + mark + rest
     return str(Path(run).resolve()).removesuffix(RUN_SUFFIX)

@@ -1,21 +1,18 @@
 """Rows of a refresh: the result table with what has changed, and without the bodies that have not."""
 
 import json
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 from hurtle.client import Rows
-from hurtle.client.rows import Exchange
+from hurtle.client.rows import WrappedRows
 from hurtle.refresh.change import Verdict
 from hurtle.sinks.table import REFRESH_COLUMNS, with_refresh
-
-if TYPE_CHECKING:
-    from hurtle._engine import Response
 
 _BODY, _BODY_BASE64, _BEHIND = b',"body":', b',"body_base64":', b',"truncated":'
 
 
-class RefreshedRows:
+class RefreshedRows(WrappedRows):
     """Rows with the columns of a refresh.
 
     Args:
@@ -24,38 +21,8 @@ class RefreshedRows:
     """
 
     def __init__(self, rows: Rows, verdicts: Sequence[Verdict]) -> None:
-        self._rows = rows
+        super().__init__(rows)
         self._verdicts = verdicts
-
-    def __len__(self) -> int:
-        """Return how many there are."""
-        return len(self._rows)
-
-    def __iter__(self) -> "Iterator[Response]":
-        """Yield the responses."""
-        return iter(self._rows)
-
-    @property
-    def nbytes(self) -> int:
-        """Memory that they hold, about, in bytes."""
-        return self._rows.nbytes
-
-    @property
-    def unrepeatable(self) -> int:
-        """How many are of requests that were sent and must not be sent again."""
-        return self._rows.unrepeatable
-
-    def indexes(self) -> list[int]:
-        """Return the rows' positions in the input."""
-        return self._rows.indexes()
-
-    def failures(self) -> list[int]:
-        """Return the positions in the input of the rows that are not ok."""
-        return self._rows.failures()
-
-    def exchanges(self) -> Sequence[tuple[Exchange, ...]]:
-        """Return, for each row, what went over the wire in its last attempt, redirects first."""
-        return self._rows.exchanges()
 
     def to_jsonl(self, *, bodies: bool = True) -> bytes:
         """Return the rows as JSON lines; without `bodies` every body is null."""

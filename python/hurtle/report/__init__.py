@@ -1,6 +1,6 @@
 """What a run came to: the numbers apart from how they are shown."""
 
-from hurtle.report.results import Results
+from hurtle.report.results import Gathered, Results
 from hurtle.report.summary import Summary
 
-__all__ = ["Results", "Summary"]
+__all__ = ["Gathered", "Results", "Summary"]

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, overload
 
+from hurtle.client import Transfer
 from hurtle.errors import MissingExtraError
+from hurtle.options import Options
 from hurtle.report.summary import Summary
 
 if TYPE_CHECKING:
@@ -67,3 +69,39 @@ class Results(Sequence["Response"]):
     def __repr__(self) -> str:
         """Show how many there are and how many failed."""
         return f"<Results: {len(self)} responses, {self._summary.failed} failed>"
+
+
+class Gathered:
+    """The batches and responses of a `fetch`, as they come.
+
+    Args:
+        transfer: Where they come from.
+        options: Those that are in force.
+    """
+
+    def __init__(self, transfer: Transfer, options: Options) -> None:
+        self._transfer = transfer
+        self._options = options
+        self._batches: list[Batch] = []
+        self._responses: list[Response] = []
+
+    def add(self, batch: "Batch") -> None:
+        """Take a batch.
+
+        Raises:
+            RequestError: The first failure, with `on_error="raise"`.
+        """
+        self._responses += self._transfer.checked(batch)
+        self._batches.append(batch)
+
+    def results(self) -> Results:
+        """Return all of them, once the transfer has ended."""
+        transfer = self._transfer
+        summary = Summary.from_counters(
+            transfer.counters(),
+            self._options,
+            seconds=transfer.seconds,
+            skipped=transfer.skipped,
+            copied=transfer.copied,
+        )
+        return Results(self._batches, self._responses, summary)

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from hurtle.client.remaining import SENT_UNKNOWN
 from hurtle.errors import ConfigError
@@ -19,10 +20,12 @@ class RetrySink(Sink):
     Attributes:
         shown: What to call the output in messages.
         wanted: The positions that are asked for again; of a retry that is gone on with, those that are left.
+        withheld: As of `Picked`; 0 for a retry that is gone on with.
     """
 
     shown: str
     wanted: Done
+    withheld: int = 0
 
     @property
     @abstractmethod
@@ -62,8 +65,21 @@ class RetrySink(Sink):
         return Done(_gaps(self.wanted.spans()))
 
 
-def picked(run: Run, expression: str, *, resend_unknown: bool) -> Iterator[int]:
-    """Yield the positions to ask for again.
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """What an expression picks.
+
+    Attributes:
+        wanted: The positions to ask for again.
+        withheld: How many more it is true of, which may have been sent: nobody consented to send them again.
+    """
+
+    wanted: Done
+    withheld: int
+
+
+def picked(run: Run, expression: str, *, resend_unknown: bool) -> Picked:
+    """Return the positions to ask for again.
 
     Args:
         run: Of which rows.
@@ -73,12 +89,17 @@ def picked(run: Run, expression: str, *, resend_unknown: bool) -> Iterator[int]:
     Raises:
         ConfigError: It is no expression over the scalar columns.
     """
+    wanted, withheld = Done(), 0
     with Where(expression) as where:
         for chunk in run.chunks({*where.columns, "error"}):
             # Consent is no part of the expression: nothing that is written there can give it.
             unknown = {row["index"] for row in chunk if row["error"] == SENT_UNKNOWN}
-            left_out = frozenset() if resend_unknown else unknown
-            yield from (index for index in where.picked(chunk) if index not in left_out)
+            for index in where.picked(chunk):
+                if index in unknown and not resend_unknown:
+                    withheld += 1
+                else:
+                    wanted.add(index)
+    return Picked(wanted, withheld)
 
 
 def not_ended(shown: str, where: str) -> ConfigError:

@@ -5,10 +5,10 @@ from typing import Any
 
 from hurtle.runs.lines import StoredRow, meta_text
 from hurtle.runs.stored import arrow
-from hurtle.sinks.table import COLUMNS, REFRESH_COLUMNS, REQUIRED, Kind
+from hurtle.sinks.table import APART_COLUMNS, COLUMNS, REFRESH_COLUMNS, REQUIRED, Kind
 
 ADDED: dict[str, Kind] = {
-    "body_path": "text", "warc_file": "text", "warc_offset": "integer", "warc_length": "integer",
+    **APART_COLUMNS, "warc_file": "text", "warc_offset": "integer", "warc_length": "integer",
     **REFRESH_COLUMNS,
 }  # fmt: skip
 """Columns that only some outputs have. Any other one is text to a reader."""

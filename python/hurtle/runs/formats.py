@@ -7,22 +7,24 @@ from pathlib import Path
 from hurtle.errors import ConfigError
 from hurtle.runs.stored import Stored
 from hurtle.runs.stored_csv import StoredCsv
-from hurtle.runs.stored_lines import StoredFiles, StoredJsonl, StoredJsonlGzip, StoredJsonlZstd
+from hurtle.runs.stored_lines import StoredJsonl, StoredJsonlGzip, StoredJsonlZstd
 from hurtle.runs.stored_parquet import StoredParquet
 from hurtle.runs.stored_warc import StoredWarc
-from hurtle.sinks.choose import EXTENSIONS
+from hurtle.sinks.choose import EXTENSIONS, FORMATS
 from hurtle.sinks.compressed import GZIP
 from hurtle.sinks.databases import DATABASES
+from hurtle.sinks.formats import APART
 
-STORED: dict[str, type[Stored]] = {
+_STORED: dict[str, type[Stored]] = {
     "parquet": StoredParquet,
     "jsonl": StoredJsonl,
     "jsonl.gz": StoredJsonlGzip,
     "jsonl.zst": StoredJsonlZstd,
     "csv": StoredCsv,
-    "files": StoredFiles,
     "warc": StoredWarc,
 }
+
+STORED = _STORED | {apart.name: _STORED[name] for name, apart in APART.items()}
 """What reads a file of each format."""
 
 HEAD_BYTES = 4096
@@ -53,7 +55,7 @@ def format_of(path: Path, shown: str) -> str:
     except OSError as error:
         raise ConfigError(f"{shown} cannot be read: {error.strerror or error}", option="out") from error
     if not head:
-        return _named(path)
+        return _named(path, shown)
     if (found := _marked(head)) is not None:
         return found
     raise unreadable(f"{shown} is no output of hurtle's")
@@ -61,8 +63,7 @@ def format_of(path: Path, shown: str) -> str:
 
 def unreadable(words: str) -> ConfigError:
     """Make the error for what cannot be read back."""
-    known = dict.fromkeys((*STORED, *DATABASES))
-    return ConfigError(f"{words}; what can be read back is {', '.join(known)}", option="out")
+    return ConfigError(f"{words}; what can be read back is {', '.join(FORMATS)}", option="out")
 
 
 def _marked(head: bytes) -> str | None:
@@ -91,8 +92,12 @@ def _compressed(head: bytes) -> str | None:
     return "jsonl.gz" if not text or text.startswith(b"{") else None
 
 
-def _named(path: Path) -> str:
-    """Return the format of an empty file: a run of no requests may leave one."""
+def _named(path: Path, shown: str) -> str:
+    """Return the format of an empty file: JSON lines of no requests, or a database before its first table."""
     name = path.name.lower()
-    found = next((known for extension, known in EXTENSIONS.items() if name.endswith(extension)), "jsonl")
-    return found if found in DATABASES or found in STORED else "jsonl"
+    found = next((known for extension, known in EXTENSIONS.items() if name.endswith(extension)), "")
+    if found in DATABASES or found == "jsonl":
+        return found
+    raise ConfigError(
+        f"{shown} is empty: the only file that a run leaves so is .jsonl, of no requests", option="out"
+    )

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from os import PathLike, fspath
@@ -11,13 +12,14 @@ from hurtle.errors import ConfigError, JournalError
 from hurtle.journal import Journal, Span
 from hurtle.runs.formats import STORED, format_of, unreadable
 from hurtle.runs.log import RetryLog, digest_of
+from hurtle.runs.referred import ReferredRun
 from hurtle.runs.remote import open_remote, remote_record
-from hurtle.runs.run import Part, Run, superseded
+from hurtle.runs.run import BodyOf, Part, Run, superseded
 from hurtle.runs.stored import Stored
 from hurtle.runs.stored_table import opened_to_read, stored_table
 from hurtle.sinks.choose import RUN_SUFFIX
 from hurtle.sinks.database import Database
-from hurtle.sinks.databases import ADDRESSES, DATABASES, without_password
+from hurtle.sinks.databases import DATABASES, addressed, without_password
 from hurtle.sinks.folder import JOURNAL, RETRIED, RUN
 from hurtle.sinks.objects import is_remote
 from hurtle.sinks.recorded import ENDED, Record, is_under_way, refuse_other_version
@@ -59,6 +61,53 @@ def open_run(out: str | PathLike[str]) -> Run:
         >>> open_run("results.parquet")  # doctest: +SKIP
         <Run 'results.parquet': complete>
     """
+    run = _run_at(out)
+    # Names are looked up from where it was, wherever this process goes.
+    return run.referring(partial(_bodies_in, folder=Path(fspath(out)).absolute().parent))
+
+
+def _bodies_in(name: str, folder: Path) -> BodyOf:
+    """Return what finds the bodies that rows refer to in an earlier run.
+
+    Args:
+        name: The run, as the rows name it.
+        folder: See `open_referred`.
+
+    Raises:
+        JournalError: It is gone.
+    """
+    try:
+        _, run = open_referred(name, folder)
+    except ConfigError as error:
+        raise JournalError(f"unchanged bodies are in {name}, which cannot be read: {error}") from error
+    return ReferredRun(name, run).body
+
+
+def open_referred(name: str, folder: Path) -> tuple[str, Run]:
+    """Open a run that rows of another one refer to.
+
+    Args:
+        name: The run, as the rows name it. A relative name leads from the current folder, where it was given;
+            else from where the run is that has the rows.
+        folder: The folder that one is in.
+
+    Returns:
+        The name that led to it, and the run.
+
+    Raises:
+        ConfigError, JournalError, MissingExtraError: As `open_run`.
+    """
+    try:
+        return name, open_run(name)
+    except ConfigError:
+        beside = folder / name
+        if "://" not in name and not Path(name).is_absolute():
+            with suppress(ConfigError):
+                return str(beside), open_run(beside)
+        raise
+
+
+def _run_at(out: str | PathLike[str]) -> Run:
     if is_remote(out):
         return open_remote(fspath(out))
     if (make := database_at(out)) is not None:
@@ -83,9 +132,8 @@ def database_at(out: str | PathLike[str]) -> Callable[[], Database] | None:
     shown = fspath(out) if isinstance(out, (str, PathLike)) else out
     if not isinstance(shown, str):
         return None
-    for beginning, name in ADDRESSES.items():
-        if shown.startswith(beginning):
-            return partial(DATABASES[name], shown)
+    if (found := addressed(shown)) is not None:
+        return found[1]
     path = Path(shown)
     name = format_of(path, shown) if path.is_file() else ""
     return partial(DATABASES[name], shown) if name in DATABASES else None
@@ -214,6 +262,8 @@ def _database_record(make: Callable[[], Database]) -> Record:
     with opened_to_read(make) as database:
         try:
             record = database.read_run()
+        except ConfigError:
+            raise
         except (database.error, ValueError) as error:
             raise JournalError(f"{database.shown} is damaged: {database.words(error)}") from error
         if record is None:
@@ -231,13 +281,10 @@ def _committed(
         raise unreadable(f"{shown} is written as {format}")
     files: list[tuple[Stored, int]] = []
     spans: list[Sequence[Span]] = []
-    for entry in Journal(folder / JOURNAL).read():
-        try:
-            path, size = folder / str(entry["part"]), int(entry["bytes"])
-            files.append((STORED[format](path), int(entry["rows"])))
-            spans.append([(int(first), int(last)) for first, last in entry["done"]])
-        except (KeyError, TypeError, ValueError) as error:
-            raise JournalError(f"{folder / JOURNAL} is damaged: {entry!r:.200}") from error
-        if not path.is_file() or path.stat().st_size != size:
+    for part in Journal(folder / JOURNAL).parts():
+        path = folder / part.name
+        files.append((STORED[format](path), part.rows))
+        spans.append(part.done)
+        if not path.is_file() or path.stat().st_size != part.size:
             raise JournalError(f"{path} is not what the journal says: it is gone, or has another size")
     return files, spans

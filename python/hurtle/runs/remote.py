@@ -1,44 +1,55 @@
-"""Read a run in a folder of an object store: one part at a time is on this disk, while it is read."""
+"""Read a run in a folder of an object store: a part is on this disk while it is read."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
+from shutil import rmtree
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
+from weakref import finalize
 
 from hurtle.errors import ConfigError, JournalError
 from hurtle.runs.formats import STORED, unreadable
 from hurtle.runs.lines import StoredRow
 from hurtle.runs.run import Part, Run
-from hurtle.runs.stored import Stored, StoredRows
+from hurtle.runs.stored import Finder, Stored, StoredRows
 from hurtle.sinks.objects import Objects, StoreError
-from hurtle.sinks.recorded import ENDED, Record
+from hurtle.sinks.recorded import ENDED, Record, refuse_other_version
 from hurtle.sinks.remote import DROPPED, NAME, read_journal, read_record
 
+KEPT_COPIES = 2
+"""So many parts stay on this disk while bodies are looked up: rows come about in the order of the input."""
 
-class StoredRemote(StoredRows):
-    """A part in an object store. Every reading downloads it anew.
+
+class StoredRemote(StoredRows, Finder):
+    """A part in an object store. Every reading downloads it anew; for look-ups the last ones are kept.
 
     Args:
         objects: The folder.
         name: What the part is called.
         kind: What reads such a file.
+        kept: Keeps copies of parts of the folder for look-ups.
     """
 
-    def __init__(self, objects: Objects, name: str, kind: Callable[[Path], Stored]) -> None:
+    def __init__(self, objects: Objects, name: str, kind: Callable[[Path], Stored], kept: "_Kept") -> None:
         self._objects = objects
         self._name = name
         self._kind = kind
+        self._kept = kept
 
     @contextmanager
     def _here(self) -> Iterator[Stored]:
         with TemporaryDirectory(prefix="hurtle-") as folder:
-            path = Path(folder) / PurePosixPath(self._name).name
-            try:
-                self._objects.download(self._name, path)
-            except (StoreError, OSError) as error:
-                raise JournalError(str(error)) from error
-            yield self._kind(path)
+            yield self._downloaded(folder)
+
+    def _downloaded(self, folder: str) -> Stored:
+        path = Path(folder) / PurePosixPath(self._name).name
+        try:
+            self._objects.download(self._name, path)
+        except (StoreError, OSError) as error:
+            raise JournalError(str(error)) from error
+        return self._kind(path)
 
     def count(self) -> int:
         """Read the file."""
@@ -66,13 +77,58 @@ class StoredRemote(StoredRows):
             yield from stored.lines(hidden)
 
     def body(self, row: StoredRow) -> bytes | None:
-        """Read it from the file."""
+        """Return it from the row, or, of a web archive, from the file."""
+        if row.get("warc_offset") is None:
+            return super().body(row)
+        return self._kept.copy(self._name, self._downloaded).stored.body(row)
+
+    def finder(self) -> Finder:
+        """Return itself: a place is that in the file."""
+        return self
+
+    def places(self) -> Iterator[tuple[int, int]]:
+        """Yield those in the file."""
         with self._here() as stored:
-            return stored.body(row)
+            yield from stored.finder().places()
+
+    def row_at(self, place: int) -> StoredRow:
+        """Read it from the file."""
+        return self._kept.copy(self._name, self._downloaded).finder.row_at(place)
 
     def is_named(self, row: StoredRow) -> bool:
         """Whether the row names this part, or none."""
         return row.get("warc_file") in (None, PurePosixPath(self._name).name)
+
+
+class _Copy:
+    """A part on this disk, which goes when nobody holds this any more."""
+
+    def __init__(self, downloaded: Callable[[str], Stored]) -> None:
+        folder = mkdtemp(prefix="hurtle-")
+        finalize(self, rmtree, folder, ignore_errors=True)
+        self.stored = downloaded(folder)
+        self.finder = self.stored.finder()
+
+
+class _Kept:
+    """The copies of the parts that were looked into last."""
+
+    def __init__(self) -> None:
+        self._copies: OrderedDict[str, _Copy] = OrderedDict()
+
+    def copy(self, name: str, downloaded: Callable[[str], Stored]) -> _Copy:
+        """Return the copy of a part.
+
+        Args:
+            name: The part.
+            downloaded: Downloads it to a folder.
+        """
+        if name not in self._copies:
+            self._copies[name] = _Copy(downloaded)
+        self._copies.move_to_end(name)
+        while len(self._copies) > KEPT_COPIES:
+            self._copies.popitem(last=False)
+        return self._copies[name]
 
 
 def open_remote(address: str) -> Run:
@@ -94,7 +150,8 @@ def open_remote(address: str) -> Run:
         committed = read_journal(objects, str(record[NAME]))
     except StoreError as error:
         raise JournalError(str(error)) from error
-    parts = [Part(StoredRemote(objects, part.name, STORED[name]), part.rows) for part in committed]
+    kept = _Kept()
+    parts = [Part(StoredRemote(objects, part.name, STORED[name], kept), part.rows) for part in committed]
     return Run(objects.shown, parts, bool(record.get(ENDED)))
 
 
@@ -116,4 +173,4 @@ def _opened(address: str) -> tuple[Objects, Record]:
         raise ConfigError(str(error), option="out") from error
     if found is None or DROPPED in found[0]:
         raise ConfigError(f"{objects.shown} holds no run", option="out")
-    return objects, found[0]
+    return objects, refuse_other_version(found[0], objects.shown)

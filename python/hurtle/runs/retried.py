@@ -61,7 +61,7 @@ class RetryFolder(RunFolder):
         self._file: Digest | None = None
         self._unknown: Collection[int] = ()
         self.goes_on = False
-        self.resumed = self.resumed_failed = 0
+        self.resumed = self.resumed_failed = self.withheld = 0
 
     @property
     def record(self) -> Record:
@@ -88,7 +88,7 @@ class RetryFolder(RunFolder):
             self._recover()
         retries = self._log.read()
         if retries.open is None:
-            return done_of(self._picked())
+            return self._picked()
         if self._restart:
             # What may have been sent stays wanted: dropped, it would look as if nobody had ever sent it.
             self._unknown = unsettled(self.ledger, self._done_since(retries.open))
@@ -123,8 +123,10 @@ class RetryFolder(RunFolder):
         self._drop()
         return None
 
-    def _picked(self) -> Iterator[int]:
-        return picked(self.run(), self._where, resend_unknown=self._resend_unknown)
+    def _picked(self) -> Done:
+        found = picked(self.run(), self._where, resend_unknown=self._resend_unknown)
+        self.withheld = found.withheld
+        return found.wanted
 
     def _left_of(self, wanted: Wanted) -> Done:
         done = self._done_since(wanted)
@@ -134,8 +136,8 @@ class RetryFolder(RunFolder):
     def _done_since(self, wanted: Wanted) -> Done:
         """Return the positions that a retry has committed."""
         done = Done()
-        for entry in self._journal.read()[wanted.after :]:
-            done.add_part(entry)
+        for part in self._journal.parts()[wanted.after :]:
+            done.add_spans(part.done, part.failed)
         return done
 
     def begin_retry(self, wanted: Done, identity: Identity) -> None:
@@ -169,6 +171,7 @@ class RetryFolder(RunFolder):
         """Record that the retry is complete."""
         self._log.end()
         self._log.close()
+        self._forget_noted()
         super().record_end()
 
     def release(self) -> bool:
@@ -198,6 +201,7 @@ class PartsRetry(PartsSink, RetrySink):
         self._retry = folder
         self.shown = found.shown
         self.wanted = folder.begin(Identity(), "auto")
+        self.withheld = folder.withheld
 
     @property
     def goes_on(self) -> bool:
@@ -335,6 +339,7 @@ class _Lines:
     def __init__(self, lines: bytes) -> None:
         self._lines = lines
 
-    def to_jsonl(self) -> bytes:
-        """Return the rows as JSON lines."""
+    def to_jsonl(self, *, bodies: bool = True) -> bytes:
+        """Return the rows as JSON lines: with the bodies that their run holds."""
+        del bodies
         return self._lines

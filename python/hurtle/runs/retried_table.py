@@ -82,7 +82,9 @@ class TableRetry(DatabaseSink, RetrySink):
         if ledger is not None:
             # What may have been sent stays wanted: dropped, it would look as if nobody had ever sent it.
             self._unknown = {index for index in unsettled(ledger, ()) if index in left}
-        return done_of({*picked(self.run(), self._where, resend_unknown=resend_unknown), *self._unknown})
+        found = picked(self.run(), self._where, resend_unknown=resend_unknown)
+        self.withheld = found.withheld
+        return done_of({*found.wanted, *self._unknown})
 
     @property
     def goes_on(self) -> bool:
@@ -150,7 +152,8 @@ class TableRetry(DatabaseSink, RetrySink):
     def _record_end(self) -> None:
         """Record in the last transaction that nothing is wanted any more."""
         self._database.forget_wanted()
-        self._database.write_record({name: value for name, value in self._record.items() if name != RETRY})
+        self._record = {name: value for name, value in self._record.items() if name != RETRY}
+        self._database.write_record(self._record)
 
     def release(self) -> None:
         """Let others use the database, as it was found; nothing was sent."""

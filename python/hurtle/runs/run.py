@@ -1,15 +1,21 @@
 """A run as a reader finds it: what is committed, the newest row of each request."""
 
 from array import array
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self, TypeAlias
 
 from hurtle.journal import Done, Span
 from hurtle.runs.columns import batches_with, batches_without, fitted, table_schema
 from hurtle.runs.lines import StoredRow, line_of
 from hurtle.runs.stored import StoredRows, arrow, without
 from hurtle.runs.where import Where
+
+BodyOf: TypeAlias = Callable[[StoredRow], bytes | None]
+"""Returns the body of a row, wherever the row's run has it."""
+
+NOT_MODIFIED = 304
+"""The status of an answer without a body to a request on a condition. Source: RFC 9110, section 15.4.5."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,17 @@ class Run:
         self._parts = parts
         self._complete = complete
         self._failed: int | None = None
+        self._open_referred: Callable[[str], BodyOf] | None = None
+        self._referred: dict[str, BodyOf] = {}
+
+    def referring(self, open_referred: Callable[[str], BodyOf]) -> Self:
+        """Let `body` look into earlier runs.
+
+        Args:
+            open_referred: Opens one, by the name that rows have for it. Called once for each name.
+        """
+        self._open_referred = open_referred
+        return self
 
     @property
     def parts(self) -> Sequence[Part]:
@@ -133,7 +150,10 @@ class Run:
         return (lines for part in self._parts for lines in part.stored.lines(part.hidden()))
 
     def body(self, row: StoredRow) -> bytes | None:
-        """Return the body of one of the rows: from the row, or from the file that it names.
+        """Return the body of one of the rows: from the row, or the file or the earlier run that it names.
+
+        An earlier run is opened at the first row that refers to it (`body_run`), and stays so: 24 bytes for
+        each of its rows, and the piece that was read last. Not for several threads at once.
 
         Args:
             row: As the run gave it.
@@ -142,8 +162,19 @@ class Run:
             The body; None where there was none, or the output holds none.
 
         Raises:
-            JournalError: The file that the row names is gone.
+            JournalError: The file or the run that the row names is gone, or is not what it was.
+            MissingExtraError: The format of the earlier run needs an optional package.
         """
+        own, name = self.own_body(row), row.get("body_run")
+        # An archive has what came: an answer of 200 whole, beside the reference to an equal one.
+        if name is None or self._open_referred is None or (own is not None and row["status"] != NOT_MODIFIED):
+            return own
+        if (referred := self._referred.get(name)) is None:
+            referred = self._referred[name] = self._open_referred(name)
+        return referred(row)
+
+    def own_body(self, row: StoredRow) -> bytes | None:
+        """Return what this run itself has of a row's body; see `body`."""
         named = (part.stored for part in self._parts if part.stored.is_named(row))
         stored = next(named, None)
         return None if stored is None else stored.body(row)

@@ -1,16 +1,15 @@
-"""JSON lines, plain and compressed, and those whose bodies are files."""
+"""JSON lines, plain and compressed."""
 
 import json
 import re
+from abc import abstractmethod
 from collections.abc import Collection, Container, Generator, Iterator
 from contextlib import closing
-from pathlib import PurePosixPath
 from typing import IO, Any
 
-from hurtle.errors import JournalError
 from hurtle.runs.columns import table_schema
 from hurtle.runs.lines import StoredRow, harmless, line_of, row_of
-from hurtle.runs.stored import in_chunks
+from hurtle.runs.stored import Finder, in_chunks
 from hurtle.runs.stored_text import StoredText
 from hurtle.sinks.compressed import open_gzip, open_zstd
 from hurtle.sinks.table import COLUMNS
@@ -26,11 +25,12 @@ _PLAIN = bytes([0x0A, *range(0x20, 0x7F)])
 _CONTROL = re.compile(rb"[\x00-\x09\x0b-\x1f\x7f]")
 
 
-class StoredJsonl(StoredText):
-    """A file of JSON lines. A last line without its end is no row."""
+class StoredLines(StoredText):
+    """A file of JSON lines, in whatever it is packed. A last line without its end is no row."""
 
+    @abstractmethod
     def _open(self) -> IO[bytes]:
-        return self.path.open("rb")
+        """Open the file to read its lines."""
 
     def count(self) -> int:
         """Count the lines."""
@@ -99,38 +99,41 @@ class StoredJsonl(StoredText):
                     rest.append(block[end:])
 
 
-class StoredJsonlGzip(StoredJsonl):
+class StoredJsonl(StoredLines, Finder):
+    """A file of JSON lines as they are."""
+
+    def _open(self) -> IO[bytes]:
+        return self.path.open("rb")
+
+    def finder(self) -> Finder:
+        """Return itself: a place leads straight to a row."""
+        return self
+
+    def places(self) -> Iterator[tuple[int, int]]:
+        """Yield each row's position, and where its line begins, in bytes."""
+        offset = 0
+        with closing(self._lines()) as lines:
+            for line in lines:
+                yield self._index(line), offset
+                offset += len(line)
+
+    def row_at(self, place: int) -> StoredRow:
+        """Read the line."""
+        with self._reading(), self._open() as file:
+            file.seek(place)
+            line = file.readline()
+        return self._row(line)
+
+
+class StoredJsonlGzip(StoredLines):
     """The same, compressed by gzip."""
 
     def _open(self) -> IO[bytes]:
         return open_gzip(self.path)
 
 
-class StoredJsonlZstd(StoredJsonl):
+class StoredJsonlZstd(StoredLines):
     """The same, compressed by zstd."""
 
     def _open(self) -> IO[bytes]:
         return open_zstd(self.path)
-
-
-class StoredFiles(StoredJsonl):
-    """JSON lines whose bodies are files: `body` is null, `body_path` says where it is."""
-
-    def schema(self) -> Any:  # noqa: ANN401 - pyarrow has no types
-        """Return the result table's, with `body_path`, also where there is no row."""
-        names = super().schema().names
-        return table_schema(names if "body_path" in names else [*names, "body_path"])
-
-    def body(self, row: StoredRow) -> bytes | None:
-        """Read the body's file."""
-        name = row.get("body_path")
-        if name is None:
-            return super().body(row)
-        relative = PurePosixPath(name)
-        if relative.is_absolute() or ".." in relative.parts:
-            raise JournalError(f"{self.path} is damaged: {name!r} is no file of this output")
-        path = self.path.parent / relative
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            raise JournalError(f"{path} cannot be read: {error.strerror or error}") from error

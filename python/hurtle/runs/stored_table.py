@@ -9,16 +9,20 @@ from typing import Any, TypeAlias, cast
 from hurtle.errors import ConfigError, HurtleError, JournalError
 from hurtle.runs.columns import batch_of, fitted, kind_of, table_schema
 from hurtle.runs.lines import StoredRow, meta_text
-from hurtle.runs.stored import CHUNK_ROWS, StoredRows, arrow, in_chunks
-from hurtle.sinks.database import Database
+from hurtle.runs.stored import CHUNK_ROWS, Finder, StoredRows, arrow, in_chunks
+from hurtle.sinks.database import FETCH_BODIES, RESULTS, Database
 from hurtle.sinks.duckdb_file import DuckdbDatabase
 from hurtle.sinks.table import Kind
+
+_PLAIN = ("index", "method", "url", "status", "body", "body_path", "body_run")
+LOOKED_UP = {name: f'"{name}"' for name in _PLAIN} | {"fetched_at": 'CAST("fetched_at" AS VARCHAR)'}
+"""What is asked of a row that is looked up, in SQL that each database speaks: its body, and whose it is."""
 
 Opened: TypeAlias = Callable[[], AbstractContextManager[Database]]
 """Opens a database to read it, and closes it again."""
 
 
-class StoredTable(StoredRows):
+class StoredTable(StoredRows, Finder):
     """The table `results`, read row by row. Its columns are those that the database names.
 
     Args:
@@ -27,6 +31,7 @@ class StoredTable(StoredRows):
 
     def __init__(self, opened: Opened) -> None:
         self._opened = opened
+        self._around: dict[int, StoredRow] = {}
 
     def count(self) -> int:
         """Ask for the number."""
@@ -46,6 +51,32 @@ class StoredTable(StoredRows):
         """Return the table's columns, with the types of the result table."""
         with self._reading() as database:
             return table_schema(database.names())
+
+    def finder(self) -> Finder:
+        """Return itself: a place leads straight to a row."""
+        return self
+
+    def places(self) -> Iterator[tuple[int, int]]:
+        """Yield each row's position twice: it is the key."""
+        return ((row["index"], row["index"]) for chunk in self.rows(("index",)) for row in chunk)
+
+    def row_at(self, place: int) -> StoredRow:
+        """Ask for the row, and for those around it: the next one is among them, and opening takes longest."""
+        if place not in self._around:
+            first = place - place % FETCH_BODIES
+            self._around = {row["index"]: row for row in self._between(first, first + FETCH_BODIES)}
+        if (row := self._around.get(place)) is None:
+            raise JournalError(f"row {place} is gone: the table has it no more")
+        return row
+
+    def _between(self, first: int, end: int) -> Iterator[StoredRow]:
+        with self._reading() as database:
+            names = [name for name in database.names() if name in LOOKED_UP]
+            listed = ", ".join(map(LOOKED_UP.__getitem__, names))
+            where = f'"index" >= {int(first)} AND "index" < {int(end)}'
+            for values in database.ask(f"SELECT {listed} FROM {RESULTS} WHERE {where}", FETCH_BODIES):
+                found = zip(names, values, strict=True)
+                yield {name: _value(name, kind_of(name), value) for name, value in found}
 
     def _rows(self, columns: Collection[str] | None) -> Iterator[tuple[StoredRow, int]]:
         with self._reading() as database:

@@ -3,12 +3,12 @@
 import json
 import re
 from collections.abc import Container, Iterator
-from typing import Any
+from typing import IO, Any
 
 from hurtle.runs.columns import table_schema
 from hurtle.runs.lines import StoredRow
-from hurtle.runs.stored import CHUNK_BYTES
-from hurtle.runs.stored_lines import StoredJsonl
+from hurtle.runs.stored import CHUNK_BYTES, Finder
+from hurtle.runs.stored_lines import StoredLines
 from hurtle.sinks.warc_reader import Place, WarcRow, read_rows, response_at
 from hurtle.sinks.warc_record import payload_of
 
@@ -19,7 +19,7 @@ PLACE = ("warc_file", "warc_offset", "warc_length")
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 
 
-class StoredWarc(StoredJsonl):
+class StoredWarc(StoredLines, Finder):
     """A file of records, one gzip member each. `body` is null; PLACE says where the response is.
 
     The file of a place is named relative to the folder that it is in. From the offset on, so many bytes are
@@ -66,9 +66,30 @@ class StoredWarc(StoredJsonl):
                     file.seek(row.place.offset)
                     yield file.read(row.place.length)
 
+    def finder(self) -> Finder:
+        """Return itself: a place leads straight to a row."""
+        return self
+
+    def places(self) -> Iterator[tuple[int, int]]:
+        """Yield each row's position, and where its first record begins, in bytes."""
+        return ((self._index(row.line), row.place.offset) for row in self._records())
+
+    def row_at(self, place: int) -> StoredRow:
+        """Read the row's records."""
+        with self._reading(), self.path.open("rb") as file:
+            line = _line(next(read_rows(file, place)), self._name)
+        return self._row(line)
+
+    def _open(self) -> IO[bytes]:
+        return self.path.open("rb")
+
+    @property
+    def _name(self) -> bytes:
+        return json.dumps(self.path.name).encode()
+
     def _blocks(self) -> Iterator[bytes]:
         """Yield the rows as lines, many at a time."""
-        name = json.dumps(self.path.name).encode()
+        name = self._name
         lines: list[bytes] = []
         size = 0
         for row in self._records():
@@ -81,7 +102,7 @@ class StoredWarc(StoredJsonl):
             yield b"".join(lines)
 
     def _records(self) -> Iterator[WarcRow]:
-        with self._reading(), self.path.open("rb") as file:
+        with self._reading(), self._open() as file:
             yield from read_rows(file)
 
 

@@ -9,14 +9,17 @@ from typing import Any, Self
 
 from hurtle.errors import ConfigError
 from hurtle.runs.lines import instant_text
-from hurtle.sinks.table import COLUMNS, REFRESH_COLUMNS
+from hurtle.sinks.table import APART_COLUMNS, COLUMNS, REFRESH_COLUMNS
 
-_KINDS = COLUMNS | REFRESH_COLUMNS
+_KINDS = COLUMNS | REFRESH_COLUMNS | APART_COLUMNS
 SCALARS = tuple(name for name, kind in _KINDS.items() if kind not in ("json", "bytes") or name == "meta")
 """The columns that an expression may name: all but lists and bodies; null where a run has no such column."""
 
 _ROWS = ", ".join(f'"{name}"' for name in SCALARS)
 _QUERY = 'SELECT "index" FROM rows WHERE (\n{}\n)'
+_BARE = 'SELECT "index" FROM rows WHERE\n{}'
+"""What is right both ways is one expression: nothing follows it, and it closes only what it opened itself."""
+
 _HARMLESS = (sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION)
 
 
@@ -49,6 +52,7 @@ class Where:
         try:
             self._database.execute(f"CREATE TABLE rows ({_ROWS})")
             self.picked([])
+            self._judged(_BARE)
         except BaseException:
             self.close()
             raise
@@ -71,9 +75,13 @@ class Where:
         self._database.execute("DELETE FROM rows")
         with self._guarded():
             self._database.executemany(f"INSERT INTO rows ({columns}) VALUES ({marks})", values)
+        return self._judged(_QUERY)
+
+    def _judged(self, query: str) -> list[int]:
+        with self._guarded():
             self._selects = 0
             self._database.set_authorizer(self._judge)
-            return [index for (index,) in self._database.execute(_QUERY.format(self.expression))]
+            return [index for (index,) in self._database.execute(query.format(self.expression))]
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:

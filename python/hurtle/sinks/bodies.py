@@ -1,13 +1,15 @@
 """Bodies as files, named by what is in them: equal ones are there once, and what has a name is whole."""
 
+import json
 import os
 import re
+from collections.abc import Container, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from errno import ELOOP
 from hashlib import sha256
 from pathlib import Path
-from stat import S_ISREG
+from stat import S_ISDIR, S_ISREG
 
 from hurtle.journal import sync_folder
 
@@ -32,10 +34,16 @@ UNKNOWN = ".bin"
 NEW = ".new"
 """Where files lie until they are whole and fsynced."""
 
+PUBLISHED = "published"
+"""The file in NEW that says which names were given for a part that is not recorded yet."""
+
 SYNC_THREADS = 8
 """A disk takes several fsyncs at once for little more than one."""
 
-_NAME = re.compile(r"(?:.*/)?([0-9a-f]{2})/([0-9a-f]{62})\.\w+")
+_PLAIN_NAME = re.compile(r"([0-9a-f]{2})/([0-9a-f]{62})\.\w+")
+_NAME = re.compile(rf"(?:.*/)?{_PLAIN_NAME.pattern}")
+
+_OF_NEW = re.compile(rf"\d+|{PUBLISHED}")
 
 _EXCLUSIVE = (
     os.O_WRONLY | os.O_CREAT | os.O_EXCL
@@ -64,19 +72,26 @@ def digest_of_name(name: str) -> bytes | None:
 
 
 class Bodies:
-    """A folder of bodies. What was `put` is in its place after `publish`, or gone after `drop`.
+    """The bodies of one part. What was `put` is in its place after `publish`, or gone after `drop`.
 
-    One at a time for one folder: the lock of the run sees to that.
+    The part is recorded behind that. Until then, `settle` or `recover`, a file says which names are new, so
+    that none stays that no row has. One part at a time for one folder: the lock of the run sees to that.
 
     Args:
-        folder: The folder; made by `open`.
+        folder: The folder of all bodies of the run; made by `open`.
+        part: The name of the part.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._new: dict[str, Path] = {}
+    def __init__(self, folder: Path, part: str) -> None:
+        self.folder = folder
+        self._part = part
+        # Text: to make a `Path` of each of thousands of names costs as much as to write the files.
+        self._place = str(folder)
+        self._new: dict[str, str] = {}
+        self._first: list[str] = []
         self._folders: set[Path] = set()
         self._written = 0
+        self._published: list[str] = []
 
     def open(self) -> None:
         """Make the folders, and remove what a crash left of files that were not whole.
@@ -84,10 +99,9 @@ class Bodies:
         Raises:
             OSError: It cannot be written there.
         """
-        for folder in (self._folder, self._folder / NEW):
-            _make_folder(folder)
-        for path in (self._folder / NEW).iterdir():
-            path.unlink()
+        _make_folder(self.folder)
+        _remove_new(self.folder)
+        _make_folder(self.folder / NEW)
 
     def put(self, body: bytes, content_type: str | None) -> str:
         """Take a body, which may be there already.
@@ -101,11 +115,17 @@ class Bodies:
         digest = sha256(body).hexdigest()
         name = f"{digest[:2]}/{digest[2:]}{extension_of(content_type)}"
         # Also of what is there: who gave it its name may have been killed before that was fsynced.
-        self._folders.add(self._folder / digest[:2])
-        if name not in self._new and not _is_file_of(self._folder / name, len(body)):
+        self._folders.add(self.folder / digest[:2])
+        if name in self._new:
+            return name
+        found = _status_of(f"{self._place}/{name}")
+        # Files get such names when they are whole: only the size is looked at.
+        if found is None or not S_ISREG(found.st_mode) or found.st_size != len(body):
             self._written += 1
-            temporary = self._folder / NEW / str(self._written)
+            temporary = f"{self._place}/{NEW}/{self._written}"
             self._new[name] = temporary
+            if found is None:
+                self._first.append(name)
             _write_file(temporary, body)
         return name
 
@@ -120,30 +140,106 @@ class Bodies:
                 pass
             for folder in self._folders:
                 _make_folder(folder)
+            self._note()
             for name in list(self._new):
-                self._new.pop(name).replace(self._folder / name)
-            for _ in threads.map(sync_folder, [*self._folders, self._folder, self._folder.parent]):
+                os.replace(self._new.pop(name), f"{self._place}/{name}")  # noqa: PTH105 - text, as above
+            for _ in threads.map(sync_folder, [*self._folders, self.folder, self.folder.parent]):
                 pass
-        self.drop()
+
+    def _note(self) -> None:
+        """Write which names are about to be given; not those of files that an earlier row may have."""
+        if self._first:
+            note = f"{self._place}/{NEW}/{PUBLISHED}"
+            _write_file(note, json.dumps({"part": self._part, "names": self._first}).encode())
+            _sync_file(note)
+            for folder in (self.folder / NEW, self.folder):
+                sync_folder(folder)
+            self._published, self._first = self._first, []
 
     def drop(self) -> None:
-        """Remove what was put and not published. Never raises. Idempotent."""
-        for temporary in self._new.values():
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
+        """Remove what was put, published or not: there will be no such part. Never raises. Idempotent."""
+        with suppress(OSError):
+            _remove(self.folder, self._published)
+            _remove_new(self.folder)
+        self._published, self._first = [], []
         self._new.clear()
         self._folders.clear()
+
+
+def settle(folder: Path) -> None:
+    """Forget which names were given last: the part that has them is recorded. Never raises."""
+    with suppress(OSError):
+        _remove_new(folder)
+
+
+def recover(folder: Path, parts: Container[str]) -> None:
+    """Remove what a crash left: files that were not whole, and bodies of a part that was not recorded.
+
+    Args:
+        folder: As of `Bodies`; it may not be there.
+        parts: The names of the parts that are recorded.
+
+    Raises:
+        OSError: It could not be removed.
+    """
+    if not _is_folder(folder):
+        return
+    # A note that is not whole was not fsynced, and nothing was given its name.
+    with suppress(FileNotFoundError, ValueError, KeyError, TypeError):
+        note = json.loads((folder / NEW / PUBLISHED).read_bytes())
+        if note["part"] not in parts:
+            _remove(folder, note["names"])
+    _remove_new(folder)
+
+
+def remove_bodies(folder: Path) -> None:
+    """Remove all bodies, and the folders that are empty then; whatever else is in them stays.
+
+    Raises:
+        OSError: One could not be removed.
+    """
+    if not _is_folder(folder):
+        return
+    _remove_new(folder)
+    for inner in filter(_is_folder, list(folder.iterdir())):
+        _remove(folder, [f"{inner.name}/{path.name}" for path in inner.iterdir()])
         with suppress(OSError):
-            (self._folder / NEW).rmdir()
+            inner.rmdir()
+    with suppress(OSError):
+        folder.rmdir()
 
 
-def _is_file_of(path: Path, size: int) -> bool:
-    """Whether a file is there and whole. Files get such names when they are: only the size is looked at."""
+def _remove(folder: Path, names: Iterable[str]) -> None:
+    """Remove bodies; no file of another name, and none through a link."""
+    for name in names:
+        path = folder / name
+        if _PLAIN_NAME.fullmatch(name) and _is_folder(path.parent):
+            path.unlink(missing_ok=True)
+
+
+def _remove_new(folder: Path) -> None:
+    """Remove what is on its way, and the note of it."""
+    new = folder / NEW
+    if _is_folder(folder) and _is_folder(new):
+        for path in list(new.iterdir()):
+            if _OF_NEW.fullmatch(path.name):
+                path.unlink()
+        with suppress(OSError):
+            new.rmdir()
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether it is a folder, and no link to one."""
+    found = _status_of(path)
+    return found is not None and S_ISDIR(found.st_mode)
+
+
+def _status_of(path: str | Path) -> os.stat_result | None:
+    """Return what has a name, a link where it is one; None: nothing has it."""
     try:
-        found = path.lstat()
+        return os.lstat(path)
     except FileNotFoundError:
-        return False
-    return S_ISREG(found.st_mode) and found.st_size == size
+        return None
 
 
 def _make_folder(folder: Path) -> None:
@@ -153,7 +249,7 @@ def _make_folder(folder: Path) -> None:
         raise OSError(ELOOP, os.strerror(ELOOP), str(folder))
 
 
-def _write_file(path: Path, data: bytes) -> None:
+def _write_file(path: str, data: bytes) -> None:
     fd = os.open(path, _EXCLUSIVE, 0o666)
     try:
         rest = memoryview(data)
@@ -163,7 +259,7 @@ def _write_file(path: Path, data: bytes) -> None:
         os.close(fd)
 
 
-def _sync_file(path: Path) -> None:
+def _sync_file(path: str) -> None:
     fd = os.open(path, os.O_RDWR)
     try:
         os.fsync(fd)

@@ -4,14 +4,15 @@ import os
 import stat
 from os import PathLike, fspath
 from pathlib import Path
+from typing import Literal, TypeAlias, get_args
 
 from hurtle.errors import ConfigError
 from hurtle.sinks.base import Sink
 from hurtle.sinks.database import DatabaseSink
-from hurtle.sinks.databases import ADDRESSES, DATABASES, without_password
+from hurtle.sinks.databases import ADDRESSES, DATABASES, addressed, without_password
 from hurtle.sinks.folder import RunFolder
+from hurtle.sinks.formats import APART, FILES, Format
 from hurtle.sinks.formats import FORMATS as BY_NAME
-from hurtle.sinks.formats import Format
 from hurtle.sinks.objects import is_remote
 from hurtle.sinks.parts import PartsSink
 from hurtle.sinks.remote import RemoteSink
@@ -33,15 +34,26 @@ EXTENSIONS = {
     ".db": "sqlite",
     ".duckdb": "duckdb",
 }
-FORMATS = (*BY_NAME, *DATABASES)
+_COMBINED = frozenset(one.name for one in APART.values()) - {FILES}
+FORMATS = (*(name for name in BY_NAME if name not in _COMBINED), *DATABASES)
+"""What a caller may say; bodies apart are said beside it."""
 IN_FOLDERS = "parquet"
 """What a folder's parts are, where nothing else is said."""
+
+BodyPlace: TypeAlias = Literal["inline", "apart"]
+"""Where bodies are: in their rows, or each in a file of its own."""
+
+BODY_PLACES: tuple[BodyPlace, ...] = get_args(BodyPlace)
 
 RUN_SUFFIX = ".run"
 """The folder of a run that is to become one file has the file's name with this behind it."""
 
 
-def new_sink(out: str | PathLike[str], format: str | None = None) -> Sink:  # noqa: A002 - the public name
+def new_sink(
+    out: str | PathLike[str],
+    format: str | None = None,  # noqa: A002 - the public name
+    bodies: BodyPlace | None = None,
+) -> Sink:
     """Return the sink that fits, not begun yet: nothing is on the disk.
 
     Args:
@@ -49,18 +61,24 @@ def new_sink(out: str | PathLike[str], format: str | None = None) -> Sink:  # no
             "-" is stdout, JSON lines where nothing else is said. The address of a database, or of a folder of
             an object store.
         format: One of FORMATS, where the extension does not say it.
+        bodies: One of BODY_PLACES; None: where the format has them.
 
     Raises:
-        ConfigError: An unknown format, or one that cannot be written there.
+        ConfigError: An unknown format, or one that cannot be written there, or not with bodies there.
     """
     path = fspath(out) if isinstance(out, (str, PathLike)) else None
     if not isinstance(path, str) or not path:
         raise ConfigError(f'out={out!r}: must be a path, or "-" for stdout', option="out")
     if format is not None and format not in FORMATS:
         raise ConfigError(f"format={format!r}: must be one of {', '.join(FORMATS)}", option="format")
+    if bodies not in (None, *BODY_PLACES):
+        raise ConfigError(f"bodies={bodies!r}: must be one of {', '.join(BODY_PLACES)}", option="bodies")
     if (database := _database_address(path, format)) is not None:
+        _refuse_apart(bodies, "a database holds them in its table")
         return database
     if is_remote(path):
+        _refuse_apart(bodies, "a part goes to an object store alone")
+        _refuse_inline(bodies, format)
         return _remote_sink(path, format or IN_FOLDERS)
     is_folder = path != "-" and (path.endswith(("/", os.sep)) or Path(path).is_dir())
     name = format or (IN_FOLDERS if is_folder else _format_of(path))
@@ -71,22 +89,58 @@ def new_sink(out: str | PathLike[str], format: str | None = None) -> Sink:  # no
     if name in DATABASES:
         if is_folder or path == "-" or _is_special(path):
             raise ConfigError(f"{path}: {name} is written to a file", option="out")
+        _refuse_apart(bodies, "a database holds them in its table")
         return DatabaseSink(DATABASES[name](path))
+    kind = _format_with(bodies, name)
     if is_folder:
-        return PartsSink(RunFolder(Path(path), name, path, BY_NAME[name].beside), BY_NAME[name])
-    if BY_NAME[name].beside is not None:
-        raise ConfigError(f'{path}: {name} are written to a folder; end its name with "/"', option="out")
-    return _file_sink(path, BY_NAME[name])
+        return PartsSink(RunFolder(Path(path), kind.name, path), kind)
+    if kind.beside is not None:
+        raise ConfigError(
+            f'{path}: bodies apart are written to a folder; end its name with "/"',
+            option="out" if bodies is None else "bodies",
+        )
+    return _file_sink(path, kind)
+
+
+def _format_with(bodies: BodyPlace | None, name: str) -> Format:
+    """Return a format of files with its bodies where they are wanted."""
+    _refuse_inline(bodies, name)
+    if name == "warc":
+        _refuse_apart(bodies, "an archive holds what went over the wire")
+    return APART.get(name, BY_NAME[name]) if bodies == "apart" else BY_NAME[name]
+
+
+def _refuse_inline(bodies: BodyPlace | None, name: str | None) -> None:
+    if bodies == "inline" and name == FILES:
+        raise ConfigError(
+            "bodies='inline' does not fit files, which are JSON lines with bodies apart; take jsonl",
+            option="bodies",
+        )
+    if bodies == "inline" and name == "csv":
+        raise ConfigError(
+            "bodies='inline' does not fit csv, which has no column for them; with \"apart\" they are files",
+            option="bodies",
+        )
+
+
+def _refuse_apart(bodies: BodyPlace | None, reason: str) -> None:
+    if bodies == "apart":
+        raise ConfigError(
+            f"bodies='apart' does not fit: {reason}; what has them apart is a folder on this disk (DIR/) of"
+            f" {', '.join(APART)}",
+            option="bodies",
+        )
 
 
 def _database_address(path: str, format: str | None) -> Sink | None:  # noqa: A002
     """Return the sink for a database that is no file; None where the output is something else."""
-    for beginning, name in ADDRESSES.items():
-        if path.startswith(beginning):
-            if format not in (None, name):
-                raise ConfigError(f"format={format!r} does not fit {beginning}…", option="format")
-            return DatabaseSink(DATABASES[name](path))
-    return None
+    if (found := addressed(path)) is None:
+        return None
+    name, make = found
+    if format not in (None, name):
+        scheme = path.partition("://")[0].lower()
+        raise ConfigError(f"format={format!r} does not fit {scheme}://…", option="format")
+    return DatabaseSink(make())
 
 
 def _remote_sink(address: str, name: str) -> Sink:

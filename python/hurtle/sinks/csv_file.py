@@ -7,13 +7,13 @@ from pathlib import Path
 
 from hurtle.client import Rows
 from hurtle.sinks.lines import LinesWriter
-from hurtle.sinks.table import COLUMNS, REFRESH_COLUMNS, Kind, compact, records
+from hurtle.sinks.table import APART_COLUMNS, COLUMNS, REFRESH_COLUMNS, Kind, compact, records
 from hurtle.sinks.writer import OutputFile
 
 SHOWN = {name: kind for name, kind in COLUMNS.items() if kind != "bytes"}
 """The columns of the file, in order; some runs have more."""
 
-KINDS = SHOWN | REFRESH_COLUMNS
+KINDS = SHOWN | REFRESH_COLUMNS | APART_COLUMNS
 """All that a file may have, in order."""
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")

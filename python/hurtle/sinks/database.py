@@ -14,11 +14,22 @@ from hurtle.journal import Done
 from hurtle.sinks.base import Identity, Resume, Sink
 from hurtle.sinks.held import stops_held
 from hurtle.sinks.parts import UNREPEATABLE_SECONDS
-from hurtle.sinks.recorded import ENDED, Record, record_of, refuse_another
+from hurtle.sinks.recorded import (
+    ENDED,
+    RETRY,
+    Record,
+    gone_on_with,
+    is_under_way,
+    record_of,
+    refuse_another,
+)
 from hurtle.sinks.table import COLUMNS, Kind, columns_of
 
 RESULTS, RUN = "results", "run"
 """The tables: one row for each request; one row that says what the run is."""
+
+RECORD = "record"
+"""The only column of the table `run`."""
 
 WANTED = "hurtle_retry"
 """A third table while a retry is under way: the positions that it has not asked for again yet."""
@@ -217,6 +228,23 @@ class Database(ABC):
         """Disconnect and let other runs in. Idempotent, also where `open` failed."""
 
 
+def foreign_table(columns: Iterable[tuple[str, str]], *, others: bool) -> str | None:
+    """Return a table of somebody else, who has no run there; None: there is none.
+
+    Args:
+        columns: Table and column of every column that is there.
+        others: Whether tables of other names may stand where no run is.
+    """
+    tables: dict[str, list[str]] = {}
+    for table, column in columns:
+        tables.setdefault(table, []).append(column)
+    if RUN in tables and tables[RUN] != [RECORD]:
+        return RUN
+    if RESULTS in tables and (RUN not in tables or "index" not in tables[RESULTS]):
+        return RESULTS
+    return None if others or RUN in tables else min(tables, default=None)
+
+
 class DatabaseSink(Sink):
     """Inserts rows, and commits them in bundles.
 
@@ -267,15 +295,23 @@ class DatabaseSink(Sink):
 
     def _begin(self, now: Record, resume: Resume) -> Done:
         self._database.columns = columns_of(now)
-        before = self._database.read_run()
+        before = None
+        try:
+            before = self._database.read_run()
+        except ConfigError:
+            # A run of another version can be dropped, if not read.
+            if resume != "restart":
+                raise
         if before is None or resume == "restart":
             self._record = self._database.begin_run(now)
             return Done()
         refuse_another(before, now, resume, self._database.shown)
         self._record = before
-        if before.get(ENDED) and resume == "trust":
-            # An input that nobody can compare may have more rows this time.
-            self._change_record({ENDED: False} | self._database.begin_ledger())
+        changed = gone_on_with(before, now, resume, self._database.shown, is_retried=RETRY in before)
+        if changed.get(ENDED) is False:
+            changed |= self._database.begin_ledger()
+        if changed:
+            self._change_record(changed)
         return self._database.done()
 
     def write(self, rows: Rows) -> None:
@@ -323,7 +359,8 @@ class DatabaseSink(Sink):
 
     def _record_end(self) -> None:
         """Record in the last transaction that every row is there."""
-        self._database.write_record(self._record | {ENDED: True})
+        self._record = self._record | {ENDED: True}
+        self._database.write_record(self._record)
 
     def _forget(self) -> None:
         """Drop the open transaction: of a bundle that failed nothing stays."""
@@ -339,8 +376,9 @@ class DatabaseSink(Sink):
             self._commit(at_the_end=True)
             with suppress(OSError, self._database.error):
                 self._database.complete()
-            with suppress(OSError):
-                self._database.drop_ledger()
+            if not is_under_way(self._record):
+                with suppress(OSError):
+                    self._database.drop_ledger()
             self._end()
 
     def leave(self) -> str | None:
@@ -373,5 +411,6 @@ class DatabaseSink(Sink):
         try:
             yield
         except (OSError, self._database.error) as error:
-            message = f"{self._database.shown} {words}: {self._database.words(error)}"
+            reason = error.strerror if isinstance(error, OSError) else None
+            message = f"{self._database.shown} {words}: {reason or self._database.words(error)}"
             raise kind(message) from error

@@ -1,10 +1,12 @@
 """A database that is one file, with its lock and its ledger beside it."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
+from hurtle.errors import ConfigError
 from hurtle.journal import sync_folder
-from hurtle.sinks.database import Database
+from hurtle.sinks.database import Database, foreign_table
 from hurtle.sinks.lock import Lock
 from hurtle.sinks.recorded import Record, is_under_way
 
@@ -25,6 +27,20 @@ class DatabaseFile(Database):
         self._lock = Lock(self._path.with_name(self._path.name + ".lock"), path)
         self._beside = self._path.with_name(self._path.name + ".ledger")
         self.ledger = self._beside
+
+    def refuse_foreign(self, columns: Iterable[tuple[str, str]]) -> None:
+        """Leave alone a file with tables of somebody else and of no run; beside a run's they may stand.
+
+        Args:
+            columns: Table and column of every column in the file.
+
+        Raises:
+            ConfigError: It is such a file.
+        """
+        if (foreign := foreign_table(columns, others=False)) is not None:
+            raise ConfigError(
+                f"{self.shown} holds the table {foreign}, which is of no run; name another file", option="out"
+            )
 
     def find_ledger(self, record: Record) -> None:
         """Find out whether what the run has noted is here: the file may have been moved without it."""

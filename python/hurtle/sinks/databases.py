@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 
 from hurtle.sinks.database import Database
 
@@ -33,6 +34,22 @@ DATABASES: dict[str, Callable[[str], Database]] = {
 
 ADDRESSES = {"postgresql://": "postgres", "postgres://": "postgres"}
 """The database that an address means, by its beginning."""
+
+
+def addressed(out: str) -> tuple[str, Callable[[], Database]] | None:
+    """Return the name of the database that an address leads to, and what makes it; None: it is none.
+
+    Schemes are the same in capitals (RFC 3986, section 3.1).
+
+    Example:
+        >>> addressed("PostgreSQL://db.example/crawl")[0], addressed("out.sqlite")
+        ('postgres', None)
+    """
+    scheme, mark, rest = out.partition("://")
+    beginning = scheme.lower() + mark
+    if (name := ADDRESSES.get(beginning)) is None:
+        return None
+    return name, partial(DATABASES[name], beginning + rest)
 
 
 def without_password(run: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from hurtle.client import Rows
@@ -71,20 +72,18 @@ class DuckdbDatabase(DatabaseFile):
         try:
             self._connection = duckdb.connect(str(self._path), read_only=True, config=SETTINGS)
         except (duckdb.IOException, duckdb.ConnectionException) as error:
+            # Where a run keeps readers out, its lock says which; a folder that nobody may write in has none.
+            with suppress(OSError):
+                self._lock.take()
+            self._lock.release()
             raise ConfigError(
-                f"{self.shown} cannot be read now, as while a run writes to it: DuckDB says"
-                f" {str(error).splitlines()[0]}",
-                option="out",
+                f"{self.shown} cannot be read: DuckDB says {str(error).splitlines()[0]}", option="out"
             ) from error
         self._refuse_foreign_tables()
 
     def _refuse_foreign_tables(self) -> None:
-        tables = self._tables()
-        if tables and not {RESULTS, RUN} <= tables:
-            raise ConfigError(
-                f"{self.shown} holds the table {min(tables)}, which is of no run; name another file",
-                option="out",
-            )
+        query = "SELECT table_name, column_name FROM duckdb_columns() WHERE NOT internal"
+        self.refuse_foreign(self._opened.execute(query).fetchall())
 
     def _tables(self) -> set[str]:
         return {name for (name,) in self._opened.execute("SELECT table_name FROM duckdb_tables()").fetchall()}

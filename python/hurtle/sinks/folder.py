@@ -5,18 +5,20 @@ import os
 import re
 from collections.abc import Iterable
 from contextlib import suppress
-from hashlib import sha256
+from hashlib import file_digest
 from pathlib import Path
 
 from hurtle.errors import ConfigError, JournalError, SinkError
-from hurtle.journal import Done, Journal, spans_of, sync_folder
+from hurtle.journal import Committed, Done, Journal, spans_of, sync_folder
 from hurtle.sinks.base import Identity, Resume
-from hurtle.sinks.formats import Format
+from hurtle.sinks.bodies import recover, remove_bodies, settle
+from hurtle.sinks.formats import FORMATS, Format
 from hurtle.sinks.lock import Lock
 from hurtle.sinks.recorded import (
     ENDED,
     Record,
     difference,
+    gone_on_with,
     record_of,
     refuse_another,
     refuse_other_version,
@@ -40,6 +42,7 @@ JOINED = ".joined.tmp"
 RETRIED = "retried"
 """The key of run.json that makes it the retry of a file: that file's size and hash."""
 
+_PART = re.compile(r"part-(\d{6,})")
 _OF_A_RUN = re.compile(r"part-\d{6,}(\.\w+)+|" + "|".join(map(re.escape, (JOURNAL, RETRIES, LEDGER))))
 
 
@@ -50,7 +53,6 @@ class RunFolder:
         path: The folder.
         format: What its parts are, by name.
         shown: What to call it in messages: the output as the caller wrote it.
-        kept: A folder in it that outlives a run that is dropped; the next one uses what is there.
         final: The one file that the parts become at the end, where one file was asked for.
     """
 
@@ -59,19 +61,19 @@ class RunFolder:
         path: Path,
         format: str,  # noqa: A002 - the public name
         shown: str,
-        kept: str | None = None,
         final: Path | None = None,
     ) -> None:
         self.path = path
         self.ledger = path / LEDGER
         self._format = format
         self._shown = shown
-        self._kept = kept
+        self._bodies = _bodies_of(path, format)
         self._final = final
         self._lock = Lock(path / LOCK)
         self._journal = Journal(path / JOURNAL)
         self._record: Record = {}
         self._parts: list[str] = []
+        self._sums: dict[str, str] = {}
         self._next = 1
         self._is_published = False
 
@@ -109,25 +111,33 @@ class RunFolder:
             raise
 
     def _begin(self, identity: Identity, resume: Resume) -> Done:
-        before, now = self._read_run(), record_of(identity, self._format)
-        if before is None or resume == "restart" or self._is_over(before, now):
+        now = record_of(identity, self._format)
+        # One of another version can be dropped, if not read.
+        before = None if resume == "restart" else self._read_run()
+        if before is None or self._is_over(before, now):
             self._drop()
             self._write_run(now)
             return Done()
         if RETRIED in before:
             raise ConfigError(
                 f"a retry of {self._shown} has not ended: hurtle retry goes on with it; --restart"
-                " (resume='restart') drops it",
+                " (restart=True) drops it",
                 option="out",
             )
         self._record = before
         refuse_another(before, now, resume, self._shown)
         if (file := self._published(before)) is None:
+            changed = gone_on_with(before, now, resume, self._shown, is_retried=self._is_retried())
+            if changed:
+                self._write_run(before | changed)
             return self._recover()
         self._is_published = True
-        done = Done()
-        done.add_part(file)
-        return done
+        return file
+
+    def _is_retried(self) -> bool:
+        """Whether a retry of the run has begun and not ended."""
+        retries = Journal(self.path / RETRIES).read()
+        return bool(retries) and "ended" not in retries[-1]
 
     def _is_over(self, before: Record, now: Record) -> bool:
         """Whether a run had become its file, and is none to go on with: another one, or its file is gone."""
@@ -138,13 +148,16 @@ class RunFolder:
             return not (self.path / JOURNAL).exists()
         return difference(before, now) is not None
 
-    def _published(self, record: Record) -> dict[str, object] | None:
-        """Return what a run records of the one file that it has become; None: that is not in its place."""
+    def _published(self, record: Record) -> Done | None:
+        """Return the positions in the one file that a run has become; None: that is not in its place."""
         file = record.get(FILE)
         if self._final is None or not isinstance(file, dict):
             return None
         with suppress(FileNotFoundError):
-            return file if file | _marks_of(self._final) == file else None
+            if file | _marks_of(self._final) == file:
+                done = Done()
+                done.add_spans(file["done"], file["failed"])
+                return done
         return None
 
     def _read_run(self) -> Record | None:
@@ -172,7 +185,7 @@ class RunFolder:
         if not self.path.exists() or (self.path / RUN).exists() or (self.path / DROPPED).exists():
             return
         for path in self.path.iterdir():
-            if path.name not in (LOCK, self._kept) and not _is_temporary(path.name):
+            if path.name != LOCK and not _is_temporary(path.name):
                 raise ConfigError(
                     f"{self._shown} is a folder with files of no run ({path.name}); name an empty one",
                     option="out",
@@ -181,26 +194,26 @@ class RunFolder:
     def _recover(self) -> Done:
         """Read the journal, and remove what a crash left between a part's file and its line."""
         done = Done()
-        for entry in self._journal.read():
-            try:
-                name, size = str(entry["part"]), int(entry["bytes"])
-                number = int(name.partition("-")[2].partition(".")[0])
-                done.add_part(entry)
-            except (KeyError, TypeError, ValueError) as error:
-                raise JournalError(f"{self.path / JOURNAL} is damaged: {entry!r:.200}") from error
-            self._check_part(name, size)
-            self._parts.append(name)
-            self._next = max(self._next, number + 1)
+        for part in self._journal.parts():
+            self._check_part(part)
+            self._sums[part.name] = part.sha256
+            self._parts.append(part.name)
+            done.add_spans(part.done, part.failed)
+        numbers = (found[1] for name in self._parts if (found := _PART.match(name)))
+        self._next = max(map(int, numbers), default=0) + 1
         self._sweep({JOURNAL, RETRIES, LEDGER, *self._parts})
+        if self._bodies is not None:
+            recover(self._bodies, self._parts)
         return done
 
-    def _check_part(self, name: str, size: int) -> None:
+    def _check_part(self, part: Committed) -> None:
+        path = self.path / part.name
         try:
-            found = (self.path / name).stat().st_size
+            found = path.stat().st_size
         except FileNotFoundError:
-            raise JournalError(f"{self.path / name} is gone; the journal says it is there") from None
-        if found != size:
-            raise JournalError(f"{self.path / name} has {found} bytes, and the journal says {size}")
+            raise JournalError(f"{path} is gone; the journal says it is there") from None
+        if found != part.size:
+            raise JournalError(f"{path} has {found} bytes, and the journal says {part.size}")
 
     def _drop(self) -> None:
         """Drop the run, if there is one, or what a crash left of one that was being dropped."""
@@ -209,6 +222,8 @@ class RunFolder:
             (self.path / RUN).replace(dropped)
             sync_folder(self.path)
         self._sweep(set())
+        if (bodies := _bodies_of(self.path, _format_in(dropped))) is not None:
+            remove_bodies(bodies)
         dropped.unlink(missing_ok=True)
 
     def _clear(self) -> None:
@@ -243,15 +258,15 @@ class RunFolder:
             )
         try:
             with part.open("rb") as file:
-                digest = _sha256(file.fileno())
+                digest = file_digest(file, "sha256").hexdigest()
             size = part.stat().st_size
         except OSError as error:
             raise SinkError(f"{part} cannot be read back: {error.strerror or error}") from error
-        self._journal.append(
-            {"part": part.name, "rows": rows, "bytes": size, "sha256": digest}
-            | {"done": spans_of(done), "failed": spans_of(failed)}
-        )
+        spans = tuple(spans_of(done)), tuple(spans_of(failed))
+        self._journal.append(Committed(part.name, rows, size, digest, *spans).entry)
         self._parts.append(part.name)
+        if self._bodies is not None:
+            settle(self._bodies)
 
     def end(self, format: Format) -> None:  # noqa: A002 - the public name
         """Make the one file, where that was asked for; else record that the run is complete.
@@ -265,10 +280,27 @@ class RunFolder:
         if self._is_published:
             self.remove()
             return
+        self._verify_parts()
         # Here, where the next run finds what a crash leaves.
         joined = self.path / JOINED
         format.join([self.path / name for name in self._parts], str(joined))
         self.publish(joined, self._final)
+
+    def _verify_parts(self) -> None:
+        """Find out whether parts of earlier runs are what they were; those of this one were read back.
+
+        Raises:
+            JournalError: One is not; all of them stay.
+        """
+        for name, expected in self._sums.items():
+            path = self.path / name
+            try:
+                with path.open("rb") as file:
+                    found = file_digest(file, "sha256").hexdigest()
+            except OSError as error:
+                raise JournalError(f"{path} cannot be read: {error.strerror or error}") from error
+            if found != expected:
+                raise JournalError(f"{path} is damaged: it is not what was committed")
 
     def publish(self, joined: Path, final: Path) -> None:
         """Put the one file in its place, and drop the folder, of which everything is there now.
@@ -287,9 +319,9 @@ class RunFolder:
 
     def _positions(self) -> dict[str, object]:
         """Return the positions of a run that has every row, as the journal has those of a part."""
-        entries = self._journal.read()
-        end = max((last for entry in entries for _, last in entry["done"]), default=-1)
-        failed = [span for entry in entries for span in entry.get("failed", ())]
+        parts = self._journal.parts()
+        end = max((last for part in parts for _, last in part.done), default=-1)
+        failed = [span for part in parts for span in part.failed]
         return {"done": [(0, end)], "failed": failed}
 
     def record_end(self) -> None:
@@ -304,10 +336,13 @@ class RunFolder:
                 self._write_run(self._record | {ENDED: True})
             except OSError as error:
                 raise SinkError(f"{self._shown} could not be written: {error.strerror or error}") from error
-        # Every request that it notes has its row: a later retry begins another.
+            self._forget_noted()  # what is noted in a run that had ended before is a retry's
+        self._lock.release()
+
+    def _forget_noted(self) -> None:
+        """Drop the ledger: every request that it notes has its row."""
         with suppress(OSError):
             self.ledger.unlink()
-        self._lock.release()
 
     def release(self) -> bool:
         """Let others use the folder. One in which nothing is committed or noted is removed.
@@ -336,6 +371,19 @@ class RunFolder:
             self.path.rmdir()
 
 
+def _bodies_of(folder: Path, format: str) -> Path | None:  # noqa: A002 - the public name
+    """Return where the bodies are that parts of a format name; None: it has none apart."""
+    beside = FORMATS[format].beside if format in FORMATS else None
+    return None if beside is None else folder / beside
+
+
+def _format_in(record: Path) -> str:
+    """Return the format of a run that is dropped; empty where nobody knows it."""
+    with suppress(FileNotFoundError, ValueError, AttributeError):
+        return str(json.loads(record.read_bytes()).get("format"))
+    return ""
+
+
 def _make_folder(folder: Path) -> None:
     """Make a folder, and its name and those of the folders around it durable where they are new."""
     missing = [one for one in (folder, *folder.parents) if not one.exists()]
@@ -354,10 +402,3 @@ def _marks_of(file: Path) -> dict[str, object]:
 
 def _is_temporary(name: str) -> bool:
     return name.startswith(".") and name.endswith(".tmp")
-
-
-def _sha256(fd: int) -> str:
-    digest = sha256()
-    while block := os.read(fd, 1 << 20):
-        digest.update(block)
-    return digest.hexdigest()

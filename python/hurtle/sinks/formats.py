@@ -1,10 +1,11 @@
 """The formats of files: what writes one, counts its rows, and makes one of several."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from hurtle.errors import MissingExtraError
+from hurtle.errors import MissingExtraError, SinkError
 from hurtle.sinks.jsonl import JsonlWriter
 from hurtle.sinks.writer import OutputFile, Writer
 
@@ -40,7 +41,11 @@ class Format(ABC):
 
     @abstractmethod
     def count(self, path: Path) -> int:
-        """Return how many rows a file holds, as a reader finds them."""
+        """Return how many rows a file holds, as a reader finds them.
+
+        Raises:
+            SinkError: It cannot be read.
+        """
 
     @abstractmethod
     def join(self, parts: Sequence[Path], out: str) -> None:
@@ -81,7 +86,7 @@ class Jsonl(EndToEnd):
     def count(self, path: Path) -> int:
         """Count the lines."""
         lines = 0
-        with path.open("rb") as file:
+        with _reading(path), path.open("rb") as file:
             while block := file.read(BLOCK):
                 lines += block.count(b"\n")
         return lines
@@ -103,7 +108,8 @@ class JsonlGzip(Jsonl):
         """Decompress and count the lines."""
         from hurtle.sinks.compressed import count_lines, open_gzip
 
-        return count_lines(open_gzip(path))
+        with _reading(path):
+            return count_lines(open_gzip(path))
 
 
 class JsonlZstd(Jsonl):
@@ -129,7 +135,8 @@ class JsonlZstd(Jsonl):
         """Decompress and count the lines."""
         from hurtle.sinks.compressed import count_lines, open_zstd
 
-        return count_lines(open_zstd(path))
+        with _reading(path):
+            return count_lines(open_zstd(path))
 
 
 class Csv(Format):
@@ -148,26 +155,14 @@ class Csv(Format):
         """Parse the file."""
         from hurtle.sinks.csv_file import count
 
-        return count(path)
+        with _reading(path):
+            return count(path)
 
     def join(self, parts: Sequence[Path], out: str) -> None:
         """Put the files behind each other under one header."""
         from hurtle.sinks.csv_file import join
 
         join(parts, out)
-
-
-class Files(Jsonl):
-    """Bodies as files, and JSON lines that name them."""
-
-    name = "files"
-    beside = "bodies"
-
-    def writer(self, path: str) -> Writer:
-        """Return a writer of bodies and lines."""
-        from hurtle.sinks.files import FilesWriter
-
-        return FilesWriter(path, self.beside)
 
 
 class Warc(EndToEnd):
@@ -187,7 +182,8 @@ class Warc(EndToEnd):
         """Read every record."""
         from hurtle.sinks.warc_reader import count_rows
 
-        return count_rows(path)
+        with _reading(path):
+            return count_rows(path)
 
 
 class Parquet(Format):
@@ -211,9 +207,10 @@ class Parquet(Format):
 
     def count(self, path: Path) -> int:
         """Read the footer."""
-        from pyarrow import parquet
+        from hurtle.sinks.parquet import opened
 
-        return int(parquet.read_metadata(path).num_rows)
+        with _reading(path), opened(path) as file:
+            return int(file.metadata.num_rows)
 
     def join(self, parts: Sequence[Path], out: str) -> None:
         """Copy row group by row group."""
@@ -222,6 +219,63 @@ class Parquet(Format):
         join(parts, out)
 
 
-FORMATS: dict[str, Format] = {
-    one.name: one for one in (Jsonl(), JsonlGzip(), JsonlZstd(), Csv(), Parquet(), Files(), Warc())
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    # pyarrow's and csv's errors about what is in a file are ValueErrors, or close to it.
+    except (OSError, ValueError) as error:
+        words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise SinkError(f"{path} cannot be read back: {words}") from error
+
+
+class Apart(Format):
+    """Another format, with the bodies as files in a folder beside the parts.
+
+    Args:
+        inner: What the rows are written as.
+        name: What it is called.
+    """
+
+    beside = "bodies"
+
+    def __init__(self, inner: Format, name: str) -> None:
+        self._inner = inner
+        self.name = name
+        self.extension = inner.extension
+
+    def require(self) -> None:
+        """Look for what the rows need."""
+        self._inner.require()
+
+    def writer(self, path: str) -> Writer:
+        """Return a writer of bodies and rows."""
+        from hurtle.sinks.apart import ApartWriter
+        from hurtle.sinks.bodies import Bodies
+
+        part = Path(path)
+        return ApartWriter(self._inner.writer(path), Bodies(part.parent / self.beside, part.name))
+
+    def count(self, path: Path) -> int:
+        """Count the rows."""
+        return self._inner.count(path)
+
+    def join(self, parts: Sequence[Path], out: str) -> None:
+        """Join the rows: they name their bodies as before."""
+        self._inner.join(parts, out)
+
+
+_JSONL = Jsonl()
+_INLINE = (_JSONL, JsonlGzip(), JsonlZstd(), Csv(), Parquet())
+
+FILES = "files"
+"""What JSON lines with bodies apart are called: it was a format before others had them."""
+
+APART: dict[str, Format] = {
+    "jsonl": Apart(_JSONL, FILES),
+    **{one.name: Apart(one, f"{one.name}+bodies") for one in _INLINE if one is not _JSONL},
 }
+"""By the name of what the rows are written as: the same with bodies apart."""
+
+FORMATS: dict[str, Format] = {one.name: one for one in (*_INLINE, *APART.values(), Warc())}
+"""By the name that a run records."""

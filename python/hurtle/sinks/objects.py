@@ -61,8 +61,16 @@ class Found:
 
 
 def is_remote(out: object) -> bool:
-    """Whether an output is the address of an object store."""
-    return isinstance(out, str) and out.startswith(tuple(f"{scheme}://" for scheme in SCHEMES))
+    """Whether an output is the address of an object store.
+
+    Schemes are the same in capitals (RFC 3986, section 3.1).
+
+    Example:
+        >>> is_remote("s3://bucket/prefix/"), is_remote("S3://bucket/prefix/"), is_remote("s3/prefix/")
+        (True, True, False)
+    """
+    scheme, mark, _ = out.partition("://") if isinstance(out, str) else ("", "", "")
+    return bool(mark) and scheme.lower() in SCHEMES
 
 
 class Objects:
@@ -253,12 +261,13 @@ class Objects:
 
 
 def _checked(address: str) -> str:
-    """Return an address, its end a slash.
+    """Return an address in one form: its scheme in lower case, its end a slash.
 
     Raises:
         ConfigError: It has no bucket, or a user, a password or a query: they would be shown.
     """
     scheme, _, rest = address.partition("://")
+    scheme = scheme.lower()
     form = f"must be {scheme}://BUCKET/PREFIX/"
     if any(char in rest for char in "@?#"):
         raise ConfigError(
@@ -268,7 +277,7 @@ def _checked(address: str) -> str:
     # An escape would name the same object as what it stands for, and be shown as another one.
     if "%" in rest or any(part in ("", ".", "..") for part in rest.rstrip("/").split("/")):
         raise ConfigError(f"out={address!r}: {form}", option="out")
-    return address.rstrip("/") + "/"
+    return f"{scheme}://{rest.rstrip('/')}/"
 
 
 def _version(meta: Any) -> Version:  # noqa: ANN401 - obstore's own types

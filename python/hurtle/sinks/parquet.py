@@ -2,13 +2,13 @@
 
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from hurtle._engine import Batch, Columns
 from hurtle.client import Rows
-from hurtle.errors import ConfigError, MissingExtraError
+from hurtle.errors import ConfigError, MissingExtraError, SinkError
 from hurtle.sinks.held import stops_held
 from hurtle.sinks.table import arrow_schema_of
 from hurtle.sinks.writer import OutputFile, Writer
@@ -181,18 +181,44 @@ def join(parts: Sequence[Path], out: str) -> None:
     """
     from pyarrow import parquet
 
-    schema = parquet.read_schema(parts[0]) if parts else arrow_schema_of({})
+    schema = _schema_of(parts[0]) if parts else arrow_schema_of({})
     with (
         OutputFile(out).writing() as file,
         parquet.ParquetWriter(file, schema, **FILE_OPTIONS) as writer,
     ):
         for part in parts:
-            for group in _groups(parquet.ParquetFile(part, pre_buffer=False)):
+            for group in _groups(part):
                 writer.write_table(group)
 
 
-def _groups(file: Any) -> Iterator[Any]:  # noqa: ANN401 - pyarrow has no types
-    with file:
+def _schema_of(part: Path) -> Any:  # noqa: ANN401 - pyarrow has no types
+    with _reading(part), opened(part) as file:
+        return file.schema_arrow
+
+
+def _groups(part: Path) -> Iterator[Any]:
+    with _reading(part), opened(part) as file:
         for number in range(file.num_row_groups):
             # Several threads keep 20 MB, and take more processor time together than one.
             yield file.read_row_group(number, use_threads=False)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """Open a file as a `pyarrow.parquet.ParquetFile`; a name with a colon is no address here.
+
+    Raises:
+        OSError, ValueError: It cannot be read, or is no Parquet file.
+    """
+    import pyarrow.parquet
+
+    with pyarrow.OSFile(str(path)) as file, pyarrow.parquet.ParquetFile(file, pre_buffer=False) as found:
+        yield found
+
+
+@contextmanager
+def _reading(part: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise SinkError(f"{part} cannot be read back: {error}") from error

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hurtle.client import Rows
 from hurtle.errors import ConfigError, MissingExtraError
-from hurtle.sinks.database import FETCH_ROWS, RESULTS, RUN, WANTED, Database
+from hurtle.sinks.database import FETCH_ROWS, RESULTS, RUN, WANTED, Database, foreign_table
 from hurtle.sinks.local_state import LocalState, elsewhere
 from hurtle.sinks.recorded import Record, is_under_way, refuse_other_version
 from hurtle.sinks.table import Kind, column_definitions, values
@@ -97,10 +97,13 @@ class PostgresDatabase(Database):
             " WHERE current_setting('synchronous_commit') IN ('off', 'local')"
         )
         self._take_lock()
-        tables = self._tables()
-        if RESULTS in tables and RUN not in tables:
+        query = (
+            "SELECT table_name, column_name FROM information_schema.columns"
+            " WHERE table_schema = current_schema()"
+        )
+        if (foreign := foreign_table(self._opened.execute(query), others=True)) is not None:
             raise ConfigError(
-                f"{self.shown} holds the table {RESULTS}, which is of no run; name another schema:"
+                f"{self.shown} holds the table {foreign}, which is of no run; name another schema:"
                 " ?options=-csearch_path%3DNAME",
                 option="out",
             )

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from hurtle.errors import ConfigError
 from hurtle.sinks.base import Identity, Resume
+from hurtle.version import __version__
 
 SCHEMA = 1
 """The version of the record, and of the journal or the tables beside it."""
@@ -12,12 +13,20 @@ SCHEMA = 1
 ENDED = "ended"
 """The key that says: every row of the input has its row here."""
 
+ORDERED = "ordered"
+"""The key that says: every row so far came in the order of the input."""
+
 RETRY = "retry"
 """The key of a database's run that is there while a retry is under way."""
 
+WRITTEN_BY = "hurtle"
+"""The key that says which version began the run."""
+
+RESTART = "--restart (restart=True) begins again and drops it"
+
 Record = dict[str, object]
-"""A run as JSON has it: schema, format, input, options, `since` of a refresh, and the input's path, which is
-not compared."""
+"""A run as JSON has it: schema, format, input, options, `since` of a refresh; and, not compared, the input's
+path, how far it has come, and whether its rows are in order."""
 
 
 def record_of(identity: Identity, format: str) -> Record:  # noqa: A002 - the public name
@@ -28,7 +37,8 @@ def record_of(identity: Identity, format: str) -> Record:  # noqa: A002 - the pu
         format: What it writes, by name.
     """
     text = json.dumps({"input": identity.input, "options": identity.options}, sort_keys=True)
-    record: Record = {"schema": SCHEMA, "format": format, "path": identity.path} | json.loads(text)
+    said = {"schema": SCHEMA, "format": format, "path": identity.path, ORDERED: identity.ordered}
+    record: Record = said | {WRITTEN_BY: __version__} | json.loads(text)
     return record if identity.since is None else record | {"since": dict(identity.since)}
 
 
@@ -41,10 +51,16 @@ def refuse_other_version(record: object, shown: str) -> Record:
     """Return what was read back, if it is a record of this version.
 
     Raises:
-        ConfigError: It is not.
+        ConfigError: It is not; that version is named where it is recorded.
     """
     if not isinstance(record, dict) or record.get("schema") != SCHEMA:
-        raise ConfigError(f"{shown} holds a run of another version of hurtle", option="out")
+        version = record.get(WRITTEN_BY) if isinstance(record, dict) else None
+        whose = f"hurtle {version}" if isinstance(version, str) else "another version of hurtle"
+        raise ConfigError(
+            f"{shown} holds a run of {whose}, which alone can read it and go on with it; for a new run name"
+            f" another output, or {RESTART}",
+            option="out",
+        )
     return record
 
 
@@ -60,17 +76,46 @@ def refuse_another(before: Record, now: Record, resume: Resume, shown: str) -> N
     Raises:
         ConfigError: They differ, or may; the difference is named.
     """
-    hint = "--restart (resume='restart') begins again and drops it"
     if resume == "refuse":
-        raise ConfigError(f"{shown} holds a run that has begun; {hint}", option="out")
+        raise ConfigError(f"{shown} holds a run that has begun; {RESTART}", option="out")
     if now["input"] is None and resume != "trust":
         raise ConfigError(
             f"{shown} holds a run, and this input can be read once only: nobody knows whether it is the same;"
-            f" --resume (resume=True) goes on with it, {hint}",
+            f" --resume (resume=True) goes on with it, {RESTART}",
             option="out",
         )
     if words := difference(before, now):
-        raise ConfigError(f"{shown} holds another run: {words}; {hint}", option="out")
+        raise ConfigError(f"{shown} holds another run: {words}; {RESTART}", option="out")
+
+
+def gone_on_with(before: Record, now: Record, resume: Resume, shown: str, *, is_retried: bool) -> Record:
+    """Return what the record of a run has to say otherwise once it is gone on with.
+
+    Args:
+        before: The run that the output holds.
+        now: The one that goes on with it, which is the same.
+        resume: What the caller asked for.
+        shown: What to call the output in messages.
+        is_retried: Whether a retry of it has begun and not ended.
+
+    Raises:
+        ConfigError: The retry has to end first: what it has noted counts. Or rows are to be in order from now
+            on.
+    """
+    if now[ORDERED] and not before.get(ORDERED):
+        raise ConfigError(
+            f"{shown} has rows in the order in which they came: ordered does not fit; go on without it, and"
+            " sort by the column index",
+            option="ordered",
+        )
+    if before.get(ENDED):
+        if resume != "trust":
+            return {}
+        # An input that nobody can compare may have more rows this time.
+        if is_retried:
+            raise ConfigError(f"a retry of {shown} has not ended: hurtle retry goes on with it", option="out")
+        return {ENDED: False, ORDERED: now[ORDERED]}
+    return {} if before.get(ORDERED) == now[ORDERED] else {ORDERED: now[ORDERED]}
 
 
 def difference(before: Record, now: Record) -> str | None:
@@ -78,7 +123,7 @@ def difference(before: Record, now: Record) -> str | None:
     if before.get("format") != now["format"]:
         return f"it writes {before.get('format')}, this one {now['format']}"
     if now["input"] is not None and before.get("input") != now["input"]:
-        return f"its input is not the same ({_words(before.get('input'))}; now {_words(now['input'])})"
+        return f"its input is not the same: {input_difference(before.get('input'), now['input'])}"
     if before.get("since") != now.get("since"):
         return f"it was since {_run(before.get('since'))}, and this one is since {_run(now.get('since'))}"
     then, current = before.get("options"), now["options"]
@@ -97,10 +142,27 @@ def difference(before: Record, now: Record) -> str | None:
     return None
 
 
-def _words(value: object) -> str:
-    if not isinstance(value, Mapping):
-        return "unknown"
-    return ", ".join(f"{name} {str(part)[:12]}" for name, part in value.items())
+def input_difference(before: object, now: object) -> str:
+    """Say in words how the input of a run, "it", differs from another one.
+
+    Args:
+        before: Its fingerprint, as `Source.fingerprint` gives it, or comes back from JSON. None: it had none.
+        now: That of the other one.
+    """
+    if not isinstance(before, Mapping) or not isinstance(now, Mapping):
+        return "it could be read once only, and nobody knows what it was"
+    if (was := before.get("format")) != (now_is := now.get("format")) and {**before, "format": now_is} == now:
+        return f"it was read as {was}, and this one is read as {now_is}"
+    if {**before, "shape": None} == {**now, "shape": None}:
+        return "the list is, but -X, -d or --json make other requests of it; give the same as then"
+    had, has = _size(before), _size(now)
+    return f"it had {had} as well, and other ones" if had == has else f"it had {had}, and this one has {has}"
+
+
+def _size(fingerprint: Mapping[str, object]) -> str:
+    """Return how long an input is: a file in bytes, a list in rows."""
+    unit = "bytes" if "bytes" in fingerprint else "rows"
+    return f"{fingerprint.get(unit)} {unit}"
 
 
 def _run(since: object) -> str:

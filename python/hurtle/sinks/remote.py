@@ -12,20 +12,19 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from hashlib import file_digest
 from pathlib import Path
 from uuid import uuid4
 
 from hurtle.errors import ConfigError, JournalError, SinkError
-from hurtle.journal import Done, Span, spans_of
+from hurtle.journal import Committed, Done, spans_of
 from hurtle.sinks.base import Identity, Resume
 from hurtle.sinks.folder import RUN
 from hurtle.sinks.formats import Format
 from hurtle.sinks.local_state import LocalState, elsewhere
 from hurtle.sinks.objects import ChangedError, Objects, StoreError, Version
 from hurtle.sinks.parts import PartsSink
-from hurtle.sinks.recorded import ENDED, Record, record_of, refuse_another, refuse_other_version
+from hurtle.sinks.recorded import ENDED, Record, gone_on_with, record_of, refuse_another, refuse_other_version
 from hurtle.sinks.remote_lock import LOCK, RemoteLock
 
 EXTRA = "remote"
@@ -42,25 +41,6 @@ DROPPED = "dropped"
 
 _CLOCK = re.compile(r"clock-[0-9a-f]{32}")
 _OF_A_RUN = re.compile(rf"part-\d{{6,}}-[0-9a-f]{{8}}(\.\w+)+|{JOURNAL}/[0-9a-f]{{8}}/\d{{6,}}\.json")
-
-
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """A part that the journal names.
-
-    Attributes:
-        name: What the object is called.
-        rows: How many rows it holds.
-        size: Bytes.
-        spans: The positions of its rows.
-        failed: The positions of those that are not ok.
-    """
-
-    name: str
-    rows: int
-    size: int
-    spans: tuple[Span, ...]
-    failed: tuple[Span, ...]
 
 
 class RemoteFolder:
@@ -118,20 +98,24 @@ class RemoteFolder:
             return Done()
         before, version = found
         if resume == "restart" or DROPPED in before:
+            # One of another version can be dropped, if not read.
             self._begin_anew(now, version)
             if (state := LocalState.of(before, EXTRA)) is not None:
                 state.drop()
             self._sweep(set())
             return Done()
+        refuse_other_version(before, self._objects.shown)
         refuse_another(before, now, resume, self._objects.shown)
         self._record, self._version = before, version
         self._state = LocalState.of(before, EXTRA)
-        if before.get(ENDED) and resume == "trust":
-            # An input that nobody can compare may have more rows this time.
+        changed = gone_on_with(before, now, resume, self._objects.shown, is_retried=False)
+        if changed.get(ENDED) is False:
             self._state = LocalState.begin(EXTRA)
-            self._change_record({ENDED: False} | self._state.entry)
+            changed |= self._state.entry
         elif self._state is not None:
             self._state.sweep()
+        if changed:
+            self._change_record(changed)
         return self._recover()
 
     def _begin_anew(self, record: Record, version: Version | None) -> None:
@@ -163,7 +147,7 @@ class RemoteFolder:
                 if size is not None:
                     words = f"has {size} bytes, and the journal says {part.size}"
                 raise JournalError(f"{self._objects.shown}{part.name} {words}")
-            done.add_part({"done": part.spans, "failed": part.failed})
+            done.add_spans(part.done, part.failed)
         self._parts, self._next = len(committed), len(committed) + 1
         self._sweep({part.name for part in committed}, sizes)
         return done
@@ -235,10 +219,8 @@ class RemoteFolder:
             size = part.stat().st_size
             self._objects.upload(part.name, part)
         with self._failing_as(JournalError):
-            self._commit_entry(
-                {"part": part.name, "rows": rows, "bytes": size, "sha256": digest}
-                | {"done": spans_of(done), "failed": spans_of(failed)}
-            )
+            spans = tuple(spans_of(done)), tuple(spans_of(failed))
+            self._commit_entry(Committed(part.name, rows, size, digest, *spans).entry)
         self._parts += 1
         with suppress(OSError):
             part.unlink()
@@ -318,10 +300,9 @@ class RemoteSink(PartsSink):
 
 
 def read_record(objects: Objects) -> tuple[Record, Version] | None:
-    """Return what the run in a folder is, and the state of that object; None: there is none.
+    """Return what the run in a folder is, of whatever version, and the state of that object; None: none is.
 
     Raises:
-        ConfigError: It is of another version.
         JournalError: It is damaged.
         StoreError: It could not be read.
     """
@@ -332,7 +313,7 @@ def read_record(objects: Objects) -> tuple[Record, Version] | None:
         record = json.loads(found.data)
     except ValueError as error:
         raise JournalError(f"{objects.shown}{RUN} is damaged: {error}") from error
-    return refuse_other_version(record, objects.shown), found.version
+    return (record if isinstance(record, dict) else {}), found.version
 
 
 def read_journal(objects: Objects, run: str) -> list[Committed]:
@@ -350,14 +331,8 @@ def read_journal(objects: Objects, run: str) -> list[Committed]:
             raise JournalError(f"{objects.shown}{name} is gone")
         try:
             entry = json.loads(found.data)
-            if OPENED in entry:
-                continue
-            spans, failed = (
-                tuple((int(first), int(last)) for first, last in found_spans)
-                for found_spans in (entry["done"], entry.get("failed", ()))
-            )
-            part = Committed(str(entry["part"]), int(entry["rows"]), int(entry["bytes"]), spans, failed)
-            committed.append(part)
+            if OPENED not in entry:
+                committed.append(Committed.of(entry))
         except (KeyError, TypeError, ValueError) as error:
             raise JournalError(f"{objects.shown}{name} is damaged: {found.data!r:.200}") from error
     return committed

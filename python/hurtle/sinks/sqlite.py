@@ -107,13 +107,11 @@ class SqliteDatabase(DatabaseFile):
 
     def _refuse_foreign_tables(self, connection: sqlite3.Connection) -> None:
         """Leave alone a database of somebody else, before anything in it is changed."""
-        query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
-        tables = {name for (name,) in connection.execute(query)}
-        if tables and not {RESULTS, RUN} <= tables:
-            raise ConfigError(
-                f"{self.shown} holds the table {min(tables)}, which is of no run; name another file",
-                option="out",
-            )
+        query = (
+            "SELECT m.name, c.name FROM sqlite_master AS m JOIN pragma_table_info(m.name) AS c"
+            " WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%'"
+        )
+        self.refuse_foreign(connection.execute(query))
 
     def read_run(self) -> Record | None:
         """Read the table `run`."""

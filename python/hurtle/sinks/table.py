@@ -24,6 +24,9 @@ COLUMNS: dict[str, Kind] = {
 REFRESH_COLUMNS: dict[str, Kind] = {"change": "text", "body_run": "text", "body_index": "integer"}
 """The columns behind them in a refresh: what has become of the URL, and where a body is that is unchanged."""
 
+APART_COLUMNS: dict[str, Kind] = {"body_path": "text"}
+"""The column behind all others where bodies are files: which one, relative to the folder of the output."""
+
 REQUIRED = frozenset({
     "index", "id", "method", "url", "final_url", "redirects", "ok", "attempts", "fetched_at", "conn_reused",
     "headers", "bytes_wire", "bytes_body", "change",

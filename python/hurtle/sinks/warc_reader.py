@@ -56,15 +56,19 @@ def count_rows(path: Path) -> int:
     return rows
 
 
-def read_rows(file: IO[bytes]) -> Iterator[WarcRow]:
+def read_rows(file: IO[bytes], offset: int = 0) -> Iterator[WarcRow]:
     """Yield the rows of a file, in memory for one record.
+
+    Args:
+        file: The file.
+        offset: Where the first row's records begin, in bytes.
 
     Raises:
         DamagedWarc: It holds something else than whole records.
     """
     responses: dict[str, Place] = {}
-    begin = 0
-    for place, data in _members(file):
+    begin = offset
+    for place, data in _members(file, offset):
         fields, block = _record(place.offset, data)
         kind = fields.get("warc-type")
         if kind == "response":
@@ -79,9 +83,10 @@ def read_rows(file: IO[bytes]) -> Iterator[WarcRow]:
             begin = place.offset + place.length
 
 
-def _members(file: IO[bytes]) -> Iterator[tuple[Place, bytes]]:
-    """Yield what each gzip member holds, and where it lies."""
-    offset, data = 0, file.read(BLOCK)
+def _members(file: IO[bytes], offset: int) -> Iterator[tuple[Place, bytes]]:
+    """Yield what each gzip member holds, and where it lies, from one on."""
+    file.seek(offset)
+    data = file.read(BLOCK)
     while data:
         inflate, length, pieces = zlib.decompressobj(GZIP), 0, []
         while not inflate.eof:

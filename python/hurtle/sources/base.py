@@ -37,11 +37,13 @@ class Source(ABC):
         steady: Whether the next row is always at hand; False where iterating may wait for anything.
         skipped: Blank lines and comments passed over so far.
         path: The file that is read; None where it is no file.
+        format: What the file is read as.
     """
 
     steady: bool = True
     skipped: int = 0
     path: str | None = None
+    format: str | None = None
 
     @property
     def total(self) -> int | None:
@@ -49,7 +51,7 @@ class Source(ABC):
         return None
 
     def fingerprint(self) -> dict[str, object] | None:
-        """Return size and hash of the input, by which a later run knows it again.
+        """Return size, hash and format of the input, by which a later run knows it again.
 
         None: it can be read once only.
 
@@ -62,7 +64,8 @@ class Source(ABC):
         with Path(self.path).open("rb") as file:
             while block := file.read(BLOCK):
                 digest.update(block)
-        return {"bytes": Path(self.path).stat().st_size, "sha256": digest.hexdigest()}
+        size = Path(self.path).stat().st_size
+        return {"bytes": size, "sha256": digest.hexdigest(), "format": self.format}
 
     @abstractmethod
     def __iter__(self) -> Iterator[Row]:

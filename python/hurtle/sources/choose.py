@@ -79,6 +79,13 @@ def _from_path(path: str, format: str | None) -> Source:  # noqa: A002
         raise ConfigError(f"{path}: no such file", option="requests")
     if path != "-" and Path(path).is_dir():
         raise ConfigError(f"{path} is a folder, not a list of requests", option="requests")
+    source = _reader(path, chosen)
+    source.format = chosen
+    return source
+
+
+def _reader(path: str, chosen: str) -> Source:
+    """Return what reads a file of a format."""
     if chosen == "parquet":
         from hurtle.sources.table import ParquetSource
 

@@ -146,7 +146,8 @@ class ParquetSource(Source):
         if path == "-":
             raise ConfigError("a Parquet file cannot be read from stdin", option="requests")
         try:
-            self._file = parquet.ParquetFile(path)
+            # Open already: a name with a colon would be an address to pyarrow.
+            self._file = parquet.ParquetFile(_pyarrow(None, path).OSFile(path))
         except (OSError, ValueError) as error:
             raise ConfigError(
                 f"{path}: no Parquet file that can be read: {error}", option="requests"
@@ -164,7 +165,7 @@ class ParquetSource(Source):
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        self._file.close(force=True)
 
 
 class ArrowSource(Source):

@@ -1,0 +1,47 @@
+"""What is said of requests that may have been sent, and are sent again with consent only."""
+
+import shlex
+from contextlib import suppress
+
+from hurtle.cli.args import RESEND
+from hurtle.client.remaining import SENT_UNKNOWN
+from hurtle.errors import HurtleError
+from hurtle.report import Summary
+from hurtle.report.text import count_text
+from hurtle.runs import open_run
+from hurtle.sinks.databases import without_password
+from hurtle.sinks.objects import is_remote
+
+_WHERE = f"error = '{SENT_UNKNOWN}'"
+
+
+def sent_unknown(summary: Summary, out: str, *, consented: bool) -> int:
+    """Count the rows of which a run has made known that they may have been sent.
+
+    Args:
+        summary: Of the run, which has ended.
+        out: Its output.
+        consented: Whether it was to send again what may have been sent: then rows of earlier runs count,
+            which were there already and were not asked for.
+    """
+    unknown = summary.errors.get(SENT_UNKNOWN, 0)
+    if consented and summary.resumed_failed:
+        with suppress(HurtleError):  # the run is done, and this is but a hint
+            unknown = len(open_run(out).where(_WHERE))
+    return unknown
+
+
+def consent_hint(rows: int, out: str, listed: str | None) -> str:
+    """Say how to ask for such rows with consent.
+
+    Args:
+        rows: How many there are.
+        out: The output that has them.
+        listed: The list that they come from, where it is a file: a file of rows does not know it.
+    """
+    said = f"hurtle: {count_text(rows, 'row')} may have been sent already, and not again without consent"
+    if is_remote(out):
+        return f"{said}: fetch to another output what is to be sent again"
+    shown = shlex.quote(out) if without_password(out) == out else "OUT"
+    given = "" if listed is None else f" -i {shlex.quote(listed)}"
+    return f'{said}: hurtle retry {shown}{given} --where "{_WHERE}" {RESEND}'
