@@ -85,7 +85,8 @@ def _again(given: Namespace, *, ordered: bool) -> str:
         return f"the same command with {options} goes on with it, if the same comes on standard input"
     if secret:
         return " ".join(["the same command", *(f"with {option}" for option in more), "goes on with it"])
-    words = [word for word in given.words if word not in RESUMING] + more
+    left_out = RESUMING if ordered else {*RESUMING, "--ordered"}
+    words = [word for word in given.words if word not in left_out] + more
     return f"to go on with it: hurtle {shlex.join(words)}"
 
 
