@@ -88,6 +88,23 @@ def test_somebody_elses_database_is_left_alone(tmp_path: Path) -> None:
         hurtle.run([], tmp_path / "text.duckdb")
 
 
+def test_tables_beside_a_run_and_in_other_schemas_are_left_alone(
+    tmp_path: Path, hurtle_server: Server
+) -> None:
+    out, urls = tmp_path / "out.duckdb", [hurtle_server.url("/bytes/1")]
+    with duckdb.connect(str(out)) as connection:
+        connection.execute(
+            "CREATE SCHEMA old; CREATE TABLE old.run (distance INT); CREATE TABLE old.results (n INT)"
+        )
+    hurtle.run(urls, out)
+    with duckdb.connect(str(out)) as connection:
+        connection.execute("CREATE TABLE songs (name VARCHAR); ALTER TABLE run ADD COLUMN note VARCHAR")
+    assert hurtle.run(urls, out).resumed == 1
+    assert hurtle.open_run(out).rows == 1
+    hurtle.run(urls, out, restart=True)
+    assert select(out, "SELECT count(*) FROM old.run") == [(0,)]
+
+
 def test_a_transaction_that_fails_stops_the_run(
     tmp_path: Path, hurtle_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,8 @@ import pytest
 
 import hurtle
 from hurtle.errors import LedgerError
+from hurtle.runs import record_at
+from hurtle.sinks.database_file import LEDGER, DatabaseFile
 from hurtle.testing import Server
 from tests.sinks.breaking import raise_at
 from tests.sinks.killed_posts import kill_in_the_second
@@ -46,6 +48,25 @@ def test_nothing_is_sent_twice_without_the_ledger(
         with pytest.raises(LedgerError, match=words):
             hurtle.run(orders, moved, retries=0)
     assert hurtle_server.stats()["requests"] == 2
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_run_that_was_killed_before_its_ledger_was_there_has_one_when_it_goes_on(
+    tmp_path: Path, hurtle_server: Server, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, posts = tmp_path / name, [{"url": hurtle_server.url("/bytes/1"), "method": "POST"}] * 3
+
+    def killed(_: DatabaseFile) -> dict[str, object]:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DatabaseFile, "begin_ledger", killed)
+        with pytest.raises(KeyboardInterrupt):
+            hurtle.run(posts, out)
+    assert LEDGER not in record_at(out)
+    with pytest.raises(KeyboardInterrupt):
+        hurtle.run(posts, out, progress=raise_at(0, KeyboardInterrupt))
+    assert record_at(out)[LEDGER] is True
 
 
 def test_with_the_ledger_back_it_is_known_what_was_sent(

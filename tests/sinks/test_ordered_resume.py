@@ -45,6 +45,16 @@ def test_rows_that_came_as_they_came_are_not_said_to_be_in_order(
     assert run(urls, out).resumed >= 100
 
 
+@pytest.mark.parametrize("name", ["parts/", "out.sqlite"])
+def test_where_no_row_is_written_any_order_fits(tmp_path: Path, server: Server, name: str) -> None:
+    out, urls = f"{tmp_path}/{name}", urls_of(server)
+    run([], out)
+    assert run([], out, ordered=True).requests == 0
+    assert run(iter(urls), out, resume=True, ordered=True).requests == ROWS
+    assert run(iter(urls), out, resume=True, ordered=True).requests == 0
+    assert positions_in(Path(out)) == list(range(ROWS))
+
+
 @pytest.mark.parametrize("name", ["out.jsonl", "out.sqlite"])
 def test_who_goes_on_without_order_has_none_from_then_on(tmp_path: Path, server: Server, name: str) -> None:
     out, urls = tmp_path / name, urls_of(server)

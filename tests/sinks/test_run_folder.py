@@ -10,7 +10,7 @@ from hurtle.errors import ConfigError, JournalError, SinkError
 from hurtle.journal import sync_folder
 from hurtle.sinks import Identity
 from hurtle.sinks import folder as folder_module
-from hurtle.sinks.folder import RunFolder
+from hurtle.sinks.folder import DROPPED, RunFolder
 from hurtle.sinks.formats import FORMATS
 from hurtle.testing import Server
 from tests.sinks.resuming import (
@@ -105,13 +105,29 @@ def test_what_a_crash_left_is_removed_and_what_somebody_put_there_stays(folder: 
 def test_a_run_begins_where_a_crash_left_one_half_dropped(
     folder: Path, server: Server, left: tuple[str, ...]
 ) -> None:
-    (folder / "run.json").rename(folder / "dropped")
+    (folder / "run.json").rename(folder / DROPPED)
     for path in folder.iterdir():
-        if path.name not in ("dropped", *left):
+        if path.name not in (DROPPED, *left):
             path.unlink()
     assert run(urls_of(server), f"{folder.parent}/jsonl/").resumed == 0
     assert indexes_in(str(folder)) == list(range(ROWS))
-    assert "dropped" not in names_in(folder)
+    assert DROPPED not in names_in(folder)
+
+
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("name", ["run.json", DROPPED])
+@pytest.mark.parametrize("content", ['{"experiment": "mine"}', "#!no json"])
+def test_a_folder_with_somebodys_record_of_a_run_is_left_alone(
+    tmp_path: Path, server: Server, name: str, content: str, restart: bool
+) -> None:
+    files = {name: content, "part-000001.csv": "mine", "ledger": "money", "journal.jsonl": "dear"}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises((ConfigError, JournalError)):
+        run(urls_of(server), f"{tmp_path}/", restart=restart)
+    left = {name: (tmp_path / name).read_text() for name in names_in(tmp_path) if name != "lock"}
+    assert left == files
+    assert server.stats()["requests"] == 0
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 
 import hurtle
 from hurtle._engine import arrow_schema
-from hurtle.errors import ConfigError, SinkError
+from hurtle.errors import ConfigError, JournalError, SinkError
 from hurtle.sinks import new_sink
 from hurtle.sinks.base import Identity
 from hurtle.sinks.sqlite import SqliteDatabase
@@ -148,6 +148,18 @@ def test_somebody_elses_database_is_left_alone(tmp_path: Path, tables: str, name
         hurtle.open_run(out)
     assert out.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["mine.db"]
+
+
+def test_a_run_whose_record_is_damaged_is_left_alone(tmp_path: Path, hurtle_server: Server) -> None:
+    out, urls = tmp_path / "out.db", [hurtle_server.url("/bytes/1")]
+    hurtle.run(urls, out)
+    with closing(sqlite3.connect(out)) as connection:
+        connection.execute("UPDATE run SET record = '{'")
+        connection.commit()
+    for restart in (False, True):
+        with pytest.raises(JournalError, match=r"out\.db is damaged"):
+            hurtle.run(urls, out, restart=restart)
+    assert len(rows_of(out)) == 1
 
 
 def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:

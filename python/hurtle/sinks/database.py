@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Any
 
 from hurtle.client import Rows
-from hurtle.errors import ConfigError, SinkError
+from hurtle.errors import ConfigError, JournalError, SinkError
 from hurtle.journal import Done
 from hurtle.sinks.base import Identity, Resume, Sink
 from hurtle.sinks.held import stops_held
@@ -17,19 +17,20 @@ from hurtle.sinks.parts import UNREPEATABLE_SECONDS
 from hurtle.sinks.recorded import (
     ENDED,
     RETRY,
+    OtherVersionError,
     Record,
     gone_on_with,
     is_under_way,
     record_of,
     refuse_another,
 )
-from hurtle.sinks.table import COLUMNS, Kind, columns_of
+from hurtle.sinks.table import COLUMNS, REFRESH_COLUMNS, REQUIRED, Kind, columns_of
 
 RESULTS, RUN = "results", "run"
 """The tables: one row for each request; one row that says what the run is."""
 
 RECORD = "record"
-"""The only column of the table `run`."""
+"""The column of the table `run`."""
 
 WANTED = "hurtle_retry"
 """A third table while a retry is under way: the positions that it has not asked for again yet."""
@@ -101,6 +102,11 @@ class Database(ABC):
         Raises:
             ConfigError: The tables are there, and are not of hurtle.
         """
+
+    def lacks_ledger(self, record: Record) -> bool:
+        """Whether a crash came before the ledger of a new run had begun."""
+        del record
+        return False
 
     @abstractmethod
     def begin_ledger(self) -> Record:
@@ -238,9 +244,9 @@ def foreign_table(columns: Iterable[tuple[str, str]], *, others: bool) -> str | 
     tables: dict[str, list[str]] = {}
     for table, column in columns:
         tables.setdefault(table, []).append(column)
-    if RUN in tables and tables[RUN] != [RECORD]:
+    if RUN in tables and RECORD not in tables[RUN]:
         return RUN
-    if RESULTS in tables and (RUN not in tables or "index" not in tables[RESULTS]):
+    if RESULTS in tables and (RUN not in tables or not {*tables[RESULTS], *REFRESH_COLUMNS} >= REQUIRED):
         return RESULTS
     return None if others or RUN in tables else min(tables, default=None)
 
@@ -295,24 +301,26 @@ class DatabaseSink(Sink):
 
     def _begin(self, now: Record, resume: Resume) -> Done:
         self._database.columns = columns_of(now)
-        before = None
         try:
             before = self._database.read_run()
-        except ConfigError:
-            # A run of another version can be dropped, if not read.
+        except OtherVersionError:
             if resume != "restart":
                 raise
+            before = None
+        except json.JSONDecodeError as error:
+            raise JournalError(f"{self._database.shown} is damaged: {error}") from error
         if before is None or resume == "restart":
             self._record = self._database.begin_run(now)
             return Done()
         refuse_another(before, now, resume, self._database.shown)
         self._record = before
-        changed = gone_on_with(before, now, resume, self._database.shown, is_retried=RETRY in before)
-        if changed.get(ENDED) is False:
+        done, is_retried = self._database.done(), RETRY in before
+        changed = gone_on_with(before, now, done, resume, self._database.shown, is_retried=is_retried)
+        if changed.get(ENDED) is False or self._database.lacks_ledger(before):
             changed |= self._database.begin_ledger()
         if changed:
             self._change_record(changed)
-        return self._database.done()
+        return done
 
     def write(self, rows: Rows) -> None:
         """Insert rows; end the transaction when it is full or old."""

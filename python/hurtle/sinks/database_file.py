@@ -8,7 +8,7 @@ from hurtle.errors import ConfigError
 from hurtle.journal import sync_folder
 from hurtle.sinks.database import Database, foreign_table
 from hurtle.sinks.lock import Lock
-from hurtle.sinks.recorded import Record, is_under_way
+from hurtle.sinks.recorded import ENDED, Record, is_under_way
 
 LEDGER = "ledger"
 """The key of a run's record that says: a ledger was begun, so that one that is gone has been lost."""
@@ -48,6 +48,10 @@ class DatabaseFile(Database):
         self.ledger = None if is_lost else self._beside
         place = f"in {self._beside} alone, which is not there: put it back"
         self.ledger_elsewhere = place if is_lost else None
+
+    def lacks_ledger(self, record: Record) -> bool:
+        """Whether the record of a run that has not ended does not say that there is one."""
+        return not record.get(ENDED) and record.get(LEDGER) is not True
 
     def begin_ledger(self) -> Record:
         """Make the ledger, empty, where there is none."""

@@ -21,6 +21,9 @@ SETTINGS: dict[str, str | bool | int | float | list[str]] = {"autoinstall_known_
 
 BATCH = "hurtle_batch"
 
+HERE = "database_name = current_database() AND schema_name = current_schema()"
+"""Of all tables, those where a run's are."""
+
 
 class DuckdbDatabase(DatabaseFile):
     """One DuckDB file. DuckDB lets nobody else read it during the run.
@@ -82,11 +85,12 @@ class DuckdbDatabase(DatabaseFile):
         self._refuse_foreign_tables()
 
     def _refuse_foreign_tables(self) -> None:
-        query = "SELECT table_name, column_name FROM duckdb_columns() WHERE NOT internal"
+        query = f"SELECT table_name, column_name FROM duckdb_columns() WHERE NOT internal AND {HERE}"
         self.refuse_foreign(self._opened.execute(query).fetchall())
 
     def _tables(self) -> set[str]:
-        return {name for (name,) in self._opened.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+        query = f"SELECT table_name FROM duckdb_tables() WHERE {HERE}"
+        return {name for (name,) in self._opened.execute(query).fetchall()}
 
     def read_run(self) -> Record | None:
         """Read the table `run`."""

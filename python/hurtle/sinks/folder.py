@@ -16,9 +16,11 @@ from hurtle.sinks.formats import FORMATS, Format
 from hurtle.sinks.lock import Lock
 from hurtle.sinks.recorded import (
     ENDED,
+    OtherVersionError,
     Record,
     difference,
     gone_on_with,
+    is_record,
     record_of,
     refuse_another,
     refuse_other_version,
@@ -29,7 +31,7 @@ RUN, JOURNAL, LOCK, LEDGER = "run.json", "journal.jsonl", "lock", "ledger"
 RETRIES = "retries.jsonl"
 """The journal of a run's retries: what each asks for again, and whether it has ended."""
 PART = "part-{number:06}{extension}"
-DROPPED = "dropped"
+DROPPED = ".run.json.dropped"
 """What run.json is called while a run is dropped: after a crash in between, it says whose the rest is."""
 FILE = "file"
 """The key of run.json for the one file that has every row: its size and time, and its positions as of a part.
@@ -112,9 +114,13 @@ class RunFolder:
 
     def _begin(self, identity: Identity, resume: Resume) -> Done:
         now = record_of(identity, self._format)
-        # One of another version can be dropped, if not read.
-        before = None if resume == "restart" else self._read_run()
-        if before is None or self._is_over(before, now):
+        try:
+            before = self._read_run()
+        except OtherVersionError:
+            if resume != "restart":
+                raise
+            before = None
+        if before is None or resume == "restart" or self._is_over(before, now):
             self._drop()
             self._write_run(now)
             return Done()
@@ -127,10 +133,11 @@ class RunFolder:
         self._record = before
         refuse_another(before, now, resume, self._shown)
         if (file := self._published(before)) is None:
-            changed = gone_on_with(before, now, resume, self._shown, is_retried=self._is_retried())
+            done = self._recover()
+            changed = gone_on_with(before, now, done, resume, self._shown, is_retried=self._is_retried())
             if changed:
                 self._write_run(before | changed)
-            return self._recover()
+            return done
         self._is_published = True
         return file
 
@@ -182,7 +189,7 @@ class RunFolder:
 
     def _refuse_foreign_files(self) -> None:
         """Leave alone what is no run: a folder of somebody's files, in which nothing is written."""
-        if not self.path.exists() or (self.path / RUN).exists() or (self.path / DROPPED).exists():
+        if not self.path.exists() or (self.path / RUN).exists() or self._is_dropped():
             return
         for path in self.path.iterdir():
             if path.name != LOCK and not _is_temporary(path.name):
@@ -190,6 +197,12 @@ class RunFolder:
                     f"{self._shown} is a folder with files of no run ({path.name}); name an empty one",
                     option="out",
                 )
+
+    def _is_dropped(self) -> bool:
+        """Whether a crash came while a run was dropped: then the rest is of no use to anybody."""
+        with suppress(OSError, ValueError):
+            return is_record(json.loads((self.path / DROPPED).read_bytes()))
+        return False
 
     def _recover(self) -> Done:
         """Read the journal, and remove what a crash left between a part's file and its line."""

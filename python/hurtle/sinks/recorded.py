@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 
 from hurtle.errors import ConfigError
+from hurtle.journal import Done
 from hurtle.sinks.base import Identity, Resume
 from hurtle.version import __version__
 
@@ -23,6 +24,9 @@ WRITTEN_BY = "hurtle"
 """The key that says which version began the run."""
 
 RESTART = "--restart (restart=True) begins again and drops it"
+
+_KEYS = frozenset({"schema", "format", "input", "options"})
+"""What a record has in every version."""
 
 Record = dict[str, object]
 """A run as JSON has it: schema, format, input, options, `since` of a refresh; and, not compared, the input's
@@ -47,16 +51,39 @@ def is_under_way(record: Record) -> bool:
     return not record.get(ENDED) or RETRY in record
 
 
+class OtherVersionError(ConfigError):
+    """A run of another version: it can be dropped, if not read."""
+
+
+def is_record(value: object) -> bool:
+    """Whether it is what some version of hurtle records of a run."""
+    return isinstance(value, dict) and isinstance(value.get("schema"), int) and value.keys() >= _KEYS
+
+
+def refuse_foreign(record: object, shown: str) -> Record:
+    """Return what was read back, if it is a record, of whatever version.
+
+    Raises:
+        ConfigError: It is somebody else's.
+    """
+    if not is_record(record):
+        raise ConfigError(f"{shown} holds something else than a run; name another output", option="out")
+    assert isinstance(record, dict)
+    return record
+
+
 def refuse_other_version(record: object, shown: str) -> Record:
     """Return what was read back, if it is a record of this version.
 
     Raises:
-        ConfigError: It is not; that version is named where it is recorded.
+        ConfigError: It is somebody else's.
+        OtherVersionError: It is of another version, which is named where it is recorded.
     """
-    if not isinstance(record, dict) or record.get("schema") != SCHEMA:
-        version = record.get(WRITTEN_BY) if isinstance(record, dict) else None
+    record = refuse_foreign(record, shown)
+    if record["schema"] != SCHEMA:
+        version = record.get(WRITTEN_BY)
         whose = f"hurtle {version}" if isinstance(version, str) else "another version of hurtle"
-        raise ConfigError(
+        raise OtherVersionError(
             f"{shown} holds a run of {whose}, which alone can read it and go on with it; for a new run name"
             f" another output, or {RESTART}",
             option="out",
@@ -88,34 +115,36 @@ def refuse_another(before: Record, now: Record, resume: Resume, shown: str) -> N
         raise ConfigError(f"{shown} holds another run: {words}; {RESTART}", option="out")
 
 
-def gone_on_with(before: Record, now: Record, resume: Resume, shown: str, *, is_retried: bool) -> Record:
+def gone_on_with(
+    before: Record, now: Record, done: Done, resume: Resume, shown: str, *, is_retried: bool
+) -> Record:
     """Return what the record of a run has to say otherwise once it is gone on with.
 
     Args:
         before: The run that the output holds.
         now: The one that goes on with it, which is the same.
+        done: What of it is done.
         resume: What the caller asked for.
         shown: What to call the output in messages.
         is_retried: Whether a retry of it has begun and not ended.
 
     Raises:
         ConfigError: The retry has to end first: what it has noted counts. Or rows are to be in order from now
-            on.
+            on, and are not so far.
     """
-    if now[ORDERED] and not before.get(ORDERED):
+    if before.get(ENDED) and resume != "trust":
+        return {}
+    if before.get(ENDED) and is_retried:
+        raise ConfigError(f"a retry of {shown} has not ended: hurtle retry goes on with it", option="out")
+    if now[ORDERED] and not before.get(ORDERED) and done:
         raise ConfigError(
             f"{shown} has rows in the order in which they came: ordered does not fit; go on without it, and"
             " sort by the column index",
             option="ordered",
         )
-    if before.get(ENDED):
-        if resume != "trust":
-            return {}
-        # An input that nobody can compare may have more rows this time.
-        if is_retried:
-            raise ConfigError(f"a retry of {shown} has not ended: hurtle retry goes on with it", option="out")
-        return {ENDED: False, ORDERED: now[ORDERED]}
-    return {} if before.get(ORDERED) == now[ORDERED] else {ORDERED: now[ORDERED]}
+    # One that had ended: an input that nobody can compare may have more rows this time.
+    changed = {ENDED: False, ORDERED: now[ORDERED]} if before.get(ENDED) else {ORDERED: now[ORDERED]}
+    return {} if changed.items() <= before.items() else changed
 
 
 def difference(before: Record, now: Record) -> str | None:

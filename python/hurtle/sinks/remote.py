@@ -24,7 +24,15 @@ from hurtle.sinks.formats import Format
 from hurtle.sinks.local_state import LocalState, elsewhere
 from hurtle.sinks.objects import ChangedError, Objects, StoreError, Version
 from hurtle.sinks.parts import PartsSink
-from hurtle.sinks.recorded import ENDED, Record, gone_on_with, record_of, refuse_another, refuse_other_version
+from hurtle.sinks.recorded import (
+    ENDED,
+    Record,
+    gone_on_with,
+    record_of,
+    refuse_another,
+    refuse_foreign,
+    refuse_other_version,
+)
 from hurtle.sinks.remote_lock import LOCK, RemoteLock
 
 EXTRA = "remote"
@@ -96,7 +104,7 @@ class RemoteFolder:
         if found is None:
             self._begin_anew(now, None)
             return Done()
-        before, version = found
+        before, version = refuse_foreign(found[0], self._objects.shown), found[1]
         if resume == "restart" or DROPPED in before:
             # One of another version can be dropped, if not read.
             self._begin_anew(now, version)
@@ -108,15 +116,16 @@ class RemoteFolder:
         refuse_another(before, now, resume, self._objects.shown)
         self._record, self._version = before, version
         self._state = LocalState.of(before, EXTRA)
-        changed = gone_on_with(before, now, resume, self._objects.shown, is_retried=False)
+        if self._state is not None:
+            self._state.sweep()
+        done = self._recover(takes_over=resume == "trust" or not before.get(ENDED))
+        changed = gone_on_with(before, now, done, resume, self._objects.shown, is_retried=False)
         if changed.get(ENDED) is False:
             self._state = LocalState.begin(EXTRA)
             changed |= self._state.entry
-        elif self._state is not None:
-            self._state.sweep()
         if changed:
             self._change_record(changed)
-        return self._recover()
+        return done
 
     def _begin_anew(self, record: Record, version: Version | None) -> None:
         """Write what the run is, before the first request; an earlier one is gone by that."""
@@ -132,9 +141,9 @@ class RemoteFolder:
             self._state.drop()
             raise
 
-    def _recover(self) -> Done:
+    def _recover(self, *, takes_over: bool) -> Done:
         """Keep whoever had the run before from writing; then read the journal, and remove the rest."""
-        if not self._record.get(ENDED):
+        if takes_over:
             self._change_record({OPENED: uuid4().hex})
             self._next_entry = max(_numbers(self._objects, self._run), default=0) + 1
             self._commit_entry({OPENED: uuid4().hex})
