@@ -9,7 +9,7 @@ from hashlib import file_digest
 from pathlib import Path
 
 from hurtle.errors import ConfigError, JournalError, SinkError
-from hurtle.journal import Committed, Done, Journal, spans_of, sync_folder
+from hurtle.journal import Committed, Done, Journal, Span, spans_of, sync_folder
 from hurtle.sinks.base import Identity, Resume
 from hurtle.sinks.bodies import recover, remove_bodies, settle
 from hurtle.sinks.formats import FORMATS, Format
@@ -76,6 +76,8 @@ class RunFolder:
         self._record: Record = {}
         self._parts: list[str] = []
         self._sums: dict[str, str] = {}
+        self._end = 0
+        self._failed: list[Span] = []
         self._next = 1
         self._is_published = False
 
@@ -210,7 +212,7 @@ class RunFolder:
         for part in self._journal.parts():
             self._check_part(part)
             self._sums[part.name] = part.sha256
-            self._parts.append(part.name)
+            self._add(part)
             done.add_spans(part.done, part.failed)
         numbers = (found[1] for name in self._parts if (found := _PART.match(name)))
         self._next = max(map(int, numbers), default=0) + 1
@@ -218,6 +220,11 @@ class RunFolder:
         if self._bodies is not None:
             recover(self._bodies, self._parts)
         return done
+
+    def _add(self, part: Committed) -> None:
+        self._parts.append(part.name)
+        self._end = max(self._end, part.done[-1][1] + 1 if part.done else 0)
+        self._failed += part.failed
 
     def _check_part(self, part: Committed) -> None:
         path = self.path / part.name
@@ -276,8 +283,9 @@ class RunFolder:
         except OSError as error:
             raise SinkError(f"{part} cannot be read back: {error.strerror or error}") from error
         spans = tuple(spans_of(done)), tuple(spans_of(failed))
-        self._journal.append(Committed(part.name, rows, size, digest, *spans).entry)
-        self._parts.append(part.name)
+        committed = Committed(part.name, rows, size, digest, *spans)
+        self._journal.append(committed.entry)
+        self._add(committed)
         if self._bodies is not None:
             settle(self._bodies)
 
@@ -332,10 +340,7 @@ class RunFolder:
 
     def _positions(self) -> dict[str, object]:
         """Return the positions of a run that has every row, as the journal has those of a part."""
-        parts = self._journal.parts()
-        end = max((last for part in parts for _, last in part.done), default=-1)
-        failed = [span for part in parts for span in part.failed]
-        return {"done": [(0, end)], "failed": failed}
+        return {"done": [(0, self._end - 1)], "failed": self._failed}
 
     def record_end(self) -> None:
         """Record that the run is complete, and let others use the folder.
