@@ -1,9 +1,8 @@
 //! `Job`: one stream of requests through an engine, and its counters.
 
 use std::collections::{BTreeMap, HashMap};
-use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hurtle_engine::{Latencies, Next};
@@ -22,7 +21,7 @@ pub(crate) type Objects = HashMap<u64, Py<PyAny>>;
 /// One stream of requests through an engine. Methods may be called from different threads.
 #[pyclass(frozen, module = "hurtle._engine")]
 pub(crate) struct Job {
-    inner: ManuallyDrop<hurtle_engine::Job>,
+    inner: Arc<hurtle_engine::Job>,
     next_index: AtomicU64,
     objects: Mutex<Objects>,
     /// Rows that were about to be handed out when a signal came.
@@ -32,9 +31,9 @@ pub(crate) struct Job {
 
 impl Drop for Job {
     fn drop(&mut self) {
-        // In a forked child the other side is gone, and its locks may be held for ever.
-        if self.pid == std::process::id() {
-            self.inner.cancel();
+        // In a forked child the other side is gone, and its locks may be held for ever: there it is never dropped.
+        if self.pid != std::process::id() {
+            std::mem::forget(Arc::clone(&self.inner));
         }
     }
 }
@@ -42,7 +41,7 @@ impl Drop for Job {
 impl Job {
     pub(crate) fn new(inner: hurtle_engine::Job) -> Self {
         Self {
-            inner: ManuallyDrop::new(inner),
+            inner: Arc::new(inner),
             next_index: AtomicU64::new(0),
             objects: Mutex::default(),
             held_back: Mutex::default(),
