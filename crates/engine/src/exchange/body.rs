@@ -68,7 +68,13 @@ impl Incoming<'_> {
             Self::Http1 { connection, framing } => connection.read_body(framing, out).await,
             Self::Http2 { incoming, kept } => {
                 match poll_fn(|cx| Pin::new(&mut *incoming).poll_frame(cx)).await {
-                    None => Ok(false),
+                    // A reset with NO_ERROR ends hyper's body as END_STREAM does, whatever is missing. One that comes
+                    // after the declared length cuts nothing off. Source: RFC 9113, section 8.1.
+                    None if incoming.is_end_stream() || incoming.size_hint().exact() == Some(0) => Ok(false),
+                    None => Err(Failure::new(
+                        Code::TruncatedH2Reset,
+                        "the stream was closed without an error before the body ended",
+                    )),
                     Some(Ok(frame)) => {
                         let data = frame.data_ref().map_or(&[][..], |data| data);
                         out.extend_from_slice(data);
