@@ -121,7 +121,7 @@ class Progress:
     total: dict[str, float]
     conns_opened: int
     limited_by: dict[str, int]
-    """How often each bottleneck was seen, by its name, as crates/engine/src/bottleneck.rs lists them."""
+    """How often each bottleneck was seen, by its name, as crates/engine/src/job/bottleneck.rs lists them."""
     phases: dict[str, float]
     """Seconds spent in each phase of the last attempts, summed over `done` rows: queue, dns, connect, tls,
     first_byte, body."""

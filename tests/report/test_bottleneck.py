@@ -26,7 +26,7 @@ def said(name: str, waits: Mapping[str, Any] | None = None, **options: Any) -> s
 
 
 def test_every_bottleneck_of_the_engine_has_its_words_in_the_same_order() -> None:
-    source = (ENGINE / "bottleneck.rs").read_text(encoding="utf-8")
+    source = (ENGINE / "job" / "bottleneck.rs").read_text(encoding="utf-8")
     assert re.findall(r'^    \w+ = "(\w+)";$', source, re.MULTILINE) == list(CAUSES)
 
 

@@ -11,20 +11,20 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::LocalSet;
 
-use crate::capacity::Capacity;
 use crate::connect::{TlsContext, raise_fd_limit};
 use crate::error::ConfigError;
 use crate::exchange::Heads;
+use crate::job::Ledger;
+use crate::job::Stats;
 use crate::job::{JobState, Next};
-use crate::ledger::Ledger;
 use crate::limits::LimitTable;
 use crate::options::{Concurrency, Options};
-use crate::permits::Permits;
 use crate::politeness::Pace;
 use crate::request::Submission;
-use crate::router::Router;
+use crate::shard::Capacity;
+use crate::shard::Permits;
+use crate::shard::Router;
 use crate::shard::{Core, Message, Shard};
-use crate::stats::Stats;
 use crate::timings::WallClock;
 
 /// What one job wants of the engine.

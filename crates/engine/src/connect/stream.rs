@@ -14,7 +14,7 @@ use super::tcp;
 use super::tls::TlsContext;
 use crate::clock::PhaseClock;
 use crate::error::Failure;
-use crate::target::Target;
+use crate::request::Target;
 use crate::timings::Phase;
 
 /// An open stream.

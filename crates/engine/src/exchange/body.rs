@@ -12,7 +12,7 @@ use super::classify;
 use super::decode::{Decoder, Limits};
 use crate::clock::PhaseClock;
 use crate::error::{Code, Failure};
-use crate::gate::Gate;
+use crate::job::Gate;
 use crate::options::OnOversize;
 use crate::outcome::Truncated;
 use crate::pool::{Framing, H1};

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use http::{HeaderName, Method, StatusCode, header};
 
 use crate::error::{Code, Failure};
-use crate::target::Target;
+use crate::request::Target;
 
 /// What to do with a response.
 #[derive(Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 mod advice;
 mod aimd;
 mod auto_rate;
+mod budget;
 mod circuit;
 mod note;
 mod pace;

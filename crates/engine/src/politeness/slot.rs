@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::aimd::Aimd;
+use super::budget::Budget;
 use super::circuit::{Change, Outage, ProbeWaits, Streak};
 use super::note::Note;
 use super::queue::Queue;
 use super::signal::Signal;
 use super::throttle::Throttle;
-use crate::budget::Budget;
 
 /// So many retries that failed, and none that helped, show that retries of this host do not help.
 const HOPELESS: u8 = 100;

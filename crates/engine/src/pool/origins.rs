@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use super::H2;
 use crate::options::Http2;
 use crate::politeness::HostId;
-use crate::target::Target;
+use crate::request::Target;
 
 /// An origin known to a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use http::Method;
 
+use super::flight::{Flight, LocalJob};
 use super::{Message, Shard};
-use crate::batch::Row;
 use crate::error::{Code, Failure};
-use crate::flight::{Flight, LocalJob};
+use crate::job::Row;
 use crate::outcome::Outcome;
 use std::rc::Rc;
 

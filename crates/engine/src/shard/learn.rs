@@ -4,8 +4,8 @@ use std::rc::Rc;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant, SystemTime};
 
+use super::flight::Flight;
 use super::{Message, Shard};
-use crate::flight::Flight;
 use crate::outcome::Outcome;
 use crate::politeness::{self, Change, HostId, Note, Quota, Signal};
 use crate::pool::OriginId;

@@ -1,12 +1,20 @@
 //! One thread of the engine: its hosts, its origins, its jobs. All state belongs to this thread; other threads
 //! reach it through its mailbox only.
 
+mod busy;
+mod capacity;
+mod dial;
 mod end;
+mod flight;
 mod learn;
+mod permits;
 mod robots;
+mod router;
+mod seat;
 mod start;
 mod time;
 mod watch;
+mod worker;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -19,21 +27,21 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::task::AbortHandle;
 
-use crate::capacity::Capacity;
 use crate::connect::{DnsConfig, Resolver, TlsContext};
 use crate::exchange::{Decoder, Heads};
-use crate::flight::{Flight, LocalJob, Transfer};
 use crate::job::JobState;
 use crate::later::Later;
 use crate::options::{Concurrency, Options};
-use crate::permits::Permits;
 use crate::politeness::{Aimd, HostId, Pace, ProbeWaits, Rules, Scheduler};
 use crate::pool::{OriginId, Origins, Scratch};
 use crate::request::{Request, Submission};
-use crate::router::Router;
-use crate::seat::Seat;
 use crate::timings::WallClock;
+pub(crate) use capacity::Capacity;
+use flight::{Flight, LocalJob, Transfer};
+pub(crate) use permits::Permits;
 use robots::Robots;
+pub(crate) use router::Router;
+use seat::Seat;
 
 /// Connections that may wait for work, per shard, where `concurrency` asks for no more.
 const MIN_IDLE: usize = 512;
@@ -373,6 +381,6 @@ impl Drop for Lack<'_> {
 fn most_in_flight(options: &Options) -> usize {
     match options.concurrency {
         Concurrency::Fixed(limit) => limit as usize,
-        Concurrency::Auto => crate::capacity::MOST as usize,
+        Concurrency::Auto => capacity::MOST as usize,
     }
 }

@@ -4,8 +4,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::Shard;
+use super::flight::{Errand, Flight};
 use crate::error::{Code, Failure};
-use crate::flight::{Errand, Flight};
 use crate::outcome::Outcome;
 use crate::politeness::{Rules, product};
 use crate::pool::OriginId;

@@ -5,12 +5,12 @@ use std::rc::Rc;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
+use super::flight::Flight;
+use super::seat::Seat;
+use super::worker;
 use super::{Message, Shard, Worker};
 use crate::error::Code;
-use crate::flight::Flight;
 use crate::politeness::HostId;
-use crate::seat::Seat;
-use crate::worker;
 
 /// How late a ticket may be used: timers and a busy thread are late by some milliseconds.
 const TICKET_KEEPS: Duration = Duration::from_millis(20);

@@ -4,8 +4,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::Shard;
+use super::flight::Flight;
 use crate::error::{Code, Failure};
-use crate::flight::Flight;
 use crate::outcome::Outcome;
 
 impl Shard {

@@ -4,9 +4,9 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::Shard;
-use crate::bottleneck::Look;
-use crate::busy::BusyMeter;
-use crate::flight::{Flight, LocalJob};
+use super::busy::BusyMeter;
+use super::flight::{Flight, LocalJob};
+use crate::job::Look;
 
 /// How often. An engine without jobs is not looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);

@@ -2,11 +2,11 @@
 
 use std::rc::Rc;
 
+use super::Shard;
+use super::flight::Flight;
 use crate::error::{Code, Failure};
-use crate::flight::Flight;
 use crate::outcome::Outcome;
 use crate::politeness::HostId;
-use crate::shard::Shard;
 
 /// Holds a permit of one host and one of the engine, and the request that uses them. It is the seat that goes from
 /// hand to hand, never a request with permits beside it: wherever it is dropped, with its task aborted, panicked

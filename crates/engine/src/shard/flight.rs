@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::batch::{Batch, Draft, Extra, Row};
 use crate::error::Failure;
-use crate::gate::Gate;
+use crate::job::Gate;
 use crate::job::JobState;
+use crate::job::{Batch, Draft, Extra, Row};
 use crate::outcome::{AttemptRecord, Exchange, Hop, Outcome};
 use crate::politeness::HostId;
 use crate::pool::OriginId;

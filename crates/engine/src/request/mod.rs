@@ -1,15 +1,19 @@
 //! What a user asks for, as the engine keeps it while it waits.
 
+mod auth;
+mod url_text;
+
 use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue, Method};
 
-use crate::auth::basic;
 use crate::error::Failure;
 use crate::options::Timeouts;
-use crate::target::{Parsed, Target};
+pub use auth::basic;
+pub use url_text::host_name;
+pub(crate) use url_text::{Parsed, Target};
 
 /// One request. A plain GET is its URL and nothing else, so that millions can wait cheaply.
 #[derive(Clone, Debug)]

@@ -6,14 +6,14 @@ use std::rc::Rc;
 
 use tokio::sync::Notify;
 
+use super::Shard;
+use super::flight::Flight;
+use super::seat::Seat;
 use crate::clock::PhaseClock;
 use crate::connect::{self, Opened};
 use crate::error::{Code, Failure};
 use crate::exchange::handshake_failure;
-use crate::flight::Flight;
 use crate::pool::{H1, H2, Origin, OriginId, Protocol, StreamPlace};
-use crate::seat::Seat;
-use crate::shard::Shard;
 
 /// What a request goes out on.
 pub(crate) enum Line {

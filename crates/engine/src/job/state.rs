@@ -1,15 +1,14 @@
-//! A job: one stream of requests in, one stream of batches out. This is the part that both sides share, the
-//! consumer's thread and the shards' threads; every wait here is the caller's, never a shard's.
+//! What the consumer's thread and the shards' threads share of a job. Every wait here is the consumer's or the
+//! submitter's, never a shard's.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::batch::{Batch, Recycler};
-use crate::bottleneck::{Look, Seen};
-use crate::ledger::Ledger;
-use crate::stats::Stats;
+use super::batch::{Batch, Recycler};
+use super::bottleneck::{Look, Seen};
+use super::{Ledger, Stats};
 
 /// Requests that may wait in the engine before `submit` waits; and as many as that while none of them may go, in
 /// search of others that may: a host that is slow, limited or down must not hold up those behind it in the input.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use crate::batch::Batch;
+use super::Batch;
 use crate::error::Code;
 use crate::timings::Timings;
 
@@ -149,8 +149,8 @@ impl Latencies {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::{Draft, Row};
     use super::*;
-    use crate::batch::{Draft, Row};
     use bytes::Bytes;
     use http::Method;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use crate::job::JobState;
+use super::JobState;
 
 /// One shard's gate of one job.
 pub(crate) struct Gate {

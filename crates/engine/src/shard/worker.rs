@@ -11,22 +11,22 @@ use std::time::{Duration, Instant};
 use http::header::AUTHORIZATION;
 use http::{Method, StatusCode};
 
+use super::Shard;
+use super::dial::{Line, dial};
+use super::flight::Flight;
+use super::seat::Seat;
 use crate::alarm::Alarm;
-use crate::auth;
 use crate::clock::PhaseClock;
-use crate::dial::{Line, dial};
 use crate::error::{Code, Failure};
 use crate::exchange::redirect::{self, Follow, Redirect};
 use crate::exchange::{BodyRules, Channel, Exchanged, Reached, exchange};
-use crate::flight::Flight;
 use crate::options::{OnOversize, Options};
 use crate::outcome::{Hop, Outcome, Via};
 use crate::pool::{H1, IDLE, Idle, OriginId};
 use crate::random;
 use crate::request::Request;
+use crate::request::basic;
 use crate::retry::{self, Ended};
-use crate::seat::Seat;
-use crate::shard::Shard;
 use crate::timings::WallClock;
 
 /// How often a request is sent again, uncounted, that no server has worked on.
@@ -361,7 +361,7 @@ fn take_hop(flight: &mut Flight, follow: Follow, outcome: &mut Outcome, wall: &W
             spec.headers.retain(|(name, _)| !redirect::describes_body(name));
         }
     }
-    if let Some(value) = follow.userinfo.and_then(|(user, password)| auth::basic(&user, &password)) {
+    if let Some(value) = follow.userinfo.and_then(|(user, password)| basic(&user, &password)) {
         let spec = request.spec.get_or_insert_default();
         spec.headers.retain(|(name, _)| name != AUTHORIZATION);
         spec.headers.push((AUTHORIZATION, value));

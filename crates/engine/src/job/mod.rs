@@ -1,0 +1,19 @@
+//! A job: one stream of requests in, one stream of batches out. Here is what its shards and its consumer share, the
+//! batches that pass between them, and what is counted on the way.
+
+mod batch;
+mod bottleneck;
+mod gate;
+mod ledger;
+mod state;
+mod stats;
+
+pub(crate) use batch::Draft;
+pub use batch::{Batch, Extra, OwnedRow, Row, RowView};
+pub use bottleneck::Bottleneck;
+pub(crate) use bottleneck::Look;
+pub(crate) use gate::Gate;
+pub(crate) use ledger::Ledger;
+pub(crate) use state::JobState;
+pub use state::Next;
+pub use stats::{Latencies, Phases, Stats};
