@@ -180,16 +180,16 @@ impl JobState {
     }
 
     /// A request waits for another attempt. False: too many do. Called by shards.
-    pub(crate) fn retries(&self) -> bool {
+    pub(crate) fn begin_retry_wait(&self) -> bool {
         let room = self.retrying.fetch_add(1, Ordering::Relaxed) < MAX_RETRYING;
         if !room {
-            self.retried();
+            self.end_retry_wait();
         }
         room
     }
 
     /// It waits no more. Called by shards.
-    pub(crate) fn retried(&self) {
+    pub(crate) fn end_retry_wait(&self) {
         self.retrying.fetch_sub(1, Ordering::Relaxed);
     }
 

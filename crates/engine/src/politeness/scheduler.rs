@@ -67,21 +67,21 @@ impl<T> Scheduler<T> {
     /// From now on the host is asked at this pace.
     pub(crate) fn set_pace(&mut self, host: HostId, pace: Pace) {
         if let Some(slot) = self.slot_mut(host) {
-            slot.rein().pace = Some(pace);
+            slot.throttle_or_default().pace = Some(pace);
         }
     }
 
     /// From now on the host's limit moves.
     pub(crate) fn set_aimd(&mut self, host: HostId, aimd: Aimd) {
         if let Some(slot) = self.slot_mut(host) {
-            slot.rein().aimd = Some(aimd);
+            slot.throttle_or_default().aimd = Some(aimd);
         }
     }
 
     /// From now on two requests to the host are at least `delay` apart, whatever else holds. Of several origins
     /// that ask for one, the longest counts.
     pub(crate) fn set_crawl_delay(&mut self, host: HostId, delay: Duration) {
-        if let Some(throttle) = self.slot_mut(host).map(Slot::rein)
+        if let Some(throttle) = self.slot_mut(host).map(Slot::throttle_or_default)
             && throttle.crawl_delay.as_ref().is_none_or(|(longest, _)| delay > *longest)
         {
             throttle.crawl_delay = Some((delay, Pace::every(delay)));
@@ -146,7 +146,7 @@ impl<T> Scheduler<T> {
         let since_start = now.saturating_duration_since(self.started);
         let Some(slot) = self.slot_mut(host) else { return };
         if let Retried::Held(until) = slot.retry(item, priority, attempt, since_start) {
-            self.look_after(host, self.started + until);
+            self.schedule_chore(host, self.started + until);
         }
         self.refresh(host);
     }
@@ -156,7 +156,7 @@ impl<T> Scheduler<T> {
         if let Some(slot) = self.slot_mut(host) {
             slot.push_suspended(origin, item, priority);
         }
-        self.look_after_probes(host, None);
+        self.schedule_probes(host, None);
         self.refresh(host);
     }
 
@@ -165,7 +165,7 @@ impl<T> Scheduler<T> {
         if let Some(slot) = self.slot_mut(host) {
             slot.suspend(origin, which);
         }
-        self.look_after_probes(host, None);
+        self.schedule_probes(host, None);
     }
 
     /// Takes the next request of the next ready host, and with it one of the host's permits. O(1) amortised.
@@ -177,7 +177,7 @@ impl<T> Scheduler<T> {
                 continue;
             }
             if let Some(until) = slot.next(now) {
-                slot.rein().wakes_at = Some(until);
+                slot.throttle_or_default().wakes_at = Some(until);
                 self.waiting.add(until, (host, until));
                 self.waiting_count += 1;
                 continue;
@@ -236,7 +236,7 @@ impl<T> Scheduler<T> {
         match change {
             Change::Opened => self.down.push((host, origin)),
             Change::Closed => self.down.retain(|&other| other != (host, origin)),
-            Change::ProbeFailed => self.look_after_probes(host, None),
+            Change::ProbeFailed => self.schedule_probes(host, None),
             Change::Nothing => {}
         }
         self.release_held(host, note.ended);
@@ -248,7 +248,7 @@ impl<T> Scheduler<T> {
     /// Nobody asks the host before `until`.
     pub(crate) fn park(&mut self, host: HostId, until: Instant) {
         if let Some(slot) = self.slot_mut(host) {
-            slot.rein().park(until);
+            slot.throttle_or_default().park(until);
         }
     }
 
@@ -268,7 +268,7 @@ impl<T> Scheduler<T> {
             let throttle = self.slot_mut(host).and_then(Slot::throttle_mut);
             if throttle.is_some_and(|throttle| throttle.chore_at.take_if(|due| *due == at).is_some()) {
                 self.release_held(host, now);
-                self.look_after_probes(host, Some(now));
+                self.schedule_probes(host, Some(now));
                 self.refresh(host);
             }
         }
@@ -299,7 +299,7 @@ impl<T> Scheduler<T> {
         if let Some(outage) = throttle.and_then(|throttle| throttle.outage(origin)) {
             outage.probe_now(now);
         }
-        self.look_after_probes(host, Some(now));
+        self.schedule_probes(host, Some(now));
         self.refresh(host);
     }
 
@@ -352,20 +352,20 @@ impl<T> Scheduler<T> {
     fn release_held(&mut self, host: HostId, now: Instant) {
         let since_start = now.saturating_duration_since(self.started);
         if let Some(until) = self.slot_mut(host).and_then(|slot| slot.release_held(since_start)) {
-            self.look_after(host, self.started + until);
+            self.schedule_chore(host, self.started + until);
         }
     }
 
     /// Lets the probes go whose time has come by `now`, and sees to those that come later.
-    fn look_after_probes(&mut self, host: HostId, now: Option<Instant>) {
+    fn schedule_probes(&mut self, host: HostId, now: Option<Instant>) {
         let now = now.unwrap_or(self.started);
         if let Some(at) = self.slot_mut(host).and_then(|slot| slot.release_probes(now)) {
-            self.look_after(host, at);
+            self.schedule_chore(host, at);
         }
     }
 
     /// Looks after what a host has set apart, at an instant.
-    fn look_after(&mut self, host: HostId, at: Instant) {
+    fn schedule_chore(&mut self, host: HostId, at: Instant) {
         let throttle = self.slot_mut(host).and_then(Slot::throttle_mut);
         if let Some(throttle) = throttle.filter(|throttle| throttle.chore_at.is_none_or(|due| at < due)) {
             throttle.chore_at = Some(at);

@@ -80,8 +80,8 @@ impl<T> Slot<T> {
         self.throttle.as_deref_mut()
     }
 
-    /// Its reins, made if it had none.
-    pub(super) fn rein(&mut self) -> &mut Throttle<T> {
+    /// What holds it back, created if nothing did so far.
+    pub(super) fn throttle_or_default(&mut self) -> &mut Throttle<T> {
         self.throttle.get_or_insert_default()
     }
 
@@ -175,7 +175,7 @@ impl<T> Slot<T> {
         self.credit = CREDIT;
         let in_use = self.is_saturated();
         if note.retry_after.is_some() {
-            self.rein();
+            self.throttle_or_default();
         }
         if let Some(throttle) = &mut self.throttle {
             throttle.learn(note, in_use);
@@ -188,15 +188,15 @@ impl<T> Slot<T> {
         }
         match signal {
             Signal::Served | Signal::Declined | Signal::Answered | Signal::Slow => {
-                self.is_well(origin, signal)
+                self.recovered(origin, signal)
             }
-            Signal::Throttled | Signal::Unavailable | Signal::Down => self.is_troubled(origin, note, waits),
+            Signal::Throttled | Signal::Unavailable | Signal::Down => self.stumbled(origin, note, waits),
             Signal::Silent => Change::Nothing,
         }
     }
 
     /// An origin has answered: what waited for it goes on.
-    fn is_well(&mut self, origin: u32, signal: Signal) -> Change {
+    fn recovered(&mut self, origin: u32, signal: Signal) -> Change {
         let Some(throttle) = &mut self.throttle else { return Change::Nothing };
         throttle.is_resigned &= signal != Signal::Served;
         let Some(place) = throttle.outages.iter().position(|outage| outage.origin == origin) else {
@@ -208,7 +208,7 @@ impl<T> Slot<T> {
         Change::Closed
     }
 
-    fn is_troubled(&mut self, origin: u32, note: &Note<'_>, waits: ProbeWaits) -> Change {
+    fn stumbled(&mut self, origin: u32, note: &Note<'_>, waits: ProbeWaits) -> Change {
         let is_silent = self.streak.is_silence();
         if let Some(outage) = self.throttle.as_mut().and_then(|throttle| throttle.outage(origin)) {
             let was_probe = outage.failed(note.signal == Signal::Down, note.started, note.ended, waits);
@@ -219,7 +219,7 @@ impl<T> Slot<T> {
             return Change::Nothing;
         }
         let outage = Outage::new(origin, note.has_served, is_silent, note.ended, waits);
-        self.rein().outages.push(outage);
+        self.throttle_or_default().outages.push(outage);
         Change::Opened
     }
 
@@ -268,7 +268,7 @@ impl<T> Slot<T> {
     /// was tried more than once is the next to be tried again: it soon shows whether that helps.
     pub(super) fn retry(&mut self, item: T, priority: i32, attempt: u32, now: Duration) -> Retried {
         if let Err(until) = self.budget.take(self.served, now) {
-            let held = &mut self.rein().held;
+            let held = &mut self.throttle_or_default().held;
             if attempt > 2 {
                 held.push_front((item, priority));
             } else {

@@ -68,7 +68,7 @@ impl Transfer {
     /// The request, arrived at the shard of its host.
     pub(crate) fn into_flight(self, job: Rc<LocalJob>, host: HostId, origin: OriginId) -> Flight {
         let Self { request, arrived, course, retrying, noted, .. } = self;
-        let retrying = retrying && job.state.retries();
+        let retrying = retrying && job.state.begin_retry_wait();
         let flight = Flight::new(job, request, host, origin, Instant::now());
         Flight { arrived, course, retrying, counted: false, noted: Cell::new(noted), ..flight }
     }
@@ -170,7 +170,7 @@ impl Flight {
             self.job.state.left_queue();
         }
         if std::mem::take(&mut self.retrying) {
-            self.job.state.retried();
+            self.job.state.end_retry_wait();
         }
         self.set_suspended(false);
     }

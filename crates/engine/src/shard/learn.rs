@@ -142,7 +142,7 @@ impl Shard {
         wait: Duration,
         is_parked: bool,
     ) {
-        if self.scheduler.borrow().is_resigned(flight.host) || !flight.job.state.retries() {
+        if self.scheduler.borrow().is_resigned(flight.host) || !flight.job.state.begin_retry_wait() {
             return self.land(flight, outcome);
         }
         flight.take_attempt(outcome, wait, &self.core.wall);

@@ -240,7 +240,7 @@ impl Shard {
         }
         if let Some(expires) = job.expires {
             self.expiries.borrow_mut().add(expires, job.id);
-            self.mind(expires);
+            self.wake_by(expires);
         }
         self.jobs_wait.notify_one();
         let local = Rc::new(LocalJob::new(Arc::clone(job)));
@@ -251,7 +251,7 @@ impl Shard {
     fn queue(&self, job: &Rc<LocalJob>, request: Request, now: Instant) {
         let (origin, host) = self.locate(&request);
         let flight = Flight::new(Rc::clone(job), request, host, origin, now);
-        self.mind_deadline(now);
+        self.wake_for_deadline(now);
         self.enqueue(flight);
     }
 

@@ -38,7 +38,7 @@ impl Shard {
             }
         }
         self.look_further();
-        self.mind_hosts();
+        self.wake_for_hosts();
         self.flush_if_at_rest();
     }
 
@@ -97,7 +97,7 @@ impl Shard {
             }
         };
         self.blocked_until.set(Some(until));
-        self.mind(until);
+        self.wake_by(until);
         false
     }
 

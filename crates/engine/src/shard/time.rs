@@ -10,7 +10,7 @@ use crate::outcome::Outcome;
 
 impl Shard {
     /// Something is to happen at `instant`: the keeper of time must not sleep longer.
-    pub(super) fn mind(&self, instant: Instant) {
+    pub(super) fn wake_by(&self, instant: Instant) {
         if self.sleeps_until.get().is_none_or(|until| instant < until) {
             self.sleeps_until.set(Some(instant));
             self.time_changed.notify_one();
@@ -18,10 +18,10 @@ impl Shard {
     }
 
     /// The same for the instants that hosts wait for.
-    pub(super) fn mind_hosts(&self) {
+    pub(super) fn wake_for_hosts(&self) {
         let next = self.scheduler.borrow().next_wake();
         if let Some(next) = next {
-            self.mind(next);
+            self.wake_by(next);
         }
     }
 
@@ -29,7 +29,7 @@ impl Shard {
     pub(super) fn queue_later(&self, flight: Flight, wait: Duration) {
         let due = Instant::now() + wait;
         self.later.borrow_mut().add(due, flight);
-        self.mind(due);
+        self.wake_by(due);
     }
 
     fn next_instant(&self) -> Option<Instant> {
@@ -73,7 +73,7 @@ impl Shard {
     }
 
     /// A request came whose deadline has to strike while it waits, wherever that will be.
-    pub(super) fn mind_deadline(&self, now: Instant) {
+    pub(super) fn wake_for_deadline(&self, now: Instant) {
         let Some(deadline) = self.core.options.deadline else { return };
         // Few instants, however many requests: one sweep takes all that came at about the same time.
         let grain = (deadline / 1000).max(Duration::from_millis(20));
@@ -82,7 +82,7 @@ impl Shard {
             let strikes = now + deadline + grain;
             deadlines.push_back(strikes);
             drop(deadlines);
-            self.mind(strikes);
+            self.wake_by(strikes);
         }
     }
 
