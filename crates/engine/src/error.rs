@@ -2,6 +2,9 @@
 //!
 //! A code is `class.reason`. The list is API: it is shared by the result table, the Python exceptions, the
 //! report and the docs, and changes with a major version only. Nothing here is decided by message text.
+//!
+//! `retry` is for what the same request may not meet again a moment later; `final` for what the request, the server's
+//! setup or the caller's own limit decides. A row whose answer is not obvious has its reason above it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -47,12 +50,15 @@ codes! {
     InputTruncated = "input.truncated", final;
     /// An address that the caller's guard refuses.
     BlockedAddress = "blocked.address", final;
+    // Final: NXDOMAIN is an answer, and covers every name below it as well. Source: RFC 8020; RFC 2308, section 2.1.
     /// The name does not exist.
     DnsNotFound = "dns.not_found", final;
     /// The name server failed, or asked to try again.
     DnsTemporary = "dns.temporary", retry;
+    // Final: NODATA is an answer too. Source: RFC 2308, section 2.2.
     /// The name exists and has no address.
     DnsNoAddress = "dns.no_address", final;
+    // Retry: a server that restarts refuses connections until it listens again.
     /// Nothing listens there.
     ConnectRefused = "connect.refused", retry;
     /// No route to the network or host.
@@ -71,8 +77,11 @@ codes! {
     TlsUnknownCa = "tls.unknown_ca", final;
     /// The certificate is malformed, revoked or not meant for this use.
     TlsCertificate = "tls.certificate", final;
+    // Final: an alert is what the peer decided, by its configuration. Source: RFC 8446, section 6.2.
     /// No common version or cipher, or a fatal alert.
     TlsHandshake = "tls.handshake", final;
+    // Retry: the peer did not decide anything: it would have sent an alert. Closing without one is what a restart, a
+    // crash or a full load balancer looks like. Source: RFC 8446, section 6.1.
     /// The peer closed during the handshake.
     TlsEof = "tls.eof", retry;
     /// The peer does not speak TLS.
@@ -95,6 +104,7 @@ codes! {
     TimeoutBody = "timeout.body", retry;
     /// No connection or stream was free in time.
     TimeoutQueue = "timeout.queue", retry;
+    // Final, unlike the other timeouts: this limit and the next one span all attempts.
     /// The request's deadline, all attempts included, has passed.
     TimeoutDeadline = "timeout.deadline", final;
     /// The job's `max_duration` ended before the request did.
@@ -109,14 +119,21 @@ codes! {
     ProtocolContentLength = "protocol.content_length", final;
     /// Transfer-Encoding is unknown or misplaced.
     ProtocolTransferEncoding = "protocol.transfer_encoding", final;
+    // Retry, unlike the other malformed parts: the head was sound, so the server can write HTTP. What breaks a frame is
+    // a server or proxy that fails in the middle of a body and writes its error there. Source: RFC 9112, sections 7.1
+    // and 8: such a body is incomplete.
     /// A chunk's frame is malformed.
     ProtocolChunk = "protocol.chunk", retry;
+    // Retry: connections are closed at any time, and a client may send again by itself what is safe to send twice.
+    // Source: RFC 9112, section 9.3.1.
     /// The connection closed without a response.
     ProtocolEmpty = "protocol.empty", retry;
     /// More than 32 interim responses.
     ProtocolTooMany1xx = "protocol.too_many_1xx", final;
     /// The peer switched protocols unasked.
     ProtocolUpgrade = "protocol.upgrade", final;
+    // Retry, both: an error of the connection, which many requests share; another connection need not meet it. Source:
+    // RFC 9113, section 5.4.1.
     /// HTTP/2 frames broke the protocol.
     ProtocolH2 = "protocol.h2", retry;
     /// A flood of HTTP/2 control frames.
@@ -125,12 +142,17 @@ codes! {
     ProtocolOther = "protocol.other", final;
     /// The connection ended inside the body.
     TruncatedDisconnect = "truncated.disconnect", retry;
+    // Retry: nothing but `close_notify` tells the end of such a body from a connection cut by somebody. Source: RFC 8446,
+    // section 6.1; RFC 9112, section 9.8.
     /// TLS ended without `close_notify` in a body that only the close delimits.
     TruncatedTlsClose = "truncated.tls_close", retry;
+    // Retry: the error of this one stream. Source: RFC 9113, section 5.4.2.
     /// The HTTP/2 stream was reset inside the body.
     TruncatedH2Reset = "truncated.h2_reset", retry;
+    // Retry: a body cut off on its way, which its framing did not show.
     /// The compressed body ends early.
     DecodeTruncated = "decode.truncated", retry;
+    // Final: TCP has its own checksums: what arrives broken was stored or compressed so.
     /// The compressed body fails its own check.
     DecodeCorrupt = "decode.corrupt", final;
     /// More than five layers of Content-Encoding.
@@ -161,14 +183,17 @@ codes! {
     ProxyAuth = "proxy.auth", final;
     /// The proxy refused the tunnel.
     ProxyRefused = "proxy.refused", final;
+    // Final: the request has waited for the probes of its host already; see `politeness::circuit`.
     /// The host is down: it is asked only now and then.
     HostCircuitOpen = "host.circuit_open", final;
     /// robots.txt does not allow it.
     HostRobots = "host.robots", final;
+    // Retry, both: other requests end and give theirs back.
     /// No file descriptor was free.
     LocalFds = "local.fds", retry;
     /// No local port was free.
     LocalPorts = "local.ports", retry;
+    // Final: a request that is not idempotent is not repeated automatically. Source: RFC 9110, section 9.2.2.
     /// It was being sent when an earlier run ended; whether it arrived is not known.
     LocalSentUnknown = "local.sent_unknown", final;
     /// A defect of hurtle itself, caught.
