@@ -1,4 +1,27 @@
 //! What a shard knows of each origin: its protocol, its shared connections, and those that wait for work.
+//!
+//! A request that has its permits goes out on the first of these that applies. The rules live in several files,
+//! each named here.
+//!
+//! 1. **Kept**: the worker that has just ended another request of the origin still holds an open HTTP/1.1 connection
+//!    (`shard::worker`, `serve`).
+//! 2. **Reused**: an HTTP/1.1 connection of the origin is idle. The one that became idle last gets the request; so the
+//!    others can age ([`Origins::assign`]).
+//! 3. **Opened**: the origin speaks HTTP/1.1. The connection belongs to this request (`shard::dial`, as 4 to 7).
+//! 4. **Shared**: an HTTP/2 connection of the origin has a free stream ([`Origin::shared_with_room`]).
+//! 5. **Waited for**: another request is opening a connection to the origin. What comes of it may be 3, 4, or again one
+//!    of 5 to 7.
+//! 6. **Opened side by side**: the protocol is unknown and the last request to open a connection failed. The origin may
+//!    be down; its requests find out at the same time, not one after the other.
+//! 7. **Opened for all**: otherwise. Meanwhile the others are in case 5.
+//!
+//! A connection that has no request ends by the first of these.
+//!
+//! 8. **Evicted**: more than `max_idle` HTTP/1.1 connections of the shard are idle, or this machine lacks a descriptor
+//!    or port: the one that has been idle longest closes ([`Origins::wait`], [`Origins::evict_one`]).
+//! 9. **Closed by the peer**, or the peer sent what nobody asked for (`pool::h1`, `poll_idle`). Where that crosses
+//!    with a request, the request is sent again (`shard::attempt`, `is_free_to_resend`).
+//! 10. **Closed for age**: idle for [`IDLE`](super::IDLE) (`shard::worker`, `wait_for_work`; `pool::h2`).
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
