@@ -4,7 +4,7 @@ mod body;
 mod classify;
 mod decode;
 mod heads;
-pub(crate) mod redirect;
+mod redirect;
 mod send;
 
 pub(crate) use body::BodyRules;
@@ -12,4 +12,5 @@ pub(crate) use classify::handshake_failure;
 pub(crate) use decode::Decoder;
 pub use decode::decode_body;
 pub(crate) use heads::Heads;
+pub(crate) use redirect::{Follow, Redirect, describes_body, next_hop};
 pub(crate) use send::{Channel, Exchanged, Reached, exchange};

@@ -8,7 +8,9 @@ use std::borrow::Cow;
 use http::{HeaderName, Method, StatusCode, header};
 
 use crate::error::{Code, Failure};
-use crate::request::Target;
+use crate::options::Options;
+use crate::outcome::Outcome;
+use crate::request::{Request, Target};
 
 /// What to do with a response.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,10 +40,21 @@ pub(crate) struct Follow {
     pub(crate) downgrade: bool,
 }
 
+/// Decides about the answer to `request`, which `hops` redirects led to.
+pub(crate) fn next_hop(request: &Request, hops: u32, outcome: &Outcome, options: &Options) -> Redirect {
+    let Some(received) = &outcome.received else { return Redirect::None };
+    if !options.follow_redirects || !(300..400).contains(&received.status) || outcome.failure.is_some() {
+        return Redirect::None;
+    }
+    let Ok(status) = StatusCode::from_u16(received.status) else { return Redirect::None };
+    let locations: Vec<&[u8]> = received.headers.get_all("location").collect();
+    decide(status, &locations, &request.target, request.method(), hops, options.max_redirects)
+}
+
 /// Decides about the response to `method` at `current`, which `hops` redirects led to, of at most `max`.
 ///
 /// `locations` are the values of all Location lines.
-pub(crate) fn decide(
+fn decide(
     status: StatusCode,
     locations: &[&[u8]],
     current: &Target,

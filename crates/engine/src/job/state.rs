@@ -179,7 +179,7 @@ impl JobState {
         self.room.notify_all();
     }
 
-    /// A request waits for another attempt. False: too many do. Called by shards.
+    /// A request begins to wait for another attempt. False: it must not, too many do. Called by shards.
     pub(crate) fn begin_retry_wait(&self) -> bool {
         let room = self.retrying.fetch_add(1, Ordering::Relaxed) < MAX_RETRYING;
         if !room {
@@ -188,7 +188,7 @@ impl JobState {
         room
     }
 
-    /// It waits no more. Called by shards.
+    /// It does not wait any longer. Called by shards.
     pub(crate) fn end_retry_wait(&self) {
         self.retrying.fetch_sub(1, Ordering::Relaxed);
     }

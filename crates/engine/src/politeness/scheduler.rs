@@ -356,7 +356,7 @@ impl<T> Scheduler<T> {
         }
     }
 
-    /// Lets the probes go whose time has come by `now`, and sees to those that come later.
+    /// Lets the probes go whose time has come by `now`, and schedules the next.
     fn schedule_probes(&mut self, host: HostId, now: Option<Instant>) {
         let now = now.unwrap_or(self.started);
         if let Some(at) = self.slot_mut(host).and_then(|slot| slot.release_probes(now)) {
@@ -364,7 +364,7 @@ impl<T> Scheduler<T> {
         }
     }
 
-    /// Looks after what a host has set apart, at an instant.
+    /// What a host has set apart is looked at again at `at`, if not before.
     fn schedule_chore(&mut self, host: HostId, at: Instant) {
         let throttle = self.slot_mut(host).and_then(Slot::throttle_mut);
         if let Some(throttle) = throttle.filter(|throttle| throttle.chore_at.is_none_or(|due| at < due)) {

@@ -195,7 +195,7 @@ impl<T> Slot<T> {
         }
     }
 
-    /// An origin has answered: what waited for it goes on.
+    /// An origin has answered: what waited for it is queued again.
     fn recovered(&mut self, origin: u32, signal: Signal) -> Change {
         let Some(throttle) = &mut self.throttle else { return Change::Nothing };
         throttle.is_resigned &= signal != Signal::Served;
@@ -208,6 +208,7 @@ impl<T> Slot<T> {
         Change::Closed
     }
 
+    /// An origin has met trouble: it is down from now on if that was too much in a row.
     fn stumbled(&mut self, origin: u32, note: &Note<'_>, waits: ProbeWaits) -> Change {
         let is_silent = self.streak.is_silence();
         if let Some(outage) = self.throttle.as_mut().and_then(|throttle| throttle.outage(origin)) {

@@ -9,7 +9,7 @@ use super::note::Note;
 use super::pace::Pace;
 use super::signal::Signal;
 
-/// The reins of one host.
+/// All of it, for one host.
 #[derive(Debug)]
 pub(super) struct Throttle<T> {
     pub(super) pace: Option<Pace>,

@@ -8,17 +8,17 @@ const BUSY: f64 = 0.9;
 
 /// Compares the time a thread was on a processor with the time that passed. To be asked by that thread itself.
 #[derive(Debug)]
-pub(crate) struct BusyMeter {
+pub(super) struct BusyMeter {
     seen: Option<(Instant, u64)>,
 }
 
 impl BusyMeter {
-    pub(crate) fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { seen: None }
     }
 
     /// Whether the thread was busy since the last call. False where the system does not tell.
-    pub(crate) fn was_busy(&mut self) -> bool {
+    pub(super) fn was_busy(&mut self) -> bool {
         let Some(ran_ns) = ran_ns() else { return false };
         let now = Instant::now();
         let Some((then, ran_then_ns)) = self.seen.replace((now, ran_ns)) else { return false };

@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 /// However many descriptors there are, no machine does well with more.
-pub(crate) const MOST: u32 = 8192;
+pub(super) const MOST: u32 = 8192;
 /// Where it starts.
 const FIRST: u32 = 256;
 /// This share of attempts in trouble is more than a list of URLs brings along by itself.

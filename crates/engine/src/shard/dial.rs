@@ -16,7 +16,7 @@ use crate::exchange::handshake_failure;
 use crate::pool::{H1, H2, Origin, OriginId, Protocol, StreamPlace};
 
 /// What a request goes out on.
-pub(crate) enum Line {
+pub(super) enum Line {
     /// A connection to itself.
     Http1(H1),
     /// A place on a shared connection.
@@ -36,7 +36,7 @@ enum Step {
 ///
 /// # Cancel safety
 /// Dropped midway, the others that wait for the outcome find it out themselves.
-pub(crate) async fn dial(shard: &Rc<Shard>, flight: &Flight, clock: &PhaseClock) -> Result<Line, Failure> {
+pub(super) async fn dial(shard: &Rc<Shard>, flight: &Flight, clock: &PhaseClock) -> Result<Line, Failure> {
     loop {
         let step = {
             let mut origins = shard.origins.borrow_mut();

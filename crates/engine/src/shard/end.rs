@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use http::Method;
 
-use super::flight::{Flight, LocalJob};
+use super::flight::Flight;
+use super::local_job::LocalJob;
 use super::{Message, Shard};
 use crate::error::{Code, Failure};
 use crate::job::Row;
@@ -17,9 +18,9 @@ const FLUSH_BUSY: Duration = Duration::from_millis(4);
 
 impl Shard {
     /// A request has ended: its row.
-    pub(crate) fn land(&self, mut flight: Flight, outcome: Outcome) {
+    pub(super) fn land(&self, mut flight: Flight, outcome: Outcome) {
         flight.leave();
-        if let Some(errand) = flight.course.as_ref().and_then(|course| course.robots) {
+        if let Some(errand) = flight.errand() {
             let rules = self.robots_of(&outcome);
             return self.core.tell(errand.shard, Message::Robots(errand.origin, rules));
         }
@@ -33,8 +34,7 @@ impl Shard {
     /// was never sent says why.
     pub(super) fn give_up(&self, mut flight: Flight) {
         flight.leave();
-        let last = flight.course.as_mut().and_then(|course| course.take_last());
-        let outcome = last.unwrap_or_else(|| {
+        let outcome = flight.take_last().unwrap_or_else(|| {
             let troubles = self.troubles.borrow();
             let trouble = troubles.get(&flight.origin).map_or("no answer", |trouble| trouble);
             let detail = format!(

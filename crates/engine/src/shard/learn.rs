@@ -13,7 +13,7 @@ use crate::pool::OriginId;
 impl Shard {
     /// Learns from the end of an attempt. Returns how long the host wants to be left alone, if it says so; from now
     /// on it is.
-    pub(crate) fn learn(&self, flight: &Flight, outcome: &mut Outcome) -> Option<Duration> {
+    pub(super) fn learn(&self, flight: &Flight, outcome: &mut Outcome) -> Option<Duration> {
         let status = outcome.status();
         let signal = Signal::of(status, outcome.failure.as_ref().map(|failure| failure.code));
         let (started, ended) = (outcome.started, outcome.ended());
@@ -115,7 +115,7 @@ impl Shard {
     }
 
     /// This machine lacked a descriptor or a port: where the limit over all hosts is to be found, it was found.
-    pub(crate) fn learn_of_lack(&self, started: Instant) {
+    pub(super) fn learn_of_lack(&self, started: Instant) {
         let Some(capacity) = &self.core.capacity else { return };
         let mut capacity = capacity.lock().unwrap_or_else(PoisonError::into_inner);
         let before = capacity.limit();
@@ -135,18 +135,17 @@ impl Shard {
     }
 
     /// Lets a request wait for another attempt: for `wait`, or for as long as its host is parked.
-    pub(crate) fn retry(
+    pub(super) fn retry(
         self: &Rc<Self>,
         mut flight: Flight,
         outcome: Outcome,
         wait: Duration,
         is_parked: bool,
     ) {
-        if self.scheduler.borrow().is_resigned(flight.host) || !flight.job.state.begin_retry_wait() {
+        if self.scheduler.borrow().is_resigned(flight.host) || !flight.begin_retry_wait() {
             return self.land(flight, outcome);
         }
         flight.take_attempt(outcome, wait, &self.core.wall);
-        flight.retrying = true;
         if is_parked {
             self.forward(flight);
         } else {

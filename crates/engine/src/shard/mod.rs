@@ -1,12 +1,14 @@
 //! One thread of the engine: its hosts, its origins, its jobs. All state belongs to this thread; other threads
 //! reach it through its mailbox only.
 
+mod attempt;
 mod busy;
 mod capacity;
 mod dial;
 mod end;
 mod flight;
 mod learn;
+mod local_job;
 mod permits;
 mod robots;
 mod router;
@@ -37,7 +39,8 @@ use crate::pool::{OriginId, Origins, Scratch};
 use crate::request::{Request, Submission};
 use crate::timings::WallClock;
 pub(crate) use capacity::Capacity;
-use flight::{Flight, LocalJob, Transfer};
+use flight::{Flight, Transfer};
+use local_job::LocalJob;
 pub(crate) use permits::Permits;
 use robots::Robots;
 pub(crate) use router::Router;
@@ -111,11 +114,11 @@ struct Worker {
 
 pub(crate) struct Shard {
     at: usize,
-    pub(crate) core: Arc<Core>,
-    pub(crate) resolver: Resolver,
-    pub(crate) decoder: RefCell<Decoder>,
-    pub(crate) scratch: Scratch,
-    pub(crate) origins: RefCell<Origins<Seat>>,
+    core: Arc<Core>,
+    resolver: Resolver,
+    decoder: RefCell<Decoder>,
+    scratch: Scratch,
+    origins: RefCell<Origins<Seat>>,
     scheduler: RefCell<Scheduler<Flight>>,
     hosts: RefCell<HashMap<Box<str>, HostId>>,
     jobs: RefCell<HashMap<u64, Rc<LocalJob>>>,
@@ -202,7 +205,7 @@ impl Shard {
         self.closing.set(true);
     }
 
-    pub(crate) fn is_closing(&self) -> bool {
+    fn is_closing(&self) -> bool {
         self.closing.get()
     }
 
@@ -274,7 +277,7 @@ impl Shard {
         if scheduler.is_down(host, origin) {
             flight.set_suspended(true);
             scheduler.push_suspended(host, origin, flight, priority);
-        } else if flight.retrying {
+        } else if flight.is_retrying() {
             let attempt = flight.attempt();
             scheduler.push_retry(host, flight, priority, attempt, Instant::now());
         } else {
@@ -318,7 +321,7 @@ impl Shard {
 
     /// Sends a request on that is on its way already: to this shard's own queue, or to the shard of its host.
     /// Whoever calls this calls `pump` after it.
-    pub(crate) fn forward(&self, mut flight: Flight) {
+    fn forward(&self, mut flight: Flight) {
         let shard = self.core.router.next_to(self.at, flight.request.target.host());
         if shard == self.at {
             (flight.origin, flight.host) = self.locate(&flight.request);
@@ -330,19 +333,19 @@ impl Shard {
     }
 
     /// When a request has to be over, all attempts included.
-    pub(crate) fn deadline(&self, flight: &Flight) -> Option<Instant> {
+    fn deadline(&self, flight: &Flight) -> Option<Instant> {
         self.core.options.deadline.map(|deadline| flight.arrived + deadline)
     }
 
     /// Whether an attempt that this machine lacked a descriptor or port for may wait for one.
-    pub(crate) fn has_time(&self, flight: &Flight) -> bool {
+    fn has_time(&self, flight: &Flight) -> bool {
         let patience = self.core.options.timeout.total.unwrap_or(std::time::Duration::from_secs(30));
         let by_deadline = self.deadline(flight).is_none_or(|deadline| Instant::now() < deadline);
         by_deadline && flight.queued.elapsed() < patience
     }
 
     /// A worker waits for a descriptor or a port until the result is dropped.
-    pub(crate) fn lack(&self) -> Lack<'_> {
+    fn lack(&self) -> Lack<'_> {
         self.lacking.set(self.lacking.get() + 1);
         Lack(&self.lacking)
     }
@@ -370,7 +373,7 @@ impl Shard {
 }
 
 /// One worker among those that wait for a descriptor or a port.
-pub(crate) struct Lack<'a>(&'a Cell<u32>);
+struct Lack<'a>(&'a Cell<u32>);
 
 impl Drop for Lack<'_> {
     fn drop(&mut self) {

@@ -25,8 +25,7 @@ const KEPT_UNKNOWN: Duration = Duration::from_secs(60);
 impl Shard {
     /// Whether robots.txt lets a request go, where it is obeyed. None: it does not, or it is not known yet.
     pub(super) fn ask_robots(&self, flight: Flight) -> Option<Flight> {
-        let is_errand = flight.course.as_ref().is_some_and(|course| course.robots.is_some());
-        if !self.core.options.robots || is_errand {
+        if !self.core.options.robots || flight.errand().is_some() {
             return Some(flight);
         }
         let mut robots = self.robots.borrow_mut();

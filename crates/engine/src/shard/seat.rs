@@ -11,7 +11,7 @@ use crate::politeness::HostId;
 /// Holds a permit of one host and one of the engine, and the request that uses them. It is the seat that goes from
 /// hand to hand, never a request with permits beside it: wherever it is dropped, with its task aborted, panicked
 /// or never even begun, the permits go back and the row is not lost.
-pub(crate) struct Seat {
+pub(super) struct Seat {
     shard: Rc<Shard>,
     host: HostId,
     flight: Option<Flight>,
@@ -19,31 +19,31 @@ pub(crate) struct Seat {
 
 impl Seat {
     /// Takes over the permits that `flight` was given.
-    pub(crate) fn new(shard: &Rc<Shard>, flight: Flight) -> Self {
+    pub(super) fn new(shard: &Rc<Shard>, flight: Flight) -> Self {
         let mut seat = Self { shard: Rc::clone(shard), host: flight.host, flight: None };
         seat.put(flight);
         seat
     }
 
     /// The host whose permit it holds.
-    pub(crate) fn host(&self) -> HostId {
+    pub(super) fn host(&self) -> HostId {
         self.host
     }
 
     /// The request in it.
-    pub(crate) fn flight(&self) -> Option<&Flight> {
+    pub(super) fn flight(&self) -> Option<&Flight> {
         self.flight.as_ref()
     }
 
     /// Takes the request out; the permits stay.
-    pub(crate) fn take(&mut self) -> Option<Flight> {
+    pub(super) fn take(&mut self) -> Option<Flight> {
         let flight = self.flight.take()?;
         flight.job.state.ended();
         Some(flight)
     }
 
     /// Gives the permits to another request of the same host.
-    pub(crate) fn put(&mut self, flight: Flight) {
+    pub(super) fn put(&mut self, flight: Flight) {
         flight.job.state.started();
         self.flight = Some(flight);
     }

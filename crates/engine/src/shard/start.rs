@@ -27,7 +27,7 @@ enum Started {
 
 impl Shard {
     /// Starts what may start.
-    pub(crate) fn pump(self: &Rc<Self>) {
+    pub(super) fn pump(self: &Rc<Self>) {
         while self.scheduler.borrow().has_ready() && self.core.permits.take(self.at) {
             let started = self.start_one();
             if started != Started::Yes {
@@ -43,7 +43,7 @@ impl Shard {
     }
 
     /// Whether something could start that waits for nobody: a host's limit has grown.
-    pub(crate) fn has_room(&self) -> bool {
+    pub(super) fn has_room(&self) -> bool {
         self.scheduler.borrow().has_ready() && !self.core.permits.are_exhausted()
     }
 
@@ -127,7 +127,7 @@ impl Shard {
             return None;
         }
         let mut flight = self.ask_robots(flight)?;
-        if flight.suspended && flight.job.state.is_stuck() {
+        if flight.is_suspended() && flight.job.state.is_stuck() {
             self.asked_last.borrow_mut().insert(flight.origin.number());
         }
         flight.leave();
@@ -150,7 +150,7 @@ impl Shard {
     }
 
     /// Gives a request that holds its permits to a connection that waits, or to a new worker.
-    pub(crate) fn dispatch(self: &Rc<Self>, seat: Seat) {
+    pub(super) fn dispatch(self: &Rc<Self>, seat: Seat) {
         let Some(flight) = seat.flight() else { return };
         let (origin, job) = (flight.origin, flight.job.state.id);
         let Some(seat) = self.origins.borrow_mut().assign(origin, seat) else { return };
@@ -163,7 +163,7 @@ impl Shard {
     }
 
     /// The holder of a permit of `host` asks for its next request. None: the permit has to be given back.
-    pub(crate) fn next_of(&self, host: HostId, streak: u32) -> Option<Flight> {
+    pub(super) fn next_of(&self, host: HostId, streak: u32) -> Option<Flight> {
         let permits = &self.core.permits;
         loop {
             if permits.are_owed() || !self.claim_pace_if_any() {
@@ -188,7 +188,7 @@ impl Shard {
     }
 
     /// Gives back a permit of `host` and the engine's permit.
-    pub(crate) fn release(self: &Rc<Self>, host: HostId) {
+    pub(super) fn release(self: &Rc<Self>, host: HostId) {
         self.finish(host);
         self.give_permit_back();
         if !self.is_closing() {
@@ -210,7 +210,7 @@ impl Shard {
     }
 
     /// Forgets a worker that ended.
-    pub(crate) fn worker_ended(&self, id: u64) {
+    pub(super) fn worker_ended(&self, id: u64) {
         self.workers.borrow_mut().remove(&id);
     }
 }

@@ -9,7 +9,7 @@ use crate::error::{Code, Failure};
 use crate::outcome::Outcome;
 
 impl Shard {
-    /// Something is to happen at `instant`: the keeper of time must not sleep longer.
+    /// Something is to happen at `instant`: the shard wakes by then.
     pub(super) fn wake_by(&self, instant: Instant) {
         if self.sleeps_until.get().is_none_or(|until| instant < until) {
             self.sleeps_until.set(Some(instant));
@@ -72,7 +72,7 @@ impl Shard {
         }
     }
 
-    /// A request came whose deadline has to strike while it waits, wherever that will be.
+    /// A request came at `now`: the shard wakes when its deadline passes, wherever it waits then.
     pub(super) fn wake_for_deadline(&self, now: Instant) {
         let Some(deadline) = self.core.options.deadline else { return };
         // Few instants, however many requests: one sweep takes all that came at about the same time.
@@ -132,7 +132,7 @@ impl Shard {
 
     /// A request ends that waits for an attempt: as its last one did, or else with `code`.
     pub(super) fn end_unsent(&self, mut flight: Flight, code: Code, why: &'static str) {
-        let last = flight.course.as_mut().and_then(|course| course.take_last());
+        let last = flight.take_last();
         self.land(flight, last.unwrap_or_else(|| Outcome::unsent(Failure::new(code, why))));
     }
 }

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::Shard;
 use super::busy::BusyMeter;
-use super::flight::{Flight, LocalJob};
+use super::flight::Flight;
+use super::local_job::LocalJob;
 use crate::job::Look;
 
 /// How often. An engine without jobs is not looked at.
@@ -64,8 +65,7 @@ impl Shard {
             let is_stuck = |flight: &Flight| stuck.iter().any(|job| job.state.id == flight.job.state.id);
             let (given_up, is_silent) = self.scheduler.borrow_mut().give_up(host, origin, is_stuck);
             for mut flight in given_up {
-                let was_tried = flight.course.as_ref().is_some_and(|course| course.last.is_some());
-                if is_silent || was_tried {
+                if is_silent || flight.was_tried() {
                     self.give_up(flight);
                 } else {
                     // It answers, if only with errors: each request gets its own.

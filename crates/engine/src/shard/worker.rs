@@ -8,29 +8,20 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use http::header::AUTHORIZATION;
-use http::{Method, StatusCode};
-
 use super::Shard;
+use super::attempt::{Attempted, Ends, timed_out};
 use super::dial::{Line, dial};
 use super::flight::Flight;
 use super::seat::Seat;
 use crate::alarm::Alarm;
 use crate::clock::PhaseClock;
-use crate::error::{Code, Failure};
-use crate::exchange::redirect::{self, Follow, Redirect};
-use crate::exchange::{BodyRules, Channel, Exchanged, Reached, exchange};
-use crate::options::{OnOversize, Options};
-use crate::outcome::{Hop, Outcome, Via};
+use crate::exchange::{BodyRules, Channel, Exchanged, Redirect, exchange, next_hop};
+use crate::options::OnOversize;
+use crate::outcome::{Outcome, Via};
 use crate::pool::{H1, IDLE, Idle, OriginId};
 use crate::random;
-use crate::request::Request;
-use crate::request::basic;
 use crate::retry::{self, Ended};
-use crate::timings::WallClock;
 
-/// How often a request is sent again, uncounted, that no server has worked on.
-const MAX_RESENT: u32 = 3;
 /// The wait before a request is tried again that this machine had no descriptor or port for.
 const LOCAL_WAIT: Duration = Duration::from_millis(50);
 
@@ -69,7 +60,7 @@ impl Drop for Worker {
 ///
 /// # Cancel safety
 /// May be dropped at any time, also before it is first polled.
-pub(crate) fn run(
+pub(super) fn run(
     shard: Rc<Shard>,
     id: u64,
     job: Rc<Cell<Option<u64>>>,
@@ -169,14 +160,14 @@ impl Worker {
     fn conclude(&self, mut flight: Flight, attempted: Attempted) -> Verdict {
         let shard = &self.shard;
         if attempted.is_free_to_resend(&flight) {
-            flight.course().resent += 1;
+            flight.count_resend();
             return Verdict::Again(flight);
         }
         let mut outcome = attempted.outcome();
         let retry_after = shard.learn(&flight, &mut outcome);
-        match next_hop(&flight, &outcome, &shard.core.options) {
+        match next_hop(&flight.request, flight.hops(), &outcome, &shard.core.options) {
             Redirect::Follow(follow) => {
-                take_hop(&mut flight, follow, &mut outcome, &shard.core.wall);
+                flight.take_hop(follow, &mut outcome, &shard.core.wall);
                 shard.forward(flight);
                 return Verdict::Moved;
             }
@@ -215,46 +206,6 @@ impl Worker {
     }
 }
 
-/// One attempt, ended, before it is known what that means.
-struct Attempted {
-    exchanged: Exchanged,
-    via: Via,
-    clock: PhaseClock,
-}
-
-impl Attempted {
-    /// No server can have worked on it, or a kept-alive connection went away just as it was sent: both are no
-    /// fault of the request. Source: RFC 9112, section 9.3.1, and RFC 9110, section 9.2.2.
-    fn is_free_to_resend(&self, flight: &Flight) -> bool {
-        let resent = flight.course.as_ref().map_or(0, |course| course.resent);
-        let safe = matches!(*flight.request.method(), Method::GET | Method::HEAD);
-        resent < MAX_RESENT
-            && match self.exchanged.reached {
-                Reached::Refusal => true,
-                Reached::Nothing => self.via.reused,
-                Reached::Silence => self.via.reused && safe,
-                Reached::Further => false,
-            }
-    }
-
-    fn lacks_local_means(&self) -> bool {
-        let code = self.exchanged.failure.as_ref().map(|failure| failure.code);
-        matches!(code, Some(Code::LocalFds | Code::LocalPorts))
-    }
-
-    fn outcome(self) -> Outcome {
-        Outcome {
-            received: self.exchanged.received,
-            failure: self.exchanged.failure,
-            remark: None,
-            via: self.via,
-            phase: self.clock.phase(),
-            timings: self.clock.finish(),
-            started: self.clock.started(),
-        }
-    }
-}
-
 /// Finds a connection and sends the request on it. Gives the connection back if it can be used again.
 async fn once(
     shard: &Rc<Shard>,
@@ -271,7 +222,7 @@ async fn once(
         },
     };
     let options = &shard.core.options;
-    let is_errand = flight.course.as_ref().is_some_and(|course| course.robots.is_some());
+    let is_errand = flight.errand().is_some();
     let rules = BodyRules {
         max_bytes: if is_errand { MAX_ROBOTS } else { options.max_body_size },
         on_oversize: if is_errand { OnOversize::Truncate } else { options.on_oversize },
@@ -280,7 +231,7 @@ async fn once(
         gate: &flight.job.gate,
         decoder: &shard.decoder,
     };
-    let left_origin = flight.course.as_ref().is_some_and(|course| course.left_origin);
+    let left_origin = flight.has_left_origin();
     let (request, heads) = (&flight.request, &shard.core.heads);
     match line {
         Line::Http1(mut connection) => {
@@ -297,76 +248,6 @@ async fn once(
             (exchange(channel, request, heads, left_origin, &rules, clock).await, None)
         }
     }
-}
-
-/// The instants at which an attempt is over, whatever its own limits are.
-#[derive(Clone, Copy)]
-struct Ends {
-    /// The request's.
-    deadline: Option<Instant>,
-    /// The job's.
-    expiry: Option<Instant>,
-}
-
-impl Ends {
-    fn first(self) -> Option<Instant> {
-        self.deadline.into_iter().chain(self.expiry).min()
-    }
-}
-
-fn timed_out(clock: &PhaseClock, ends: Ends) -> Failure {
-    let phase = clock.phase();
-    let has_passed = |end: Option<Instant>| end.is_some_and(|end| Instant::now() >= end);
-    if has_passed(ends.expiry) {
-        return Failure::new(Code::TimeoutJob, format!("max_duration ended in phase {}", phase.as_str()));
-    }
-    if has_passed(ends.deadline) {
-        return Failure::new(
-            Code::TimeoutDeadline,
-            format!("the deadline passed in phase {}", phase.as_str()),
-        );
-    }
-    let elapsed = clock.started().elapsed().as_secs_f64();
-    Failure::new(phase.timeout_code(), format!("gave up after {elapsed:.1} s in phase {}", phase.as_str()))
-}
-
-fn next_hop(flight: &Flight, outcome: &Outcome, options: &Options) -> Redirect {
-    let Some(received) = &outcome.received else { return Redirect::None };
-    if !options.follow_redirects || !(300..400).contains(&received.status) || outcome.failure.is_some() {
-        return Redirect::None;
-    }
-    let Ok(status) = StatusCode::from_u16(received.status) else { return Redirect::None };
-    let locations: Vec<&[u8]> = received.headers.get_all("location").collect();
-    let hops = flight.course.as_ref().map_or(0, |course| course.hops.len() as u32);
-    let request = &flight.request;
-    redirect::decide(status, &locations, &request.target, request.method(), hops, options.max_redirects)
-}
-
-/// Turns the request into the next one of its chain.
-fn take_hop(flight: &mut Flight, follow: Follow, outcome: &mut Outcome, wall: &WallClock) {
-    let status = outcome.received.as_ref().map_or(0, |received| received.status);
-    let before = flight.request.clone();
-    let exchange = outcome.take_exchange(before.target.as_str(), wall.micros_at(outcome.started));
-    let course = flight.course();
-    course.exchanges.extend(exchange);
-    course.hops.push(Hop { url: before.target.as_str().into(), status });
-    course.left_origin |= follow.cross_origin;
-    let mut request = Request { target: follow.target, ..before.clone() };
-    course.asked.get_or_insert_with(|| Box::new(before));
-    if let Some(spec) = &mut request.spec {
-        spec.asked = None;
-        if follow.method_becomes_get {
-            spec.method = Method::GET;
-            spec.body = None;
-            spec.headers.retain(|(name, _)| !redirect::describes_body(name));
-        }
-    }
-    if let Some(value) = follow.userinfo.and_then(|(user, password)| basic(&user, &password)) {
-        let spec = request.spec.get_or_insert_default();
-        spec.headers.retain(|(name, _)| name != AUTHORIZATION);
-        spec.headers.push((AUTHORIZATION, value));
-    }
-    flight.request = request;
 }
 
 /// The wait before another attempt; None when this one was the last.
