@@ -62,7 +62,7 @@ test-python: $(BUILT) corpus postgres strace
 corpus: ## Install nginx and a documentation tree for tests/corpus, where apt-get may
 	@sh scripts/install-packages nginx=/usr/sbin/nginx cppreference-doc-en-html=/usr/share/cppreference/doc/html
 
-postgres: ## Install PostgreSQL for tests/sinks, where apt-get may
+postgres: ## Install PostgreSQL for tests/outputs, where apt-get may
 	@sh scripts/install-packages postgresql=$(firstword $(wildcard /usr/lib/postgresql/*/bin/postgres) none)
 
 strace: ## Install strace for tests/torture, where apt-get may

@@ -19,7 +19,7 @@ from benchmarks.measure import Spread, Terms, interleave
 from benchmarks.memory import Run, launch
 from benchmarks.report import Result
 from benchmarks.servers import PAGE_BYTES, PAGES, nginx, pages
-from hurtle.sinks.parquet import FILE_OPTIONS
+from hurtle.formats.parquet import FILE_OPTIONS
 
 CONCURRENCY = 64
 REQUESTS = 100_000

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.sinks.postgres_server import Postgres, find_postgres
+from tests.outputs.postgres_server import Postgres, find_postgres
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import hurtle
-from hurtle.client import Rows
-from hurtle.sinks.jsonl import JsonlWriter
+from hurtle.formats.jsonl import JsonlWriter
+from hurtle.rows import Rows
 from hurtle.testing import Server
 
 

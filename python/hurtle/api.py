@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from hurtle import checks
-from hurtle.client import EngineClient, Rows, Transfer
+from hurtle.client import EngineClient, Transfer
 from hurtle.errors import ConfigError
-from hurtle.identity import identity_of
 from hurtle.job import Job, Outcome
 from hurtle.options import JobOptions, Options, OptionsDict, ProgressCallback
+from hurtle.outputs import Resume, resume_mode
+from hurtle.outputs.identity import identity_of
 from hurtle.report import Gathered, Results, Summary
-from hurtle.sinks import BodyPlace, Resume, new_sink, resume_mode
+from hurtle.rows import Rows
+from hurtle.sinks import BodyPlace, new_sink
 from hurtle.sources import AsyncRequests, AsyncSource, Requests, Source, open_async_source, open_source
 
 if TYPE_CHECKING:

@@ -6,14 +6,15 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from hurtle.client import AsyncInput, EngineClient, Input, Precautions, RowReorder, Rows, Transfer
+from hurtle.client import AsyncInput, EngineClient, Input, Precautions, RowReorder, Transfer
 from hurtle.errors import ConfigError, JournalError, LedgerError, SinkError
-from hurtle.journal import Done
-from hurtle.ledger import NotedElsewhere, unsettled
 from hurtle.options import Options
-from hurtle.sinks import Identity, Resume, Sink
-from hurtle.sinks.held import stops_held
-from hurtle.stops import STOPPED
+from hurtle.outputs import Identity, Resume
+from hurtle.outputs.ledger import NotedElsewhere, unsettled
+from hurtle.positions import Done
+from hurtle.rows import Rows
+from hurtle.sinks import Sink
+from hurtle.stops import STOPPED, stops_held
 
 if TYPE_CHECKING:
     from hurtle._engine import Batch, Progress

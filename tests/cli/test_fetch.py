@@ -14,7 +14,7 @@ import pyarrow.parquet
 import pytest
 
 from hurtle.cli.args import parser
-from hurtle.cli.given import given_options
+from hurtle.cli.run_options import given_options
 from hurtle.limits import Limits
 from hurtle.options import Options, Retry
 from hurtle.rates import Rate

@@ -52,10 +52,10 @@ def test_bodies_are_found_through_a_chain_in_every_format(
 def test_bodies_are_found_in_any_order_among_many_parts(
     tmp_path: Path, site: ValidatingServer, monkeypatch: pytest.MonkeyPatch, extension: str
 ) -> None:
-    for module in ("stored", "stored_warc"):
-        monkeypatch.setattr(f"hurtle.runs.{module}.CHUNK_BYTES", 2_000)
+    for module in ("stored", "warc"):
+        monkeypatch.setattr(f"hurtle.formats.{module}.CHUNK_BYTES", 2_000)
     monkeypatch.setattr("hurtle.sinks.parts.PART_ROWS", 40)
-    monkeypatch.setattr("hurtle.sinks.parquet.GROUP_ROWS", 16)
+    monkeypatch.setattr("hurtle.formats.parquet.GROUP_ROWS", 16)
     site.pages = {f"/{n}": Page(b"%d" % n * 9, etag=f'"{n}"') for n in range(150)}
     old, new = f"{tmp_path}/old{extension}", tmp_path / "new.jsonl"
     hurtle.run([site.url(path) for path in site.pages], old)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import hurtle
-from hurtle.sinks.formats import APART
+from hurtle.formats.registry import APART
 from tests.refresh.test_outputs import CHANGES, edit, pages
 from tests.refresh.test_refresh import rows_of
 from tests.refresh.validating_server import ValidatingServer

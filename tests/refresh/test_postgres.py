@@ -4,9 +4,9 @@ import psycopg
 import pytest
 
 import hurtle
-from hurtle.sinks.databases import without_password
+from hurtle.outputs.names import without_password
+from tests.outputs.postgres_server import Postgres
 from tests.refresh.validating_server import Page, ValidatingServer
-from tests.sinks.postgres_server import Postgres
 
 pytestmark = pytest.mark.slow
 

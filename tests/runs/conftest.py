@@ -9,7 +9,7 @@ import pytest
 
 import hurtle
 from hurtle.testing import Server
-from tests.sinks.postgres_server import Postgres
+from tests.outputs.postgres_server import Postgres
 
 ROWS = 40
 OUTPUTS = (

@@ -18,10 +18,10 @@ import pytest
 import hurtle
 from hurtle._engine import arrow_schema
 from hurtle.errors import ConfigError, JournalError
-from hurtle.runs.lines import row_of
-from hurtle.sinks.duckdb_file import DuckdbDatabase
-from hurtle.sinks.postgres import PostgresDatabase
-from hurtle.sinks.sqlite import SqliteDatabase
+from hurtle.formats.row_json import row_of
+from hurtle.outputs.duckdb_file import DuckdbDatabase
+from hurtle.outputs.postgres import PostgresDatabase
+from hurtle.outputs.sqlite import SqliteDatabase
 from hurtle.testing import Server
 from tests.runs.conftest import FORMATS, MakeOut, MakeRun, rows_of
 
@@ -188,8 +188,8 @@ def test_what_a_killed_run_has_committed_is_read(
 
 KILLED = """
 import os, signal, sys, hurtle
-from hurtle.sinks.duckdb_file import DuckdbDatabase
-from hurtle.sinks.sqlite import SqliteDatabase
+from hurtle.outputs.duckdb_file import DuckdbDatabase
+from hurtle.outputs.sqlite import SqliteDatabase
 
 for database in (SqliteDatabase, DuckdbDatabase):
     database.commit_rows = 5

@@ -8,9 +8,9 @@ import pytest
 
 from hurtle._engine import arrow_schema
 from hurtle.errors import ConfigError
+from hurtle.formats.table import APART_COLUMNS, REFRESH_COLUMNS
 from hurtle.runs import Where
 from hurtle.runs.where import SCALARS
-from hurtle.sinks.table import APART_COLUMNS, REFRESH_COLUMNS
 
 ROWS: list[dict[str, Any]] = [
     {"index": 7, "ok": True, "status": 200, "error": None, "meta": '{"k":1}',

@@ -15,9 +15,10 @@ import pytest
 
 import hurtle
 from hurtle.errors import ConfigError, MissingExtraError, SinkError
-from hurtle.sinks import Identity, Sink, new_sink
-from hurtle.sinks import parquet as parquet_module
-from hurtle.sinks.formats import FORMATS
+from hurtle.formats import parquet as parquet_module
+from hurtle.formats.registry import FORMATS
+from hurtle.outputs import Identity
+from hurtle.sinks import Sink, new_sink
 from hurtle.testing import Server
 
 
@@ -221,7 +222,7 @@ class FullDisk:
 def test_a_full_disk_stops_the_run_and_leaves_nothing(
     tmp_path: Path, hurtle_server: Server, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    from hurtle.sinks.writer import OutputFile
+    from hurtle.formats.writer import OutputFile
 
     opened = OutputFile._opened
     monkeypatch.setattr(OutputFile, "_opened", lambda self: FullDisk(opened(self)))
@@ -251,7 +252,7 @@ class InterruptedFile:
 
 
 def interrupt(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], None]) -> None:
-    from hurtle.sinks.writer import OutputFile
+    from hurtle.formats.writer import OutputFile
 
     opened = OutputFile._opened
     monkeypatch.setattr(OutputFile, "_opened", lambda self: InterruptedFile(opened(self), happens))

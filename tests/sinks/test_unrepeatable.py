@@ -12,7 +12,7 @@ import pytest
 
 import hurtle
 from hurtle.testing import Server
-from tests.sinks.killed_posts import WAIT_S, kill_in_the_second, two_posts
+from tests.outputs.killed_posts import WAIT_S, kill_in_the_second, two_posts
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")]
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
 
 import hurtle
 from hurtle.errors import ConfigError, JournalError, SinkError
-from hurtle.sinks import bodies as bodies_module
+from hurtle.formats import bodies as bodies_module
+from hurtle.outputs.database import Database
 from hurtle.sinks import parts
-from hurtle.sinks.database import Database
 from tests.torture.workload import IN_FLIGHT, MAX_BUFFER, PART_ROWS, urls_at
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import Any, NoReturn
 
 from hurtle.errors import ConfigError
 from hurtle.options import Options
+from hurtle.outputs.names import FORMAT_NAMES as OUTPUT_FORMATS
 from hurtle.sinks import BODY_PLACES
-from hurtle.sinks import FORMATS as OUTPUT_FORMATS
 from hurtle.sources import FORMATS as INPUT_FORMATS
 from hurtle.version import __version__
 
@@ -109,7 +109,7 @@ def _add_requests(command: argparse.ArgumentParser) -> None:
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """Add the arguments that stand for options, as `hurtle.cli.given` reads them."""
+    """Add the arguments that stand for options, as `hurtle.cli.run_options` reads them."""
     command.add_argument(
         "--config", metavar="FILE", help="options by their public names in TOML; the command line wins"
     )

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 from hurtle.cli.status import EXIT_OK
 from hurtle.errors import ConfigError
+from hurtle.formats.columns import arrow
+from hurtle.formats.writer import OutputFile
+from hurtle.outputs.names import without_password
 from hurtle.runs import Run, open_run
-from hurtle.runs.stored import arrow
-from hurtle.sinks.databases import without_password
-from hurtle.sinks.writer import OutputFile
 
 
 def cat(given: Namespace) -> int:

@@ -6,11 +6,11 @@ from contextlib import suppress
 from hurtle.cli.args import RESEND
 from hurtle.client.remaining import SENT_UNKNOWN
 from hurtle.errors import HurtleError
+from hurtle.outputs.names import without_password
+from hurtle.outputs.objects import is_remote
 from hurtle.report import Summary
 from hurtle.report.text import count_text
 from hurtle.runs import open_run
-from hurtle.sinks.databases import without_password
-from hurtle.sinks.objects import is_remote
 
 _WHERE = f"error = '{SENT_UNKNOWN}'"
 

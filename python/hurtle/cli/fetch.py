@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from hurtle.api import Client, open_job, summary_of
 from hurtle.cli.args import RESUMING
 from hurtle.cli.consent import consent_hint, sent_unknown
-from hurtle.cli.given import given_options
+from hurtle.cli.run_options import given_options
 from hurtle.cli.status import EXIT_OK, EXIT_SOME_FAILED
-from hurtle.client import Rows
 from hurtle.errors import ConfigError
 from hurtle.models import Request, Row
+from hurtle.outputs import Resume
 from hurtle.report.text import summary_text
-from hurtle.sinks import Resume
+from hurtle.rows import Rows
 from hurtle.sources import Source, open_source
 
 if TYPE_CHECKING:

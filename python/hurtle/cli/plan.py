@@ -4,7 +4,7 @@ from argparse import Namespace
 
 from hurtle import checks
 from hurtle.cli.fetch import given_source
-from hurtle.cli.given import given_options
+from hurtle.cli.run_options import given_options
 from hurtle.cli.status import EXIT_OK, EXIT_SOME_FAILED
 from hurtle.options import Options
 from hurtle.planning.assemble import LATENCY_S, plan_source

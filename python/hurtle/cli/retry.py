@@ -7,7 +7,7 @@ from hurtle.api import Client
 from hurtle.cli.args import RESEND
 from hurtle.cli.consent import consent_hint
 from hurtle.cli.fetch import given_source
-from hurtle.cli.given import given_options
+from hurtle.cli.run_options import given_options
 from hurtle.cli.status import EXIT_OK, EXIT_SOME_FAILED
 from hurtle.client.remaining import SENT_UNKNOWN
 from hurtle.report.text import count_text, summary_text

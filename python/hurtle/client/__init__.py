@@ -3,7 +3,7 @@
 from hurtle.client.engine_client import EngineClient
 from hurtle.client.feed import AsyncInput, Input
 from hurtle.client.precautions import Precautions
-from hurtle.client.rows import Exchange, RowReorder, Rows
+from hurtle.client.rows import RowReorder
 from hurtle.client.transfer import Transfer
 
-__all__ = ["AsyncInput", "EngineClient", "Exchange", "Input", "Precautions", "RowReorder", "Rows", "Transfer"]
+__all__ = ["AsyncInput", "EngineClient", "Input", "Precautions", "RowReorder", "Transfer"]

@@ -4,8 +4,8 @@ from collections.abc import Container, Iterable
 
 from hurtle.client.feed import Chunks
 from hurtle.errors import ConfigError
-from hurtle.journal import Done
 from hurtle.models import IDEMPOTENT, Group, Request, Row, Withheld
+from hurtle.positions import Done
 
 SENT_UNKNOWN = "local.sent_unknown"
 _DETAIL = "it was being sent when an earlier run ended; whether it arrived is not known"

@@ -1,120 +1,14 @@
 """Rows as a sink takes them: a batch of the engine, or rows of several batches in input order."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from hurtle.client.reorder import Reorder, Window
 from hurtle.models import IDEMPOTENT
+from hurtle.rows import Exchange
 
 if TYPE_CHECKING:
     from hurtle._engine import Batch, Response
-
-
-class Exchange(Protocol):
-    """One request and its response as they went over the wire. Of HTTP/2 they are written as of HTTP/1.1."""
-
-    @property
-    def url(self) -> str:
-        """What was asked."""
-
-    @property
-    def started_us(self) -> int:
-        """Start, in microseconds since 1970-01-01 UTC."""
-
-    @property
-    def remote_ip(self) -> str | None:
-        """The peer's address."""
-
-    @property
-    def http_version(self) -> str:
-        """HTTP version of the response: "1.0", "1.1" or "2"."""
-
-    @property
-    def request(self) -> bytes:
-        """Head and body as sent."""
-
-    @property
-    def response(self) -> bytes:
-        """Head and body as received, with their framing and content codings, without interim responses."""
-
-    @property
-    def body_at(self) -> int:
-        """Where the body begins in `response`."""
-
-    @property
-    def truncated(self) -> str | None:
-        """Why the body is a prefix: "length", "time" or "disconnect"."""
-
-
-class Rows(Protocol):
-    """Rows of the result table, in one of three forms."""
-
-    @property
-    def nbytes(self) -> int:
-        """Memory that they hold, about, in bytes."""
-
-    @property
-    def unrepeatable(self) -> int:
-        """How many are of requests that were sent and must not be sent again."""
-
-    def __len__(self) -> int: ...
-    def __iter__(self) -> "Iterator[Response]": ...
-    def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]: ...
-    def to_jsonl(self, *, bodies: bool = True) -> bytes:
-        """Return the rows as JSON lines; without `bodies` every body is null."""
-
-    def indexes(self) -> list[int]:
-        """Return the rows' positions in the input."""
-
-    def failures(self) -> list[int]:
-        """Return the positions in the input of the rows that are not ok."""
-
-    def exchanges(self) -> Sequence[tuple[Exchange, ...]]:
-        """Return, for each row, what went over the wire in its last attempt, redirects first.
-
-        Empty tuples unless the job records it, and for rows without a response.
-        """
-
-
-class WrappedRows:
-    """Rows that are others' in all but what a subclass makes of them.
-
-    Args:
-        rows: The rows as they came.
-    """
-
-    def __init__(self, rows: Rows) -> None:
-        self._rows = rows
-
-    def __len__(self) -> int:
-        """Return how many there are."""
-        return len(self._rows)
-
-    def __iter__(self) -> "Iterator[Response]":
-        """Yield the responses."""
-        return iter(self._rows)
-
-    @property
-    def nbytes(self) -> int:
-        """Memory that they hold, about, in bytes."""
-        return self._rows.nbytes
-
-    @property
-    def unrepeatable(self) -> int:
-        """How many are of requests that were sent and must not be sent again."""
-        return self._rows.unrepeatable
-
-    def indexes(self) -> list[int]:
-        """Return the rows' positions in the input."""
-        return self._rows.indexes()
-
-    def failures(self) -> list[int]:
-        """Return the positions in the input of the rows that are not ok."""
-        return self._rows.failures()
-
-    def exchanges(self) -> Sequence[tuple[Exchange, ...]]:
-        """Return, for each row, what went over the wire in its last attempt, redirects first."""
-        return self._rows.exchanges()
 
 
 class _Part:

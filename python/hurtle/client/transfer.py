@@ -8,7 +8,7 @@ from hurtle import wire
 from hurtle.client.dedupe import Deduped
 from hurtle.client.engine_client import EngineClient
 from hurtle.client.feed import AsyncInput, Chunks, Feeder, Input, LiveChunks, Reader, SteadyChunks
-from hurtle.client.keyed import FIELD, Keyed
+from hurtle.client.idempotency import FIELD, Keyed
 from hurtle.client.precautions import Precautions
 from hurtle.client.remaining import Remaining
 from hurtle.client.reorder import LEAST_ROWS, Reorder, Window, in_order

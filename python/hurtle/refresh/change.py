@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from hurtle.refresh.asked import Asked
+from hurtle.refresh.conditions import Asked
 from hurtle.refresh.earlier import FAILING, HEAD_FIELDS, TOO_MANY, Known, digest_of_head
 from hurtle.runs.run import NOT_MODIFIED
 

@@ -8,10 +8,10 @@ from datetime import datetime
 from hashlib import blake2b, sha256
 from typing import Any
 
-from hurtle.runs.lines import StoredRow
+from hurtle.formats.bodies import digest_of_name
+from hurtle.formats.row_json import StoredRow
 from hurtle.runs.referred import key_of
 from hurtle.runs.run import BodyOf
-from hurtle.sinks.bodies import digest_of_name
 
 COLUMNS = (
     "index", "method", "url", "final_url", "redirects", "status", "error", "truncated", "fetched_at",

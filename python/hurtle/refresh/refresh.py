@@ -5,17 +5,16 @@ from os import PathLike, fspath
 from pathlib import Path
 
 from hurtle import checks
-from hurtle.client import Rows
 from hurtle.client.feed import Chunks
 from hurtle.errors import ConfigError
 from hurtle.options import Options
-from hurtle.refresh.asked import Asked, ConditionalChunks
+from hurtle.outputs.names import RUN_SUFFIX, without_password
 from hurtle.refresh.change import verdict_on
+from hurtle.refresh.conditions import Asked, ConditionalChunks
 from hurtle.refresh.earlier import COLUMNS, Earlier
 from hurtle.refresh.rows import RefreshedRows
+from hurtle.rows import Rows
 from hurtle.runs import Run, open_referred, open_run
-from hurtle.sinks.choose import RUN_SUFFIX
-from hurtle.sinks.databases import without_password
 
 
 class Refresh:

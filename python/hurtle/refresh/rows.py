@@ -4,10 +4,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from hurtle.client import Rows
-from hurtle.client.rows import WrappedRows
+from hurtle.formats.table import REFRESH_COLUMNS, with_refresh
 from hurtle.refresh.change import Verdict
-from hurtle.sinks.table import REFRESH_COLUMNS, with_refresh
+from hurtle.rows import Rows, WrappedRows
 
 _BODY, _BODY_BASE64, _BEHIND = b',"body":', b',"body_base64":', b',"truncated":'
 

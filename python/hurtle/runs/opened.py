@@ -9,20 +9,21 @@ from os import PathLike, fspath
 from pathlib import Path
 
 from hurtle.errors import ConfigError, JournalError
-from hurtle.journal import Journal, Span
-from hurtle.runs.formats import STORED, format_of, unreadable
-from hurtle.runs.log import RetryLog, digest_of
+from hurtle.formats.stored import Stored
+from hurtle.outputs.database import Database
+from hurtle.outputs.databases import DATABASES, addressed
+from hurtle.outputs.folder import JOURNAL, RETRIED, RUN
+from hurtle.outputs.journal import Journal
+from hurtle.outputs.names import RUN_SUFFIX, without_password
+from hurtle.outputs.objects import is_remote
+from hurtle.outputs.record import ENDED, Record, is_under_way, refuse_other_version
+from hurtle.outputs.retries import RetryLog, digest_of
+from hurtle.positions import Span
+from hurtle.runs.marks import STORED, format_of, unreadable
 from hurtle.runs.referred import ReferredRun
 from hurtle.runs.remote import open_remote, remote_record
 from hurtle.runs.run import BodyOf, Part, Run, superseded
-from hurtle.runs.stored import Stored
 from hurtle.runs.stored_table import opened_to_read, stored_table
-from hurtle.sinks.choose import RUN_SUFFIX
-from hurtle.sinks.database import Database
-from hurtle.sinks.databases import DATABASES, addressed, without_password
-from hurtle.sinks.folder import JOURNAL, RETRIED, RUN
-from hurtle.sinks.objects import is_remote
-from hurtle.sinks.recorded import ENDED, Record, is_under_way, refuse_other_version
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from datetime import datetime
 from hashlib import blake2b
 
 from hurtle.errors import JournalError
-from hurtle.runs.lines import StoredRow
+from hurtle.formats.row_json import StoredRow
 from hurtle.runs.run import Run
 
 KEY_BYTES = 16

@@ -10,13 +10,13 @@ from typing import Any
 from weakref import finalize
 
 from hurtle.errors import ConfigError, JournalError
-from hurtle.runs.formats import STORED, unreadable
-from hurtle.runs.lines import StoredRow
+from hurtle.formats.row_json import StoredRow
+from hurtle.formats.stored import Finder, Stored, StoredRows
+from hurtle.outputs.objects import Objects, StoreError
+from hurtle.outputs.record import ENDED, Record, refuse_other_version
+from hurtle.outputs.remote import DROPPED, NAME, read_journal, read_record
+from hurtle.runs.marks import STORED, unreadable
 from hurtle.runs.run import Part, Run
-from hurtle.runs.stored import Finder, Stored, StoredRows
-from hurtle.sinks.objects import Objects, StoreError
-from hurtle.sinks.recorded import ENDED, Record, refuse_other_version
-from hurtle.sinks.remote import DROPPED, NAME, read_journal, read_record
 
 KEPT_COPIES = 2
 """So many parts stay on this disk while bodies are looked up: rows come about in the order of the input."""

@@ -5,10 +5,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypeAlias
 
-from hurtle.journal import Done, Span
-from hurtle.runs.columns import batches_with, batches_without, fitted, table_schema
-from hurtle.runs.lines import StoredRow, line_of
-from hurtle.runs.stored import StoredRows, arrow, without
+from hurtle.formats.columns import arrow, batches_with, batches_without, fitted, table_schema
+from hurtle.formats.row_json import StoredRow, line_of
+from hurtle.formats.stored import StoredRows, without
+from hurtle.positions import Done, Span
 from hurtle.runs.where import Where
 
 BodyOf: TypeAlias = Callable[[StoredRow], bytes | None]

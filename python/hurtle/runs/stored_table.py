@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from typing import Any, TypeAlias, cast
 
 from hurtle.errors import ConfigError, HurtleError, JournalError
-from hurtle.runs.columns import batch_of, fitted, kind_of, table_schema
-from hurtle.runs.lines import StoredRow, meta_text
-from hurtle.runs.stored import CHUNK_ROWS, Finder, StoredRows, arrow, in_chunks
-from hurtle.sinks.database import FETCH_BODIES, RESULTS, Database
-from hurtle.sinks.duckdb_file import DuckdbDatabase
-from hurtle.sinks.table import Kind
+from hurtle.formats.columns import arrow, batch_of, fitted, kind_of, table_schema
+from hurtle.formats.row_json import StoredRow, meta_text
+from hurtle.formats.stored import CHUNK_ROWS, Finder, StoredRows, in_chunks
+from hurtle.formats.table import Kind
+from hurtle.outputs.database import FETCH_BODIES, RESULTS, Database
+from hurtle.outputs.duckdb_file import DuckdbDatabase
 
 _PLAIN = ("index", "method", "url", "status", "body", "body_path", "body_run")
 LOOKED_UP = {name: f'"{name}"' for name in _PLAIN} | {"fetched_at": 'CAST("fetched_at" AS VARCHAR)'}

@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from hurtle.errors import ConfigError
-from hurtle.runs.lines import instant_text
-from hurtle.sinks.table import APART_COLUMNS, COLUMNS, REFRESH_COLUMNS
+from hurtle.formats.row_json import instant_text
+from hurtle.formats.table import APART_COLUMNS, COLUMNS, REFRESH_COLUMNS
 
 _KINDS = COLUMNS | REFRESH_COLUMNS | APART_COLUMNS
 SCALARS = tuple(name for name, kind in _KINDS.items() if kind not in ("json", "bytes") or name == "meta")

@@ -1,6 +1,6 @@
-"""Where results go. One file for each format; a sink never knows HTTP."""
+"""What takes the rows of a run, whatever its output is; a sink never knows HTTP."""
 
-from hurtle.sinks.base import Identity, Resume, Sink, resume_mode
-from hurtle.sinks.choose import BODY_PLACES, FORMATS, BodyPlace, new_sink
+from hurtle.sinks.base import Sink
+from hurtle.sinks.choose import BODY_PLACES, BodyPlace, new_sink
 
-__all__ = ["BODY_PLACES", "FORMATS", "BodyPlace", "Identity", "Resume", "Sink", "new_sink", "resume_mode"]
+__all__ = ["BODY_PLACES", "BodyPlace", "Sink", "new_sink"]

@@ -1,58 +1,15 @@
 """What every sink does: begin or go on with a run, take rows, and end."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
 
-from hurtle import checks
-from hurtle.client import Rows
-from hurtle.errors import ConfigError
-from hurtle.journal import Done
+from hurtle.outputs import Identity, Resume
+from hurtle.positions import Done
+from hurtle.rows import Rows
 
-Resume: TypeAlias = Literal["auto", "trust", "refuse", "restart"]
-"""What to do with an output that holds a run that has not ended.
-
-"auto" goes on with it if it is provably the same; "trust" takes the caller's word for an input that cannot be
-compared; "refuse" never goes on; "restart" drops it and begins again.
-"""
-
-
-def resume_mode(resume: bool | None, restart: bool) -> Resume:
-    """Return what the two arguments of `run` ask for together.
-
-    Raises:
-        ConfigError: They contradict each other, or are not what they may be.
-    """
-    if resume is not None and not isinstance(resume, bool):
-        raise checks.wrong("resume", resume, "True, False or None; restart=True begins again")
-    checks.flag("restart", restart)
-    if restart and resume:
-        raise ConfigError("resume=True and restart=True are given; give one of them", option="restart")
-    if restart:
-        return "restart"
-    return "auto" if resume is None else ("trust" if resume else "refuse")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
-    """What a run is, as far as its rows depend on it: two runs of equal identity would write the same.
-
-    Attributes:
-        input: Size and hash of the input; None where it can be read once only.
-        options: Options that shape requests and rows, by name. No secrets: hashes of values that may be one.
-        path: Where the input is, for a later retry. No part of what two runs are compared by.
-        since: Name, size and hash of the earlier run that this one refreshes; None: it refreshes none.
-        ordered: Whether rows are written in the order of the input. A run may go on without it, and not with
-            it where it was without.
-    """
-
-    input: Mapping[str, object] | None = None
-    options: Mapping[str, object] = field(default_factory=dict)
-    path: str | None = None
-    since: Mapping[str, object] | None = None
-    ordered: bool = False
+UNREPEATABLE_SECONDS = 1.0
+"""Rows of requests that must not be sent again are committed after so long: nobody could find out how those
+ended that a crash takes."""
 
 
 class Sink(ABC):

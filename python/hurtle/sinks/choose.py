@@ -7,36 +7,18 @@ from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 from hurtle.errors import ConfigError
+from hurtle.formats.base import Format
+from hurtle.formats.registry import APART, FILES, FORMATS
+from hurtle.outputs.databases import ADDRESSES, DATABASES, addressed
+from hurtle.outputs.folder import RunFolder
+from hurtle.outputs.names import EXTENSIONS, FORMAT_NAMES, RUN_SUFFIX, without_password
+from hurtle.outputs.objects import Objects, is_remote
+from hurtle.outputs.remote import RemoteFolder
 from hurtle.sinks.base import Sink
-from hurtle.sinks.database import DatabaseSink
-from hurtle.sinks.databases import ADDRESSES, DATABASES, addressed, without_password
-from hurtle.sinks.folder import RunFolder
-from hurtle.sinks.formats import APART, FILES, Format
-from hurtle.sinks.formats import FORMATS as BY_NAME
-from hurtle.sinks.objects import is_remote
+from hurtle.sinks.database_sink import DatabaseSink
 from hurtle.sinks.parts import PartsSink
-from hurtle.sinks.remote import RemoteSink
 from hurtle.sinks.stream import StreamSink
 
-EXTENSIONS = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".jsonl.gz": "jsonl.gz",
-    ".ndjson.gz": "jsonl.gz",
-    ".jsonl.zst": "jsonl.zst",
-    ".ndjson.zst": "jsonl.zst",
-    ".csv": "csv",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".warc.gz": "warc",
-    ".sqlite": "sqlite",
-    ".sqlite3": "sqlite",
-    ".db": "sqlite",
-    ".duckdb": "duckdb",
-}
-_COMBINED = frozenset(one.name for one in APART.values()) - {FILES}
-FORMATS = (*(name for name in BY_NAME if name not in _COMBINED), *DATABASES)
-"""What a caller may say; bodies apart are said beside it."""
 IN_FOLDERS = "parquet"
 """What a folder's parts are, where nothing else is said."""
 
@@ -44,9 +26,6 @@ BodyPlace: TypeAlias = Literal["inline", "apart"]
 """Where bodies are: in their rows, or each in a file of its own."""
 
 BODY_PLACES: tuple[BodyPlace, ...] = get_args(BodyPlace)
-
-RUN_SUFFIX = ".run"
-"""The folder of a run that is to become one file has the file's name with this behind it."""
 
 
 def new_sink(
@@ -60,7 +39,7 @@ def new_sink(
         out: A file; its extension says the format. A folder, if it is one or ends in "/": parts stay there.
             "-" is stdout, JSON lines where nothing else is said. The address of a database, or of a folder of
             an object store.
-        format: One of FORMATS, where the extension does not say it.
+        format: One of FORMAT_NAMES, where the extension does not say it.
         bodies: One of BODY_PLACES; None: where the format has them.
 
     Raises:
@@ -69,8 +48,8 @@ def new_sink(
     path = fspath(out) if isinstance(out, (str, PathLike)) else None
     if not isinstance(path, str) or not path:
         raise ConfigError(f'out={out!r}: must be a path, or "-" for stdout', option="out")
-    if format is not None and format not in FORMATS:
-        raise ConfigError(f"format={format!r}: must be one of {', '.join(FORMATS)}", option="format")
+    if format is not None and format not in FORMAT_NAMES:
+        raise ConfigError(f"format={format!r}: must be one of {', '.join(FORMAT_NAMES)}", option="format")
     if bodies not in (None, *BODY_PLACES):
         raise ConfigError(f"bodies={bodies!r}: must be one of {', '.join(BODY_PLACES)}", option="bodies")
     if (database := _database_address(path, format)) is not None:
@@ -107,7 +86,7 @@ def _format_with(bodies: BodyPlace | None, name: str) -> Format:
     _refuse_inline(bodies, name)
     if name == "warc":
         _refuse_apart(bodies, "an archive holds what went over the wire")
-    return APART.get(name, BY_NAME[name]) if bodies == "apart" else BY_NAME[name]
+    return APART.get(name, FORMATS[name]) if bodies == "apart" else FORMATS[name]
 
 
 def _refuse_inline(bodies: BodyPlace | None, name: str | None) -> None:
@@ -144,13 +123,13 @@ def _database_address(path: str, format: str | None) -> Sink | None:  # noqa: A0
 
 
 def _remote_sink(address: str, name: str) -> Sink:
-    allowed = [one.name for one in BY_NAME.values() if one.beside is None]
+    allowed = [one.name for one in FORMATS.values() if one.beside is None]
     if name not in allowed:
         raise ConfigError(
             f"format={name!r} does not fit an object store: must be one of {', '.join(allowed)}",
             option="format",
         )
-    sink = RemoteSink(address, BY_NAME[name])
+    sink = PartsSink(RemoteFolder(Objects(address), name), FORMATS[name])
     if not address.endswith("/"):
         raise ConfigError(
             f'{address}: an output in an object store is a folder of parts; end its name with "/"',

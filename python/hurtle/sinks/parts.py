@@ -5,21 +5,19 @@ from pathlib import Path
 from time import monotonic
 from typing import Protocol
 
-from hurtle.client import Rows
 from hurtle.errors import SinkError
-from hurtle.journal import Done
-from hurtle.sinks.base import Identity, Resume, Sink
-from hurtle.sinks.formats import Format
-from hurtle.sinks.held import stops_held
-from hurtle.sinks.writer import Writer
+from hurtle.formats.base import Format
+from hurtle.formats.writer import Writer
+from hurtle.outputs import Identity, Resume
+from hurtle.positions import Done
+from hurtle.rows import Rows
+from hurtle.sinks.base import UNREPEATABLE_SECONDS, Sink
+from hurtle.stops import stops_held
 
 PART_ROWS = 10_000
 PART_BYTES = 64 << 20
 PART_SECONDS = 30.0
 """A part is closed at so many rows or bytes, or after so long: what a crash makes the next run repeat."""
-
-UNREPEATABLE_SECONDS = 1.0
-"""The same for rows of requests that must not be sent again: nobody could find out how they ended."""
 
 
 class Folder(Protocol):
@@ -30,11 +28,18 @@ class Folder(Protocol):
         """Where to note requests that must not be sent twice; None: see `Sink.ledger_path`."""
 
     @property
+    def ledger_elsewhere(self) -> str | None:
+        """Where else what an earlier run may have sent is noted; see `Sink.ledger_elsewhere`."""
+
+    @property
     def whereabouts(self) -> str:
         """What to call it in hints."""
 
     def begin(self, identity: Identity, resume: Resume) -> Done:
         """Begin a run, or go on with the one that is there. Raises as `Sink.begin`."""
+
+    def take_ledger(self) -> None:
+        """Note in `ledger` from now on. Raises as `Sink.take_ledger`."""
 
     def new_part(self, extension: str) -> Path:
         """Return where on this disk to write the next part; nothing is there yet."""
@@ -85,8 +90,17 @@ class PartsSink(Sink):
 
     @property
     def ledger_path(self) -> Path | None:
-        """In the run's folder."""
+        """In the run's folder, or on this machine where that is elsewhere."""
         return self._folder.ledger
+
+    @property
+    def ledger_elsewhere(self) -> str | None:
+        """As the folder has it."""
+        return self._folder.ledger_elsewhere
+
+    def take_ledger(self) -> None:
+        """Let the folder note here from now on."""
+        self._folder.take_ledger()
 
     def begin(self, identity: Identity, resume: Resume) -> Done:
         """Begin the run in its folder, or go on with it."""

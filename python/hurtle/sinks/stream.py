@@ -1,9 +1,10 @@
 """Results to stdout, a pipe or a device: what is out is out, and there is nothing to go on with."""
 
-from hurtle.client import Rows
-from hurtle.journal import Done
-from hurtle.sinks.base import Identity, Resume, Sink
-from hurtle.sinks.writer import Writer
+from hurtle.formats.writer import Writer
+from hurtle.outputs import Identity, Resume
+from hurtle.positions import Done
+from hurtle.rows import Rows
+from hurtle.sinks.base import Sink
 
 
 class StreamSink(Sink):

@@ -1,0 +1,50 @@
+"""What is on the disk stays there: fsynced, whole under its name, and the name fsynced too."""
+
+import os
+from pathlib import Path
+from typing import IO
+
+
+def put_in_place(file: IO[bytes], temporary: Path, final: Path) -> None:
+    """Complete a file that was written under another name: it is in its place whole, or not at all.
+
+    Args:
+        file: Open; closed then.
+        temporary: The name that it has, in the folder of the final one.
+        final: The name that it gets. What had that name is gone.
+
+    Raises:
+        OSError: The disk failed. Which name it has then, and whether that lasts, is not known.
+    """
+    file.flush()
+    os.fsync(file.fileno())
+    file.close()
+    temporary.replace(final)
+    sync_folder(final.parent)
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a small file anew: it is as it was, or whole.
+
+    Raises:
+        OSError: It could not be written.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("wb") as file:
+        file.write(data)
+        put_in_place(file, temporary, path)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder last through a power failure, where the system can.
+
+    Raises:
+        OSError: The disk failed.
+    """
+    if os.name != "posix":
+        return
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

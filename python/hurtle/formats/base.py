@@ -1,0 +1,87 @@
+"""The formats of files: what writes one, counts its rows, and makes one of several."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from hurtle.errors import SinkError
+from hurtle.formats.writer import OutputFile, Writer
+
+BLOCK = 1 << 20
+
+
+class Format(ABC):
+    """A format of files.
+
+    Attributes:
+        name: What callers call it.
+        extension: What its files end with, dot included.
+        beside: The name of a folder that its parts refer to, if they do; then they never become one file.
+        records_exchanges: Whether it wants what went over the wire with each row.
+    """
+
+    name: str
+    extension: str
+    beside: str | None = None
+    records_exchanges: bool = False
+
+    def require(self) -> None:
+        """Find out whether it can be written here.
+
+        Raises:
+            MissingExtraError: It needs an optional package.
+        """
+        return
+
+    @abstractmethod
+    def writer(self, path: str) -> Writer:
+        """Return what writes a file; not open yet."""
+
+    @abstractmethod
+    def count(self, path: Path) -> int:
+        """Return how many rows a file holds, as a reader finds them.
+
+        Raises:
+            SinkError: It cannot be read.
+        """
+
+    @abstractmethod
+    def join(self, parts: Sequence[Path], out: str) -> None:
+        """Make one file of several; it appears when it is whole.
+
+        Raises:
+            SinkError: It could not be written.
+        """
+
+
+class EndToEnd(Format):
+    """A format of which several files, put behind each other, are one."""
+
+    def join(self, parts: Sequence[Path], out: str) -> None:
+        """Put the files behind each other; of none, make an empty one."""
+        if not parts:
+            empty = self.writer(out)
+            empty.open()
+            empty.close()
+            return
+        with OutputFile(out).writing() as file:
+            for part in parts:
+                with part.open("rb") as content:
+                    while block := content.read(BLOCK):
+                        file.write(block)
+
+
+@contextmanager
+def reading_back(path: Path) -> Iterator[None]:
+    """Tell what goes wrong with a file that was just written.
+
+    Raises:
+        SinkError: In place of what its reader raises.
+    """
+    try:
+        yield
+    # pyarrow's and csv's errors about what is in a file are ValueErrors, or close to it.
+    except (OSError, ValueError) as error:
+        words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise SinkError(f"{path} cannot be read back: {words}") from error

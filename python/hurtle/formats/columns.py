@@ -1,0 +1,113 @@
+"""The rows of a run as Arrow has them: the columns of the result table, and those that a file adds."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from hurtle.errors import MissingExtraError
+from hurtle.formats.row_json import StoredRow, meta_text
+from hurtle.formats.table import APART_COLUMNS, COLUMNS, REFRESH_COLUMNS, REQUIRED, Kind
+
+ADDED: dict[str, Kind] = {
+    **APART_COLUMNS, "warc_file": "text", "warc_offset": "integer", "warc_length": "integer",
+    **REFRESH_COLUMNS,
+}  # fmt: skip
+"""Columns that only some outputs have. Any other one is text to a reader."""
+
+
+def kind_of(name: str) -> Kind:
+    """Return what a column holds, by its name."""
+    return COLUMNS.get(name) or ADDED.get(name, "text")
+
+
+def table_schema(names: Collection[str] | None = None) -> Any:  # noqa: ANN401 - pyarrow has no types
+    """Return columns as a `pyarrow.Schema`.
+
+    Args:
+        names: The columns, in order; None: those of the result table.
+    """
+    from hurtle._engine import arrow_schema
+
+    pyarrow = arrow("reading as Arrow")
+    known = pyarrow.schema(arrow_schema())
+    if names is None:
+        return known
+    added: Mapping[Kind, Any] = {
+        "text": pyarrow.string(), "json": pyarrow.string(), "integer": pyarrow.int64(),
+        "seconds": pyarrow.float64(), "boolean": pyarrow.bool_(), "bytes": pyarrow.large_binary(),
+        "instant": pyarrow.timestamp("us", "UTC"),
+    }  # fmt: skip
+    is_known = frozenset(known.names)
+    return pyarrow.schema(
+        [
+            known.field(name)
+            if name in is_known
+            else pyarrow.field(name, added[kind_of(name)], nullable=name not in REQUIRED)
+            for name in names
+        ]
+    )
+
+
+def batch_of(rows: Sequence[StoredRow], schema: Any) -> Any:  # noqa: ANN401 - pyarrow has no types
+    """Return rows as a `pyarrow.RecordBatch`; a key that a row has not is null.
+
+    Raises:
+        ValueError, TypeError: A value does not fit its column.
+    """
+    pyarrow = arrow("reading as Arrow")
+    columns = []
+    for field in schema:
+        values = [row.get(field.name) for row in rows]
+        if field.name not in COLUMNS and pyarrow.types.is_string(field.type):
+            values = [value if isinstance(value, str) else meta_text(value) for value in values]
+        columns.append(pyarrow.array(values, field.type))
+    return pyarrow.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def fitted(batch: Any, schema: Any) -> Any:  # noqa: ANN401 - pyarrow has no types
+    """Return a batch with the columns of a schema; one that it has not is null."""
+    if batch.schema.equals(schema):
+        return batch
+    pyarrow = arrow("reading as Arrow")
+    have = frozenset(batch.schema.names)
+    columns = [
+        batch[field.name].cast(field.type)
+        if field.name in have
+        else pyarrow.nulls(batch.num_rows, field.type)
+        for field in schema
+    ]
+    return pyarrow.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def batches_without(batches: Iterable[Any], hidden: Collection[int]) -> Iterator[Any]:
+    """Leave out the rows of some positions, in columns."""
+    return _filtered(batches, hidden, keep=False) if hidden else iter(batches)
+
+
+def batches_with(batches: Iterable[Any], wanted: Collection[int]) -> Iterator[Any]:
+    """Leave out the rows of all other positions, in columns."""
+    return _filtered(batches, wanted, keep=True)
+
+
+def _filtered(batches: Iterable[Any], indexes: Collection[int], *, keep: bool) -> Iterator[Any]:
+    pyarrow = arrow("reading as Arrow")
+    compute = arrow("reading as Arrow", "pyarrow.compute")
+    values = pyarrow.array(indexes, pyarrow.int64())
+    for batch in batches:
+        found = compute.is_in(batch["index"], value_set=values)
+        left = batch.filter(found if keep else compute.invert(found))
+        if left.num_rows:
+            yield left
+
+
+def arrow(needed_for: str, module: str = "pyarrow") -> Any:  # noqa: ANN401 - pyarrow has no types
+    """Return pyarrow, or a module of it.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    from importlib import import_module
+
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise MissingExtraError("parquet", needed_for) from error

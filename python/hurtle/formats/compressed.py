@@ -1,0 +1,206 @@
+"""JSON lines compressed: a file is one gzip member or one zstd frame, so that files join end to end."""
+
+import gzip
+import io
+import sys
+import zlib
+from abc import ABC, abstractmethod
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any, cast
+
+from hurtle.errors import MissingExtraError
+from hurtle.formats.base import reading_back
+from hurtle.formats.jsonl import Jsonl, StoredLines
+from hurtle.formats.line_writer import LinesWriter
+from hurtle.formats.stored import damage
+from hurtle.formats.writer import Writer
+from hurtle.rows import Rows
+
+BLOCK = 1 << 20
+GZIP_LEVEL = 6
+ZSTD_LEVEL = 3
+GZIP = 31
+"""zlib's `wbits` for gzip's head and tail around the largest window. Source: zlib.h, deflateInit2."""
+
+
+class Compressor(ABC):
+    """Compresses a stream. Not for several threads at once."""
+
+    @abstractmethod
+    def add(self, data: bytes) -> bytes:
+        """Take data, and return what is ready."""
+
+    @abstractmethod
+    def end(self) -> bytes:
+        """Return the rest; nothing may be added any more."""
+
+
+class CompressedWriter(LinesWriter):
+    """Writes the engine's lines through a compressor.
+
+    Args:
+        path: A file; "-" is stdout.
+        compressor: A new one.
+    """
+
+    def __init__(self, path: str, compressor: Compressor) -> None:
+        super().__init__(path)
+        self._compressor = compressor
+
+    def _encoded(self, rows: Rows) -> bytes:
+        return self._compressor.add(rows.to_jsonl())
+
+    def _tail(self) -> bytes:
+        return self._compressor.end()
+
+
+class GzipCompressor(Compressor):
+    """One gzip member. It holds no time and no name: equal rows give equal bytes."""
+
+    def __init__(self) -> None:
+        self._deflate = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, GZIP)
+
+    def add(self, data: bytes) -> bytes:
+        """Take data, and return what is ready."""
+        return self._deflate.compress(data)
+
+    def end(self) -> bytes:
+        """Return the rest."""
+        return self._deflate.flush()
+
+
+class ZstdCompressor(Compressor):
+    """One zstd frame, by Python 3.14's own library or, before that, pyarrow's."""
+
+    def __init__(self) -> None:
+        self._ready = _Ready()
+        self._stream: Any = _zstd_writer(self._ready)
+
+    def add(self, data: bytes) -> bytes:
+        """Take data, and return what is ready."""
+        self._stream.write(data)
+        return self._ready.taken()
+
+    def end(self) -> bytes:
+        """Return the rest."""
+        self._stream.close()
+        return self._ready.taken()
+
+
+class _Ready(io.RawIOBase):
+    """What a compressor writes to: keeps it until it is taken, also after it was closed."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any, /) -> int:  # noqa: ANN401 - any buffer
+        piece = bytes(data)
+        self._pieces.append(piece)
+        return len(piece)
+
+    def taken(self) -> bytes:
+        data = b"".join(self._pieces)
+        self._pieces.clear()
+        return data
+
+
+def require_zstd() -> None:
+    """Find out whether zstd can be written here.
+
+    Raises:
+        MissingExtraError: It needs an optional package on Python before 3.14.
+    """
+    from importlib.util import find_spec
+
+    if sys.version_info < (3, 14) and find_spec("pyarrow") is None:
+        raise MissingExtraError("parquet", "writing .zst")
+
+
+def _zstd_writer(out: IO[bytes] | io.RawIOBase) -> Any:  # noqa: ANN401 - pyarrow has no types
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+
+        return zstd.ZstdFile(cast("IO[bytes]", out), "wb", level=ZSTD_LEVEL)
+    import pyarrow
+
+    return pyarrow.CompressedOutputStream(pyarrow.PythonFile(out, mode="w"), "zstd")
+
+
+def open_gzip(path: Path) -> IO[bytes]:
+    """Open a file to read its lines."""
+    return cast("IO[bytes]", gzip.open(path))
+
+
+def open_zstd(path: Path) -> IO[bytes]:
+    """Open a file to read its lines."""
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+
+        return zstd.open(path)
+    import pyarrow
+
+    return cast("IO[bytes]", pyarrow.CompressedInputStream(pyarrow.OSFile(str(path)), "zstd"))
+
+
+def count_lines(file: IO[bytes]) -> int:
+    """Return how many lines a reader finds; it stops where the file is damaged."""
+    lines = 0
+    with file, suppress(OSError, *damage()):
+        while block := file.read(BLOCK):
+            lines += block.count(b"\n")
+    return lines
+
+
+class StoredJsonlGzip(StoredLines):
+    """The same, compressed by gzip."""
+
+    def _open(self) -> IO[bytes]:
+        return open_gzip(self.path)
+
+
+class StoredJsonlZstd(StoredLines):
+    """The same, compressed by zstd."""
+
+    def _open(self) -> IO[bytes]:
+        return open_zstd(self.path)
+
+
+class JsonlGzip(Jsonl):
+    """JSON lines, one gzip member for each part."""
+
+    name = "jsonl.gz"
+    extension = ".jsonl.gz"
+
+    def writer(self, path: str) -> Writer:
+        """Return a writer of compressed lines."""
+        return CompressedWriter(path, GzipCompressor())
+
+    def count(self, path: Path) -> int:
+        """Decompress and count the lines."""
+        with reading_back(path):
+            return count_lines(open_gzip(path))
+
+
+class JsonlZstd(Jsonl):
+    """JSON lines, one zstd frame for each part."""
+
+    name = "jsonl.zst"
+    extension = ".jsonl.zst"
+
+    def require(self) -> None:
+        """Look for a zstd library."""
+        require_zstd()
+
+    def writer(self, path: str) -> Writer:
+        """Return a writer of compressed lines."""
+        self.require()
+        return CompressedWriter(path, ZstdCompressor())
+
+    def count(self, path: Path) -> int:
+        """Decompress and count the lines."""
+        with reading_back(path):
+            return count_lines(open_zstd(path))

@@ -1,0 +1,154 @@
+"""The result table as JSON lines: keys as its columns, `body_base64` where a body is no UTF-8."""
+
+import json
+import re
+from abc import abstractmethod
+from collections.abc import Collection, Container, Generator, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import IO, Any
+
+from hurtle.formats.base import EndToEnd, reading_back
+from hurtle.formats.columns import table_schema
+from hurtle.formats.line_writer import LinesWriter
+from hurtle.formats.row_json import StoredRow, harmless, line_of, row_of
+from hurtle.formats.stored import Finder, StoredText, in_chunks
+from hurtle.formats.table import COLUMNS
+from hurtle.formats.writer import Writer
+from hurtle.rows import Rows
+
+BLOCK = 1 << 20
+
+_INDEX = re.compile(rb'\{"index":(\d+)[,}]')
+"""How hurtle begins a line; another one is parsed."""
+
+_PLAIN = bytes([0x0A, *range(0x20, 0x7F)])
+"""What stands in a line as it is, and never steers a terminal."""
+
+_CONTROL = re.compile(rb"[\x00-\x09\x0b-\x1f\x7f]")
+
+
+class JsonlWriter(LinesWriter):
+    """Writes the lines that the engine makes."""
+
+    def _encoded(self, rows: Rows) -> bytes:
+        return rows.to_jsonl()
+
+
+class StoredLines(StoredText):
+    """A file of JSON lines, in whatever it is packed. A last line without its end is no row."""
+
+    @abstractmethod
+    def _open(self) -> IO[bytes]:
+        """Open the file to read its lines."""
+
+    def count(self) -> int:
+        """Count the lines."""
+        return sum(block.count(b"\n") for block in self._blocks())
+
+    def rows(self, columns: Collection[str] | None = None) -> Iterator[list[StoredRow]]:
+        """Yield the rows as the table has them, so many or so many bytes at a time."""
+        rows = ((self._row(line), len(line)) for line in self._lines())
+        if columns is None:
+            return in_chunks(rows)
+        return in_chunks(({name: row.get(name) for name in columns}, size) for row, size in rows)
+
+    def lines(self, hidden: Container[int]) -> Iterator[bytes]:
+        """Yield the file's own lines: they are not parsed, but for the first, which shows whose they are."""
+        first = True
+        for block in self._blocks():
+            if first:
+                self._row(block[: block.index(b"\n") + 1])
+                first = False
+            left = block
+            if hidden:
+                lines = block.splitlines(keepends=True)
+                left = b"".join(line for line in lines if self._index(line) not in hidden)
+            if left:
+                yield self._harmless(left)
+
+    def schema(self) -> Any:  # noqa: ANN401 - pyarrow has no types
+        """Return the result table's, and what the first line has beyond it."""
+        with closing(self._lines()) as lines:
+            first = next(lines, None)
+        return table_schema(list(COLUMNS) if first is None else list(self._row(first)))
+
+    def _row(self, line: bytes) -> StoredRow:
+        with self._reading():
+            row = row_of(json.loads(line))
+            row["index"] = int(row["index"])
+        return row
+
+    def _index(self, line: bytes) -> int:
+        found = _INDEX.match(line)
+        return int(found[1]) if found else int(self._row(line)["index"])
+
+    def _harmless(self, lines: bytes) -> bytes:
+        if not lines.translate(None, _PLAIN):
+            return lines
+        if _CONTROL.search(lines):
+            # Not as hurtle writes them: blanks between values, or wrong in a string.
+            return b"".join(line_of(self._row(line)) for line in lines.splitlines(keepends=True))
+        with self._reading():
+            return harmless(lines.decode()).encode()
+
+    def _lines(self) -> Generator[bytes, None, None]:
+        for block in self._blocks():
+            yield from block.splitlines(keepends=True)
+
+    def _blocks(self) -> Iterator[bytes]:
+        """Yield whole lines, many at a time."""
+        rest: list[bytes] = []
+        with self._reading(), self._open() as file:
+            while block := file.read(BLOCK):
+                end = block.rfind(b"\n") + 1
+                if end:
+                    yield b"".join([*rest, block[:end]])
+                    rest = []
+                if end < len(block):
+                    rest.append(block[end:])
+
+
+class StoredJsonl(StoredLines, Finder):
+    """A file of JSON lines as they are."""
+
+    def _open(self) -> IO[bytes]:
+        return self.path.open("rb")
+
+    def finder(self) -> Finder:
+        """Return itself: a place leads straight to a row."""
+        return self
+
+    def places(self) -> Iterator[tuple[int, int]]:
+        """Yield each row's position, and where its line begins, in bytes."""
+        offset = 0
+        with closing(self._lines()) as lines:
+            for line in lines:
+                yield self._index(line), offset
+                offset += len(line)
+
+    def row_at(self, place: int) -> StoredRow:
+        """Read the line."""
+        with self._reading(), self._open() as file:
+            file.seek(place)
+            line = file.readline()
+        return self._row(line)
+
+
+class Jsonl(EndToEnd):
+    """JSON lines."""
+
+    name = "jsonl"
+    extension = ".jsonl"
+
+    def writer(self, path: str) -> Writer:
+        """Return a writer of lines."""
+        return JsonlWriter(path)
+
+    def count(self, path: Path) -> int:
+        """Count the lines."""
+        lines = 0
+        with reading_back(path), path.open("rb") as file:
+            while block := file.read(BLOCK):
+                lines += block.count(b"\n")
+        return lines

@@ -1,0 +1,334 @@
+"""The result table as Parquet, by pyarrow: row groups of bounded size, zstd."""
+
+from base64 import b64encode
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from hurtle.errors import ConfigError, JournalError, MissingExtraError, SinkError
+from hurtle.formats.base import Format, reading_back
+from hurtle.formats.columns import arrow
+from hurtle.formats.row_json import StoredRow
+from hurtle.formats.stored import CHUNK_ROWS, Finder, Stored
+from hurtle.formats.table import arrow_schema_of
+from hurtle.formats.writer import OutputFile, Writer
+from hurtle.rows import Rows
+from hurtle.stops import stops_held
+
+if TYPE_CHECKING:
+    from hurtle._engine import Columns
+
+GROUP_ROWS = 65_536
+GROUP_BYTES = 8 << 20
+"""A row group is written at so many rows or bytes: held in memory here, read at once by a reader.
+
+Beginning one costs a millisecond or two, however small it is: it has thirty columns.
+"""
+
+FEW_VALUES = [
+    "method", "status", "error", "http_version", "remote_ip", "content_type", "content_encoding", "truncated",
+    "change", "body_run", "headers.list.element.name", "headers.list.element.value",
+]  # fmt: skip
+"""Columns worth a dictionary. A dictionary of bodies or URLs would only be given up again after a page."""
+
+WITH_BOUNDS = ["index", "status", "error", "attempts", "fetched_at", "t_total", "t_first_byte", "bytes_body"]
+"""Columns with minimum and maximum in the footer, by which a reader skips row groups."""
+
+FILE_OPTIONS: dict[str, Any] = {
+    "compression": "zstd",
+    "compression_level": 1,
+    "use_dictionary": FEW_VALUES,
+    "write_statistics": WITH_BOUNDS,
+    "write_batch_size": 8192,
+}
+"""How files are written. `write_batch_size` rows lie between two looks at the size of a page."""
+
+
+class ParquetWriter(Writer):
+    """Collects batches to row groups.
+
+    Args:
+        path: A file. A Parquet file is read from its end, so stdout cannot be one.
+    """
+
+    def __init__(self, path: str) -> None:
+        if path == "-":
+            raise ConfigError("Parquet cannot be written to stdout; name a file", option="out")
+        self._output = OutputFile(path)
+        self._arrow: Any = None
+        self._file: IO[bytes] | None = None
+        self._writer: Any = None
+        self._columns = _no_columns()
+        self._schema: Any = None
+        self._batches: list[Any] = []
+        self._rows = 0
+        self._bytes = 0
+        self._whole = True
+
+    def open(self) -> None:
+        """Open the file."""
+        try:
+            import pyarrow
+            import pyarrow.parquet
+        except ImportError as error:
+            raise MissingExtraError("parquet", "writing Parquet") from error
+        self._arrow = pyarrow
+        self._file = self._output.open()
+
+    def write(self, rows: Rows) -> None:
+        """Take rows as columns; write a row group when enough has come."""
+        if self._file is None:
+            raise ValueError("the file is not open")
+        if not self._whole:
+            raise self._output.broken_off()
+        from hurtle._engine import Batch
+
+        if isinstance(rows, Batch):
+            self._columns.append(rows)
+        else:
+            self._end_columns()
+            self._add(rows)
+        self._rows += len(rows)
+        self._bytes += rows.nbytes
+        if self._rows >= GROUP_ROWS or self._bytes >= GROUP_BYTES:
+            self.flush()
+
+    def _end_columns(self) -> None:
+        """Put the rows that came as the engine's batches behind those that did not."""
+        if len(self._columns):
+            with stops_held():
+                self._add(self._columns)
+
+    def _add(self, columns: "Columns | Rows") -> None:
+        """Take columns; all of a file have the types of its first ones."""
+        batch = self._arrow.record_batch(columns)
+        if self._schema is None:
+            self._schema = batch.schema
+        self._batches.append(batch if batch.schema == self._schema else batch.cast(self._schema))
+
+    def flush(self) -> None:
+        """Write what has come as a row group."""
+        self._end_columns()
+        if not self._batches:
+            return
+        with stops_held():
+            self._whole = False
+            # A column in one piece is written faster than in a hundred, by more than it takes to make it one.
+            table = self._arrow.Table.from_batches(self._batches).combine_chunks()
+            try:
+                if self._writer is None:
+                    self._writer = self._begun(self._schema)
+                self._writer.write_table(table, row_group_size=GROUP_ROWS)
+            except OSError as error:
+                raise self._output.failure(error) from error
+            self._batches, self._rows, self._bytes = [], 0, 0
+            self._whole = True
+
+    def _begun(self, schema: Any) -> Any:  # noqa: ANN401 - pyarrow has no types
+        """Begin the file with the columns of its first rows: runs of some kinds have more of them.
+
+        The engine's have headers in dictionaries, which are written as they are. Readers are not to see that:
+        what Arrow notes of the types in the file's metadata is what it would note without dictionaries.
+        Source: <https://arrow.apache.org/docs/cpp/parquet.html#serialization-details>.
+        """
+        plain = arrow_schema_of({}) if schema == self._arrow.schema(self._columns) else schema
+        writer = self._arrow.parquet.ParquetWriter(
+            self._file,
+            schema,
+            # Arrow's own pool gives memory back after every row group, to get it again page by page.
+            memory_pool=self._arrow.system_memory_pool(),
+            store_schema=False,
+            **FILE_OPTIONS,
+        )
+        noted = {**(plain.metadata or {}), b"ARROW:schema": b64encode(plain.serialize())}
+        writer.add_key_value_metadata(noted)
+        return writer
+
+    def close(self) -> None:
+        """Write the last row group and the footer, and put the file in its place."""
+        if self._file is None:
+            return
+        with stops_held():
+            try:
+                self._complete()
+            except BaseException:
+                self.abort()
+                raise
+            self._writer = self._file = None
+            self._output.close()
+
+    def _complete(self) -> None:
+        if not self._whole:
+            raise self._output.broken_off()
+        self.flush()
+        try:
+            if self._writer is None:
+                self._writer = self._begun(arrow_schema_of({}))
+            self._writer.close()
+        except OSError as error:
+            raise self._output.failure(error) from error
+
+    def abort(self) -> None:
+        """Drop the file."""
+        with stops_held():
+            writer, self._writer, self._file = self._writer, None, None
+            self._columns, self._batches = _no_columns(), []
+            if writer is not None:
+                # A writer left open writes its footer when it is collected, into a file closed by then.
+                with suppress(Exception):
+                    writer.close()
+            self._output.abort()
+
+
+def _no_columns() -> "Columns":
+    # Imported here: whoever only asks for the list of formats, as `--help` does, needs no engine.
+    from hurtle._engine import Columns
+
+    return Columns()
+
+
+def join(parts: Sequence[Path], out: str) -> None:
+    """Make one file of several, row group by row group, in bounded memory.
+
+    Raises:
+        SinkError: It could not be written.
+    """
+    from pyarrow import default_memory_pool, parquet, system_memory_pool
+
+    schema = _schema_of(parts[0]) if parts else arrow_schema_of({})
+    # Arrow's own pool keeps the memory of what was read, 30 MB more than is in use, unless it is told not to.
+    pool, used_to_read = system_memory_pool(), default_memory_pool()
+    with (
+        OutputFile(out).writing() as file,
+        parquet.ParquetWriter(file, schema, memory_pool=pool, **FILE_OPTIONS) as writer,
+    ):
+        for part in parts:
+            for group in _groups(part):
+                writer.write_table(group)
+            used_to_read.release_unused()
+
+
+def _schema_of(part: Path) -> Any:  # noqa: ANN401 - pyarrow has no types
+    with _reading(part), opened(part) as file:
+        return file.schema_arrow
+
+
+def _groups(part: Path) -> Iterator[Any]:
+    with _reading(part), opened(part) as file:
+        for number in range(file.num_row_groups):
+            # Several threads keep 20 MB, and take more processor time together than one.
+            yield file.read_row_group(number, use_threads=False)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """Open a file as a `pyarrow.parquet.ParquetFile`; a name with a colon is no address here.
+
+    Raises:
+        OSError, ValueError: It cannot be read, or is no Parquet file.
+    """
+    import pyarrow.parquet
+
+    with pyarrow.OSFile(str(path)) as file, pyarrow.parquet.ParquetFile(file, pre_buffer=False) as found:
+        yield found
+
+
+@contextmanager
+def _reading(part: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise SinkError(f"{part} cannot be read back: {error}") from error
+
+
+class StoredParquet(Stored, Finder):
+    """A Parquet file. Columns and types are the file's own."""
+
+    _group: tuple[int, Any] | None = None
+    """The row group that was looked into last, and the number of its first row."""
+
+    def count(self) -> int:
+        """Read the footer."""
+        with self._file() as file:
+            return int(file.metadata.num_rows)
+
+    def rows(self, columns: Collection[str] | None = None) -> Iterator[list[StoredRow]]:
+        """Yield the rows of each group."""
+        for batch in self._groups(columns):
+            yield batch.to_pylist()
+
+    def batches(self) -> Iterator[Any]:
+        """Yield each group."""
+        return self._groups(None)
+
+    def schema(self) -> Any:  # noqa: ANN401 - pyarrow has no types
+        """Read the footer."""
+        with self._file() as file:
+            return file.schema_arrow
+
+    def finder(self) -> Finder:
+        """Return itself: a place leads straight to a row."""
+        return self
+
+    def places(self) -> Iterator[tuple[int, int]]:
+        """Yield each row's position, and its number in the file."""
+        rows = (row for chunk in self.rows(("index",)) for row in chunk)
+        return ((row["index"], number) for number, row in enumerate(rows))
+
+    def row_at(self, place: int) -> StoredRow:
+        """Read the group that the row is in, and keep it for the next one."""
+        if self._group is None or not 0 <= place - self._group[0] < self._group[1].num_rows:
+            self._group = self._group_of(place)
+        first, group = self._group
+        row: StoredRow = group.slice(place - first, 1).to_pylist()[0]
+        return row
+
+    def _group_of(self, place: int) -> tuple[int, Any]:
+        first = 0
+        with self._file() as file:
+            for number in range(file.num_row_groups):
+                rows = file.metadata.row_group(number).num_rows
+                if place < first + rows:
+                    return first, file.read_row_group(number)
+                first += rows
+        raise JournalError(f"{self.path} is not what it was: row {place} is gone")
+
+    @contextmanager
+    def _file(self) -> Iterator[Any]:
+        arrow(f"{self.path}: reading Parquet", "pyarrow.parquet")
+        with self._reading(), opened(self.path) as file:
+            yield file
+
+    def _groups(self, columns: Collection[str] | None) -> Iterator[Any]:
+        with self._file() as file:
+            known = None if columns is None else [name for name in file.schema_arrow.names if name in columns]
+            for number in range(file.num_row_groups):
+                yield from file.read_row_group(number, known).to_batches(max_chunksize=CHUNK_ROWS)
+
+
+class Parquet(Format):
+    """Parquet, by pyarrow."""
+
+    name = "parquet"
+    extension = ".parquet"
+
+    def require(self) -> None:
+        """Look for pyarrow."""
+        try:
+            import pyarrow.parquet  # noqa: F401 - only looked for
+        except ImportError as error:
+            raise MissingExtraError("parquet", "writing Parquet") from error
+
+    def writer(self, path: str) -> Writer:
+        """Return a writer of row groups."""
+        return ParquetWriter(path)
+
+    def count(self, path: Path) -> int:
+        """Read the footer."""
+        with reading_back(path), opened(path) as file:
+            return int(file.metadata.num_rows)
+
+    def join(self, parts: Sequence[Path], out: str) -> None:
+        """Copy row group by row group."""
+        join(parts, out)

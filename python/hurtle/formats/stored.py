@@ -1,0 +1,212 @@
+"""What holds a run's rows, read chunk by chunk: the frame of all formats."""
+
+import sys
+import zlib
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Collection, Container, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from hurtle.errors import JournalError
+from hurtle.formats.columns import arrow, batch_of
+from hurtle.formats.row_json import StoredRow, line_of
+
+CHUNK_ROWS = 1_000
+
+CHUNK_BYTES = 4 << 20
+"""Rows are read so many, or so many bytes of them, at a time: what reading holds in memory."""
+
+KEPT_CHUNKS = 4
+"""So many stay in memory where rows are looked up: about in the order in which they were written."""
+
+
+def damage() -> tuple[type[Exception], ...]:
+    """Return what reading raises where a compressed file is damaged, but for OSError."""
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+
+        return (EOFError, zlib.error, zstd.ZstdError)
+    return (EOFError, zlib.error)
+
+
+_DAMAGE: tuple[type[Exception], ...] = (ValueError, KeyError, TypeError, *damage())
+"""What a reader raises where a file is not what it was."""
+
+
+class Finder(ABC):
+    """Finds rows again, one by one. Not for several threads at once."""
+
+    @abstractmethod
+    def places(self) -> Iterator[tuple[int, int]]:
+        """Yield each row's position in the input, and its place: what `row_at` takes."""
+
+    @abstractmethod
+    def row_at(self, place: int) -> StoredRow:
+        """Return a row with what `StoredRows.body` needs, by its place.
+
+        Raises:
+            JournalError: It is gone.
+        """
+
+
+class StoredRows(ABC):
+    """Rows that are committed: all of a file's, or of a table's."""
+
+    @abstractmethod
+    def count(self) -> int:
+        """Return how many rows there are."""
+
+    @abstractmethod
+    def rows(self, columns: Collection[str] | None = None) -> Iterator[list[StoredRow]]:
+        """Yield rows, a chunk at a time.
+
+        Args:
+            columns: Those that are wanted, where not all of them are.
+        """
+
+    @abstractmethod
+    def batches(self) -> Iterator[Any]:
+        """Yield the rows as Arrow record batches of the schema."""
+
+    @abstractmethod
+    def schema(self) -> Any:  # noqa: ANN401 - pyarrow has no types
+        """Return the columns, as a `pyarrow.Schema`."""
+
+    def lines(self, hidden: Container[int]) -> Iterator[bytes]:
+        """Yield the rows as JSON lines that cannot steer a terminal, many at a time.
+
+        Args:
+            hidden: Positions of rows to leave out.
+        """
+        for chunk in without(self.rows(), hidden):
+            yield b"".join(map(line_of, chunk))
+
+    def finder(self) -> "Finder":
+        """Return what finds rows again, one by one."""
+        return InOrder(self)
+
+    def body(self, row: StoredRow) -> bytes | None:
+        """Return the body of one of the rows, wherever it is; None where there was none.
+
+        Raises:
+            JournalError: It is gone.
+        """
+        body = row.get("body")
+        return body if isinstance(body, bytes) else None
+
+    def is_named(self, row: StoredRow) -> bool:
+        """Whether `body` is to be asked here: not where the row names another file of the same run."""
+        del row
+        return True
+
+
+class Stored(StoredRows):
+    """A whole file of rows.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def body(self, row: StoredRow) -> bytes | None:
+        """Return the body from the row, or from the file that it names."""
+        name = row.get("body_path")
+        if name is None:
+            return super().body(row)
+        relative = PurePosixPath(name)
+        if relative.is_absolute() or ".." in relative.parts:
+            raise JournalError(f"{self.path} is damaged: {name!r} is no file of this output")
+        path = self.path.parent / relative
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise JournalError(f"{path} cannot be read: {error.strerror or error}") from error
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise JournalError(
+                f"{self.path} is gone: has its run ended in the meantime? Open it again"
+            ) from error
+        except OSError as error:
+            raise JournalError(f"{self.path} cannot be read: {error.strerror or error}") from error
+        except _DAMAGE as error:
+            raise JournalError(f"{self.path} is damaged: {error}") from error
+
+
+class InOrder(Finder):
+    """Finds rows of what can only be read from its beginning: reads on, and anew for one far before.
+
+    Memory: KEPT_CHUNKS chunks. The place of a row is its number.
+
+    Args:
+        stored: What holds the rows. It does not hold this: what is read here is let go of at once.
+    """
+
+    def __init__(self, stored: StoredRows) -> None:
+        self._stored = stored
+        self._begin()
+
+    def _begin(self) -> None:
+        self._chunks = self._stored.rows()
+        self._next = 0
+        self._kept: deque[tuple[int, list[StoredRow]]] = deque(maxlen=KEPT_CHUNKS)
+
+    def places(self) -> Iterator[tuple[int, int]]:
+        """Yield each row's position, and its number."""
+        rows = (row for chunk in self._stored.rows(("index",)) for row in chunk)
+        return ((row["index"], number) for number, row in enumerate(rows))
+
+    def row_at(self, place: int) -> StoredRow:
+        """Return a row by its number."""
+        for first, chunk in self._kept:
+            if first <= place < first + len(chunk):
+                return chunk[place - first]
+        if place < self._next:
+            self._begin()
+        for chunk in self._chunks:
+            first, self._next = self._next, self._next + len(chunk)
+            self._kept.append((first, chunk))
+            if place < self._next:
+                return chunk[place - first]
+        raise JournalError(f"row {place} is gone: the output has become shorter")
+
+
+def in_chunks(rows: Iterable[tuple[StoredRow, int]]) -> Iterator[list[StoredRow]]:
+    """Put rows, each with its size in bytes, together to chunks."""
+    chunk: list[StoredRow] = []
+    size = 0
+    for row, row_bytes in rows:
+        chunk.append(row)
+        size += row_bytes
+        if len(chunk) >= CHUNK_ROWS or size >= CHUNK_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+def without(rows: Iterable[list[StoredRow]], hidden: Container[int]) -> Iterator[list[StoredRow]]:
+    """Leave out the rows of some positions."""
+    for chunk in rows:
+        if left := [row for row in chunk if row["index"] not in hidden] if hidden else chunk:
+            yield left
+
+
+class StoredText(Stored):
+    """A file of lines."""
+
+    def batches(self) -> Iterator[Any]:
+        """Yield the rows as columns."""
+        arrow(f"{self.path}: reading it as Arrow")
+        schema = self.schema()
+        for chunk in self.rows():
+            with self._reading():
+                batch = batch_of(chunk, schema)
+            yield batch

@@ -1,0 +1,110 @@
+"""The result table for outputs that are not columnar: its columns, and rows as values."""
+
+import json
+from base64 import b64decode
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, TypeAlias
+
+from hurtle.rows import Rows
+
+Kind: TypeAlias = Literal["integer", "text", "boolean", "instant", "seconds", "json", "bytes"]
+"""What a column holds. "instant" is a point in time (UTC), "json" anything but a scalar."""
+
+COLUMNS: dict[str, Kind] = {
+    "index": "integer", "id": "text", "meta": "json", "method": "text", "url": "text", "final_url": "text",
+    "redirects": "json", "ok": "boolean", "status": "integer", "error": "text", "error_detail": "text",
+    "attempts": "integer", "fetched_at": "instant", "t_queue": "seconds", "t_dns": "seconds",
+    "t_connect": "seconds", "t_tls": "seconds", "t_first_byte": "seconds", "t_body": "seconds",
+    "t_total": "seconds", "http_version": "text", "remote_ip": "text", "conn_reused": "boolean",
+    "headers": "json", "content_type": "text", "content_encoding": "text", "bytes_wire": "integer",
+    "bytes_body": "integer", "body": "bytes", "truncated": "text",
+}  # fmt: skip
+"""The columns, in order. Source: `hurtle._engine.arrow_schema()`."""
+
+REFRESH_COLUMNS: dict[str, Kind] = {"change": "text", "body_run": "text", "body_index": "integer"}
+"""The columns behind them in a refresh: what has become of the URL, and where a body is that is unchanged."""
+
+APART_COLUMNS: dict[str, Kind] = {"body_path": "text"}
+"""The column behind all others where bodies are files: which one, relative to the folder of the output."""
+
+REQUIRED = frozenset({
+    "index", "id", "method", "url", "final_url", "redirects", "ok", "attempts", "fetched_at", "conn_reused",
+    "headers", "bytes_wire", "bytes_body", "change",
+})  # fmt: skip
+"""Columns without nulls."""
+
+
+def columns_of(record: Mapping[str, object]) -> dict[str, Kind]:
+    """Return the columns of a run, in order.
+
+    Args:
+        record: What the run is, as `hurtle.outputs.record` has it.
+    """
+    return COLUMNS if record.get("since") is None else COLUMNS | REFRESH_COLUMNS
+
+
+def arrow_schema_of(record: Mapping[str, object]) -> Any:  # noqa: ANN401 - pyarrow has no types
+    """Return the columns of a run as a `pyarrow.Schema`."""
+    import pyarrow
+
+    from hurtle._engine import arrow_schema
+
+    schema = pyarrow.schema(arrow_schema())
+    return schema if record.get("since") is None else with_refresh(schema)
+
+
+def with_refresh(schema: Any) -> Any:  # noqa: ANN401 - pyarrow has no types
+    """Return a `pyarrow.Schema` with the columns of a refresh behind its own."""
+    import pyarrow
+
+    types = {"text": pyarrow.string(), "integer": pyarrow.int64()}
+    for name, kind in REFRESH_COLUMNS.items():
+        schema = schema.append(pyarrow.field(name, types[kind], nullable=name not in REQUIRED))
+    return schema
+
+
+def records(rows: Rows, *, bodies: bool = True) -> Iterator[dict[str, Any]]:
+    """Yield rows as JSON has them: values by column, and `body_base64` instead of a body that is no UTF-8.
+
+    Args:
+        rows: The rows.
+        bodies: Whether they are wanted; otherwise each is None.
+    """
+    return (json.loads(line) for line in rows.to_jsonl(bodies=bodies).split(b"\n") if line)
+
+
+def body_of(record: Mapping[str, Any]) -> bytes | None:
+    """Return a row's body; None where there was none."""
+    encoded = record.get("body_base64")
+    if encoded is not None:
+        return b64decode(encoded)
+    text = record["body"]
+    return None if text is None else text.encode()
+
+
+def compact(value: object) -> str | None:
+    """Return a value as JSON on one line, in ASCII; None for what is not there."""
+    return None if value is None else json.dumps(value, separators=(",", ":"))
+
+
+def values(rows: Rows, columns: Mapping[str, Kind] = COLUMNS) -> Iterator[list[Any]]:
+    """Yield rows as values in the order of columns: JSON as text, instants as ISO 8601, bodies as bytes."""
+    for record in records(rows):
+        yield [
+            body_of(record) if kind == "bytes" else compact(record[name]) if kind == "json" else record[name]
+            for name, kind in columns.items()
+        ]
+
+
+def column_definitions(types: Mapping[Kind, str], columns: Mapping[str, Kind] = COLUMNS) -> str:
+    """Return the columns as SQL has them, for CREATE TABLE.
+
+    Args:
+        types: A database's type for each kind.
+        columns: The columns, in order.
+    """
+    lines = []
+    for name, kind in columns.items():
+        suffix = " PRIMARY KEY" if name == "index" else " NOT NULL" if name in REQUIRED else ""
+        lines.append(f'"{name}" {types[kind]}{suffix}')
+    return ", ".join(lines)

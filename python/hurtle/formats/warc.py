@@ -1,0 +1,192 @@
+"""Web archives: what went over the wire, byte for byte, and beside it the row of the result table."""
+
+import json
+import re
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from hurtle.formats.base import EndToEnd, reading_back
+from hurtle.formats.columns import table_schema
+from hurtle.formats.jsonl import StoredLines
+from hurtle.formats.line_writer import LinesWriter
+from hurtle.formats.row_json import StoredRow
+from hurtle.formats.stored import CHUNK_BYTES, Finder
+from hurtle.formats.warc_reader import Place, WarcRow, read_rows, response_at
+from hurtle.formats.warc_record import (
+    ROW_TYPE,
+    WARC_INFO,
+    Field,
+    exchange_records,
+    instant,
+    payload_of,
+    record,
+)
+from hurtle.formats.writer import Writer
+from hurtle.rows import Exchange, Rows
+
+PLACE = ("warc_file", "warc_offset", "warc_length")
+"""The columns that say where a row's last response is; null where none came."""
+
+
+_HEAD_END = re.compile(rb"\r?\n\r?\n")
+
+
+@dataclass(frozen=True, slots=True)
+class CopiedRecords:
+    """Rows that are taken over from another file, with all their records."""
+
+    records: bytes
+
+
+class WarcWriter(LinesWriter):
+    """Writes a `warcinfo` record, then for each row its exchanges and one `metadata` record.
+
+    The `metadata` record is the row, without its body, whether there was a response or not. It comes last and
+    is WARC-Concurrent-To the last response that came.
+    """
+
+    def _head(self) -> bytes:
+        return record("warcinfo", WARC_INFO, "application/warc-fields")
+
+    def _encoded(self, rows: Rows | CopiedRecords) -> bytes:
+        if isinstance(rows, CopiedRecords):
+            return rows.records
+        lines = rows.to_jsonl(bodies=False).splitlines()
+        return b"".join(
+            member
+            for line, exchanges in zip(lines, rows.exchanges(), strict=True)
+            for member in _row_records(line, exchanges)
+        )
+
+
+def _row_records(line: bytes, exchanges: tuple[Exchange, ...]) -> Iterator[bytes]:
+    response, date = None, None
+    fields: list[Field] = []
+    for exchange in exchanges:
+        members, response = exchange_records(exchange)
+        yield members
+    if response is not None:
+        fields = [("WARC-Concurrent-To", response), ("WARC-Target-URI", exchanges[-1].url)]
+        date = instant(exchanges[-1].started_us)
+    yield record("metadata", line, ROW_TYPE, fields, date=date)
+
+
+class StoredWarc(StoredLines, Finder):
+    """A file of records, one gzip member each. `body` is null; PLACE says where the response is.
+
+    The file of a place is named relative to the folder that it is in. From the offset on, so many bytes are
+    one gzip member, and that is one whole `response` record.
+    """
+
+    def count(self) -> int:
+        """Read every record."""
+        return sum(1 for _ in self._records())
+
+    def schema(self) -> Any:  # noqa: ANN401 - pyarrow has no types
+        """Return the result table's, with PLACE, also where there is no row."""
+        names = super().schema().names
+        return table_schema([*names, *(name for name in PLACE if name not in names)])
+
+    def body(self, row: StoredRow) -> bytes | None:
+        """Read the response, and undo its codings, up to where the row's body ended."""
+        from hurtle._engine import decode_body
+
+        if row.get("warc_offset") is None or row["status"] is None:
+            return None
+        if not row["bytes_body"]:
+            return b""
+        place = Place(row["warc_offset"], row["warc_length"])
+        with self._reading(), self.path.open("rb") as file:
+            response = response_at(file, place)
+            head_end = _HEAD_END.search(response)
+            payload = payload_of(response, head_end.end() if head_end else 0, row["http_version"])
+            return decode_body(payload, ", ".join(_values(row, "content-encoding")), row["bytes_body"])
+
+    def is_named(self, row: StoredRow) -> bool:
+        """Whether the row's response is in this file, or nowhere."""
+        return row.get("warc_file") in (None, self.path.name)
+
+    def copies(self, hidden: Container[int]) -> Iterator[bytes]:
+        """Yield all records of each row, as they are.
+
+        Args:
+            hidden: Positions of rows to leave out.
+        """
+        with self._reading(), self.path.open("rb") as file:
+            for row in self._records():
+                if self._index(row.line) not in hidden:
+                    file.seek(row.place.offset)
+                    yield file.read(row.place.length)
+
+    def finder(self) -> Finder:
+        """Return itself: a place leads straight to a row."""
+        return self
+
+    def places(self) -> Iterator[tuple[int, int]]:
+        """Yield each row's position, and where its first record begins, in bytes."""
+        return ((self._index(row.line), row.place.offset) for row in self._records())
+
+    def row_at(self, place: int) -> StoredRow:
+        """Read the row's records."""
+        with self._reading(), self.path.open("rb") as file:
+            line = _line(next(read_rows(file, place)), self._name)
+        return self._row(line)
+
+    def _open(self) -> IO[bytes]:
+        return self.path.open("rb")
+
+    @property
+    def _name(self) -> bytes:
+        return json.dumps(self.path.name).encode()
+
+    def _blocks(self) -> Iterator[bytes]:
+        """Yield the rows as lines, many at a time."""
+        name = self._name
+        lines: list[bytes] = []
+        size = 0
+        for row in self._records():
+            lines.append(_line(row, name))
+            size += len(lines[-1])
+            if size >= CHUNK_BYTES:
+                yield b"".join(lines)
+                lines, size = [], 0
+        if lines:
+            yield b"".join(lines)
+
+    def _records(self) -> Iterator[WarcRow]:
+        with self._reading(), self._open() as file:
+            yield from read_rows(file)
+
+
+def _values(row: StoredRow, name: str) -> list[str]:
+    """Return the values of a header, by its name in lower case."""
+    return [header["value"] for header in row["headers"] if header["name"].lower() == name]
+
+
+def _line(row: WarcRow, file: bytes) -> bytes:
+    """Return a row as a line with PLACE behind its other keys."""
+    place = (b"null", b"null", b"null")
+    if row.response is not None:
+        place = (file, b"%d" % row.response.offset, b"%d" % row.response.length)
+    return b'%s,"warc_file":%s,"warc_offset":%s,"warc_length":%s}\n' % (row.line.removesuffix(b"}"), *place)
+
+
+class Warc(EndToEnd):
+    """Web archives: what went over the wire, one gzip member for each record."""
+
+    name = "warc"
+    extension = ".warc.gz"
+    records_exchanges = True
+
+    def writer(self, path: str) -> Writer:
+        """Return a writer of records."""
+        return WarcWriter(path)
+
+    def count(self, path: Path) -> int:
+        """Read every record."""
+        from hurtle.formats.warc_reader import count_rows
+
+        with reading_back(path):
+            return count_rows(path)

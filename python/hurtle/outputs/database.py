@@ -1,0 +1,233 @@
+"""A run in a database: rows and progress in the same transaction, so the rows themselves say what is done."""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hurtle.formats.table import COLUMNS, REFRESH_COLUMNS, REQUIRED, Kind
+from hurtle.outputs.record import Record
+from hurtle.positions import Done
+from hurtle.rows import Rows
+
+RESULTS, RUN = "results", "run"
+"""The tables: one row for each request; one row that says what the run is."""
+
+RECORD = "record"
+"""The column of the table `run`."""
+
+WANTED = "hurtle_retry"
+"""A third table while a retry is under way: the positions that it has not asked for again yet."""
+
+WANTED_ROWS = 50_000
+"""So many of them are written at a time."""
+
+FETCH_ROWS, FETCH_BODIES = 10_000, 100
+"""So many rows are held at a time while they are read: without bodies, and with them."""
+
+
+class Database(ABC):
+    """Keeps the tables `results` and `run`. What it raises of its `error` is translated by `DatabaseSink`.
+
+    Not for several threads at once, but for one after the other.
+
+    Attributes:
+        name: What callers call it.
+        shown: What to call this one in messages and hints; without secrets.
+        columns: The columns of `results`, in order; those of the run once it has begun.
+        commit_rows: A transaction ends at so many rows,
+        commit_seconds: or after so long: what a crash makes the next run repeat.
+        ledger: Where to note requests that must not be sent twice; None until it is known where that is.
+        ledger_elsewhere: Where the ledger of the run is that was read, if not here: words for a message.
+        numbers: SQL that gives the numbers of a JSON array, which is its one parameter, "?".
+    """
+
+    name: str
+    numbers: str
+    shown: str
+    columns: Mapping[str, Kind] = COLUMNS
+    commit_rows: int = 1_000
+    commit_seconds: float = 1.0
+    ledger: Path | None = None
+    ledger_elsewhere: str | None = None
+
+    @property
+    @abstractmethod
+    def error(self) -> type[Exception]:
+        """What its driver raises."""
+
+    def words(self, error: Exception) -> str:
+        """Return an error's words for a person; without secrets."""
+        return str(error)
+
+    def require(self) -> None:
+        """Find out whether it can be used here.
+
+        Raises:
+            MissingExtraError: It needs an optional package.
+        """
+        return
+
+    @abstractmethod
+    def open(self) -> None:
+        """Connect, and keep other runs out until `close`.
+
+        Raises:
+            ConfigError: Another run uses it, or something else is there.
+        """
+
+    @abstractmethod
+    def read_run(self) -> Record | None:
+        """Return the record of the run; None where there is no run.
+
+        Raises:
+            ConfigError: The tables are there, and are not of hurtle.
+        """
+
+    def lacks_ledger(self, record: Record) -> bool:
+        """Whether a crash came before the ledger of a new run had begun."""
+        del record
+        return False
+
+    @abstractmethod
+    def begin_ledger(self) -> Record:
+        """Make sure that there is a place for a ledger; return what the run's record has to say of it.
+
+        Raises:
+            ConfigError, OSError: There is none.
+        """
+
+    @abstractmethod
+    def drop_ledger(self) -> None:
+        """Forget what is noted: each of its requests has its row. Idempotent.
+
+        Raises:
+            OSError: It could not be removed.
+        """
+
+    @abstractmethod
+    def begin_run(self, record: Record) -> Record:
+        """Drop what a run left, its ledger included, and begin a new one with a ledger of its own.
+
+        Returns:
+            The record, as it was recorded.
+        """
+
+    @abstractmethod
+    def make_tables(self, record: Record) -> None:
+        """Drop the tables that a run left, make them anew and record the run, all in one transaction."""
+
+    @abstractmethod
+    def open_to_read(self) -> None:
+        """Connect to read what is committed, beside whoever writes; nobody is kept out.
+
+        Raises:
+            ConfigError: It is not there, or nobody may read it now.
+        """
+
+    @abstractmethod
+    def ask(self, query: str, rows: int = FETCH_ROWS) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a query.
+
+        Args:
+            query: A SELECT.
+            rows: About how many to hold at a time.
+        """
+
+    @abstractmethod
+    def change(self, statement: str, *parameters: str) -> None:
+        """Execute a statement in the open transaction; open one where there is none.
+
+        Args:
+            statement: SQL that all databases know, with "?" for parameters.
+            parameters: Texts.
+        """
+
+    def done(self) -> Done:
+        """Return the positions whose rows are there."""
+        done = Done()
+        for index, ok in self.ask(f'SELECT "index", ok FROM {RESULTS}'):
+            done.add(index, failed=not ok)
+        return done
+
+    def select(self, columns: Mapping[str, Kind]) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows: values of some columns. JSON is text, an instant is text or has a zone."""
+        listed = ", ".join(map(self._selected, columns, columns.values()))
+        rows = FETCH_BODIES if "bytes" in columns.values() else FETCH_ROWS
+        return self.ask(f"SELECT {listed} FROM {RESULTS}", rows)
+
+    def _selected(self, name: str, kind: Kind) -> str:
+        """Return SQL that gives a column."""
+        del kind
+        return f'"{name}"'
+
+    def count(self) -> int:
+        """Return how many rows there are."""
+        ((rows,),) = self.ask(f"SELECT count(*) FROM {RESULTS}")
+        return int(rows)
+
+    @abstractmethod
+    def names(self) -> list[str]:
+        """Return the columns of `results`, in order."""
+
+    def write_record(self, record: Record) -> None:
+        """Replace the record of the run, in the open transaction."""
+        self.change(f"UPDATE {RUN} SET record = ?", json.dumps(record, sort_keys=True))
+
+    def want(self, indexes: Sequence[int]) -> None:
+        """Note positions to be asked for again, in the place of others, in the open transaction."""
+        self.forget_wanted()
+        self.change(f'CREATE TABLE {WANTED} ("index" BIGINT PRIMARY KEY)')
+        for first in range(0, len(indexes), WANTED_ROWS):
+            piece = json.dumps(list(indexes[first : first + WANTED_ROWS]))
+            self.change(f"INSERT INTO {WANTED} {self.numbers}", piece)
+
+    def wanted(self) -> Iterator[int]:
+        """Yield the positions that are to be asked for again."""
+        return (index for (index,) in self.ask(f'SELECT "index" FROM {WANTED}'))
+
+    def unwant(self, indexes: Iterable[int]) -> None:
+        """Take positions out of those to be asked for again, in the open transaction."""
+        self.change(f'DELETE FROM {WANTED} WHERE "index" IN ({self.numbers})', json.dumps(list(indexes)))
+
+    def forget_wanted(self) -> None:
+        """Drop the list of positions to be asked for again, if there is one, in the open transaction."""
+        self.change(f"DROP TABLE IF EXISTS {WANTED}")
+
+    @abstractmethod
+    def insert(self, rows: Rows) -> None:
+        """Add rows to the open transaction; open one where there is none."""
+
+    @abstractmethod
+    def commit(self) -> None:
+        """End the transaction: its rows survive whatever happens."""
+
+    @abstractmethod
+    def rollback(self) -> None:
+        """Drop the open transaction, if there is one."""
+
+    def complete(self) -> None:
+        """Make the tables easy to read for others, once all rows are in. Nothing depends on it."""
+        return
+
+    @abstractmethod
+    def close(self) -> None:
+        """Disconnect and let other runs in. Idempotent, also where `open` failed."""
+
+
+def foreign_table(columns: Iterable[tuple[str, str]], *, others: bool) -> str | None:
+    """Return a table of somebody else, who has no run there; None: there is none.
+
+    Args:
+        columns: Table and column of every column that is there.
+        others: Whether tables of other names may stand where no run is.
+    """
+    tables: dict[str, list[str]] = {}
+    for table, column in columns:
+        tables.setdefault(table, []).append(column)
+    if RUN in tables and RECORD not in tables[RUN]:
+        return RUN
+    if RESULTS in tables and (RUN not in tables or not {*tables[RESULTS], *REFRESH_COLUMNS} >= REQUIRED):
+        return RESULTS
+    return None if others or RUN in tables else min(tables, default=None)

@@ -1,0 +1,99 @@
+"""What a run is, so that a later one can tell whether it is the same: its input, and what shapes its rows."""
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, cast
+
+from hurtle.options import ALIASES, USER_AGENT, Options, OptionsDict, Retry
+from hurtle.outputs.record import Identity
+from hurtle.sources import AsyncSource, Source
+
+SHAPING = frozenset({
+    "headers", "params", "follow_redirects", "max_redirects", "verify", "http2", "max_body_size",
+    "truncate_oversize", "robots", "retry_statuses", "retry_methods",
+    "idempotency_key",
+})  # fmt: skip
+"""Options on which requests and rows depend. How fast and how patiently a run goes may change in between."""
+
+HIDDEN = frozenset({"headers", "params"})
+"""Options whose values may be secrets: only hashes of them are kept."""
+
+CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
+"""Headers that are no part of what a run is: tokens expire before long runs end. No hash of them is kept."""
+
+
+def identity_of(source: Source | AsyncSource, options: Options) -> Identity:
+    """Return what a run of this input with these options is."""
+    shown: dict[str, object] = {}
+    for field in fields(options):
+        if field.name in SHAPING:
+            value = getattr(options, field.name)
+            shown[field.name] = _hashed(field.name, value) if field.name in HIDDEN else value
+    fingerprint = source.fingerprint() if isinstance(source, Source) else None
+    return Identity(input=fingerprint, options=shown, path=path_of(source), ordered=options.ordered)
+
+
+def recalled(recorded: object, given: OptionsDict) -> OptionsDict:
+    """Return options as given, and for those that were not, what a run has recorded.
+
+    Args:
+        recorded: The options of the run's `Identity`, as they come back from JSON; others are none.
+        given: By their public names.
+
+    Raises:
+        ConfigError: `retries` is given, and is none.
+    """
+    if not isinstance(recorded, Mapping):
+        return given
+    recall: dict[str, Any] = {name: value for name, value in recorded.items() if name in SHAPING - HIDDEN}
+    if "truncate_oversize" in recall:
+        recall["on_oversize"] = "truncate" if recall.pop("truncate_oversize") else "error"
+    policy = {
+        name.removeprefix("retry_"): recall.pop(name) for name in list(recall) if name.startswith("retry_")
+    }
+    options: dict[str, Any] = dict(given)
+    if isinstance(options.get("retries", 0), int):
+        # A number says how often; what is tried again stays that of the run.
+        recall["retries"] = replace(Retry.of(options.pop("retries", Retry().total)), **policy)
+    named = {ALIASES.get(name, name) for name in options}
+    return cast("OptionsDict", options | {name: value for name, value in recall.items() if name not in named})
+
+
+def unlike(recorded: object, options: Options) -> list[str]:
+    """Return the options that are not those of a run and cannot be recalled: they are secrets, or may be."""
+    if not isinstance(recorded, Mapping):
+        return []
+    return [
+        name
+        for name in sorted(HIDDEN)
+        if recorded.get(name, before := _hashed(name, getattr(options, name))) != before
+    ]
+
+
+def path_of(source: Source | AsyncSource) -> str | None:
+    """Return where a source can be found again; None for what is no file, or a pipe."""
+    path = source.path
+    return str(Path(path).resolve()) if path is not None and Path(path).is_file() else None
+
+
+_DEFAULT_AGENT = ("user-agent", USER_AGENT)
+
+
+def _hashed(name: str, value: Any) -> object:  # noqa: ANN401 - of whatever kind the option is
+    """Return what is kept of an option: of headers, a hash for each name, to name a difference by.
+
+    The user agent counts where the caller chose it: the default names the version, and a newer one goes on.
+    """
+    if name != "headers":
+        return _digest(value)
+    by_name: dict[str, list[str]] = {}
+    for field, text in value:
+        if field.lower() not in CREDENTIALS and (field, text) != _DEFAULT_AGENT:
+            by_name.setdefault(field.lower(), []).append(text)
+    return {field: _digest(values) for field, values in sorted(by_name.items())}
+
+
+def _digest(value: object) -> str:
+    return "sha256 " + sha256(repr(value).encode()).hexdigest()[:16]

@@ -1,0 +1,159 @@
+"""What of a run is done: an append-only file, whose every line is a commit.
+
+A line is written and fsynced after what it speaks of is in its place. A part that no line names does not
+exist; a last line that was cut off by a crash was never there.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from hurtle.disk import sync_folder
+from hurtle.errors import JournalError
+from hurtle.positions import Span
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A part of a run, as its journal has it.
+
+    Attributes:
+        name: What the file or object is called.
+        rows: How many rows it holds.
+        size: Bytes.
+        sha256: Of its bytes, as hexadecimal digits.
+        done: The positions of its rows.
+        failed: The positions of those that are not ok.
+    """
+
+    name: str
+    rows: int
+    size: int
+    sha256: str
+    done: tuple[Span, ...]
+    failed: tuple[Span, ...]
+
+    @classmethod
+    def of(cls, entry: Mapping[str, Any]) -> Self:
+        """Read an entry.
+
+        Raises:
+            KeyError, TypeError, ValueError: It is none of a part.
+        """
+        return cls(
+            name=str(entry["part"]),
+            rows=int(entry["rows"]),
+            size=int(entry["bytes"]),
+            sha256=str(entry["sha256"]),
+            done=_spans(entry["done"]),
+            # Of an older run nobody recorded which rows failed.
+            failed=_spans(entry.get("failed", ())),
+        )
+
+    @property
+    def entry(self) -> dict[str, object]:
+        """The entry that is read as this."""
+        return {
+            "part": self.name,
+            "rows": self.rows,
+            "bytes": self.size,
+            "sha256": self.sha256,
+            "done": self.done,
+            "failed": self.failed,
+        }
+
+
+def _spans(lists: Iterable[Iterable[Any]]) -> tuple[Span, ...]:
+    return tuple((int(first), int(last)) for first, last in lists)
+
+
+class Journal:
+    """Lines of JSON, each fsynced before `append` returns.
+
+    Args:
+        path: The file; made by the first `append`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fd: int | None = None
+        self._broken = False
+
+    def read(self) -> list[dict[str, Any]]:
+        """Return the entries; a last line without its end is no entry.
+
+        Raises:
+            JournalError: A line that was whole once is no JSON, or the file cannot be read.
+        """
+        try:
+            lines = self._path.read_bytes().split(b"\n")
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise JournalError(f"{self._path}: {error.strerror or error}") from error
+        try:
+            entries = [json.loads(line) for line in lines[:-1]]
+        except ValueError as error:
+            raise JournalError(f"{self._path} is damaged: {error}") from error
+        for entry in entries:
+            if not isinstance(entry, dict):
+                raise JournalError(f"{self._path} is damaged: {entry!r:.100} is no entry")
+        return entries
+
+    def parts(self) -> list[Committed]:
+        """Return the entries as parts of a run.
+
+        Raises:
+            JournalError: As `read`; or one is no such entry.
+        """
+        parts = []
+        for entry in self.read():
+            try:
+                parts.append(Committed.of(entry))
+            except (KeyError, TypeError, ValueError) as error:
+                raise JournalError(f"{self._path} is damaged: {entry!r:.200}") from error
+        return parts
+
+    def append(self, entry: Mapping[str, object]) -> None:
+        """Commit an entry.
+
+        Raises:
+            JournalError: It could not be written; nothing may be taken as done. It is not tried again: after
+                a failed fsync nobody knows what is on the disk.
+        """
+        if self._broken:
+            raise JournalError(f"{self._path} could not be written before")
+        line = json.dumps(entry, separators=(",", ":")).encode() + b"\n"
+        try:
+            if self._fd is None:
+                self._fd = self._opened()
+            written = os.write(self._fd, line)
+            if written < len(line):
+                raise OSError(None, f"only {written} of {len(line)} bytes were written")
+            os.fsync(self._fd)
+        except OSError as error:
+            # For good: the next line would go behind a torn one, and its fsync may claim to have saved both.
+            self._broken = True
+            raise JournalError(f"{self._path} could not be written: {error.strerror or error}") from error
+
+    def _opened(self) -> int:
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), 0o666)
+        try:
+            content = self._path.read_bytes()
+            # What a crash cut off must not become the beginning of the next line.
+            os.ftruncate(fd, content.rfind(b"\n") + 1)
+            os.fsync(fd)
+            sync_folder(self._path.parent)
+        except OSError:
+            os.close(fd)
+            raise
+        return fd
+
+    def close(self) -> None:
+        """Close the file. Idempotent."""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)

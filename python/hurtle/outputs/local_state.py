@@ -1,0 +1,93 @@
+"""What this machine keeps of a run whose output is elsewhere: its ledger, and parts on their way."""
+
+from contextlib import suppress
+from pathlib import Path
+from shutil import rmtree
+from socket import gethostname
+from uuid import uuid4
+
+from hurtle.errors import ConfigError, MissingExtraError
+from hurtle.outputs.record import Record
+
+LEDGER = "ledger"
+KEPT_BY = "kept_by"
+"""The key of a run's record that names its `LocalState`, and the machine that has it."""
+
+
+class LocalState:
+    """A folder of its own for a run, under the state directory of the user: XDG_STATE_HOME on Linux.
+
+    Its random name stands in the run's record: who finds the folder has all that was noted, and who does not,
+    on another machine or after the folder was removed, cannot know it.
+
+    Args:
+        name: The folder's.
+        extra: The optional package that the output needs.
+    """
+
+    def __init__(self, name: str, extra: str) -> None:
+        self._name = name
+        self.folder = _runs_folder(extra) / name
+
+    @classmethod
+    def begin(cls, extra: str) -> "LocalState":
+        """Make a new one.
+
+        Raises:
+            ConfigError: It cannot be made.
+        """
+        state = cls(uuid4().hex, extra)
+        try:
+            state.folder.mkdir(parents=True)
+        except OSError as error:
+            raise ConfigError(
+                f"{state.folder.parent} cannot be written ({error.strerror or error}), and what was sent is"
+                " noted there: XDG_STATE_HOME may name another place"
+            ) from error
+        return state
+
+    @classmethod
+    def of(cls, record: Record, extra: str) -> "LocalState | None":
+        """Return the one of a run; None: it is not on this machine."""
+        kept_by = record.get(KEPT_BY)
+        name = kept_by.get("name") if isinstance(kept_by, dict) else None
+        if not isinstance(name, str) or not name.isalnum():
+            return None
+        state = cls(name, extra)
+        return state if state.folder.is_dir() else None
+
+    @property
+    def entry(self) -> Record:
+        """What to put into the run's record."""
+        return {KEPT_BY: {"name": self._name, "host": gethostname()}}
+
+    @property
+    def ledger(self) -> Path:
+        """Where requests are noted that must not be sent twice; not there before the first one."""
+        return self.folder / LEDGER
+
+    def sweep(self) -> None:
+        """Remove what a crash left of parts that were on their way. Never raises."""
+        for path in self.folder.iterdir():
+            if path.name != LEDGER:
+                with suppress(OSError):
+                    path.unlink()
+
+    def drop(self) -> None:
+        """Forget the run: it is complete, or dropped. Never raises. Idempotent."""
+        rmtree(self.folder, ignore_errors=True)
+
+
+def elsewhere(record: Record) -> str:
+    """Say where the state of a run is that another machine keeps."""
+    kept_by = record.get(KEPT_BY)
+    host = str(kept_by.get("host")) if isinstance(kept_by, dict) else "unknown"
+    return f"on {host!r} alone, another machine: go on there"
+
+
+def _runs_folder(extra: str) -> Path:
+    try:
+        from platformdirs import user_state_path
+    except ImportError as error:
+        raise MissingExtraError(extra, "this output") from error
+    return user_state_path("hurtle", appauthor=False) / "runs"

@@ -1,0 +1,246 @@
+"""What an output records of its run, and whether another run is the same."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from hurtle import checks
+from hurtle.errors import ConfigError
+from hurtle.positions import Done
+from hurtle.version import __version__
+
+SCHEMA = 1
+"""The version of the record, and of the journal or the tables beside it."""
+
+ENDED = "ended"
+"""The key that says: every row of the input has its row here."""
+
+ORDERED = "ordered"
+"""The key that says: every row so far came in the order of the input."""
+
+RETRY = "retry"
+"""The key of a database's run that is there while a retry is under way."""
+
+WRITTEN_BY = "hurtle"
+"""The key that says which version began the run."""
+
+RESTART = "--restart (restart=True) begins again and drops it"
+
+_KEYS = frozenset({"schema", "format", "input", "options"})
+"""What a record has in every version."""
+
+Record = dict[str, object]
+"""A run as JSON has it: schema, format, input, options, `since` of a refresh; and, not compared, the input's
+path, how far it has come, and whether its rows are in order."""
+
+
+Resume: TypeAlias = Literal["auto", "trust", "refuse", "restart"]
+"""What to do with an output that holds a run that has not ended.
+
+"auto" goes on with it if it is provably the same; "trust" takes the caller's word for an input that cannot be
+compared; "refuse" never goes on; "restart" drops it and begins again.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """What a run is, as far as its rows depend on it: two runs of equal identity would write the same.
+
+    Attributes:
+        input: Size and hash of the input; None where it can be read once only.
+        options: Options that shape requests and rows, by name. No secrets: hashes of values that may be one.
+        path: Where the input is, for a later retry. No part of what two runs are compared by.
+        since: Name, size and hash of the earlier run that this one refreshes; None: it refreshes none.
+        ordered: Whether rows are written in the order of the input. A run may go on without it, and not with
+            it where it was without.
+    """
+
+    input: Mapping[str, object] | None = None
+    options: Mapping[str, object] = field(default_factory=dict)
+    path: str | None = None
+    since: Mapping[str, object] | None = None
+    ordered: bool = False
+
+
+def resume_mode(resume: bool | None, restart: bool) -> Resume:
+    """Return what the two arguments of `run` ask for together.
+
+    Raises:
+        ConfigError: They contradict each other, or are not what they may be.
+    """
+    if resume is not None and not isinstance(resume, bool):
+        raise checks.wrong("resume", resume, "True, False or None; restart=True begins again")
+    checks.flag("restart", restart)
+    if restart and resume:
+        raise ConfigError("resume=True and restart=True are given; give one of them", option="restart")
+    if restart:
+        return "restart"
+    return "auto" if resume is None else ("trust" if resume else "refuse")
+
+
+def record_of(identity: Identity, format: str) -> Record:  # noqa: A002 - the public name
+    """Return a run as it comes back from JSON, so that it can be compared.
+
+    Args:
+        identity: What the run is.
+        format: What it writes, by name.
+    """
+    text = json.dumps({"input": identity.input, "options": identity.options}, sort_keys=True)
+    said = {"schema": SCHEMA, "format": format, "path": identity.path, ORDERED: identity.ordered}
+    record: Record = said | {WRITTEN_BY: __version__} | json.loads(text)
+    return record if identity.since is None else record | {"since": dict(identity.since)}
+
+
+def is_under_way(record: Record) -> bool:
+    """Whether rows are still to come to a database's run, of the run itself or of a retry."""
+    return not record.get(ENDED) or RETRY in record
+
+
+class OtherVersionError(ConfigError):
+    """A run of another version: it can be dropped, if not read."""
+
+
+def is_record(value: object) -> bool:
+    """Whether it is what some version of hurtle records of a run."""
+    return isinstance(value, dict) and isinstance(value.get("schema"), int) and value.keys() >= _KEYS
+
+
+def refuse_foreign(record: object, shown: str) -> Record:
+    """Return what was read back, if it is a record, of whatever version.
+
+    Raises:
+        ConfigError: It is somebody else's.
+    """
+    if not is_record(record):
+        raise ConfigError(f"{shown} holds something else than a run; name another output", option="out")
+    assert isinstance(record, dict)
+    return record
+
+
+def refuse_other_version(record: object, shown: str) -> Record:
+    """Return what was read back, if it is a record of this version.
+
+    Raises:
+        ConfigError: It is somebody else's.
+        OtherVersionError: It is of another version, which is named where it is recorded.
+    """
+    record = refuse_foreign(record, shown)
+    if record["schema"] != SCHEMA:
+        version = record.get(WRITTEN_BY)
+        whose = f"hurtle {version}" if isinstance(version, str) else "another version of hurtle"
+        raise OtherVersionError(
+            f"{shown} holds a run of {whose}, which alone can read it and go on with it; for a new run name"
+            f" another output, or {RESTART}",
+            option="out",
+        )
+    return record
+
+
+def refuse_another(before: Record, now: Record, resume: Resume, shown: str) -> None:
+    """Go on only with a run that is the same, as far as anybody can know.
+
+    Args:
+        before: The run that the output holds.
+        now: The one that wants to go on with it.
+        resume: What the caller asked for; not "restart".
+        shown: What to call the output in messages.
+
+    Raises:
+        ConfigError: They differ, or may; the difference is named.
+    """
+    if resume == "refuse":
+        raise ConfigError(f"{shown} holds a run that has begun; {RESTART}", option="out")
+    if now["input"] is None and resume != "trust":
+        raise ConfigError(
+            f"{shown} holds a run, and this input can be read once only: nobody knows whether it is the same;"
+            f" --resume (resume=True) goes on with it, {RESTART}",
+            option="out",
+        )
+    if words := difference(before, now):
+        raise ConfigError(f"{shown} holds another run: {words}; {RESTART}", option="out")
+
+
+def gone_on_with(
+    before: Record, now: Record, done: Done, resume: Resume, shown: str, *, is_retried: bool
+) -> Record:
+    """Return what the record of a run has to say otherwise once it is gone on with.
+
+    Args:
+        before: The run that the output holds.
+        now: The one that goes on with it, which is the same.
+        done: What of it is done.
+        resume: What the caller asked for.
+        shown: What to call the output in messages.
+        is_retried: Whether a retry of it has begun and not ended.
+
+    Raises:
+        ConfigError: The retry has to end first: what it has noted counts. Or rows are to be in order from now
+            on, and are not so far.
+    """
+    if before.get(ENDED) and resume != "trust":
+        return {}
+    if before.get(ENDED) and is_retried:
+        raise ConfigError(f"a retry of {shown} has not ended: hurtle retry goes on with it", option="out")
+    if now[ORDERED] and not before.get(ORDERED) and done:
+        raise ConfigError(
+            f"{shown} has rows in the order in which they came: ordered does not fit; go on without it, and"
+            " sort by the column index",
+            option="ordered",
+        )
+    # One that had ended: an input that nobody can compare may have more rows this time.
+    changed = {ENDED: False, ORDERED: now[ORDERED]} if before.get(ENDED) else {ORDERED: now[ORDERED]}
+    return {} if changed.items() <= before.items() else changed
+
+
+def difference(before: Record, now: Record) -> str | None:
+    """Say in words how two runs differ; None: they do not."""
+    if before.get("format") != now["format"]:
+        return f"it writes {before.get('format')}, this one {now['format']}"
+    if now["input"] is not None and before.get("input") != now["input"]:
+        return f"its input is not the same: {input_difference(before.get('input'), now['input'])}"
+    if before.get("since") != now.get("since"):
+        return f"it was since {_run(before.get('since'))}, and this one is since {_run(now.get('since'))}"
+    then, current = before.get("options"), now["options"]
+    assert isinstance(then, dict)
+    assert isinstance(current, dict)
+    for name in sorted(then.keys() | current.keys()):
+        was, now_is = then.get(name), current.get(name)
+        if isinstance(was, dict) and isinstance(now_is, dict) and was != now_is:
+            # Hashes, by the names of what they are of.
+            differing = sorted(
+                part for part in was.keys() | now_is.keys() if was.get(part) != now_is.get(part)
+            )
+            return f"{name} differ: {', '.join(differing)}"
+        if was != now_is:
+            return f"{name} was {was!r} and is now {now_is!r}"
+    return None
+
+
+def input_difference(before: object, now: object) -> str:
+    """Say in words how the input of a run, "it", differs from another one.
+
+    Args:
+        before: Its fingerprint, as `Source.fingerprint` gives it, or comes back from JSON. None: it had none.
+        now: That of the other one.
+    """
+    if not isinstance(before, Mapping) or not isinstance(now, Mapping):
+        return "it could be read once only, and nobody knows what it was"
+    if (was := before.get("format")) != (now_is := now.get("format")) and {**before, "format": now_is} == now:
+        return f"it was read as {was}, and this one is read as {now_is}"
+    if {**before, "shape": None} == {**now, "shape": None}:
+        return "the list is, but -X, -d or --json make other requests of it; give the same as then"
+    had, has = _size(before), _size(now)
+    return f"it had {had} as well, and other ones" if had == has else f"it had {had}, and this one has {has}"
+
+
+def _size(fingerprint: Mapping[str, object]) -> str:
+    """Return how long an input is: a file in bytes, a list in rows."""
+    unit = "bytes" if "bytes" in fingerprint else "rows"
+    return f"{fingerprint.get(unit)} {unit}"
+
+
+def _run(since: object) -> str:
+    if not isinstance(since, Mapping):
+        return "no run"
+    return f"{since.get('run')} ({since.get('rows')} rows, {str(since.get('digest'))[:12]})"

@@ -1,0 +1,123 @@
+"""The retries of a run, as its folder records them: what each asks for again, and whether it has ended."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import file_digest
+from pathlib import Path
+
+from hurtle.errors import JournalError
+from hurtle.outputs.folder import RETRIES
+from hurtle.outputs.journal import Journal
+from hurtle.positions import Span
+
+Digest = dict[str, object]
+"""Size and hash of a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a retry asks for again.
+
+    Attributes:
+        spans: The positions.
+        where: The expression that picked them.
+        after: How many parts were committed when it began: those behind are its own.
+    """
+
+    spans: tuple[Span, ...]
+    where: str
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """All retries of a run.
+
+    Attributes:
+        open: The last one, if it has not ended.
+        first_after: How many parts the run had before the first one; None: there was none.
+        joined: The file that was to take the place of the one that is retried.
+    """
+
+    open: Wanted | None
+    first_after: int | None
+    joined: Digest | None
+
+
+class RetryLog:
+    """Writes and reads the retries of a run.
+
+    Args:
+        folder: The folder of the run.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / RETRIES
+        self._journal = Journal(self._path)
+
+    def read(self) -> Retries:
+        """Return the retries so far.
+
+        Raises:
+            JournalError: The record is damaged.
+        """
+        latest: Wanted | None = None
+        first: int | None = None
+        joined: Digest | None = None
+        for entry in self._journal.read():
+            try:
+                if "wanted" in entry:
+                    spans = tuple((int(first), int(last)) for first, last in entry["wanted"])
+                    latest = Wanted(spans, str(entry["where"]), int(entry["after"]))
+                    first = latest.after if first is None else first
+                elif "joined" in entry:
+                    joined = dict(entry["joined"])
+                else:
+                    latest = None
+            except (KeyError, TypeError, ValueError) as error:
+                raise JournalError(f"{self._path} is damaged: {entry!r:.200}") from error
+        return Retries(latest, first, joined)
+
+    def begin(self, wanted: Wanted) -> None:
+        """Record what a retry asks for, before it sends anything.
+
+        Raises:
+            JournalError: It could not be recorded.
+        """
+        self._journal.append(
+            {"wanted": _as_lists(wanted.spans), "where": wanted.where, "after": wanted.after}
+        )
+
+    def join(self, joined: Digest) -> None:
+        """Record what is about to take the file's place.
+
+        Raises:
+            JournalError: It could not be recorded.
+        """
+        self._journal.append({"joined": joined})
+
+    def end(self) -> None:
+        """Record that the retry is complete.
+
+        Raises:
+            JournalError: It could not be recorded.
+        """
+        self._journal.append({"ended": True})
+
+    def close(self) -> None:
+        """Close the file. Idempotent."""
+        self._journal.close()
+
+
+def digest_of(path: Path) -> Digest:
+    """Return size and hash of a file, by which it is known again.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        return {"bytes": path.stat().st_size, "sha256": file_digest(file, "sha256").hexdigest()}
+
+
+def _as_lists(spans: Iterable[Span]) -> list[list[int]]:
+    return [[first, last] for first, last in spans]

@@ -1,0 +1,192 @@
+"""The result table in an SQLite file, by the standard library."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any, Literal
+
+from hurtle.errors import ConfigError
+from hurtle.formats.table import Kind, column_definitions, values
+from hurtle.formats.writer import refuse_unwritable
+from hurtle.outputs.database import FETCH_ROWS, RESULTS, RUN, WANTED
+from hurtle.outputs.database_file import DatabaseFile
+from hurtle.outputs.record import Record, refuse_other_version
+from hurtle.rows import Rows
+
+TYPES: dict[Kind, str] = {
+    "integer": "INTEGER",
+    "text": "TEXT",
+    "boolean": "INTEGER",
+    "instant": "TEXT",
+    "seconds": "REAL",
+    "json": "TEXT",
+    "bytes": "BLOB",
+}
+"""Instants are ISO 8601 with microseconds and Z: they sort as text, and SQLite's own functions read them."""
+
+BUSY_SECONDS = 30.0
+"""How long to wait for somebody else's transaction."""
+
+PRIMARY = 0xFF
+"""The bits of an error code that say what went wrong, without where. Source: https://www.sqlite.org/rescode.html"""
+
+
+class SqliteDatabase(DatabaseFile):
+    """One SQLite file. Others may read it during the run; they see what is committed.
+
+    Args:
+        path: The file.
+    """
+
+    name = "sqlite"
+    numbers = "SELECT value FROM json_each(?)"
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self._connection: sqlite3.Connection | None = None
+
+    @property
+    def error(self) -> type[Exception]:
+        """What sqlite3 raises."""
+        return sqlite3.Error
+
+    def open(self) -> None:
+        """Open the file with a write-ahead log, each of whose commits is fsynced."""
+        refuse_unwritable(self._path)
+        self._lock.take()
+        # Rows are written on threads of an event loop's executor, one after the other.
+        connection = sqlite3.connect(
+            self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        self._connection = connection
+        self._refuse_foreign_tables(connection)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+
+    def open_to_read(self) -> None:
+        """Open the file as it is; a log beside it is read, too.
+
+        What a crash left half done, as while the kind of log was being changed, is rolled back first. Source:
+        https://www.sqlite.org/lockingv3.html, section 4.2, "Dealing with hot journals".
+        """
+        try:
+            try:
+                self._read_tables()
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & PRIMARY != sqlite3.SQLITE_READONLY:
+                    raise
+                self._roll_back_crash()
+                self._read_tables()
+        except sqlite3.Error as error:
+            raise ConfigError(f"{self.shown} cannot be read: {error}", option="out") from error
+
+    def _read_tables(self) -> None:
+        self._connection = self._connect("ro")
+        self._refuse_foreign_tables(self._connection)
+
+    def _roll_back_crash(self) -> None:
+        """Let SQLite roll back what a crash left, as it does at the first reading by who may write."""
+        self._disconnect()
+        # Not beside a run, which does it itself.
+        self._lock.take()
+        try:
+            with closing(self._connect("rw")) as connection:
+                connection.execute("SELECT name FROM sqlite_master").fetchall()
+        finally:
+            self._lock.release()
+
+    def _connect(self, mode: Literal["ro", "rw"]) -> sqlite3.Connection:
+        return sqlite3.connect(
+            f"{self._path.as_uri()}?mode={mode}",
+            uri=True,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+
+    def _refuse_foreign_tables(self, connection: sqlite3.Connection) -> None:
+        """Leave alone a database of somebody else, before anything in it is changed."""
+        query = (
+            "SELECT m.name, c.name FROM sqlite_master AS m JOIN pragma_table_info(m.name) AS c"
+            " WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%'"
+        )
+        self.refuse_foreign(connection.execute(query))
+
+    def read_run(self) -> Record | None:
+        """Read the table `run`."""
+        if not self._opened.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (RUN,)).fetchone():
+            return None
+        row = self._opened.execute(f"SELECT record FROM {RUN}").fetchone()
+        record = refuse_other_version(None if row is None else json.loads(row[0]), self.shown)
+        self.find_ledger(record)
+        return record
+
+    def make_tables(self, record: Record) -> None:
+        """Make the tables."""
+        connection = self._opened
+        connection.execute("BEGIN IMMEDIATE")
+        for name in (RESULTS, RUN, WANTED):
+            connection.execute(f"DROP TABLE IF EXISTS {name}")
+        connection.execute(f"CREATE TABLE {RESULTS} ({column_definitions(TYPES, self.columns)})")
+        connection.execute(f"CREATE TABLE {RUN} (record TEXT NOT NULL)")
+        connection.execute(f"INSERT INTO {RUN} VALUES (?)", (json.dumps(record, sort_keys=True),))
+        connection.execute("COMMIT")
+
+    def ask(self, query: str, rows: int = FETCH_ROWS) -> Iterator[tuple[Any, ...]]:
+        """Step through the query, row by row."""
+        del rows
+        return iter(self._opened.execute(query))
+
+    def names(self) -> list[str]:
+        """Ask for the columns of no row."""
+        return [name for name, *_ in self._opened.execute(f"SELECT * FROM {RESULTS} LIMIT 0").description]
+
+    def change(self, statement: str, *parameters: str) -> None:
+        """Execute it."""
+        self._begin()
+        self._opened.execute(statement, parameters)
+
+    def _begin(self) -> None:
+        if not self._opened.in_transaction:
+            self._opened.execute("BEGIN IMMEDIATE")
+
+    def insert(self, rows: Rows) -> None:
+        """Insert row by row, with one prepared statement."""
+        self._begin()
+        marks = ", ".join("?" * len(self.columns))
+        insert = f"INSERT OR REPLACE INTO {RESULTS} VALUES ({marks})"
+        self._opened.executemany(insert, values(rows, self.columns))
+
+    def commit(self) -> None:
+        """Commit; the log is fsynced."""
+        self._opened.execute("COMMIT")
+
+    def rollback(self) -> None:
+        """Roll back; SQLite may have done so itself."""
+        if self._opened.in_transaction:
+            self._opened.execute("ROLLBACK")
+
+    def complete(self) -> None:
+        """Leave one plain file, which also opens where nothing can be written; not while others read it."""
+        self._opened.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._opened.execute("PRAGMA busy_timeout=0")
+        self._opened.execute("PRAGMA journal_mode=DELETE")
+
+    def close(self) -> None:
+        """Close the file; the last one to do so moves the log into it."""
+        try:
+            self._disconnect()
+        finally:
+            self._lock.release()
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    @property
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise ValueError("the database is not open")
+        return self._connection

@@ -1,0 +1,104 @@
+"""Positions in the input: as spans, and as a set that knows which of their rows failed."""
+
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+
+Span = tuple[int, int]
+"""First and last of consecutive input positions."""
+
+
+class Done:
+    """A set of input positions, one bit for each up to the highest; and which of their rows are failures.
+
+    Example:
+        >>> done = Done([(0, 2), (5, 5)])
+        >>> 1 in done, 3 in done, len(done), done.spans()
+        (True, False, 4, [(0, 2), (5, 5)])
+    """
+
+    def __init__(self, spans: Iterable[Span] = ()) -> None:
+        self._bits = bytearray()
+        self._count = 0
+        self._failures: Done | None = None
+        self.add_spans(spans)
+
+    def __contains__(self, index: object) -> bool:
+        if not isinstance(index, int):
+            return False
+        byte = index >> 3
+        return 0 <= byte < len(self._bits) and bool(self._bits[byte] >> (index & 7) & 1)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield the positions, ascending."""
+        for byte, bits in enumerate(self._bits):
+            if bits:
+                yield from (byte << 3 | bit for bit in range(8) if bits >> bit & 1)
+
+    @property
+    def end(self) -> int:
+        """One more than the highest position; 0 where there is none."""
+        return 8 * (len(self._bits) - 1) + self._bits[-1].bit_length() if self._bits else 0
+
+    @property
+    def failed(self) -> int:
+        """How many of the positions have a row that is not ok, as far as that was recorded."""
+        return 0 if self._failures is None else len(self._failures)
+
+    def add(self, index: int, *, failed: bool = False) -> None:
+        """Add a position; of one that is there already, the newer row is what counts.
+
+        Args:
+            index: The position.
+            failed: Whether its row is not ok.
+        """
+        if failed:
+            self._failures = self._failures or Done()
+            self._failures.add(index)
+        elif self._failures:
+            self._failures.discard(index)
+        if index in self:
+            return
+        byte = index >> 3
+        if byte >= len(self._bits):
+            self._bits.extend(bytes(byte + 1 - len(self._bits)))
+        self._bits[byte] |= 1 << (index & 7)
+        self._count += 1
+
+    def discard(self, index: int) -> None:
+        """Remove a position, if it is there."""
+        if index in self:
+            self._bits[index >> 3] &= ~(1 << (index & 7))
+            self._count -= 1
+
+    def add_spans(self, spans: Iterable[Span], failed: Iterable[Span] = ()) -> None:
+        """Add the positions of a part.
+
+        Args:
+            spans: Of its rows.
+            failed: Of those that are not ok.
+        """
+        for some, are_failed in ((spans, False), (failed, True)):
+            for first, last in some:
+                for index in range(first, last + 1):
+                    self.add(index, failed=are_failed)
+
+    def spans(self) -> list[Span]:
+        """Return the positions as spans, ascending."""
+        return spans_of(self)
+
+
+def spans_of(indexes: Iterable[int]) -> list[Span]:
+    """Return positions as spans, ascending.
+
+    Example:
+        >>> spans_of([4, 0, 1, 2])
+        [(0, 2), (4, 4)]
+    """
+    ascending = sorted(indexes)
+    gaps = [(before, behind) for before, behind in pairwise(ascending) if behind - before > 1]
+    firsts = [*ascending[:1], *(behind for _, behind in gaps)]
+    lasts = [*(before for before, _ in gaps), *ascending[-1:]]
+    return list(zip(firsts, lasts, strict=True))

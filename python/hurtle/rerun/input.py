@@ -1,0 +1,94 @@
+"""What a retry sends: the first rows of the run's input, or requests made of the run's rows."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+from hurtle.errors import ConfigError
+from hurtle.models import BadRow, Request, Row
+from hurtle.rerun.again import RetrySink
+from hurtle.sources import Source
+
+OpenInput = Callable[[Any], Source]
+"""Turns what a caller gave, or the path that the run recorded, into a source."""
+
+
+class FirstRows(Source):
+    """The rows of a source up to the last one that is wanted.
+
+    Args:
+        source: The whole input.
+        end: How many rows of it to read.
+    """
+
+    def __init__(self, source: Source, end: int) -> None:
+        self._source = source
+        self._end = end
+        self.steady = source.steady
+        self.path = source.path
+
+    @property
+    def skipped(self) -> int:  # type: ignore[override]
+        """Lines that the source passed over."""
+        return self._source.skipped
+
+    def __iter__(self) -> Iterator[Row]:
+        """Yield them."""
+        return islice(iter(self._source), self._end)
+
+    def close(self) -> None:
+        """Close the source."""
+        self._source.close()
+
+
+class RowsSource(Source):
+    """The wanted rows of a run as requests: plain GETs, with their id and meta. Others are placeholders.
+
+    What is wanted is held in memory, but for bodies.
+
+    Args:
+        sink: Knows which rows are wanted.
+        end: The last position that is wanted, and one.
+
+    Raises:
+        ConfigError: A wanted row was no GET: nobody knows what its body was.
+    """
+
+    def __init__(self, sink: RetrySink, end: int) -> None:
+        self._end = end
+        self._requests: dict[int, Row] = {}
+        for row in sink.rows():
+            if row["method"] != "GET":
+                raise ConfigError(
+                    f"row {row['index']} of {sink.shown} was a {row['method']}, and rows do not hold what was"
+                    " sent: give the input (-i)",
+                    option="requests",
+                )
+            self._requests[row["index"]] = _request_of(row)
+
+    def __iter__(self) -> Iterator[Row]:
+        """Yield a request for each wanted position."""
+        other = BadRow("input.row", "not wanted")
+        return (self._requests.get(index, other) for index in range(self._end))
+
+
+def _request_of(row: Mapping[str, Any]) -> Row:
+    if row["error"] in ("input.row", "input.truncated"):
+        return BadRow(row["error"], row["error_detail"] or "", text=row["url"])
+    return Request(row["url"], id=row["id"], meta=None if row["meta"] is None else json.loads(row["meta"]))
+
+
+def difference(row: Mapping[str, Any], request: Row) -> str | None:
+    """Say how a request differs from the one that a row answers; None: it does not."""
+    if isinstance(request, BadRow):
+        was_bad = str(row["error"]).startswith("input.")
+        return None if was_bad else f"{row['method']} {row['url']} and is no request now"
+    now = Request(request) if isinstance(request, str) else request
+    if now.url != row["url"]:
+        return f"{row['method']} {row['url']} and is {now.method} {now.url} now"
+    if now.method != row["method"]:
+        return f"a {row['method']} and is a {now.method} now (the command's -X, -d and --json count)"
+    if now.id is not None and now.id != row["id"]:
+        return f"of the id {row['id']!r} and is of {now.id!r} now"
+    return None
