@@ -12,7 +12,7 @@ import pytest
 import warcio.archiveiterator
 
 import hurtle
-from hurtle.formats import warc_reader
+from hurtle.formats.warc_reader import count_rows
 from hurtle.testing import Server
 from tests.formats.archives import Archived, archived, by_fastwarc, by_warcio, digest, record_at, rows_of
 from tests.formats.raw_server import RawServer
@@ -300,8 +300,7 @@ def test_another_sink_has_no_exchanges_to_pay_for(hurtle_server: Server, tmp_pat
 def test_a_part_with_another_number_of_rows_is_no_part(
     tmp_path: Path, hurtle_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counted = warc_reader.count_rows
-    monkeypatch.setattr(warc_reader, "count_rows", lambda path: counted(path) - 1)
+    monkeypatch.setattr("hurtle.formats.warc.count_rows", lambda path: count_rows(path) - 1)
     with pytest.raises(hurtle.SinkError, match="reads back with 2 of 3 rows"):
         hurtle.run([hurtle_server.url("/bytes/1")] * 3, tmp_path / "out.warc.gz")
     assert not (tmp_path / "out.warc.gz").exists()

@@ -141,7 +141,7 @@ def test_a_part_that_cannot_be_read_back_is_told(
 def test_a_part_that_is_damaged_when_it_is_joined_is_told(tmp_path: Path) -> None:
     (tmp_path / "part").write_bytes(b"no Parquet" * 10)
     with pytest.raises(SinkError, match=r"part cannot be read back: Parquet magic bytes not found"):
-        parquet_module.join([tmp_path / "part"], str(tmp_path / "out.parquet"))
+        FORMATS["parquet"].join([tmp_path / "part"], str(tmp_path / "out.parquet"))
     assert [path.name for path in tmp_path.iterdir()] == ["part"]
 
 

@@ -168,7 +168,7 @@ class Apart(Format):
     def __init__(self, inner: Format, name: str) -> None:
         self._inner = inner
         self.name = name
-        self.extension = inner.extension
+        self.extensions, self.marks, self.stored = inner.extensions, inner.marks, inner.stored
 
     def require(self) -> None:
         """Look for what the rows need."""

@@ -1,4 +1,4 @@
-"""The formats of files: what writes one, counts its rows, and makes one of several."""
+"""A format of files: what they are known by, what writes and reads them, and how several become one."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hurtle.errors import SinkError
+from hurtle.formats.stored import Stored
 from hurtle.formats.writer import OutputFile, Writer
 
 BLOCK = 1 << 20
@@ -15,16 +16,33 @@ class Format(ABC):
     """A format of files.
 
     Attributes:
-        name: What callers call it.
-        extension: What its files end with, dot included.
+        name: What callers call it, and what a run records.
+        extensions: What the names of its files end with, dots included. Parts get the first one.
+        marks: What its files begin with: one of these.
+        stored: What reads a file.
         beside: The name of a folder that its parts refer to, if they do; then they never become one file.
         records_exchanges: Whether it wants what went over the wire with each row.
     """
 
     name: str
-    extension: str
+    extensions: tuple[str, ...]
+    marks: tuple[bytes, ...]
+    stored: type[Stored]
     beside: str | None = None
     records_exchanges: bool = False
+
+    @property
+    def extension(self) -> str:
+        """What the names of parts end with."""
+        return self.extensions[0]
+
+    def is_marked(self, head: bytes) -> bool:
+        """Whether a file may be of this format.
+
+        Args:
+            head: Its first bytes.
+        """
+        return head.startswith(self.marks)
 
     def require(self) -> None:
         """Find out whether it can be written here.

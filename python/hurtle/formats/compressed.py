@@ -24,6 +24,13 @@ GZIP = 31
 """zlib's `wbits` for gzip's head and tail around the largest window. Source: zlib.h, deflateInit2."""
 
 
+GZIP_MARK = b"\x1f\x8b"
+"""What a gzip file begins with. Source: RFC 1952, section 2.3.1."""
+
+ZSTD_MARK = b"\x28\xb5\x2f\xfd"
+"""What a zstd file begins with. Source: RFC 8878, section 3.1.1."""
+
+
 class Compressor(ABC):
     """Compresses a stream. Not for several threads at once."""
 
@@ -146,6 +153,17 @@ def open_zstd(path: Path) -> IO[bytes]:
     return cast("IO[bytes]", pyarrow.CompressedInputStream(pyarrow.OSFile(str(path)), "zstd"))
 
 
+def unpacked(head: bytes) -> bytes:
+    """Return the first bytes of what a gzip file holds; none where it is damaged.
+
+    Args:
+        head: The first bytes of the file.
+    """
+    with suppress(zlib.error):
+        return zlib.decompressobj(GZIP).decompress(head, 16)
+    return b""
+
+
 def count_lines(file: IO[bytes]) -> int:
     """Return how many lines a reader finds; it stops where the file is damaged."""
     lines = 0
@@ -173,7 +191,14 @@ class JsonlGzip(Jsonl):
     """JSON lines, one gzip member for each part."""
 
     name = "jsonl.gz"
-    extension = ".jsonl.gz"
+    extensions = (".jsonl.gz", ".ndjson.gz")
+    marks = (GZIP_MARK,)
+    stored = StoredJsonlGzip
+
+    def is_marked(self, head: bytes) -> bool:
+        """Whether the first gzip member holds lines, or nothing."""
+        text = unpacked(head) if super().is_marked(head) else None
+        return text is not None and (not text or text.startswith(Jsonl.marks))
 
     def writer(self, path: str) -> Writer:
         """Return a writer of compressed lines."""
@@ -189,7 +214,9 @@ class JsonlZstd(Jsonl):
     """JSON lines, one zstd frame for each part."""
 
     name = "jsonl.zst"
-    extension = ".jsonl.zst"
+    extensions = (".jsonl.zst", ".ndjson.zst")
+    marks = (ZSTD_MARK,)
+    stored = StoredJsonlZstd
 
     def require(self) -> None:
         """Look for a zstd library."""

@@ -115,24 +115,9 @@ def read(path: Path) -> Iterator[list[str]]:
             raise ValueError(str(error)) from error
 
 
-def count(path: Path) -> int:
+def count_rows(path: Path) -> int:
     """Return how many rows a file holds, the header not counted."""
     return sum(1 for _ in read(path)) - 1
-
-
-def join(parts: Sequence[Path], out: str) -> None:
-    """Put files behind each other under one header.
-
-    Raises:
-        SinkError: It could not be written.
-    """
-    with OutputFile(out).writing() as file:
-        file.write(_head_of(parts[0]) if parts else _lines([list(SHOWN)]))
-        for part in parts:
-            with part.open("rb") as lines:
-                lines.readline()
-                while block := lines.read(BLOCK):
-                    file.write(block)
 
 
 def _head_of(part: Path) -> bytes:
@@ -147,7 +132,7 @@ class StoredCsv(StoredText):
     def count(self) -> int:
         """Parse the file."""
         with self._reading():
-            return count(self.path)
+            return count_rows(self.path)
 
     def rows(self, columns: Collection[str] | None = None) -> Iterator[list[StoredRow]]:
         """Yield the rows; an empty cell is null, or an empty text where the column has no nulls."""
@@ -192,7 +177,9 @@ class Csv(Format):
     """CSV without bodies."""
 
     name = "csv"
-    extension = ".csv"
+    extensions = (".csv",)
+    marks = (b"index,", b'"index",')
+    stored = StoredCsv
 
     def writer(self, path: str) -> Writer:
         """Return a writer of a header and rows."""
@@ -201,8 +188,14 @@ class Csv(Format):
     def count(self, path: Path) -> int:
         """Parse the file."""
         with reading_back(path):
-            return count(path)
+            return count_rows(path)
 
     def join(self, parts: Sequence[Path], out: str) -> None:
         """Put the files behind each other under one header."""
-        join(parts, out)
+        with OutputFile(out).writing() as file:
+            file.write(_head_of(parts[0]) if parts else _lines([list(SHOWN)]))
+            for part in parts:
+                with part.open("rb") as lines:
+                    lines.readline()
+                    while block := lines.read(BLOCK):
+                        file.write(block)

@@ -139,7 +139,9 @@ class Jsonl(EndToEnd):
     """JSON lines."""
 
     name = "jsonl"
-    extension = ".jsonl"
+    extensions = (".jsonl", ".ndjson")
+    marks = (b"{",)
+    stored: type[StoredLines] = StoredJsonl
 
     def writer(self, path: str) -> Writer:
         """Return a writer of lines."""

@@ -19,6 +19,9 @@ from hurtle.stops import stops_held
 if TYPE_CHECKING:
     from hurtle._engine import Columns
 
+MARK = b"PAR1"
+"""What a file begins with. Source: https://parquet.apache.org/docs/file-format/"""
+
 GROUP_ROWS = 65_536
 GROUP_BYTES = 8 << 20
 """A row group is written at so many rows or bytes: held in memory here, read at once by a reader.
@@ -188,27 +191,6 @@ def _no_columns() -> "Columns":
     return Columns()
 
 
-def join(parts: Sequence[Path], out: str) -> None:
-    """Make one file of several, row group by row group, in bounded memory.
-
-    Raises:
-        SinkError: It could not be written.
-    """
-    from pyarrow import default_memory_pool, parquet, system_memory_pool
-
-    schema = _schema_of(parts[0]) if parts else arrow_schema_of({})
-    # Arrow's own pool keeps the memory of what was read, 30 MB more than is in use, unless it is told not to.
-    pool, used_to_read = system_memory_pool(), default_memory_pool()
-    with (
-        OutputFile(out).writing() as file,
-        parquet.ParquetWriter(file, schema, memory_pool=pool, **FILE_OPTIONS) as writer,
-    ):
-        for part in parts:
-            for group in _groups(part):
-                writer.write_table(group)
-            used_to_read.release_unused()
-
-
 def _schema_of(part: Path) -> Any:  # noqa: ANN401 - pyarrow has no types
     with _reading(part), opened(part) as file:
         return file.schema_arrow
@@ -311,7 +293,9 @@ class Parquet(Format):
     """Parquet, by pyarrow."""
 
     name = "parquet"
-    extension = ".parquet"
+    extensions = (".parquet", ".pq")
+    marks = (MARK,)
+    stored = StoredParquet
 
     def require(self) -> None:
         """Look for pyarrow."""
@@ -330,5 +314,17 @@ class Parquet(Format):
             return int(file.metadata.num_rows)
 
     def join(self, parts: Sequence[Path], out: str) -> None:
-        """Copy row group by row group."""
-        join(parts, out)
+        """Copy row group by row group, in bounded memory."""
+        from pyarrow import default_memory_pool, parquet, system_memory_pool
+
+        schema = _schema_of(parts[0]) if parts else arrow_schema_of({})
+        # Arrow's own pool keeps the memory of what was read, 30 MB more than is in use, unless told not to.
+        pool, used_to_read = system_memory_pool(), default_memory_pool()
+        with (
+            OutputFile(out).writing() as file,
+            parquet.ParquetWriter(file, schema, memory_pool=pool, **FILE_OPTIONS) as writer,
+        ):
+            for part in parts:
+                for group in _groups(part):
+                    writer.write_table(group)
+                used_to_read.release_unused()

@@ -9,12 +9,14 @@ from typing import IO, Any
 
 from hurtle.formats.base import EndToEnd, reading_back
 from hurtle.formats.columns import table_schema
+from hurtle.formats.compressed import GZIP_MARK, unpacked
 from hurtle.formats.jsonl import StoredLines
 from hurtle.formats.line_writer import LinesWriter
 from hurtle.formats.row_json import StoredRow
 from hurtle.formats.stored import CHUNK_BYTES, Finder
-from hurtle.formats.warc_reader import Place, WarcRow, read_rows, response_at
+from hurtle.formats.warc_reader import Place, WarcRow, count_rows, read_rows, response_at
 from hurtle.formats.warc_record import (
+    MARK,
     ROW_TYPE,
     WARC_INFO,
     Field,
@@ -177,8 +179,14 @@ class Warc(EndToEnd):
     """Web archives: what went over the wire, one gzip member for each record."""
 
     name = "warc"
-    extension = ".warc.gz"
+    extensions = (".warc.gz",)
+    marks = (GZIP_MARK,)
+    stored = StoredWarc
     records_exchanges = True
+
+    def is_marked(self, head: bytes) -> bool:
+        """Whether a record stands in the first gzip member."""
+        return super().is_marked(head) and unpacked(head).startswith(MARK)
 
     def writer(self, path: str) -> Writer:
         """Return a writer of records."""
@@ -186,7 +194,5 @@ class Warc(EndToEnd):
 
     def count(self, path: Path) -> int:
         """Read every record."""
-        from hurtle.formats.warc_reader import count_rows
-
         with reading_back(path):
             return count_rows(path)

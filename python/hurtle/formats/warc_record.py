@@ -15,6 +15,9 @@ from hurtle.formats.compressed import GZIP
 from hurtle.rows import Exchange
 from hurtle.version import __version__
 
+MARK = b"WARC/"
+"""What a record begins with. Source: ISO 28500:2017, section 4."""
+
 ROW_TYPE = "application/json"
 """The content type of the `metadata` record that is a row."""
 

@@ -1,9 +1,41 @@
-"""The databases that results go to, by name."""
+"""The databases that results go to, in one list: by name, by address, by the first bytes of a file."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 from hurtle.outputs.database import Database
+
+SQLITE_MARK = b"SQLite format 3\0"
+"""What a file begins with. Source: https://www.sqlite.org/fileformat.html, section 1.3."""
+
+DUCKDB_MARK, DUCKDB_MARK_AT = b"DUCK", 8
+"""It stands behind a checksum. Source: https://duckdb.org/docs/stable/internals/storage"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseKind:
+    """A kind of database.
+
+    Attributes:
+        name: What callers call it, and what a run records.
+        make: Makes one, of a file's path or an address. The driver is imported when it is used.
+        schemes: What its addresses begin with, in lower case; empty where it is a file.
+        extensions: What the names of its files end with, dots included; empty where it is no file.
+        mark: Bytes by which its files are known; empty where it is no file.
+        mark_at: How many bytes stand before the mark.
+    """
+
+    name: str
+    make: Callable[[str], Database]
+    schemes: tuple[str, ...] = ()
+    extensions: tuple[str, ...] = ()
+    mark: bytes = b""
+    mark_at: int = 0
+
+    def is_marked(self, head: bytes) -> bool:
+        """Whether a file is one, by its first bytes."""
+        return bool(self.mark) and head.startswith(self.mark, self.mark_at)
 
 
 def _sqlite(path: str) -> Database:
@@ -24,15 +56,25 @@ def _postgres(address: str) -> Database:
     return PostgresDatabase(address)
 
 
-DATABASES: dict[str, Callable[[str], Database]] = {
-    "sqlite": _sqlite,
-    "duckdb": _duckdb,
-    "postgres": _postgres,
-}
-"""What makes each, of a file's path or an address. A driver is imported when it is used."""
+_KINDS = (
+    DatabaseKind(name="sqlite", make=_sqlite, extensions=(".sqlite", ".sqlite3", ".db"), mark=SQLITE_MARK),
+    DatabaseKind(
+        name="duckdb", make=_duckdb, extensions=(".duckdb",), mark=DUCKDB_MARK, mark_at=DUCKDB_MARK_AT
+    ),
+    DatabaseKind(name="postgres", make=_postgres, schemes=("postgresql://", "postgres://")),
+)
+"""All of them. A new one is a line here, and a file beside this one."""
 
-ADDRESSES = {"postgresql://": "postgres", "postgres://": "postgres"}
-"""The database that an address means, by its beginning."""
+DATABASES: dict[str, DatabaseKind] = {one.name: one for one in _KINDS}
+"""By the name that a run records."""
+
+EXTENSIONS: dict[str, str] = {extension: one.name for one in _KINDS for extension in one.extensions}
+"""The database that the end of a file's name says."""
+
+
+def marked_database(head: bytes) -> str | None:
+    """Return the kind of database that a file is, by its first bytes; None: it is none."""
+    return next((one.name for one in _KINDS if one.is_marked(head)), None)
 
 
 def addressed(out: str) -> tuple[str, Callable[[], Database]] | None:
@@ -46,6 +88,5 @@ def addressed(out: str) -> tuple[str, Callable[[], Database]] | None:
     """
     scheme, mark, rest = out.partition("://")
     beginning = scheme.lower() + mark
-    if (name := ADDRESSES.get(beginning)) is None:
-        return None
-    return name, partial(DATABASES[name], beginning + rest)
+    found = next((one for one in _KINDS if beginning in one.schemes), None)
+    return None if found is None else (found.name, partial(found.make, beginning + rest))

@@ -9,9 +9,8 @@ from pathlib import Path
 
 from hurtle.disk import replace_file, sync_folder
 from hurtle.errors import ConfigError, JournalError, SinkError
-from hurtle.formats.base import Format
+from hurtle.formats import FORMATS, Format
 from hurtle.formats.bodies import recover, remove_bodies, settle
-from hurtle.formats.registry import FORMATS
 from hurtle.formats.writer import refuse_unwritable
 from hurtle.outputs.journal import Committed, Journal
 from hurtle.outputs.lock import Lock

@@ -2,34 +2,32 @@
 
 import re
 
-from hurtle.formats.registry import APART, FILES, FORMATS
+from hurtle.formats import APART, FORMATS, registry
+from hurtle.formats.registry import FILES
+from hurtle.outputs import databases
 from hurtle.outputs.databases import DATABASES
 
 RUN_SUFFIX = ".run"
 """The folder of a run that is to become one file has the file's name with this behind it."""
 
+EXTENSIONS = registry.EXTENSIONS | databases.EXTENSIONS
+"""What the end of a file's name says: a format of files, or a database."""
 
-EXTENSIONS = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".jsonl.gz": "jsonl.gz",
-    ".ndjson.gz": "jsonl.gz",
-    ".jsonl.zst": "jsonl.zst",
-    ".ndjson.zst": "jsonl.zst",
-    ".csv": "csv",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".warc.gz": "warc",
-    ".sqlite": "sqlite",
-    ".sqlite3": "sqlite",
-    ".db": "sqlite",
-    ".duckdb": "duckdb",
-}
+_BODIES_APART = frozenset(one.name for one in APART.values()) - {FILES}
 
-_COMBINED = frozenset(one.name for one in APART.values()) - {FILES}
-
-FORMAT_NAMES = (*(name for name in FORMATS if name not in _COMBINED), *DATABASES)
+FORMAT_NAMES = (*(name for name in FORMATS if name not in _BODIES_APART), *DATABASES)
 """What a caller may say; bodies apart are said beside it."""
+
+
+def named_format(path: str) -> str | None:
+    """Return what the end of a file's name says; None: nothing.
+
+    Example:
+        >>> named_format("Rows.JSONL.gz"), named_format("rows.txt")
+        ('jsonl.gz', None)
+    """
+    name = path.lower()
+    return next((known for extension, known in EXTENSIONS.items() if name.endswith(extension)), None)
 
 
 def without_password(run: str) -> str:

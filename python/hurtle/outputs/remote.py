@@ -17,7 +17,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from hurtle.errors import ConfigError, JournalError, SinkError
-from hurtle.formats.base import Format
+from hurtle.formats import Format
 from hurtle.outputs.folder import RUN
 from hurtle.outputs.journal import Committed
 from hurtle.outputs.local_state import LocalState, elsewhere

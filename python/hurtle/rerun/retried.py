@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from hurtle.errors import ConfigError, SinkError
-from hurtle.formats.base import Format
-from hurtle.formats.registry import FORMATS
+from hurtle.formats import FORMATS, Format
 from hurtle.formats.warc import CopiedRecords, StoredWarc
 from hurtle.formats.writer import Writer
 from hurtle.outputs.folder import RETRIED, RunFolder
@@ -23,7 +22,7 @@ from hurtle.positions import Done
 from hurtle.rerun.again import RetrySink, done_of, not_ended, picked, run_not_ended
 from hurtle.rerun.retried_table import TableRetry
 from hurtle.rows import Rows
-from hurtle.runs.marks import STORED, format_of, unreadable
+from hurtle.runs.marks import format_of, unreadable
 from hurtle.runs.opened import Found, database_at, find, read_record, run_of_file, run_of_folder
 from hurtle.runs.run import Run
 from hurtle.runs.where import Where
@@ -271,7 +270,7 @@ def open_retry(
         name = str(record.get("format"))
     else:
         name = format_of(found.file, found.shown)
-    if name not in STORED:
+    if name not in FORMATS:
         raise unreadable(f"{found.shown} is written as {name}")
     folder = RetryFolder(found, name, where, restart=restart, resend_unknown=resend_unknown)
     return PartsRetry(found, folder, FORMATS[name])
@@ -284,7 +283,7 @@ class _Merged(Format):
         self._format = format
         self._run = run
         self.name = format.name
-        self.extension = format.extension
+        self.extensions, self.marks, self.stored = format.extensions, format.marks, format.stored
         self.records_exchanges = format.records_exchanges
 
     def require(self) -> None:

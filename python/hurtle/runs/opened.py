@@ -9,6 +9,7 @@ from os import PathLike, fspath
 from pathlib import Path
 
 from hurtle.errors import ConfigError, JournalError
+from hurtle.formats import FORMATS
 from hurtle.formats.stored import Stored
 from hurtle.outputs.database import Database
 from hurtle.outputs.databases import DATABASES, addressed
@@ -19,7 +20,7 @@ from hurtle.outputs.objects import is_remote
 from hurtle.outputs.record import ENDED, Record, is_under_way, refuse_other_version
 from hurtle.outputs.retries import RetryLog, digest_of
 from hurtle.positions import Span
-from hurtle.runs.marks import STORED, format_of, unreadable
+from hurtle.runs.marks import format_of, unreadable
 from hurtle.runs.referred import ReferredRun
 from hurtle.runs.remote import open_remote, remote_record
 from hurtle.runs.run import BodyOf, Part, Run, superseded
@@ -137,7 +138,7 @@ def database_at(out: str | PathLike[str]) -> Callable[[], Database] | None:
         return found[1]
     path = Path(shown)
     name = format_of(path, shown) if path.is_file() else ""
-    return partial(DATABASES[name], shown) if name in DATABASES else None
+    return partial(DATABASES[name].make, shown) if name in DATABASES else None
 
 
 def record_at(out: str | PathLike[str]) -> Record:
@@ -235,7 +236,7 @@ def run_of_file(found: Found, *, with_retry: bool = False) -> Run:
     """
     assert found.file is not None
     name = format_of(found.file, found.shown)
-    file = STORED[name](found.file)
+    file = FORMATS[name].stored(found.file)
     if not with_retry:
         return Run(found.shown, [Part(file, None)], True if name == "parquet" else None)
     files, spans = _committed(found.folder, name, found.shown)
@@ -278,13 +279,13 @@ def _committed(
     shown: str,
 ) -> tuple[list[tuple[Stored, int]], list[Sequence[Span]]]:
     """Return the parts that the journal knows, each with its rows; and the positions in each."""
-    if format not in STORED:
+    if format not in FORMATS:
         raise unreadable(f"{shown} is written as {format}")
     files: list[tuple[Stored, int]] = []
     spans: list[Sequence[Span]] = []
     for part in Journal(folder / JOURNAL).parts():
         path = folder / part.name
-        files.append((STORED[format](path), part.rows))
+        files.append((FORMATS[format].stored(path), part.rows))
         spans.append(part.done)
         if not path.is_file() or path.stat().st_size != part.size:
             raise JournalError(f"{path} is not what the journal says: it is gone, or has another size")

@@ -10,12 +10,13 @@ from typing import Any
 from weakref import finalize
 
 from hurtle.errors import ConfigError, JournalError
+from hurtle.formats import FORMATS
 from hurtle.formats.row_json import StoredRow
 from hurtle.formats.stored import Finder, Stored, StoredRows
 from hurtle.outputs.objects import Objects, StoreError
 from hurtle.outputs.record import ENDED, Record, refuse_other_version
 from hurtle.outputs.remote import DROPPED, NAME, read_journal, read_record
-from hurtle.runs.marks import STORED, unreadable
+from hurtle.runs.marks import unreadable
 from hurtle.runs.run import Part, Run
 
 KEPT_COPIES = 2
@@ -144,14 +145,15 @@ def open_remote(address: str) -> Run:
     """
     objects, record = _opened(address)
     name = str(record.get("format"))
-    if name not in STORED:
+    if name not in FORMATS:
         raise unreadable(f"{objects.shown} is written as {name}")
     try:
         committed = read_journal(objects, str(record[NAME]))
     except StoreError as error:
         raise JournalError(str(error)) from error
     kept = _Kept()
-    parts = [Part(StoredRemote(objects, part.name, STORED[name], kept), part.rows) for part in committed]
+    stored = FORMATS[name].stored
+    parts = [Part(StoredRemote(objects, part.name, stored, kept), part.rows) for part in committed]
     return Run(objects.shown, parts, bool(record.get(ENDED)))
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 from hurtle.errors import ConfigError
-from hurtle.formats.base import Format
-from hurtle.formats.registry import APART, FILES, FORMATS
-from hurtle.outputs.databases import ADDRESSES, DATABASES, addressed
+from hurtle.formats import APART, FORMATS, Format
+from hurtle.formats.registry import FILES
+from hurtle.outputs.databases import DATABASES, addressed
 from hurtle.outputs.folder import RunFolder
-from hurtle.outputs.names import EXTENSIONS, FORMAT_NAMES, RUN_SUFFIX, without_password
+from hurtle.outputs.names import EXTENSIONS, FORMAT_NAMES, RUN_SUFFIX, named_format, without_password
 from hurtle.outputs.objects import Objects, is_remote
 from hurtle.outputs.remote import RemoteFolder
 from hurtle.sinks.base import Sink
@@ -61,15 +61,14 @@ def new_sink(
         return _remote_sink(path, format or IN_FOLDERS)
     is_folder = path != "-" and (path.endswith(("/", os.sep)) or Path(path).is_dir())
     name = format or (IN_FOLDERS if is_folder else _format_of(path))
-    if name in ADDRESSES.values():
-        raise ConfigError(
-            f"{without_password(path)}: {name} needs an address such as {next(iter(ADDRESSES))}host/database"
-        )
-    if name in DATABASES:
+    if (database_kind := DATABASES.get(name)) is not None:
+        if database_kind.schemes:
+            example = f"{database_kind.schemes[0]}host/database"
+            raise ConfigError(f"{without_password(path)}: {name} needs an address such as {example}")
         if is_folder or path == "-" or _is_special(path):
             raise ConfigError(f"{path}: {name} is written to a file", option="out")
         _refuse_apart(bodies, "a database holds them in its table")
-        return DatabaseSink(DATABASES[name](path))
+        return DatabaseSink(database_kind.make(path))
     kind = _format_with(bodies, name)
     if is_folder:
         return PartsSink(RunFolder(Path(path), kind.name, path), kind)
@@ -84,7 +83,7 @@ def new_sink(
 def _format_with(bodies: BodyPlace | None, name: str) -> Format:
     """Return a format of files with its bodies where they are wanted."""
     _refuse_inline(bodies, name)
-    if name == "warc":
+    if FORMATS[name].records_exchanges:
         _refuse_apart(bodies, "an archive holds what went over the wire")
     return APART.get(name, FORMATS[name]) if bodies == "apart" else FORMATS[name]
 
@@ -141,16 +140,14 @@ def _remote_sink(address: str, name: str) -> Sink:
 def _format_of(path: str) -> str:
     if path == "-":
         return "jsonl"
-    name = Path(path).name.lower()
-    found = [extension for extension in EXTENSIONS if name.endswith(extension)]
-    if not found:
+    if (found := named_format(Path(path).name)) is None:
         extension = Path(path).suffix.lower()
         raise ConfigError(
             f"{without_password(path)}: unknown output format {extension!r}; known: {', '.join(EXTENSIONS)};"
             " another name needs format= (--format)",
             option="out",
         )
-    return EXTENSIONS[found[0]]
+    return found
 
 
 def _file_sink(path: str, format: Format) -> Sink:  # noqa: A002

@@ -6,7 +6,7 @@ from time import monotonic
 from typing import Protocol
 
 from hurtle.errors import SinkError
-from hurtle.formats.base import Format
+from hurtle.formats import Format
 from hurtle.formats.writer import Writer
 from hurtle.outputs import Identity, Resume
 from hurtle.positions import Done
