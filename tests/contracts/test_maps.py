@@ -1,36 +1,85 @@
-"""The maps that people read say what the contracts hold: the order of the layers, wherever it is drawn."""
+"""The maps that people read say what is enforced: the layers, wherever they are drawn, and the folders."""
 
 from __future__ import annotations
 
 import re
+import tomllib
+from collections.abc import Iterable
+from typing import Any
 
 from tests.contracts.test_rust_layers import ORDER
-from tests.contracts.tree import ENGINE, ROOT
+from tests.contracts.tree import ENGINE, PACKAGE, ROOT
+
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 LEAVES_WORDS = "plain data"
+"""What the maps have for the lowest layer of the engine."""
+
+Layers = list[frozenset[str]]
+"""From top to bottom; the names of one layer may not import each other."""
 
 
-def engine_layers() -> list[str]:
-    """Return the layers of the engine from top to bottom, the last one by the words the maps have for it."""
-    *layers, _leaves = ORDER
-    assert all(len(layer) == 1 for layer in layers), (
-        "two modules on one line: the maps need a way to draw that"
-    )
-    return [module for layer in layers for module in layer] + [LEAVES_WORDS]
+def section(heading: str) -> str:
+    """Return what stands under a heading."""
+    _, found, behind = CONTRIBUTING.partition(f"\n## {heading}\n")
+    assert found, f"CONTRIBUTING has no section {heading}"
+    return behind.partition("\n## ")[0]
 
 
-def drawn(text: str) -> list[str]:
-    """Return the layers of the line that a map draws, without the marks of its format."""
-    return [part.strip(" `.") for part in text.split(">")]
+def layers_of(lines: Iterable[str]) -> Layers:
+    """Return layers that are written as `a | b` each, without the marks of their format."""
+    return [frozenset(name.strip(" `.\n") for name in line.split("|")) for line in lines]
+
+
+def shown_layers(label: str) -> Layers:
+    """Return the layers that stand behind a label, and on the lines below it that have none."""
+    found = re.search(rf"^{label} (.*(?:\n .*)*)", section("Who may import whom"), re.MULTILINE)
+    assert found, f"CONTRIBUTING shows no layers of {label}"
+    return layers_of(found[1].split(">"))
+
+
+def contract(kind: str) -> dict[str, Any]:
+    """Return the one contract of import-linter that is of a kind."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    (found,) = [one for one in settings["tool"]["importlinter"]["contracts"] if one["type"] == kind]
+    assert isinstance(found, dict)
+    return found
+
+
+def engine_layers() -> Layers:
+    """Return the enforced layers of the engine, the last one by the words that the maps have for it."""
+    return [*ORDER[:-1], frozenset({LEAVES_WORDS})]
+
+
+def test_the_python_layers_in_contributing_are_those_of_the_contract() -> None:
+    layers = contract("layers")
+    assert layers["exhaustive"], "a module without a place would be in no layer that is shown"
+    assert shown_layers("Python") == layers_of(layers["layers"])
+
+
+def test_the_ban_in_contributing_is_that_of_the_contract() -> None:
+    forbidden = contract("forbidden")
+    sides = (forbidden["source_modules"], forbidden["forbidden_modules"])
+    assert shown_layers("never") == [
+        frozenset(name.removeprefix("hurtle.") for name in names) for names in sides
+    ]
 
 
 def test_the_engine_layers_in_contributing_are_those_that_are_enforced() -> None:
-    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    (line,) = re.findall(r"^engine +(engine > .*)$", page, re.MULTILINE)
-    assert drawn(line) == engine_layers()
+    assert shown_layers("engine") == engine_layers()
 
 
 def test_the_engine_layers_in_the_crates_own_words_are_those_that_are_enforced() -> None:
     source = (ENGINE / "lib.rs").read_text(encoding="utf-8")
     (line,) = re.findall(r"^//! (`engine` > .*)$", source, re.MULTILINE)
-    assert drawn(line) == engine_layers()
+    assert layers_of(line.split(">")) == engine_layers()
+
+
+def test_the_folders_in_contributing_are_those_of_the_package() -> None:
+    shown = re.findall(r"^(\w+)/ ", section("The house"), re.MULTILINE)
+    there = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert sorted(shown) == sorted(there)
+
+
+def test_the_reader_of_layers_finds_them() -> None:
+    assert layers_of(["`a` | b ", " c\n   ", " d."]) == [{"a", "b"}, {"c"}, {"d"}]
