@@ -30,8 +30,6 @@ impl HeaderBlock {
         &self.bytes
     }
 
-    #[cfg(test)]
-    #[cfg(test)]
     pub(crate) fn iter(&self) -> Headers<'_> {
         Headers::of(&self.bytes)
     }

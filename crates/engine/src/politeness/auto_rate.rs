@@ -551,7 +551,10 @@ mod tests {
                 let written = now.saturating_sub(self.latency / 2).as_secs_f64();
                 let reset =
                     Duration::from_secs((window.as_secs_f64() - written % window.as_secs_f64()) as u64);
-                auto.advised(&Quota { limit: Some(limit), remaining: remaining as f64, reset }, start + now);
+                auto.advised(
+                    &Quota { limit: Some(limit), remaining: remaining as f64, reset, window: None },
+                    start + now,
+                );
             }
             match remaining {
                 Ok(_) => auto.succeeded(start + now),
@@ -733,7 +736,10 @@ mod tests {
         let start = Instant::now();
         let mut auto = AutoRate::new(start);
         auto.take(start);
-        auto.advised(&Quota { limit: None, remaining: 0.0, reset: Duration::from_millis(30_500) }, start);
+        auto.advised(
+            &Quota { limit: None, remaining: 0.0, reset: Duration::from_millis(30_500), window: None },
+            start,
+        );
         assert_eq!(auto.next(start), Some(start + Duration::from_millis(30_500)));
     }
 
@@ -741,7 +747,10 @@ mod tests {
     fn test_what_is_left_is_spread_when_a_quota_is_told() {
         let start = Instant::now();
         let mut auto = AutoRate::new(start);
-        auto.advised(&Quota { limit: None, remaining: 20.0, reset: Duration::from_millis(10_500) }, start);
+        auto.advised(
+            &Quota { limit: None, remaining: 20.0, reset: Duration::from_millis(10_500), window: None },
+            start,
+        );
         auto.take(start);
         assert_eq!(auto.next(start), Some(start + Duration::from_millis(525)));
         assert_within(auto.rate(), 1.9, 1.91, "20 in 10.5 s");

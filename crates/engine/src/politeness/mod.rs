@@ -15,7 +15,7 @@ mod signal;
 mod slot;
 mod throttle;
 
-pub(crate) use advice::{Quota, quota, retry_after};
+pub(crate) use advice::{Quota, quotas, retry_after};
 pub(crate) use aimd::Aimd;
 pub(crate) use circuit::{Change, ProbeWaits};
 pub(crate) use note::Note;

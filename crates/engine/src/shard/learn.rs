@@ -35,20 +35,16 @@ impl Shard {
         retry_after
     }
 
-    /// What the response says in `Retry-After`, up to the cap; beyond it the row keeps the value.
+    /// For how long the response asks to be left alone, up to the cap; beyond it the row keeps what it says.
     fn retry_after(&self, outcome: &mut Outcome) -> Option<Duration> {
         let policy = &self.core.options.retries;
         let received = outcome.received.as_ref().filter(|_| policy.respect_retry_after)?;
-        let value = received.headers.get_all("retry-after").next()?;
-        // A date is measured by the clock that wrote it, where the server shows it: clocks differ.
-        let date = received.headers.get_all("date").next().and_then(|date| std::str::from_utf8(date).ok());
-        let now = date.and_then(|date| httpdate::parse_http_date(date).ok()).unwrap_or_else(SystemTime::now);
-        let asked = politeness::retry_after(value, now)?;
-        if asked > policy.max_retry_after {
-            let shown: String = String::from_utf8_lossy(value).chars().take(80).collect();
-            outcome.remark = Some(format!("Retry-After: {shown}").into());
+        let asked = politeness::retry_after(&received.headers, SystemTime::now())?;
+        let wait = asked.wait.min(policy.max_retry_after);
+        if wait < asked.wait {
+            outcome.remark = Some(asked.line.to_string().into());
         }
-        Some(asked.min(policy.max_retry_after))
+        Some(wait)
     }
 
     fn quota(&self, host: HostId, outcome: &Outcome) -> Option<Quota> {
@@ -56,7 +52,7 @@ impl Shard {
         let learns = self.scheduler.borrow().learns(host)
             || of_all.is_some_and(|pace| pace.lock().unwrap_or_else(PoisonError::into_inner).is_auto());
         let received = outcome.received.as_ref().filter(|_| learns)?;
-        politeness::quota(|name| received.headers.get_all(name).next(), SystemTime::now())
+        politeness::quotas(&received.headers, SystemTime::now()).tightest()
     }
 
     /// A host that several shards ask is left alone by all of them.
