@@ -19,7 +19,7 @@ LOCKED := $(if $(CI),--locked)
 RUST_SOURCES := $(shell find crates -type f \( -name '*.rs' -o -name Cargo.toml \) -not -path '*/tests/*' 2>/dev/null)
 BUILT := $(VENV)/.built-$(PROFILE)
 
-.PHONY: help build quick wheel demo test test-rust test-python corpus postgres strace torture check lint types layers bench race lock clean
+.PHONY: help build quick wheel demo test test-rust test-python corpus postgres strace torture limiters check lint types layers bench race lock clean
 
 help: ## Say what each target does
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -71,6 +71,9 @@ strace: ## Install strace for tests/torture, where apt-get may
 torture: $(BUILT) strace ## Kill runs at every step and at random, fill disks, and go on with them; about an hour (OUT="sqlite": only this)
 	$(PY) -m tests.torture $(OUT)
 
+limiters: $(BUILT) ## Run hurtle against real rate limiters and write docs/limiters.md, in about half an hour (LIMITERS="express": only these)
+	$(PY) -m tests.limiters $(LIMITERS)
+
 check: lint types layers ## Format, lint, types, layers and the other contracts
 
 lint: $(VENV)/.dev
@@ -106,6 +109,6 @@ lock: ## Write the lists of pinned Python packages anew
 	sh scripts/lock "$$(PYTHON='python3.11' sh scripts/find-python)"
 
 clean: ## Remove everything that was built
-	rm -rf $(VENV) .race target demo dist race.html .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .race .limiters target demo dist race.html .mypy_cache .ruff_cache .pytest_cache
 	find python tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
 	rm -f python/hurtle/_engine*.so python/hurtle/_engine*.pyd
