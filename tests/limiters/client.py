@@ -15,7 +15,7 @@ from tests.limiters.modes import MODES
 def main(url: str, name: str) -> None:
     mode = MODES[name]
     start = monotonic()
-    for row in hurtle.stream([f"{url}/{index}" for index in range(mode.requests)], **mode.options):
+    for row in hurtle.stream([f"{url}/?n={index}" for index in range(mode.requests)], **mode.options):
         ended = {"ok": row.ok, "status": row.status, "error": row.error and row.error.code}
         print(json.dumps(ended), flush=True)
     print(json.dumps({"seconds": monotonic() - start}), flush=True)

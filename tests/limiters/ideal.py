@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from math import floor
 from typing import Protocol
 
+EPSILON = 1e-6
+"""Below what a sum of times is off."""
+
 
 @dataclass(frozen=True, slots=True)
 class Quota:
@@ -67,12 +70,11 @@ class FixedWindow:
         return now_s + self._quota.window_s
 
 
-class ClockWindow(FixedWindow):
-    """The same, with windows that begin at whole multiples of their length since 1970."""
+class WholeSecondWindow(FixedWindow):
+    """The same, by a clock that knows whole seconds only: a window may end up to a second early."""
 
     def _next_end(self, now_s: float) -> float:
-        window_s = self._quota.window_s
-        return (floor(now_s / window_s) + 1.0) * window_s
+        return float(floor(now_s) + self._quota.window_s)
 
 
 class SlidingLog:
@@ -92,34 +94,47 @@ class SlidingLog:
 
 
 class SlidingCounter:
-    """Two counters on the clock: the window before counts with the share that still overlaps."""
+    """Two counters: the window before counts with the share of it that still overlaps.
+
+    Windows begin with the first request. The sum is rounded, which admits a little more than the quota.
+    """
+
+    grace = 0.5
+    """The sum has to stay below the limit and this."""
 
     def __init__(self, quota: Quota) -> None:
         self._quota = quota
-        self._window = 0
+        self._start_s = 0.0
         self._count = self._before = 0
 
-    def _look(self, now_s: float) -> None:
-        window = floor(now_s / self._quota.window_s)
-        if window != self._window:
-            self._before = self._count if window == self._window + 1 else 0
-            self._window, self._count = window, 0
+    def _turn(self, now_s: float) -> None:
+        windows = floor((now_s - self._start_s) / self._quota.window_s + EPSILON)
+        if windows:
+            self._before, self._count = self._count if windows == 1 else 0, 0
+            untouched = not self._before
+            self._start_s = now_s if untouched else self._start_s + self._quota.window_s
 
     def earliest(self, now_s: float) -> float:
         while True:
-            self._look(now_s)
-            start_s, end_s = (float(self._window + n) * self._quota.window_s for n in (0, 1))
-            room = self._quota.limit - 1 - self._count
-            if room >= 0:
-                # before * (end - t) / window <= room, solved for t
-                due_s = end_s - room * self._quota.window_s / self._before if self._before else start_s
-                if due_s < end_s:
-                    return max(now_s, due_s)
+            self._turn(now_s)
+            window_s, end_s = self._quota.window_s, self._start_s + self._quota.window_s
+            room = self._quota.limit + self.grace - 1 - self._count
+            due_s = now_s
+            if self._before:  # before * (end - t) / window <= room, solved for t
+                due_s = max(now_s, end_s - room * window_s / self._before)
+            if room > 0 and due_s < end_s - EPSILON:
+                return due_s
             now_s = end_s
 
     def take(self, now_s: float) -> None:
-        self._look(now_s)
+        self._turn(now_s)
         self._count += 1
+
+
+class SlidingCounterRoundedDown(SlidingCounter):
+    """The same, with a sum that is rounded down."""
+
+    grace = 1.0
 
 
 class Bucket:

@@ -17,12 +17,11 @@ this page; `make limiters LIMITERS="express nginx"` runs only those again.
 - Header lines are as they crossed the wire: with the first 200, and with the first refusal.
 - A refusal is an answer that is not a 200, counted on the wire between hurtle and the limiter.
 - The ideal is the time, from the first request to the last, of a client that knows the limiter from inside
-  and sends in the first moment that admits a request. Each limiter has a model for that: a fixed window that
-  the first request opens; a fixed window cut by the clock; a sliding log, which remembers each request; a
-  sliding counter, where the window before counts with the share that still overlaps; a bucket, which gives
-  its whole size at once and then one request each `window / limit`. With 5 in 5 s, 20 requests take 15 s
-  from a fixed window, a log, and a bucket. Where the clock cuts the windows, the moment of the first request
-  counts.
+  and sends in the first moment that admits a request. Each limiter has a model for that: a fixed window,
+  which the first request opens; a sliding log, which remembers each request; a sliding counter, where the
+  window before counts with the share of it that still overlaps; a bucket, which gives its whole size at
+  once, and then one request in each `window / limit`. With 5 in 5 s, 20 requests take 15 s from a fixed
+  window, a sliding log and a bucket, and 19.5 s from a sliding counter.
 - The time is that of hurtle's whole run, which is stopped after three times the ideal and 30 s.
 """
 

@@ -144,7 +144,7 @@ def ask_too_often(tap: Tap, quota: Quota) -> Sent:
     connection = http.client.HTTPConnection(tap.url.removeprefix("http://"), timeout=ANSWER_TIMEOUT_S)
     try:
         for index in range(2 * quota.limit + 2):  # the burst may meet the end of a window
-            connection.request("GET", f"/{index}")
+            connection.request("GET", f"/?n={index}")
             connection.getresponse().read()
             if tap.answers[-1].status != 200:
                 first, last = tap.answers[0], tap.answers[-1]
