@@ -13,7 +13,7 @@ from tests.limiters.installs import ROOT, MissingError
 from tests.limiters.limiters import Limiter, chosen
 from tests.limiters.modes import MODES
 from tests.limiters.report import page, summary_of
-from tests.limiters.results import Result, load, save
+from tests.limiters.results import Result, Results, load, save
 from tests.limiters.tap import Tap
 from tests.limiters.trial import ask_too_often, run_hurtle, served
 
@@ -30,17 +30,15 @@ def main(words: Sequence[str]) -> int:
         print(error, file=sys.stderr)
         return 2
     start = monotonic()
-    results = load()
     fresh = {one.name: missing for one in limiters if (missing := install(one)) is not None}
+    keep(fresh)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         trials = {pool.submit(on_trial, one): one for one in limiters if one.name not in fresh}
         for trial in as_completed(trials):
             one = trials[trial]
             fresh[one.name] = trial.result()
+            keep(fresh)
             print(summary_of(one, fresh[one.name]), flush=True)
-    results |= fresh
-    save(results)
-    PAGE.write_text(page(results), encoding="utf-8")
     misses = [
         f"{name}, {mode}: {', '.join(missed)}"
         for name, result in fresh.items()
@@ -52,6 +50,13 @@ def main(words: Sequence[str]) -> int:
     problems = [result for result in fresh.values() if result.problem]
     print(f"\n{len(fresh)} limiters, {len(misses)} runs short of the mark, {monotonic() - start:.0f} s")
     return 1 if misses or problems else 0
+
+
+def keep(fresh: Results) -> None:
+    """Put new results among those that are kept, and write the page from all of them."""
+    results = load() | fresh
+    save(results)
+    PAGE.write_text(page(results), encoding="utf-8")
 
 
 def install(one: Limiter) -> Result | None:
