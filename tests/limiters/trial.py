@@ -103,7 +103,7 @@ def served(limiter: Limiter, quota: Quota) -> Iterator[int]:
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
         try:
-            if not listens(process, start.port):
+            if not is_ready(process, start.port, limiter.ready):
                 raise RuntimeError(
                     f"{limiter.name} does not listen: {log.read_text(errors='replace')[-600:]}"
                 )
@@ -117,14 +117,25 @@ def served(limiter: Limiter, quota: Quota) -> Iterator[int]:
                 process.wait()
 
 
-def listens(process: "subprocess.Popen[bytes]", port: int) -> bool:
-    """Wait until a process listens; tell whether it does."""
+def is_ready(process: "subprocess.Popen[bytes]", port: int, path: str | None) -> bool:
+    """Wait until a server listens and, where a path is given, answers it with 200; tell whether it does."""
     until = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < until and process.poll() is None:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1.0):
-            return True
+            if path is None or status_of(port, path) == 200:
+                return True
         time.sleep(0.02)
     return False
+
+
+def status_of(port: int, path: str) -> int:
+    """Ask for a path on a connection of its own, and return the status."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_TIMEOUT_S)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    finally:
+        connection.close()
 
 
 def free_port() -> int:
@@ -139,15 +150,17 @@ def ask_too_often(tap: Tap, quota: Quota) -> Sent:
     """Send requests, one after the other, until one is refused.
 
     Raises:
-        RuntimeError: None was.
+        RuntimeError: None was, or the first was.
     """
     connection = http.client.HTTPConnection(tap.url.removeprefix("http://"), timeout=ANSWER_TIMEOUT_S)
     try:
         for index in range(2 * quota.limit + 2):  # the burst may meet the end of a window
             connection.request("GET", f"/?n={index}")
             connection.getresponse().read()
-            if tap.answers[-1].status != 200:
-                first, last = tap.answers[0], tap.answers[-1]
+            first, last = tap.answers[0], tap.answers[-1]
+            if first.status != 200:
+                raise RuntimeError(f"the first request of all was answered with {first.status}")
+            if last.status != 200:
                 return Sent(of_limits(first), last.status, of_limits(last))
     finally:
         connection.close()

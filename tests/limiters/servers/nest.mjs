@@ -12,7 +12,7 @@ class Pages {
     return "ok";
   }
 }
-Get("*path")(Pages.prototype, "page", Object.getOwnPropertyDescriptor(Pages.prototype, "page"));
+Get()(Pages.prototype, "page", Object.getOwnPropertyDescriptor(Pages.prototype, "page"));
 Controller()(Pages);
 
 class App {}
