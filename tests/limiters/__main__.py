@@ -4,6 +4,7 @@ Usage: python -m tests.limiters [LIMITER ...]: only limiters whose name holds on
 Ends with 1 when a run did not reach what it has to, 2 for a word that is in no name.
 """
 
+import signal
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -15,7 +16,7 @@ from tests.limiters.modes import MODES
 from tests.limiters.report import page, summary_of
 from tests.limiters.results import Result, Results, load, save
 from tests.limiters.tap import Tap
-from tests.limiters.trial import ask_too_often, run_hurtle, served
+from tests.limiters.trial import ask_too_often, run_hurtle, served, stop_all
 
 AT_ONCE = 4
 """Limiters on trial at once: nearly all of the time is waiting."""
@@ -31,14 +32,21 @@ def main(words: Sequence[str]) -> int:
         return 2
     start = monotonic()
     fresh = {one.name: missing for one in limiters if (missing := install(one)) is not None}
-    keep(fresh)
+    if fresh:
+        keep(fresh)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         trials = {pool.submit(on_trial, one): one for one in limiters if one.name not in fresh}
-        for trial in as_completed(trials):
-            one = trials[trial]
-            fresh[one.name] = trial.result()
-            keep(fresh)
-            print(summary_of(one, fresh[one.name]), flush=True)
+        try:
+            for trial in as_completed(trials):
+                one = trials[trial]
+                fresh[one.name] = trial.result()
+                keep(fresh)
+                print(summary_of(one, fresh[one.name]), flush=True)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            stop_all()
+            raise
     misses = [
         f"{name}, {mode}: {', '.join(missed)}"
         for name, result in fresh.items()

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from math import floor
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Event
 from typing import Any
 
 from tests.limiters.ideal import Quota, Rule, ideal_s
@@ -26,6 +27,12 @@ from tests.limiters.tap import Answer, Tap
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 10.0
 ANSWER_TIMEOUT_S = 10.0
+RUNNING: "set[subprocess.Popen[Any]]" = set()
+"""Servers and clients of trials under way; each is put in and taken out by the thread of its trial."""
+
+STOPPED = Event()
+"""Set once no trial may start a server any more."""
+
 OF_LIMITS = re.compile(r"rate-?limit|retry", re.IGNORECASE)
 """Names of header lines that speak of limits."""
 
@@ -87,13 +94,22 @@ class Run:
         return [name for name, missed in found.items() if missed]
 
 
+def stop_all() -> None:
+    """End the processes of all trials under way, which then fail at their next step."""
+    STOPPED.set()
+    for process in RUNNING.copy():
+        process.terminate()
+
+
 @contextmanager
 def served(limiter: Limiter, quota: Quota) -> Iterator[int]:
     """Run a limiter's server, and yield its port.
 
     Raises:
-        RuntimeError: It does not listen in time; with its own words.
+        RuntimeError: It does not listen in time; with its own words. Or all trials are stopped.
     """
+    if STOPPED.is_set():
+        raise RuntimeError("stopped")
     log = PLACE / "logs" / f"{limiter.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="limiter-") as folder, log.open("wb") as output:
@@ -102,6 +118,7 @@ def served(limiter: Limiter, quota: Quota) -> Iterator[int]:
             limiter.kit.command(limiter.server, start), cwd=folder,
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
+        RUNNING.add(process)
         try:
             if not is_ready(process, start.port, limiter.ready):
                 raise RuntimeError(
@@ -115,6 +132,7 @@ def served(limiter: Limiter, quota: Quota) -> Iterator[int]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            RUNNING.discard(process)
 
 
 def is_ready(process: "subprocess.Popen[bytes]", port: int, path: str | None) -> bool:
@@ -216,11 +234,14 @@ def rows_of(url: str, name: str, bound_s: float) -> tuple[float | None, list[dic
     with subprocess.Popen(
         words, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as client:
+        RUNNING.add(client)
         try:
             printed, said = client.communicate(timeout=bound_s)
         except subprocess.TimeoutExpired:
             client.kill()
             printed, said = client.communicate()
+        finally:
+            RUNNING.discard(client)
     lines = [json.loads(line) for line in printed.splitlines(keepends=True) if line.endswith("\n")]
     rows = [line for line in lines if "seconds" not in line]
     if client.returncode > 0:
