@@ -3,8 +3,10 @@
 
 mod batch;
 mod bottleneck;
+mod buffer;
 mod gate;
 mod ledger;
+mod look_ahead;
 mod state;
 mod stats;
 

@@ -8,12 +8,10 @@ use std::time::{Duration, Instant};
 
 use super::batch::{Batch, Recycler};
 use super::bottleneck::{Look, Seen};
+use super::buffer::Buffer;
+use super::look_ahead::LookAhead;
 use super::{Ledger, Stats};
 
-/// Requests that may wait in the engine before `submit` waits; and as many as that while none of them may go, in
-/// search of others that may: a host that is slow, limited or down must not hold up those behind it in the input.
-const LOOK_AHEAD: i64 = 8192;
-const LOOK_FAR_AHEAD: i64 = 65_536;
 /// With so many batches untaken the consumer is slower than the engine.
 const MANY_BATCHES: usize = 4;
 /// Requests that may wait for another attempt. Beyond, the last attempt stands.
@@ -51,24 +49,16 @@ pub(crate) struct JobState {
     /// The consumer waits: rows should not.
     starved: AtomicBool,
     /// Bytes that wait for the consumer.
-    buffered: AtomicU64,
-    max_buffer: u64,
-    /// Some shard has stopped because of `buffered`.
-    stalled: AtomicBool,
+    buffer: Buffer,
     cancelled: AtomicBool,
     /// Nothing more is to start.
     stopping: AtomicBool,
     /// Requests submitted and not yet started.
-    waiting: AtomicI64,
-    /// How many may.
-    look_ahead: AtomicI64,
+    look_ahead: LookAhead,
     /// Requests that wait for another attempt.
     retrying: AtomicI64,
     /// Rows of requests whose hosts are down.
     suspended: AtomicU64,
-    /// The submitter waits for room.
-    blocked: AtomicBool,
-    room: Condvar,
     in_flight: AtomicI64,
     conns_opened: AtomicU64,
     pub(crate) recycler: Arc<Recycler>,
@@ -97,17 +87,12 @@ impl JobState {
             output: Mutex::default(),
             batch_ready: Condvar::new(),
             starved: AtomicBool::new(false),
-            buffered: AtomicU64::new(0),
-            max_buffer,
-            stalled: AtomicBool::new(false),
+            buffer: Buffer::new(max_buffer),
             cancelled: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
-            waiting: AtomicI64::new(0),
-            look_ahead: AtomicI64::new(LOOK_AHEAD),
+            look_ahead: LookAhead::new(),
             retrying: AtomicI64::new(0),
             suspended: AtomicU64::new(0),
-            blocked: AtomicBool::new(false),
-            room: Condvar::new(),
             in_flight: AtomicI64::new(0),
             conns_opened: AtomicU64::new(0),
             recycler: Arc::default(),
@@ -127,56 +112,33 @@ impl JobState {
     /// Waits until there is room for more requests, then counts `requests` in, which will end as `rows`. False: the
     /// job takes no more.
     pub(crate) fn admit(&self, requests: usize, rows: usize) -> bool {
-        let mut output = self.output();
-        while self.has_no_room() && !output.cancelled && !self.starts_nothing() {
-            self.blocked.store(true, Ordering::SeqCst);
-            if !self.has_no_room() {
-                break;
-            }
-            output = self.room.wait(output).unwrap_or_else(PoisonError::into_inner);
-        }
-        self.blocked.store(false, Ordering::SeqCst);
+        let mut output =
+            self.look_ahead.wait_for_room(self.output(), |output| output.cancelled || self.starts_nothing());
         if output.cancelled || output.finished || self.starts_nothing() {
             return false;
         }
         output.submitted += rows as u64;
-        self.waiting.fetch_add(i64::try_from(requests).unwrap_or(i64::MAX), Ordering::SeqCst);
+        self.look_ahead.enter(requests);
         true
-    }
-
-    fn has_no_room(&self) -> bool {
-        self.waiting.load(Ordering::SeqCst) >= self.look_ahead.load(Ordering::SeqCst)
     }
 
     /// One request has left its queue. Called by shards.
     pub(crate) fn left_queue(&self) {
-        let waiting = self.waiting.fetch_sub(1, Ordering::SeqCst);
-        // Half of the look-ahead at a time: waking for each request would cost more than it wins.
-        if waiting <= self.look_ahead.load(Ordering::Relaxed) - LOOK_AHEAD / 2
-            && self.blocked.load(Ordering::SeqCst)
-        {
-            self.unblock();
+        if self.look_ahead.leave() {
+            self.wake_submitter();
         }
     }
 
     /// None of the requests that wait may go, and others might: looks further ahead. Called by shards.
     pub(crate) fn look_further(&self) {
-        if !self.blocked.load(Ordering::SeqCst) {
-            return;
-        }
-        let far = self.look_ahead.load(Ordering::Relaxed);
-        if self.has_no_room() && far < LOOK_FAR_AHEAD {
-            self.look_ahead.store(LOOK_FAR_AHEAD.min(far * 2), Ordering::SeqCst);
-        }
-        if !self.has_no_room() {
-            self.unblock();
+        if self.look_ahead.widen() {
+            self.wake_submitter();
         }
     }
 
-    fn unblock(&self) {
-        let _output = self.output();
-        self.blocked.store(false, Ordering::SeqCst);
-        self.room.notify_all();
+    #[cold]
+    fn wake_submitter(&self) {
+        self.look_ahead.wake(&self.output());
     }
 
     /// A request begins to wait for another attempt. False: it must not, too many do. Called by shards.
@@ -241,7 +203,7 @@ impl JobState {
 
     /// Requests submitted and not yet started.
     pub(crate) fn waiting(&self) -> u64 {
-        self.waiting.load(Ordering::Relaxed).max(0) as u64
+        self.look_ahead.waiting()
     }
 
     pub(crate) fn submitted(&self) -> u64 {
@@ -274,12 +236,12 @@ impl JobState {
 
     /// Counts bytes that now wait for the consumer.
     pub(crate) fn buffer(&self, bytes: usize) {
-        self.buffered.fetch_add(bytes as u64, Ordering::SeqCst);
+        self.buffer.add(bytes);
     }
 
     /// The consumer is too far behind for further requests. Notes that a shard will have to be told when it is not.
     pub(crate) fn must_wait(&self) -> bool {
-        self.over(self.max_buffer)
+        self.buffer.stalls(1)
     }
 
     /// The consumer is too far behind even for reading what has been asked for.
@@ -287,15 +249,7 @@ impl JobState {
     /// Not so with another job beside it: a body that is not read keeps its permits, and the other job may need
     /// them, perhaps before this one's consumer goes on (a loop over one job that starts another).
     pub(crate) fn must_stop_reading(&self) -> bool {
-        self.over(self.max_buffer.saturating_mul(2)) && self.open_jobs.load(Ordering::SeqCst) <= 1
-    }
-
-    fn over(&self, mark: u64) -> bool {
-        if self.buffered.load(Ordering::Relaxed) < mark {
-            return false;
-        }
-        self.stalled.store(true, Ordering::SeqCst);
-        self.buffered.load(Ordering::SeqCst) >= mark
+        self.buffer.stalls(2) && self.open_jobs.load(Ordering::SeqCst) <= 1
     }
 
     /// Waits up to `timeout` for finished rows. The bool says that shards which stopped may go on.
@@ -323,10 +277,8 @@ impl JobState {
         output.taken += batch.len() as u64;
         drop(output);
         self.stats.lock().unwrap_or_else(PoisonError::into_inner).add(&batch);
-        let bytes = batch.bytes() as u64;
-        let before = self.buffered.fetch_sub(bytes, Ordering::SeqCst);
-        let relieved = before.saturating_sub(bytes) < self.max_buffer;
-        (Next::Batch(batch), relieved && self.stalled.swap(false, Ordering::SeqCst))
+        let resume = self.buffer.take(batch.bytes());
+        (Next::Batch(batch), resume)
     }
 
     /// Every row was taken, or the job was cancelled.
@@ -337,9 +289,9 @@ impl JobState {
 
     /// From now on nothing starts; what is in flight goes on.
     pub(crate) fn stop(&self) {
-        let _output = self.output();
+        let output = self.output();
         self.stopping.store(true, Ordering::SeqCst);
-        self.room.notify_all();
+        self.look_ahead.wake(&output);
     }
 
     /// Whether no request is to start any more: the job was stopped or cancelled.
@@ -354,7 +306,7 @@ impl JobState {
         output.batches.clear();
         self.cancelled.store(true, Ordering::SeqCst);
         self.batch_ready.notify_all();
-        self.room.notify_all();
+        self.look_ahead.wake(&output);
         first
     }
 
@@ -368,7 +320,7 @@ impl JobState {
         let (behind, finished) = (output.batches.len() >= MANY_BATCHES, output.finished);
         drop(output);
         let look = Look {
-            consumer_is_behind: behind || self.buffered.load(Ordering::Relaxed) >= self.max_buffer,
+            consumer_is_behind: behind || self.buffer.is_full(),
             queued: self.waiting() > 0 || self.retrying.load(Ordering::Relaxed) > 0,
             in_flight: self.in_flight() > 0,
             input_ended: finished,
