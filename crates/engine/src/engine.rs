@@ -88,7 +88,7 @@ impl Engine {
             heads: Heads::new(&options.headers),
             tls: TlsContext::new(&options.verify, options.http2)?,
             permits: Permits::new(limit, shards),
-            pace: Pace::new(options.rate_limit, Instant::now()).map(Mutex::new),
+            pace: Pace::new(options.rate_limit, Instant::now()).map(|pace| Arc::new(Mutex::new(pace))),
             capacity: capacity.map(Mutex::new),
             router: Router::new(shards, LimitTable::new(&options)),
             wall: WallClock::now(),

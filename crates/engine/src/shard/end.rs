@@ -35,8 +35,8 @@ impl Shard {
     pub(super) fn give_up(&self, mut flight: Flight) {
         flight.leave();
         let outcome = flight.take_last().unwrap_or_else(|| {
-            let troubles = self.troubles.borrow();
-            let trouble = troubles.get(&flight.origin).map_or("no answer", |trouble| trouble);
+            let outages = self.outages.borrow();
+            let trouble = outages.trouble(flight.origin.number());
             let detail = format!(
                 "the host is down and was not asked for this; it ended its last attempt with {trouble}"
             );

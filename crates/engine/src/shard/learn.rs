@@ -48,9 +48,7 @@ impl Shard {
     }
 
     fn quota(&self, host: HostId, outcome: &Outcome) -> Option<Quota> {
-        let of_all = self.core.pace.as_ref();
-        let learns = self.scheduler.borrow().learns(host)
-            || of_all.is_some_and(|pace| pace.lock().unwrap_or_else(PoisonError::into_inner).is_auto());
+        let learns = self.scheduler.borrow().learns(host) || self.pace.is_auto();
         let received = outcome.received.as_ref().filter(|_| learns)?;
         politeness::quotas(&received.headers, SystemTime::now()).tightest()
     }
@@ -77,10 +75,9 @@ impl Shard {
             return;
         }
         if change == Change::Closed {
-            self.troubles.borrow_mut().remove(&origin);
-            self.asked_last.borrow_mut().remove(&origin.number());
+            self.outages.borrow_mut().end(origin.number());
         } else {
-            self.troubles.borrow_mut().insert(origin, outcome.in_words().into());
+            self.outages.borrow_mut().note(origin.number(), outcome.in_words());
         }
         if change == Change::ProbeFailed {
             return;
@@ -97,9 +94,7 @@ impl Shard {
 
     /// What one answer says about all hosts.
     fn learn_of_all(&self, note: &Note<'_>) {
-        if let Some(pace) = &self.core.pace {
-            pace.lock().unwrap_or_else(PoisonError::into_inner).learn(note);
-        }
+        self.pace.learn(note);
         let Some(capacity) = &self.core.capacity else { return };
         let in_use = self.core.permits.are_exhausted();
         let mut capacity = capacity.lock().unwrap_or_else(PoisonError::into_inner);
@@ -145,7 +140,7 @@ impl Shard {
         if is_parked {
             self.forward(flight);
         } else {
-            self.queue_later(flight, wait);
+            self.time.retry_at(Instant::now() + wait, flight);
         }
     }
 }

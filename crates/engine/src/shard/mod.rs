@@ -9,17 +9,19 @@ mod end;
 mod flight;
 mod learn;
 mod local_job;
+mod outages;
 mod permits;
 mod robots;
 mod router;
 mod seat;
 mod start;
 mod time;
+mod timekeeper;
 mod watch;
 mod worker;
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
@@ -32,19 +34,20 @@ use tokio::task::AbortHandle;
 use crate::connect::{DnsConfig, Resolver, TlsContext};
 use crate::exchange::{Decoder, Heads};
 use crate::job::JobState;
-use crate::later::Later;
 use crate::options::{Concurrency, Options};
-use crate::politeness::{Aimd, HostId, Pace, ProbeWaits, Rules, Scheduler};
+use crate::politeness::{Aimd, HostId, Pace, ProbeWaits, Rules, Scheduler, SharedPace};
 use crate::pool::{OriginId, Origins, Scratch};
 use crate::request::{Request, Submission};
 use crate::timings::WallClock;
 pub(crate) use capacity::Capacity;
 use flight::{Flight, Transfer};
 use local_job::LocalJob;
+use outages::Outages;
 pub(crate) use permits::Permits;
 use robots::Robots;
 pub(crate) use router::Router;
 use seat::Seat;
+use timekeeper::Timekeeper;
 
 /// Connections that may wait for work, per shard, where `concurrency` asks for no more.
 const MIN_IDLE: usize = 512;
@@ -80,7 +83,7 @@ pub(crate) struct Core {
     pub(crate) tls: TlsContext,
     pub(crate) permits: Permits,
     /// The rate over all hosts.
-    pub(crate) pace: Option<Mutex<Pace>>,
+    pub(crate) pace: Option<Arc<Mutex<Pace>>>,
     /// The limit over all hosts, where it is still to be found.
     pub(crate) capacity: Option<Mutex<Capacity>>,
     pub(crate) router: Router,
@@ -122,27 +125,13 @@ pub(crate) struct Shard {
     scheduler: RefCell<Scheduler<Flight>>,
     hosts: RefCell<HashMap<Box<str>, HostId>>,
     jobs: RefCell<HashMap<u64, Rc<LocalJob>>>,
-    /// Requests that wait for their next attempt.
-    later: RefCell<Later<Flight>>,
-    /// Jobs by their end.
-    expiries: RefCell<Later<u64>>,
-    /// When deadlines strike of what came; those of about the same time share one.
-    deadlines: RefCell<VecDeque<Instant>>,
-    /// The rate over all hosts lets this shard's next request go then, and counts it as gone: so that each shard gets
-    /// its turn.
-    ticket: Cell<Option<Instant>>,
-    /// The rate over all hosts lets nothing go before this.
-    blocked_until: Cell<Option<Instant>>,
-    /// Until when the keeper of time sleeps; None: until it is told.
-    sleeps_until: Cell<Option<Instant>>,
-    time_changed: Notify,
+    time: Timekeeper<Flight>,
+    /// The rate over all hosts.
+    pace: SharedPace,
     rows_wait: Notify,
     jobs_wait: Notify,
     robots: RefCell<HashMap<OriginId, Robots>>,
-    /// By origin that is down: what was wrong with it last.
-    troubles: RefCell<HashMap<OriginId, Box<str>>>,
-    /// Origins that were asked once more when nothing else was left to do.
-    asked_last: RefCell<HashSet<u32>>,
+    outages: RefCell<Outages>,
     /// Workers that wait for a descriptor or a port.
     lacking: Cell<u32>,
     workers: RefCell<HashMap<u64, Worker>>,
@@ -155,6 +144,7 @@ impl Shard {
         let max_idle = most_in_flight(&core.options).max(MIN_IDLE);
         let waits =
             ProbeWaits { first: core.options.retries.backoff, longest: core.options.retries.max_backoff };
+        let pace = core.pace.clone();
         Rc::new(Self {
             at,
             core,
@@ -165,18 +155,12 @@ impl Shard {
             scheduler: RefCell::new(Scheduler::new(waits)),
             hosts: RefCell::default(),
             jobs: RefCell::default(),
-            later: RefCell::new(Later::new()),
-            expiries: RefCell::new(Later::new()),
-            deadlines: RefCell::default(),
-            ticket: Cell::new(None),
-            blocked_until: Cell::new(None),
-            sleeps_until: Cell::new(None),
-            time_changed: Notify::new(),
+            time: Timekeeper::new(),
+            pace: SharedPace::new(pace),
             rows_wait: Notify::new(),
             jobs_wait: Notify::new(),
             robots: RefCell::default(),
-            troubles: RefCell::default(),
-            asked_last: RefCell::default(),
+            outages: RefCell::default(),
             lacking: Cell::new(0),
             workers: RefCell::default(),
             next_worker: Cell::new(0),
@@ -242,8 +226,7 @@ impl Shard {
             return Rc::clone(local);
         }
         if let Some(expires) = job.expires {
-            self.expiries.borrow_mut().add(expires, job.id);
-            self.wake_by(expires);
+            self.time.expire_at(expires, job.id);
         }
         self.jobs_wait.notify_one();
         let local = Rc::new(LocalJob::new(Arc::clone(job)));
@@ -254,7 +237,9 @@ impl Shard {
     fn queue(&self, job: &Rc<LocalJob>, request: Request, now: Instant) {
         let (origin, host) = self.locate(&request);
         let flight = Flight::new(Rc::clone(job), request, host, origin, now);
-        self.wake_for_deadline(now);
+        if let Some(deadline) = self.core.options.deadline {
+            self.time.note_deadline(now, deadline);
+        }
         self.enqueue(flight);
     }
 

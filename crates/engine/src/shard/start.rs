@@ -2,8 +2,7 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::sync::PoisonError;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::flight::Flight;
 use super::seat::Seat;
@@ -11,9 +10,6 @@ use super::worker;
 use super::{Message, Shard, Worker};
 use crate::error::Code;
 use crate::politeness::HostId;
-
-/// How late a ticket may be used: timers and a busy thread are late by some milliseconds.
-const TICKET_KEEPS: Duration = Duration::from_millis(20);
 
 /// What came of an attempt to start a request.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -57,16 +53,16 @@ impl Shard {
     /// With a permit in hand: starts the next request. But for `Yes`, the permit is still in hand.
     fn start_one(self: &Rc<Self>) -> Started {
         let now = Instant::now();
-        if !self.claim_pace(now) {
+        if !self.claim_pace(|| now) {
             return Started::Blocked;
         }
         let started = self.scheduler.borrow_mut().start(now);
         let Some((host, flight)) = started else {
-            self.unclaim_pace();
+            self.pace.give_back();
             return Started::No;
         };
         let Some(flight) = self.admit(flight) else {
-            self.unclaim_pace();
+            self.pace.give_back();
             self.scheduler.borrow_mut().give_back(host);
             self.finish(host);
             return Started::No;
@@ -76,35 +72,12 @@ impl Shard {
     }
 
     /// Whether the rate over all hosts lets a request go; then it counts as gone.
-    fn claim_pace(&self, now: Instant) -> bool {
-        let Some(pace) = &self.core.pace else { return true };
-        let until = match self.ticket.get() {
-            Some(ticket) if now < ticket => ticket,
-            // One that was not used when it was time is worth nothing: it would go beside another.
-            Some(ticket) if now < ticket + TICKET_KEEPS => {
-                self.ticket.set(None);
-                return true;
-            }
-            _ => {
-                let mut pace = pace.lock().unwrap_or_else(PoisonError::into_inner);
-                let until = pace.next(now);
-                pace.take(until.unwrap_or(now));
-                self.ticket.set(until);
-                match until {
-                    None => return true,
-                    Some(until) => until,
-                }
-            }
-        };
-        self.blocked_until.set(Some(until));
-        self.wake_by(until);
-        false
-    }
-
-    fn unclaim_pace(&self) {
-        if let Some(pace) = &self.core.pace {
-            pace.lock().unwrap_or_else(PoisonError::into_inner).give_back();
+    fn claim_pace(&self, now: impl FnOnce() -> Instant) -> bool {
+        let claimed = self.pace.claim(now);
+        if let Err(until) = claimed {
+            self.time.wake_by(until);
         }
+        claimed.is_ok()
     }
 
     /// With permits left and nobody here to use them, others may stand further back in the input.
@@ -128,7 +101,7 @@ impl Shard {
         }
         let mut flight = self.ask_robots(flight)?;
         if flight.is_suspended() && flight.job.state.is_stuck() {
-            self.asked_last.borrow_mut().insert(flight.origin.number());
+            self.outages.borrow_mut().ask_last(flight.origin.number());
         }
         flight.leave();
         match self.too_late(&flight) {
@@ -166,25 +139,21 @@ impl Shard {
     pub(super) fn next_of(&self, host: HostId, streak: u32) -> Option<Flight> {
         let permits = &self.core.permits;
         loop {
-            if permits.are_owed() || !self.claim_pace_if_any() {
+            if permits.are_owed() || !self.claim_pace(Instant::now) {
                 return None;
             }
             let others_wait = permits.others_wait(self.at);
             let next = self.scheduler.borrow_mut().next_of(host, streak, others_wait, Instant::now);
             let Some(flight) = next else {
-                self.unclaim_pace();
+                self.pace.give_back();
                 return None;
             };
             if let Some(flight) = self.admit(flight) {
                 return Some(flight);
             }
-            self.unclaim_pace();
+            self.pace.give_back();
             self.scheduler.borrow_mut().give_back(host);
         }
-    }
-
-    fn claim_pace_if_any(&self) -> bool {
-        self.core.pace.is_none() || self.claim_pace(Instant::now())
     }
 
     /// Gives back a permit of `host` and the engine's permit.

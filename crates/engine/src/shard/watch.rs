@@ -36,7 +36,7 @@ impl Shard {
             lacks_descriptors: self.lacking.get() > 0,
             is_busy,
             permits_exhausted: self.core.permits.are_exhausted(),
-            rate_of_all_blocks: self.blocked_until.get().is_some(),
+            rate_of_all_blocks: self.pace.blocked_until().is_some(),
             hosts_ready: scheduler.has_ready(),
             hosts_waiting: scheduler.waiting_hosts(),
             hosts_down: scheduler.origins_down(),
@@ -58,7 +58,7 @@ impl Shard {
         }
         let beyond = self.scheduler.borrow_mut().given_up(self.core.options.retries.rounds);
         for (host, origin) in beyond {
-            if self.asked_last.borrow_mut().insert(origin) {
+            if self.outages.borrow_mut().ask_last(origin) {
                 self.scheduler.borrow_mut().probe_now(host, origin, Instant::now());
                 continue;
             }
@@ -74,7 +74,7 @@ impl Shard {
                 }
             }
             // A later job finds out at once how the origin is then.
-            self.asked_last.borrow_mut().remove(&origin);
+            self.outages.borrow_mut().forgive(origin);
             self.scheduler.borrow_mut().probe_now(host, origin, Instant::now());
         }
     }
