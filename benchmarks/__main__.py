@@ -1,4 +1,4 @@
-"""The benchmark: `python -m benchmarks [CASE...]`, all cases without one. What `make bench` runs."""
+"""The benchmark: `python -m benchmarks [CASE...]`, all cases by default. `make bench` runs this."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def main() -> int:
     """Measure, write each case's JSON file, and RESULTS.md from all of them.
 
     Returns:
-        0 when every case was measured, 1 when one was not, 2 where nothing can be.
+        0 if every case was measured, 1 if one was not, 2 if this machine cannot measure.
     """
     given = _arguments()
     needed = {SERVER_CORE, CLIENT_CORE}
@@ -51,18 +51,18 @@ def _arguments() -> argparse.Namespace:
         "--seconds",
         type=float,
         default=usual.seconds_at_most,
-        help="begin no further round of a case after so long (%(default)s)",
+        help="start no further round of a case after this many seconds (%(default)s)",
     )
     parser.add_argument(
-        "--share", type=float, default=usual.share, help="of the usual number of requests (%(default)s)"
+        "--share", type=float, default=usual.share, help="share of the usual number of requests (%(default)s)"
     )
     parser.add_argument(
         "--accept-noise", action="store_true", help="count rounds on a busy machine too, and say so"
     )
-    parser.add_argument("--render", action="store_true", help="measure nothing, write RESULTS.md anew")
+    parser.add_argument("--render", action="store_true", help="measure nothing, only rewrite RESULTS.md")
     given = parser.parse_args()
     if unknown := [name for name in given.cases if name not in CASES]:
-        parser.error(f"no such case: {', '.join(unknown)}; there are {', '.join(CASES)}")
+        parser.error(f"no such case: {', '.join(unknown)}; choose from {', '.join(CASES)}")
     return given
 
 
@@ -86,7 +86,7 @@ def _measure(name: str, terms: Terms) -> bool:
 
 
 def _in_process_of_its_own(name: str) -> bool:
-    """Run one case as its own command: pinned processes and imports of one leave no trace in the next."""
+    """Run one case as its own command, so that its pinned processes and imports do not affect the next."""
     flags = [argument for argument in sys.argv[1:] if argument not in CASES]
     command = [sys.executable, "-m", "benchmarks", name, *flags]
     try:

@@ -1,4 +1,4 @@
-"""The project's budgets against what was measured: one row for each, met or not."""
+"""The project's budgets compared with the measurements: one row for each, met or not."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from benchmarks.report import Document, table
 
 WRK_US = 12.5
-"""What wrk takes for a small GET where the absolute budget holds; elsewhere it is scaled by wrk."""
+"""What wrk takes for a small GET on the machine of the absolute budget; on others, wrk scales the budget."""
 
 MOST_CPU_US = 17.0
 MOST_TIMES_WRK = 1.35
@@ -27,7 +27,7 @@ MOST_PARQUET_ADDS = 0.25
 MOST_IMPORT_MS = 15.0
 MOST_UNEVEN = 0.05
 MOST_GROWTH = 0.05
-"""What the last look at the memory may lie above the middle of all looks."""
+"""How far the last memory sample may lie above the median of all samples."""
 
 HEADER = ["figure", "must", "measured", "met"]
 PARQUET_URLS = "1000000"
@@ -152,7 +152,7 @@ def _output(documents: Mapping[str, Document]) -> list[Budget]:
             None if adds is None else adds <= MOST_PARQUET_ADDS,
         ),
         _at_most(
-            "1 M rows of 1 KB in Parquet parts, fetched and gone on with, peak RSS",
+            "1 M rows of 1 KB in Parquet parts, fetched and resumed, peak RSS",
             MOST_OUTPUT_MB,
             _figure(documents, "output_memory", "peak_rss_bytes") if all_rows else None,
             "MB",

@@ -39,7 +39,7 @@ RACES = (
         origin="h2",
         contestants=("hurtle", "pycurl multi", "pyreqwest", "h2load"),
         requests=100_000,
-        note="Over TLS, by ALPN; h2load with all streams on one connection.",
+        note="Over TLS, by ALPN; h2load has all streams on one connection.",
         absent={"wrk, aiohttp, reqstorm": "no HTTP/2"},
     ),
     Race(
@@ -81,7 +81,7 @@ RACES = (
         contestants=("hurtle", "pycurl multi", "pyreqwest", "aiohttp+uvloop", "wrk"),
         requests=80_000,
         fewest=15_000,
-        note="`hurtle serve --latency 0.02`; so at most 50,000 requests/s.",
+        note="`hurtle serve --latency 0.02`, which allows at most 50,000 requests/s.",
     ),
     Race(
         name="hosts",

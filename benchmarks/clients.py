@@ -1,4 +1,4 @@
-"""How each contestant is started, and what it says when it has ended."""
+"""How to start each contestant, and how to read its figures when it has ended."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from benchmarks.machine import package_version
 from benchmarks.measure import ContestantError, Sample
 
 RUN_SECONDS_AT_MOST = 60.0
-"""A contestant that takes longer for one run hangs; it is killed."""
+"""A contestant that takes longer for one run is considered hung and killed."""
 
 WRK_SECONDS = 2.0
 LAST_WORDS = 200
@@ -35,7 +35,7 @@ class Client:
     missing: str | None
     """Why it cannot run here."""
     cost: float
-    """About how many times hurtle's processor time a request takes: by so much its runs are shorter."""
+    """About its processor time per request, in multiples of hurtle's; its runs are shorter by this factor."""
     delivers: bool = True
     """Whether it hands each body to a program; a load generator only counts."""
 
@@ -44,7 +44,7 @@ def client(name: str) -> Client:
     """Return one of the contestants.
 
     Raises:
-        KeyError: There is none of this name.
+        KeyError: No contestant has this name.
     """
     if name in NATIVE:
         package, run, cost = NATIVE[name]
@@ -81,7 +81,7 @@ def _h2load(job: Job) -> Sample:
 
 
 FULL_RUN = 50_000
-"""A run of wrk takes its full time from so many requests on."""
+"""From this many requests on, a run of wrk takes its full time."""
 
 PYTHON: dict[str, tuple[str, str, float]] = {
     "hurtle": ("hurtle_stream", "hurtle", 1),
@@ -105,14 +105,14 @@ NATIVE: dict[str, tuple[str, Callable[[Job], Sample], float]] = {
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A process that ended well."""
+    """A process that ended successfully."""
 
     words: str
     wall_s: float
     cpu_s: float
 
     def sample(self, pattern: str) -> Sample:
-        """Make a sample of its whole life; the pattern finds the number of requests in its words."""
+        """Return a sample of its whole life; the pattern finds the number of requests in its output."""
         found = re.search(pattern, self.words)
         if found is None or int(found[1]) == 0:
             raise ContestantError(self.words.strip()[-LAST_WORDS:])
@@ -138,7 +138,7 @@ def _run(command: Sequence[str]) -> Ended:
         process.stdout.close()
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode == -signal.SIGKILL:
-            raise ContestantError(f"did not end within {RUN_SECONDS_AT_MOST:.0f} seconds, and was killed")
+            raise ContestantError(f"did not end within {RUN_SECONDS_AT_MOST:.0f} seconds and was killed")
         if process.returncode != 0:
             said.seek(0)
             last = said.read().strip().rpartition("\n")[2]

@@ -30,7 +30,7 @@ def measure(terms: Terms) -> Result:
         case="import_time",
         title="`import hurtle`",
         command=terms.command("import_time"),
-        method=f"Whole life of the process, medians of {processes} interleaved processes of each kind.",
+        method=f"Whole life of the process; medians of {processes} interleaved processes of each kind.",
         header=["process", "ms"],
         rows=[
             *([name, spread.show(1)] for name, spread in spreads.items()),

@@ -1,7 +1,7 @@
-"""Instructions of user mode per request, by part of hurtle: repeatable where times are not.
+"""User-mode instructions per request, by part of hurtle: repeatable, unlike times.
 
-callgrind counts two runs of different length; the difference is what a request costs, without start-up. The
-kernel's part is not seen. Usage: python -m benchmarks.instructions [--requests N] [--functions N]
+callgrind counts two runs of different length; their difference is the cost of a request without start-up. The
+kernel's part is not counted. Usage: python -m benchmarks.instructions [--requests N] [--functions N]
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ Key = TypeVar("Key")
 def main() -> None:
     """Count, and print two tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.instructions", description=__doc__)
-    parser.add_argument("--requests", type=int, default=20_000, help="of the longer run (%(default)s)")
-    parser.add_argument("--functions", type=int, default=40, help="dearest functions to list (%(default)s)")
+    parser.add_argument("--requests", type=int, default=20_000, help="length of the longer run (%(default)s)")
+    parser.add_argument("--functions", type=int, default=40, help="costliest functions to list (%(default)s)")
     given = parser.parse_args()
     each = per_request(given.requests // 5, given.requests)
     total = sum(each.values())

@@ -1,7 +1,7 @@
-"""Run a command from a small process, and tell what it took. Usage: python -S launch.py COMMAND...
+"""Run a command from a small process, and print what it took. Usage: python -S launch.py COMMAND...
 
-Linux counts into a child's peak memory (`ru_maxrss`) what its parent held at the fork: `true`, started by a
-parent with 200 MB, is said to have needed them. So this parent is small, and imports next to nothing.
+Linux counts what the parent held at the fork into the child's peak memory (`ru_maxrss`): it reports 200 MB
+for `true` if its parent held 200 MB. So this parent is small and imports next to nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 
 
 def main() -> int:
-    """Print the figures as JSON, what the command writes goes to stderr.
+    """Print the figures as JSON; the output of the command goes to stderr.
 
     Returns:
         The command's exit status.

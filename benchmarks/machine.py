@@ -1,4 +1,4 @@
-"""What the machine is and how quiet it was: the figures without which a measurement says nothing."""
+"""What the machine is and how quiet it was. Without these figures a measurement says nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.corpus.nginx import find_nginx
 
 SERVER_CORE = 0
 CLIENT_CORE = 1
-"""The core of the measured process; on a machine with more cores, everything else keeps off it."""
+"""The core of the measured process; on a machine with more cores, everything else stays off it."""
 
 PACKAGES = ("hurtle", "aiohttp", "uvloop", "pycurl", "pyreqwest", "floodr", "reqstorm", "pyarrow")
 
@@ -27,7 +27,7 @@ class Cores:
 
     total_s: float
     busy_s: float
-    """In processes, in user and system mode; interrupts are nobody's."""
+    """Time in processes, in user and system mode; interrupts belong to no process."""
     stolen_s: float
     """Given to other guests by the hypervisor."""
 
@@ -53,7 +53,7 @@ class Cores:
 
         Args:
             earlier: The counters at the start.
-            ours_s: The processor time that the measured processes used meanwhile, in seconds.
+            ours_s: The processor time that the measured processes used in this span, in seconds.
         """
         others_s = self.busy_s - earlier.busy_s - ours_s
         return max(0.0, others_s / max(1 / TICKS_PER_S, self.total_s - earlier.total_s))
@@ -72,7 +72,7 @@ def cpu_seconds_of(pid: int) -> float:
 
 
 def machine() -> dict[str, str]:
-    """Return what is measured on."""
+    """Return the facts about this machine."""
     return {
         "processor": _processor(),
         "cores": str(os.cpu_count()),
@@ -82,7 +82,7 @@ def machine() -> dict[str, str]:
 
 
 def versions() -> dict[str, str]:
-    """Return the version of everything that is measured, by name."""
+    """Return the versions of everything that is measured, by name."""
     return {
         "python": platform.python_version(),
         **{name: package_version(name) or "not installed" for name in PACKAGES},

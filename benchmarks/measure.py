@@ -1,4 +1,4 @@
-"""Interleaved runs: every contestant in turn, again and again, until each has enough quiet ones."""
+"""Interleaved runs: every contestant in turn, again and again, until each has enough quiet runs."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ from dataclasses import dataclass, field
 from benchmarks.machine import Cores
 
 MOST_STEAL = 0.02
-"""A run during which the hypervisor took more than this share of the two cores' time is thrown away."""
+"""If the hypervisor took more than this share of the two cores' time, the run is discarded."""
 
 MOST_BY_OTHERS = 0.05
-"""The same for what other processes of this machine took."""
+"""The same limit for other processes of this machine."""
 
 TRIES = 3
-"""How often a run is tried within its round before the round is given up."""
+"""How often to try a run within its round before giving up the round."""
 
 FEWEST_ROUNDS = 3
-"""Fewer quiet rounds than this are no result."""
+"""Fewer quiet rounds than this do not make a result."""
 
 
 class NoisyMachineError(Exception):
-    """Too many rounds were thrown away."""
+    """Too many rounds were discarded."""
 
 
 class ContestantError(Exception):
-    """A contestant crashed, hung or got a wrong answer. It is out of the case; the others go on."""
+    """A contestant crashed, hung or got a wrong answer. It leaves the case; the others continue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """How much is measured."""
+    """How much to measure."""
 
     runs: int = 5
     """Rounds that must count."""
     seconds_at_most: float = 110.0
-    """After so long no further round is begun."""
+    """No further round starts after this many seconds."""
     share: float = 1.0
-    """Of the usual number of requests."""
+    """Share of the usual number of requests."""
     accept_noise: bool = False
     """Count rounds on a busy machine too; the result then says so."""
 
     def command(self, case: str) -> str:
-        """Return what measures a case on these terms again."""
+        """Return the command that measures a case on these terms again."""
         flags = [f"--runs {self.runs}"]
         if self.share != 1.0:
             flags.append(f"--share {self.share:g}")
@@ -64,7 +64,7 @@ class Sample:
     client_cpu_s: float
     """User and system time of the client, without its start-up."""
     warm_up: int = 0
-    """Requests that were sent before and do not count."""
+    """Requests sent before the measurement; they do not count."""
     server_cpu_s: float = 0.0
     """The server's share for the requests that count."""
     steal: float = 0.0
@@ -93,7 +93,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """The middle of several figures, and how far they lie apart."""
+    """The median of several figures, and their range."""
 
     median: float
     low: float
@@ -111,17 +111,17 @@ class Spread:
 
 @dataclass(slots=True)
 class Taken:
-    """What the rounds left."""
+    """What the rounds produced."""
 
     samples: dict[str, list[Sample]]
     failed: dict[str, str] = field(default_factory=dict)
     """Why a contestant is out, by its name."""
     counted: int = 0
-    """Rounds."""
+    """Rounds that count."""
     thrown_away: int = 0
-    """Runs that were disturbed."""
+    """Runs that were disturbed and discarded."""
     noisy: int = 0
-    """Rounds that count although the machine was busy, because that was accepted."""
+    """Rounds that count although the machine was busy, because the caller accepted that."""
 
 
 def interleave(
@@ -132,17 +132,17 @@ def interleave(
 ) -> Taken:
     """Run every contestant, A B C A B C, until each has enough runs that count.
 
-    A run that was disturbed is thrown away and made again at once; where that does not help, the whole round
-    is thrown away. So the contestants stay side by side.
+    A disturbed run is discarded and repeated at once. If that does not help, the whole round is discarded, so
+    that the contestants stay side by side.
 
     Args:
         contestants: What to run, by name.
-        terms: How much.
+        terms: How much to measure.
         server_cpu: Returns the processor time that the server has used so far, in seconds.
         tell: Takes a line for each run.
 
     Raises:
-        NoisyMachineError: Fewer quiet rounds than asked for, and than are enough, in the time there is.
+        NoisyMachineError: There were too few quiet rounds in the given time.
     """
     taken = Taken({name: [] for name in contestants})
     end = time.monotonic() + terms.seconds_at_most
@@ -170,7 +170,7 @@ def _round(
     server_cpu: Callable[[], float],
     tell: Callable[[str], None],
 ) -> dict[str, Sample] | None:
-    """Run each contestant once; None when one of them found no quiet moment."""
+    """Run each contestant once; return None if one of them found no quiet moment."""
     one: dict[str, Sample] = {}
     for name, contestant in contestants.items():
         tries = 0
@@ -208,7 +208,7 @@ def _watched(contestant: Callable[[], Sample], server_cpu: Callable[[], float]) 
     sample = contestant()
     after = Cores.now()
     server_s = server_cpu() - server_s
-    # All that was ours: the client's whole life, start-up and warm-up included, and the server's part in it.
+    # Our own time: the client's whole life, including start-up and warm-up, and the server's part in it.
     ours_s = _ended_children_s() - ended_s + server_s
     return dataclasses.replace(
         sample,

@@ -65,8 +65,8 @@ def parquet(terms: Terms) -> Result:
         method=(
             f"`hurtle fetch urls.txt -o out.parquet --concurrency-per-host {CONCURRENCY}` against"
             f" `hurtle serve`, bodies of {SMALL_BYTES} B; medians of {len(runs[many[0]])} runs; ru_maxrss"
-            " of the process, in decimal MB; duckdb counts the rows that are ok and whole. Runs on a busy"
-            " machine count: their memory is right, only their seconds are not."
+            " of the process, in decimal MB. duckdb counts the rows that are ok and whole. Runs on a busy"
+            " machine count: only their seconds are wrong, not their memory."
         ),
         header=["URLs", "peak RSS MB", "seconds", "URLs/s", "CPU µs/URL"],
         rows=rows,
@@ -78,7 +78,7 @@ def parquet(terms: Terms) -> Result:
 
 
 def _fetch(origin: str, urls: int, folder: Path) -> Run:
-    """Fetch a list of so many URLs and check that every row is there and ok."""
+    """Fetch a list of that many URLs and check that every row is there and ok."""
     listed, out = folder / "urls.txt", folder / "out.parquet"
     with listed.open("w", encoding="ascii") as lines:
         lines.writelines(f"{origin}/bytes/{SMALL_BYTES}?n={number}\n" for number in range(urls))
@@ -105,7 +105,7 @@ def _fetch(origin: str, urls: int, folder: Path) -> Run:
 
 
 def flat(terms: Terms) -> Result:
-    """Stream ten million responses, and look at the memory after every million."""
+    """Stream ten million responses, and sample the memory after every million."""
     requests = max(10_000, round(RESPONSES * terms.share))
     with tempfile.TemporaryDirectory() as folder, nginx(Path(folder)) as served:
         job = Job(
@@ -123,8 +123,8 @@ def flat(terms: Terms) -> Result:
         title="Memory over ten million responses",
         command=terms.command("flat"),
         method=(
-            f"One `hurtle.stream` over {requests:,} URLs, every body checked; RSS of the process after each"
-            f" {step:,}. It took {run.wall_s:.0f} s."
+            f"One `hurtle.stream` over {requests:,} URLs, with every body checked; RSS of the process after"
+            f" each {step:,}. It took {run.wall_s:.0f} s."
         ),
         header=["responses", "RSS MB"],
         rows=rows,
@@ -133,7 +133,7 @@ def flat(terms: Terms) -> Result:
 
 
 def hosts(terms: Terms) -> Result:
-    """Send one request to each of a million hosts, where nobody listens: only knowing them costs memory."""
+    """Send one request to each of a million hosts where nobody listens, to measure what a host costs."""
     many = max(1_000, round(HOSTS * terms.share))
     pin_to(CLIENT_CORE)
     port = free_port()
@@ -150,8 +150,8 @@ def hosts(terms: Terms) -> Result:
         title="Memory of a million hosts",
         command=terms.command("hosts_memory"),
         method=(
-            "One URL to each of so many addresses of 127.0.0.0/8, where every connection is refused, without"
-            " retries; peak RSS of the process, in decimal MB."
+            "One URL on each of that many addresses of 127.0.0.0/8, where every connection is refused,"
+            " without retries; peak RSS of the process, in decimal MB."
         ),
         header=["hosts", "peak RSS MB", "seconds"],
         rows=[[f"{many:,}", f"{run.peak_rss_bytes / 1e6:.1f}", f"{run.wall_s:.1f}"]],
@@ -160,7 +160,7 @@ def hosts(terms: Terms) -> Result:
 
 
 def launch(arguments: Sequence[str]) -> tuple[Run, str]:
-    """Run Python with these arguments from a small parent; return the figures and what it wrote to stderr.
+    """Run Python with these arguments from a small parent; return the figures and its stderr.
 
     Raises:
         RuntimeError: It failed or hung.

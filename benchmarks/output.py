@@ -1,4 +1,4 @@
-"""What an output costs: rows written against rows thrown away, and the memory of a million of them."""
+"""What an output costs: writing rows compared with throwing them away, and the memory of a million rows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from hurtle.formats.parquet import FILE_OPTIONS
 CONCURRENCY = 64
 REQUESTS = 100_000
 FEWEST_REQUESTS = 20_000
-"""Parts of 10,000 rows: with fewer there would be no whole one."""
+"""Two parts of 10,000 rows: with fewer requests there would be no whole part."""
 
 BASE, PARQUET = "thrown away", "parquet"
 OUTPUTS = {
@@ -34,7 +34,7 @@ OUTPUTS = {
     "jsonl": ("jsonl", PAGES),
     "sqlite": ("sqlite", PAGES),
 }
-"""What is written, and how many different pages. One page that repeats takes next to nothing to compress."""
+"""The format, and how many different pages. A page that repeats costs next to nothing to compress."""
 
 LEVEL: int = FILE_OPTIONS["compression_level"]
 BLOCK_BYTES = 1 << 20
@@ -88,11 +88,11 @@ def measure(terms: Terms) -> Result:
         method=(
             f"{requests:,} different URLs, {PAGES:,} different pages of {PAGE_BYTES:,} bytes from nginx, cut"
             f" out of the sources of Python's library, {CONCURRENCY} at a time. Thrown away: `hurtle.stream`"
-            " in a for-loop that looks at nothing but `ok`; to drop the engine's batches untouched takes as"
-            " much. Written: `hurtle.run` with parts of 10,000 rows, each fsynced, read back, hashed and"
+            " in a for-loop that reads only `ok`; dropping the engine's batches untouched takes the same"
+            " time. Written: `hurtle.run` with parts of 10,000 rows, each fsynced, read back, hashed and"
             " recorded."
-            f" To compress these pages and nothing else, by zstd at level {LEVEL} in blocks of 1 MiB as in a"
-            f" Parquet file, takes {compressing:.2f} µs each."
+            f" Compressing alone, with zstd at level {LEVEL} in blocks of 1 MiB as in a Parquet file, takes"
+            f" {compressing:.2f} µs per page."
             f" {taken.counted} rounds, {taken.thrown_away} disturbed runs made again."
         ),
         header=["rows", "client µs/request", "more", "", "requests/s"],
@@ -124,7 +124,7 @@ def _compressing_us() -> float:
 
 
 def memory(terms: Terms) -> Result:
-    """Fetch a million URLs to a folder of Parquet parts, and go on with the run when all of it is done."""
+    """Fetch a million URLs to a folder of Parquet parts, and resume the run when all of it is done."""
     urls = max(FEWEST_REQUESTS, round(URLS * terms.share))
     taken: dict[str, list[Run]] = {"fetched": [], "all done before": []}
     with tempfile.TemporaryDirectory() as folder, nginx(Path(folder), pages()) as served:
@@ -148,9 +148,9 @@ def memory(terms: Terms) -> Result:
         method=(
             f"`hurtle fetch urls.txt -o out/ --concurrency-per-host {CONCURRENCY}`, {urls:,} URLs, pages of"
             f" {PAGE_BYTES:,} bytes from nginx; then the same command again, which finds every row in the"
-            f" journal. Medians of {len(taken['fetched'])} runs; ru_maxrss of the process, in decimal MB;"
-            " duckdb counts the rows. Runs on a busy machine count: their memory is right, only their seconds"
-            " are not."
+            f" journal. Medians of {len(taken['fetched'])} runs; ru_maxrss of the process, in decimal MB."
+            " duckdb counts the rows. Runs on a busy machine count: only their seconds are wrong, not their"
+            " memory."
         ),
         header=[f"{urls:,} URLs", "peak RSS MB", "seconds"],
         rows=rows,
@@ -173,10 +173,10 @@ def _fetch(listed: Path, out: Path) -> Run:
 
 
 def _check(out: Path, urls: int) -> None:
-    """Look with another reader for every row, ok and whole.
+    """Check with another reader that every row is there, ok and whole.
 
     Raises:
-        RuntimeError: Some are not there.
+        RuntimeError: Rows are missing.
     """
     with duckdb.connect() as database:
         counted = database.execute(

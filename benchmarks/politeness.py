@@ -19,7 +19,7 @@ CONCURRENCY = 64
 REQUESTS = 300_000
 
 UNREACHED = "1000000000/s"
-"""A rate that is kept, counted and never reached: what is left is its cost."""
+"""A rate that is enforced, counted and never reached, so that only its cost remains."""
 
 LIMITS: dict[str, Mapping[str, Any]] = {
     "no rate": {},
@@ -33,7 +33,7 @@ MANY_HOSTS, MANY_EACH = 100_000, 10
 
 
 def limits(terms: Terms) -> Result:
-    """Send the same to the same server with and without limits, which are never reached.
+    """Send the same requests to the same server with and without limits that are never reached.
 
     Raises:
         NoisyMachineError: The machine was too busy.
@@ -41,7 +41,7 @@ def limits(terms: Terms) -> Result:
     requests = max(10_000, round(REQUESTS * terms.share))
     with tempfile.TemporaryDirectory() as folder, nginx(Path(folder)) as served:
         job = _job(served.origins["http"] + "/small", requests)
-        # One thread each: a host with a rate is asked from one thread, and is compared with its like.
+        # One thread each: a host with a rate is served by one thread, so the case without one must be too.
         runs = _runs(
             {
                 name: dataclasses.replace(job, options={"threads": 1, **options})
@@ -56,7 +56,7 @@ def limits(terms: Terms) -> Result:
         title="What limits cost",
         command=terms.command("limits"),
         method=(
-            f"GET of {SMALL_BYTES} bytes from nginx, {CONCURRENCY} at a time, one thread; the rates are set"
+            f"GET of {SMALL_BYTES} bytes from nginx, {CONCURRENCY} at a time, one thread. The rates are set"
             f" far above what is reached. {_rounds(taken)}"
         ),
         header=["options", "client µs/request", "more than without"],
@@ -67,7 +67,7 @@ def limits(terms: Terms) -> Result:
 
 
 def slow_hosts(terms: Terms) -> Result:
-    """Ask a thousand hosts, with and without ten among them that take 30 seconds; time what the others take.
+    """Fetch from a thousand hosts, with and without ten that take 30 seconds, and time the others.
 
     Raises:
         NoisyMachineError: The machine was too busy.
@@ -85,16 +85,16 @@ def slow_hosts(terms: Terms) -> Result:
         taken = _interleaved(runs, terms, served.cpu_s)
     wall = {name: Spread.of([one.wall_s for one in samples]) for name, samples in taken.samples.items()}
     with_slow, without = (wall[name] for name in names)
-    # Without them the list is longer by their URLs; to be compared is the time of those that answer.
+    # If none hangs, the list has more URLs to answer: compare only the time of those that answer.
     fair = without.median * (HOSTS - HANGING) / HOSTS
     return Result(
         case="slow_hosts",
         title="A thousand hosts, ten of which take 30 seconds",
         command=terms.command("slow_hosts"),
         method=(
-            f"{HOSTS * URLS_EACH:,} URLs, {URLS_EACH} to each host, 512 at a time, 10 at most to one host,"
-            f" against `hurtle serve --all-loopback --latency 0.005`; seconds until all that answer have"
-            f" answered. {_rounds(taken)}"
+            f"{HOSTS * URLS_EACH:,} URLs, {URLS_EACH} to each host, 512 at a time, at most 10 to one host,"
+            f" against `hurtle serve --all-loopback --latency 0.005`; seconds until every host that answers"
+            f" has answered. {_rounds(taken)}"
         ),
         header=["", "seconds"],
         rows=[*([name, spread.show(3)] for name, spread in wall.items())],
@@ -107,7 +107,7 @@ def slow_hosts(terms: Terms) -> Result:
 
 
 def many_hosts(terms: Terms) -> Result:
-    """Ask a hundred thousand hosts ten times each, and one host as often; connections are accounted for.
+    """Send ten requests to each of a hundred thousand hosts, and as many to one host, connections counted.
 
     Raises:
         NoisyMachineError: The machine was too busy.
@@ -136,8 +136,8 @@ def many_hosts(terms: Terms) -> Result:
         command=terms.command("many_hosts"),
         method=(
             f"{requests:,} GETs of {SMALL_BYTES} bytes: to one host (nginx); a tenth as many to one host that"
-            f" closes after each answer (nginx); {MANY_EACH} to each of {hosts:,} hosts in turn, which needs"
-            f" a connection for each as well (`hurtle serve --all-loopback`). {_rounds(taken)}"
+            f" closes after each answer (nginx); {MANY_EACH} to each of {hosts:,} hosts in turn, which also"
+            f" needs a connection for each (`hurtle serve --all-loopback`). {_rounds(taken)}"
         ),
         header=["", "client µs/request"],
         rows=[[name, spread.show(2)] for name, spread in cpu.items()],
@@ -179,4 +179,4 @@ def _figures(taken: Taken, cpu: Mapping[str, Spread]) -> dict[str, object]:
 
 
 def _rounds(taken: Taken) -> str:
-    return f"{taken.counted} rounds, {taken.thrown_away} disturbed runs made again."
+    return f"{taken.counted} rounds, {taken.thrown_away} disturbed runs repeated."

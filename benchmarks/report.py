@@ -1,4 +1,4 @@
-"""Figures for people and for programs: a JSON file for each case, and RESULTS.md made of all of them."""
+"""Figures for people and for programs: a JSON file for each case, and RESULTS.md, made from all of them."""
 
 from __future__ import annotations
 
@@ -21,44 +21,44 @@ Document = Mapping[str, Any]
 HEAD = """\
 # Results
 
-Written by `make bench` from `benchmarks/results/*.json`; one case again: `make bench CASE=https`. Each
-section says when it was measured, the last one on which machine. Processor time per request is the figure
-to trust: rates on a shared machine come and go, and with real round-trip times throughput is concurrency /
-latency until the processor binds.
+`make bench` writes this page from `benchmarks/results/*.json`; `make bench CASE=https` measures one case
+again. Each section says when it was measured, and the last section names the machine. Trust the processor
+time per request: rates vary on a shared machine, and with real round-trip times throughput is concurrency /
+latency until the processor becomes the limit.
 """
 
 METHOD = """\
 ## Method
 
-The server alone on core 0, each client in turn alone on core 1, A B C A B C; a run during which the
-hypervisor took more than 2 % of the two cores, or other processes more than 5 %, is thrown away and made
-again. Figures are medians (lowest-highest). A client's processor time is its user and system time after a
-warm-up of one request in twenty; for wrk and h2load, which have next to no start-up, that of their whole
-life. Every contestant has as many connections and checks every body's length and status; wrk and h2load
-deliver no bodies and are here as references. pycurl reuses its handles and is driven by epoll; aiohttp and
-pyreqwest run on uvloop with as many workers as connections.
+The server runs alone on core 0. The clients take turns alone on core 1: A B C A B C. If the hypervisor
+takes more than 2 % of the two cores during a run, or other processes more than 5 %, the run is discarded and
+repeated. Figures are medians (lowest-highest). A client's processor time is its user and system time after a
+warm-up of one request in twenty. For wrk and h2load, which have next to no start-up, it covers the whole
+process. Every contestant has the same number of connections and checks the length and status of every body.
+wrk and h2load deliver no bodies and serve as references. pycurl reuses its handles and is driven by epoll.
+aiohttp and pyreqwest run on uvloop with as many workers as connections.
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What a case came to."""
+    """The result of a case."""
 
     case: str
     title: str
     command: str
     method: str
-    """What is particular to this case, in a sentence or two."""
+    """What is special about this case, in a sentence or two."""
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     figures: Mapping[str, object] = field(default_factory=dict)
-    """The same for programs, and what the rows were made of; values that JSON can hold."""
+    """The same for programs, and the data behind the rows; values that JSON can hold."""
     quiet: bool = True
-    """False: the machine was busy, and that was accepted."""
+    """False: the machine was busy, and the caller accepted that."""
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table, aligned in its source too; the first column is text, the others figures."""
+    """Return a Markdown table with aligned source; the first column is text, the others are figures."""
     widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
 
     def line(cells: Sequence[str]) -> str:
@@ -94,7 +94,7 @@ def write(result: Result) -> None:
 
 
 def read(order: Sequence[str], folder: Path = OUT) -> dict[str, Document]:
-    """Return the JSON files that are there, by case, in this order; files of unknown cases are left out."""
+    """Return the existing JSON files by case, in this order; files of unknown cases are left out."""
     files = {case: folder / f"{case}.json" for case in order}
     return {
         case: json.loads(path.read_text(encoding="utf-8")) for case, path in files.items() if path.exists()
@@ -119,11 +119,7 @@ def render(documents: Mapping[str, Document], order: Sequence[str], budgets: str
 
 def section(document: Document) -> str:
     """Return one case's part of RESULTS.md."""
-    noise = (
-        ""
-        if document["quiet"]
-        else "**Measured on a busy machine: figures to try the benchmark, not to quote.** "
-    )
+    noise = "" if document["quiet"] else "**Measured on a busy machine: do not quote these figures.** "
     return (
         f"## {document['title']}\n\n{table(document['header'], document['rows'])}\n\n"
         f"{noise}{document['method']} `{document['command']}`, {document['at'][:10]}.\n"
@@ -131,7 +127,7 @@ def section(document: Document) -> str:
 
 
 def _places(documents: Mapping[str, Document]) -> str:
-    """Return which machines and versions the cases were measured with; one line, where they agree."""
+    """Return the machines and versions that the cases were measured with; one line if they agree."""
     cases: dict[str, list[str]] = {}
     for case, document in documents.items():
         facts = [f"{name} {value}" for name, value in (document["machine"] | document["versions"]).items()]

@@ -51,8 +51,9 @@ def measure(terms: Terms) -> Result:
         title="Cost per request by the length of the list",
         command=terms.command("scaling"),
         method=(
-            f"`hurtle.stream` over so many URLs, each call with the start of its engine and its {CONCURRENCY}"
-            f" connections; {taken.counted} rounds, {taken.thrown_away} disturbed runs made again."
+            f"`hurtle.stream` over that many URLs. Each call includes the start of its engine and its"
+            f" {CONCURRENCY} connections. {taken.counted} rounds, {taken.thrown_away} disturbed runs"
+            " repeated."
         ),
         header=["URLs", "client µs/request", "against the longest"],
         rows=rows,

@@ -1,4 +1,4 @@
-"""What is asked: nginx with the pages of every case, or hurtle's own test server, on the server's core."""
+"""The servers: nginx with the pages of every case, or hurtle's own test server, on the server's core."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FILES = {"10k": 10_000, "1m": 1_000_000}
 
 PAGE_BYTES = 1_000
 PAGES = 10_000
-"""As many as a part of an output has rows: none of them is there twice for a compressor to find again."""
+"""As many as a part has rows, so that a compressor finds no page twice in one part."""
 
 STOP_SECONDS = 10.0
 
@@ -52,7 +52,7 @@ server {{
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """A server that runs: its origins by name, its CA, its processor time so far in seconds."""
+    """A running server: its origins by name, its CA, its processor time so far in seconds."""
 
     origins: dict[str, str]
     ca: str | None = None
@@ -60,10 +60,10 @@ class Served:
 
 
 def pages() -> list[bytes]:
-    """Return PAGES different pages of PAGE_BYTES: sources of Python's library, which compress as text does.
+    """Return PAGES different pages of PAGE_BYTES from the sources of Python's library; they compress as text.
 
     Raises:
-        RuntimeError: This Python came without them.
+        RuntimeError: This Python comes without its sources.
     """
     sources = sorted(Path(sysconfig.get_path("stdlib")).rglob("*.py"))
     texts = (path.read_bytes() for path in sources if "site-packages" not in path.parts)
@@ -72,7 +72,7 @@ def pages() -> list[bytes]:
         found += [text[at : at + PAGE_BYTES] for at in range(0, len(text) - PAGE_BYTES, PAGE_BYTES)]
         if len(found) >= PAGES:
             return found[:PAGES]
-    raise RuntimeError(f"the sources of Python's library are {len(found)} pages, and not {PAGES}")
+    raise RuntimeError(f"the sources of Python's library make {len(found)} pages, {PAGES} are needed")
 
 
 @contextmanager
@@ -80,8 +80,8 @@ def nginx(folder: Path, pages: Sequence[bytes] = ()) -> Iterator[Served]:
     """Run nginx with one worker on the server's core, and leave this process on the client's.
 
     Args:
-        folder: Where it finds the FILES, by name.
-        pages: What it has as /pages/0, /pages/1 and so on.
+        folder: Where to put the FILES, by name.
+        pages: The bodies of /pages/0, /pages/1 and so on.
 
     Yields:
         Origins "http", "https" (HTTP/1.1 only) and "h2" (HTTP/2 by ALPN).
@@ -137,7 +137,7 @@ class ServerProcess:
         """Start the server and read its address from its first lines.
 
         Raises:
-            RuntimeError: It ended without telling an address.
+            RuntimeError: It ended without printing an address.
         """
         self._process = subprocess.Popen(
             self._command,
@@ -164,12 +164,12 @@ class ServerProcess:
 
     @property
     def pid(self) -> int:
-        """The process id of a server that runs."""
+        """The process id of the running server."""
         assert self._process is not None
         return self._process.pid
 
     def stop(self) -> None:
-        """End the process, by its id, and wait for it."""
+        """Stop the process, by its id, and wait for it."""
         process, self._process = self._process, None
         if process is None:
             return

@@ -1,4 +1,4 @@
-"""A case in which contestants fetch the same from the same server: who runs how much, and the table of it."""
+"""A case in which contestants fetch the same URLs from the same server: how much each runs, and the table."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class Race:
     """Starts the server; it may use an empty folder."""
     contestants: tuple[str, ...]
     requests: int
-    """Of one run of hurtle; dearer contestants send fewer."""
+    """Requests of one run of hurtle; more expensive contestants send fewer."""
     path: str = "/small"
     origin: str = "http"
     body_bytes: int = SMALL_BYTES
     concurrency: int = 64
     hosts: int = 1
     fewest: int = FEWEST_REQUESTS
-    """Requests of one run, at least: with few for each connection, a dear contestant would only connect."""
+    """The fewest requests of one run: with few per connection, a slow contestant would only connect."""
     note: str = ""
     absent: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Contestants that cannot do this at all, and why."""
@@ -86,7 +86,7 @@ def _result(race: Race, terms: Terms, clients: list[Client], taken: Taken) -> Re
     many = f", over {race.hosts:,} hosts" if race.hosts > 1 else ""
     method = (
         f"GET of {race.body_bytes:,} bytes{many}, {race.concurrency:,} at a time; {taken.counted} rounds,"
-        f" {taken.thrown_away} disturbed runs made again. {race.note}"
+        f" {taken.thrown_away} disturbed runs repeated. {race.note}"
     )
     return Result(
         case=race.name,

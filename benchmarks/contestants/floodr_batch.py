@@ -1,4 +1,4 @@
-"""floodr: lists of requests through one client, which is the only way it takes them."""
+"""floodr: lists of requests through one client, the only interface it has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every contestant in Python shares: its job from the command line, the clocks, the answer in JSON."""
+"""What all Python contestants share: the job from the command line, the clocks, the answer in JSON."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 WARM_UP_SHARE = 20
-"""One request in so many is sent first and not counted: imports, caches and predictors are warm then."""
+"""One request in this many is sent first and not counted, to warm up imports, caches and predictors."""
 
 LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What to fetch, and under which terms: the same for every contestant of a case."""
+    """What to fetch, and on which terms: the same for every contestant of a case."""
 
     url: str
     requests: int
@@ -28,17 +28,17 @@ class Job:
     body_bytes: int
     """The length that every body must have."""
     hosts: int = 1
-    """Over so many addresses of 127.0.0.0/8 the requests go, in turn."""
+    """How many addresses of 127.0.0.0/8 the requests go to, in turn."""
     ca: str | None = None
-    """A PEM file to verify the server by."""
+    """A PEM file to verify the server with."""
     http2: bool = False
     repeat: int = 1
-    """How often the whole list is fetched again, each time from nothing."""
+    """How often to fetch the whole list, each time from scratch."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Further options of hurtle, where it is compared with itself."""
+    """Further options of hurtle, for cases that compare it with itself."""
 
     def urls(self, requests: int) -> Iterator[str]:
-        """Yield so many URLs, lazily."""
+        """Yield that many URLs, lazily."""
         if self.hosts == 1:
             return itertools.repeat(self.url, requests)
         urls = [self.url.replace(LOOPBACK, address(number)) for number in range(self.hosts)]
@@ -55,13 +55,13 @@ class Job:
 
 
 def address(number: int) -> str:
-    """Return a loopback address of its own for each number below 2**24 - 2**16."""
+    """Return a different loopback address for each number below 2**24 - 2**16."""
     number += 1 << 16
     return f"127.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
 
 
 class WrongAnswerError(Exception):
-    """A response is not what the job says."""
+    """A response differs from what the job expects."""
 
 
 def check(job: Job, status: int | None, body_bytes: int) -> None:
@@ -78,7 +78,7 @@ def measure(consume: Callable[[Job, int], None]) -> None:
     """Run the contestant on the job of the command line and print its figures.
 
     Args:
-        consume: Fetches so many of the job's URLs and checks every answer.
+        consume: Fetches that many of the job's URLs and checks every answer.
     """
     job = Job(**json.loads(sys.argv[1]))
     warm_up = max(job.concurrency, job.requests // WARM_UP_SHARE)

@@ -1,4 +1,4 @@
-"""hurtle over many responses, its memory seen ten times on the way; written to stderr as JSON."""
+"""hurtle over many responses; samples its memory ten times and writes it to stderr as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""hurtle over a file of hosts that refuse: counts them, in JSON on stderr."""
+"""hurtle over a file of hosts that refuse connections; writes their number to stderr as JSON."""
 
 from __future__ import annotations
 

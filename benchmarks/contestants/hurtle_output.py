@@ -1,4 +1,4 @@
-"""hurtle with its rows thrown away as they come, or written; the option "out" says which."""
+"""hurtle, throwing rows away as they arrive or writing them; the option "out" says which."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ OUTPUTS = {"parquet": "parquet/", "jsonl": "jsonl/", "sqlite": ".sqlite"}
 
 
 class Consumer:
-    """Fetches URLs that are all different, made before the clock runs.
+    """Fetches URLs that are all different, created before the clock runs.
 
     Args:
         job: Its options are "pages", how many pages the server has at the URL, and "out": a format, or None.
-        folder: Where outputs go, each under a name of its own.
+        folder: Where outputs go, each under a different name.
     """
 
     def __init__(self, job: Job, folder: Path) -> None:
@@ -38,7 +38,7 @@ class Consumer:
         """
         urls = self._urls[:requests]
         if self._format is None:
-            # The cheapest way to have every result: nothing of it is looked at but whether it is one.
+            # The cheapest way to get every result: read nothing but whether it is ok.
             responses = hurtle.stream(urls, concurrency=job.concurrency, concurrency_per_host=job.per_host)
             ok = sum(response.ok for response in responses)
         else:
@@ -55,7 +55,7 @@ class Consumer:
 
 
 def main() -> None:
-    """Measure, and remove what was written after the clock has stopped."""
+    """Measure, and delete the outputs after the clock has stopped."""
     with tempfile.TemporaryDirectory() as folder:
         measure(Consumer(Job(**json.loads(sys.argv[1])), Path(folder)))
 

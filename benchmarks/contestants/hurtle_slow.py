@@ -1,4 +1,4 @@
-"""hurtle over many hosts of which the first few do not answer in time: done when all others have."""
+"""hurtle over many hosts; the first few do not answer in time, and it is done when the others have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""reqstorm as most of its README: the blocking `stream_sync`, on asyncio's own loop."""
+"""reqstorm as most of its README shows it: the blocking `stream_sync`, on asyncio's own loop."""
 
 from __future__ import annotations
 
