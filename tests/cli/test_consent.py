@@ -13,8 +13,8 @@ from hurtle.cli.consent import consent_hint
 )
 @pytest.mark.parametrize("listed", [None, "urls.txt", "the list.txt"])
 def test_the_hint_is_a_command(out: str, listed: str | None) -> None:
-    said, _, command = consent_hint(2, out, listed).partition(" consent: hurtle ")
-    assert said == "hurtle: 2 rows may have been sent already, and not again without"
+    said, _, command = consent_hint(2, out, listed).partition(": hurtle ")
+    assert said == "hurtle: 2 rows may have been sent already; to resend with your consent"
     given = parser().parse_args(shlex.split(command))
     assert (given.command, given.out, given.input) == ("retry", out, listed)
     assert (given.where, given.resend_unknown) == ("error = 'local.sent_unknown'", True)
@@ -29,4 +29,4 @@ def test_the_hint_holds_no_password() -> None:
 
 def test_the_hint_names_no_command_that_is_refused() -> None:
     said = consent_hint(1, "s3://bucket/crawl/", "urls.txt")
-    assert said.endswith(": fetch to another output what is to be sent again")
+    assert said.endswith(" consent, fetch these requests to another output")

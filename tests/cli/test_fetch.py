@@ -258,7 +258,7 @@ def test_a_wrong_call_is_one_sentence_and_status_2(
         ),
         ("[hosts.'a.b']\nrate_limit = '1/fortnight'", "hosts[\"a.b\"].rate_limit='1/fortnight': must be"),
         ("[hosts.'http://a.b']", "hosts: 'http://a.b' is no host name, it holds a scheme"),
-        ("[hosts.a.example.com]\nrate_limit = 1", 'stands in quotes, as in [hosts."a.example.com"]'),
+        ("[hosts.a.example.com]\nrate_limit = 1", 'in quotes, as in [hosts."a.example.com"]'),
     ],
 )
 def test_a_wrong_config_file_is_one_sentence_and_status_2(tmp_path: Path, text: str, words: str) -> None:

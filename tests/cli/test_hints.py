@@ -1,4 +1,4 @@
-"""What is said of how to go on with a run that was interrupted."""
+"""How the command says to resume a run that was interrupted."""
 
 import pytest
 
@@ -15,18 +15,18 @@ from hurtle.cli.fetch import _again
         ["-o", "postgresql://me:hush@db.example/crawl"],
     ],
 )
-def test_the_hint_how_to_go_on_holds_no_password(words: list[str]) -> None:
+def test_the_hint_how_to_resume_holds_no_password(words: list[str]) -> None:
     words = ["fetch", "list.txt", "-o", "out.parquet", *words]
     given = parser().parse_args(words)
     given.words = words
-    assert _again(given, ordered=True) == "the same command goes on with it"
-    assert _again(given, ordered=False) == "the same command with --no-ordered goes on with it"
+    assert _again(given, ordered=True) == "the same command"
+    assert _again(given, ordered=False) == "the same command with --no-ordered"
 
 
-def test_the_hint_how_to_go_on_is_the_command() -> None:
+def test_the_hint_how_to_resume_is_the_command() -> None:
     words = ["fetch", "https://host.example/a", "-o", "out.parquet"]
     given = parser().parse_args(words)
     given.words = words
-    command = "to go on with it: hurtle " + " ".join(words)
+    command = "hurtle " + " ".join(words)
     assert _again(given, ordered=True) == command
     assert _again(given, ordered=False) == f"{command} --no-ordered"

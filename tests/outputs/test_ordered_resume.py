@@ -80,7 +80,7 @@ def test_posts_that_came_too_early_are_kept_and_the_command_that_is_shown_goes_o
         wait_until(lambda: hurtle_server.stats()["requests"] == 5 and hurtle_server.stats()["in_flight"] == 1)
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=30)
-    _, mark, again = said.partition("to go on with it: hurtle ")
+    _, mark, again = said.partition("to resume: hurtle ")
     assert mark, said
     words = shlex.split(again.splitlines()[0])
     gone_on = subprocess.run(

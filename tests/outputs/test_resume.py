@@ -281,7 +281,7 @@ def test_s1_a_signal_ends_the_run_in_time_and_says_how_to_go_on(
         returned, said = ended(process)
         assert time.monotonic() - start < 10, "the grace time is five seconds"
     assert returned == status
-    assert f"to go on with it: hurtle fetch {tmp_path}/urls.txt -o {tmp_path}/out.jsonl" in said
+    assert f"to resume: hurtle fetch {tmp_path}/urls.txt -o {tmp_path}/out.jsonl" in said
     assert "Traceback" not in said
     assert not (tmp_path / "out.jsonl").exists()
     sent = server.stats()["requests"]
@@ -352,7 +352,7 @@ def test_a_run_whose_disk_fails_says_how_to_go_on(
         patch.setattr(RunFolder, "commit", fail_the_third)
         assert main(words) == 3
     said = capsys.readouterr().err
-    assert f"what has come is in {tmp_path}/out.jsonl.run; to go on with it: hurtle fetch" in said
+    assert f"the rows so far are in {tmp_path}/out.jsonl.run; to resume: hurtle fetch" in said
     assert said.endswith("No space left on device\n")
     assert main(words) == 0
     assert indexes_in(f"{tmp_path}/out.jsonl") == list(range(ROWS))

@@ -111,7 +111,7 @@ def test_the_way_to_consent_is_said_at_each_step(tmp_path: Path, hurtle_server: 
     assert 1 in unknown
     count = "1 row" if len(unknown) == 1 else "2 rows"
     where = "error = 'local.sent_unknown'"
-    assert said.startswith(f"hurtle: {count} may have been sent already, and not again without consent: ")
+    assert said.startswith(f"hurtle: {count} may have been sent already; to resend with your consent: ")
     assert said.endswith(f": hurtle retry {out} -i '{posts}' --where \"{where}\" --resend-unknown")
     if name != "out.jsonl":
         # What is complete asks for nothing again, whatever is consented to.
@@ -120,8 +120,8 @@ def test_the_way_to_consent_is_said_at_each_step(tmp_path: Path, hurtle_server: 
         assert called("fetch", posts, "-o", out, "--resend-unknown", "-q", status=1).stderr == b""
     retry = ("retry", out, "-i", posts, "--where", where, "--timeout", "0.3")
     done = called(*retry)
-    more = f"{len(unknown)} more may have been sent already: --resend-unknown asks for them too\n"
-    assert f"0 rows to ask for again; {more}" in done.stderr.decode()
+    more = f"{len(unknown)} more may have been sent already: add --resend-unknown to resend them\n"
+    assert f"0 rows to retry; {more}" in done.stderr.decode()
     asked = hurtle_server.stats()["requests"]
     again = called(*retry, "--resend-unknown", status=1).stderr.decode()
     assert "may have been sent" not in again
@@ -132,13 +132,13 @@ def test_retry_asks_again_and_says_what_it_came_to(make_run: MakeRun) -> None:
     out = make_run("parts/")
     done = called("retry", out, "--where", '"index" < 10', "--retries", "0")
     assert b"4 rows" not in done.stderr
-    assert b"10 rows to ask for again\n" in done.stderr
+    assert b"10 rows to retry\n" in done.stderr
     assert b"10 requests in " in done.stderr
     assert done.stdout == b""
     quiet = called("retry", out, "-q")
     assert (quiet.stdout, quiet.stderr) == (b"", b"")
     assert hurtle.open_run(out).failed == 0
-    assert b"0 rows to ask for again\n" in called("retry", out).stderr
+    assert b"0 rows to retry\n" in called("retry", out).stderr
 
 
 def test_retry_exits_with_1_when_a_row_fails_again(tmp_path: Path, hurtle_server: Server) -> None:
@@ -146,7 +146,7 @@ def test_retry_exits_with_1_when_a_row_fails_again(tmp_path: Path, hurtle_server
     hurtle.run([hurtle_server.url("/status/404"), hurtle_server.url("/bytes/1")], out)
     done = called("retry", out, status=1)
     assert (
-        b"1 row to ask for again; the input is not there, so they are plain GETs of the rows' URLs, without"
+        b"1 row to retry; the input is missing, so they are sent as plain GETs of the rows' URLs, without"
         b" credentials, headers and parameters of their own\n"
     ) in done.stderr
 
@@ -185,7 +185,7 @@ def test_a_retry_that_is_stopped_says_how_to_go_on(tmp_path: Path) -> None:
             process.send_signal(signal.SIGINT)
             said = process.stderr.read()
             assert process.wait(30) == 130
-        assert b"out.parquet.run; the same command goes on\n" in said
+        assert b"out.parquet.run; to resume: the same command\n" in said
         assert not hurtle.open_run(out).complete
         assert b"not complete" in called("cat", out).stderr
         done = called("retry", out, "--where", "1", "--concurrency-per-host", "30")

@@ -1,1 +1,1 @@
-"""The command `hurtle`: arguments in, verbs called, words out. Data on stdout, everything else on stderr."""
+"""The command `hurtle`: reads arguments, calls the verbs, prints. Data on stdout, all else on stderr."""

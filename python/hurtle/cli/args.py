@@ -1,4 +1,4 @@
-"""The arguments of every command. curl's letters keep their meaning."""
+"""The arguments of every command. Letters that curl uses keep their meaning."""
 
 import argparse
 from collections.abc import Sequence
@@ -13,15 +13,15 @@ from hurtle.version import __version__
 
 DEFAULTS = Options()
 RESUMES = (
-    ("--restart", "restart", "drop the run that OUT holds, and begin again"),
-    ("--no-resume", "never", "do not go on with a run that OUT holds"),
-    ("--resume", "trust", "go on with it also where the input can be read once only, as stdin"),
+    ("--restart", "restart", "drop the run that OUT holds, and start over"),
+    ("--no-resume", "never", "do not resume a run that OUT holds"),
+    ("--resume", "trust", "resume it even if the input can be read only once, such as stdin"),
 )
-"""Without any of them, a run of the same input with the same options is gone on with."""
+"""Without any of them, a run of the same input with the same options is resumed."""
 
 RESEND = "--resend-unknown"
 RESUMING = frozenset(flag for flag, _, _ in RESUMES) | {RESEND}
-"""Not for the command that goes on with a run: consent to what is unknown now is none to what will be."""
+"""Left out of the command that resumes a run: consent to resend what is unknown now does not cover later."""
 
 TLS_FAULTS = ("expired", "wrong_name", "self_signed", "unknown_ca", "eof", "stall")
 FETCH_EPILOG = """\
@@ -32,7 +32,7 @@ A size is a number of bytes or text such as 64MiB. A rate is requests per time: 
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that says what is wrong in one sentence, as every other wrong use is said."""
+    """A parser that reports a mistake in one sentence, like every other usage error."""
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing the whole usage.
@@ -44,7 +44,7 @@ class Parser(argparse.ArgumentParser):
 
 
 class Unavailable(argparse.Action):
-    """A flag whose name is set aside: refused in words instead of read as a URL."""
+    """A flag with a reserved name: refused with a message instead of being read as a URL."""
 
     def __call__(
         self,
@@ -67,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
 
     top = Parser(
         prog="hurtle",
-        description="Send hundreds to millions of HTTP requests, losing none.",
+        description="Send hundreds to millions of HTTP requests and lose none.",
         allow_abbrev=False,
     )
     top.add_argument("--version", action="version", version=f"hurtle {__version__}")
@@ -85,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
 def _add_fetch(commands: "argparse._SubParsersAction[Parser]") -> None:
     fetch = commands.add_parser(
         "fetch",
-        help="send a list of requests, write one row for each",
+        help="send a list of requests and write one row for each",
         description="Send a list of requests and write one row for each. Reads text, JSONL, CSV, Parquet.",
         epilog=FETCH_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -104,14 +104,14 @@ def _add_requests(command: argparse.ArgumentParser) -> None:
         help='a file, "-" for stdin, or the URLs themselves (http://... or https://...)',
     )
     command.add_argument(
-        "--input-format", choices=INPUT_FORMATS, help="the input's format, where its name does not say it"
+        "--input-format", choices=INPUT_FORMATS, help="the input's format, if its name does not say it"
     )
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """Add the arguments that stand for options, as `hurtle.cli.run_options` reads them."""
+    """Add the arguments for options, as `hurtle.cli.run_options` reads them."""
     command.add_argument(
-        "--config", metavar="FILE", help="options by their public names in TOML; the command line wins"
+        "--config", metavar="FILE", help="a TOML file of options by their public names; the command line wins"
     )
     _add_request(command.add_argument_group("what is sent"))
     _add_pace(command.add_argument_group("how fast"))
@@ -127,7 +127,7 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
         default="-",
         metavar="OUT",
         help="a file such as out.parquet, a folder of parts (DIR/, s3://BUCKET/PREFIX/), or the address of a"
-        " database; JSON lines on stdout without it",
+        " database; without it, JSON lines on stdout",
     )
     again = group.add_mutually_exclusive_group()
     for flag, value, text in RESUMES:
@@ -135,20 +135,20 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--since",
         metavar="OLD",
-        help="the output of an earlier run: ask for what has changed since, and say so in the column change",
+        help="the output of an earlier run: fetch only what has changed since; see the column change",
     )
     group.add_argument(
         RESEND,
         action="store_true",
-        help="send again what may have arrived before a run broke off, POST and PATCH included",
+        help="resend what may have arrived before a run was interrupted, POST and PATCH included",
     )
     group.add_argument(
-        "--format", choices=OUTPUT_FORMATS, help="the output's format, where its name does not say it"
+        "--format", choices=OUTPUT_FORMATS, help="the output's format, if its name does not say it"
     )
     group.add_argument(
         "--bodies",
         choices=BODY_PLACES,
-        help="in the rows, or in a folder (DIR/) each in a file of its own, which the column body_path names",
+        help="in the rows, or with DIR/ each in a separate file, which the column body_path names",
     )
     group.add_argument(
         "--ordered", action=argparse.BooleanOptionalAction, help="rows in the order of the input"
@@ -179,9 +179,9 @@ def _add_request(group: argparse._ArgumentGroup) -> None:
         "--data",
         action="append",
         metavar="DATA",
-        help="a form's body for plain URLs; @FILE reads it; repeatable",
+        help="form data as the body of plain URLs; @FILE reads it from a file; repeatable",
     )
-    body.add_argument("--json", metavar="DATA", help="a JSON body for plain URLs; @FILE reads it")
+    body.add_argument("--json", metavar="DATA", help="a JSON body for plain URLs; @FILE reads it from a file")
     group.add_argument(
         "--param",
         action="append",
@@ -192,7 +192,7 @@ def _add_request(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--idempotency-key",
         action=argparse.BooleanOptionalAction,
-        help="an Idempotency-Key for each POST and PATCH, the same whenever it is sent again",
+        help="an Idempotency-Key for each POST and PATCH, the same each time it is resent",
     )
     group.add_argument("-b", "--cookie", metavar="'A=1; B=2'", help="cookies of every request")
     group.add_argument("-A", "--user-agent", metavar="TEXT", help="the user agent (hurtle/VERSION)")
@@ -204,7 +204,7 @@ def _add_request(group: argparse._ArgumentGroup) -> None:
 
 
 def _number_or_word(text: str) -> int | str:
-    """Return a whole number where it is one: which words may stand in its place is the option's to say."""
+    """Return a whole number if it is one; the option itself checks which words it accepts instead."""
     try:
         return int(text)
     except ValueError:
@@ -231,7 +231,7 @@ def _add_pace(group: argparse._ArgumentGroup) -> None:
         help="requests over time to one host; auto finds it (no limit)",
     )
     switch = argparse.BooleanOptionalAction
-    group.add_argument("--robots", action=switch, help="fetch robots.txt of each host, and obey it")
+    group.add_argument("--robots", action=switch, help="fetch the robots.txt of each host, and obey it")
     group.add_argument("--dedupe", action=switch, help="send identical requests once")
 
 
@@ -262,7 +262,7 @@ def _add_limits(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--on-oversize",
         choices=("error", "truncate"),
-        help="fail a larger body's row, or keep its start (error)",
+        help="for a larger body: fail its row, or keep its start (error)",
     )
     group.add_argument(
         "--max-buffer",
@@ -272,7 +272,7 @@ def _add_limits(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--on-error",
         choices=("record", "raise"),
-        help="go on after a failed request, or stop the run (record)",
+        help="after a failed request: continue, or stop the run (record)",
     )
 
 
@@ -291,7 +291,7 @@ def _add_retries(group: argparse._ArgumentGroup) -> None:
         "--rounds",
         type=int,
         metavar="N",
-        help=f"how often a host that is down is asked again at the end ({default.retry_rounds})",
+        help=f"how often to probe a host that is down at the end ({default.retry_rounds})",
     )
 
 
@@ -313,7 +313,7 @@ def _add_connection(group: argparse._ArgumentGroup) -> None:
     )
     trust = group.add_mutually_exclusive_group()
     trust.add_argument("-k", "--insecure", action="store_true", help="do not verify TLS certificates")
-    trust.add_argument("--verify", "--cacert", metavar="PEM", help="trust only the certificates of this file")
+    trust.add_argument("--verify", "--cacert", metavar="PEM", help="trust only the certificates in this file")
     group.add_argument(
         "--http2",
         choices=("auto", "always", "never"),
@@ -328,8 +328,8 @@ def _add_connection(group: argparse._ArgumentGroup) -> None:
 def _add_plan(commands: "argparse._SubParsersAction[Parser]") -> None:
     plan = commands.add_parser(
         "plan",
-        help="say what a list would take, before anything is sent",
-        description="Read a list of requests, send nothing, and say how long each host takes at least "
+        help="estimate how long a list will take, before anything is sent",
+        description="Read a list of requests without sending any. Print how long each host takes at least "
         "under these options, what takes the longest, and what to change.",
         epilog="exit status: 0 every row can be sent, 1 some cannot, 2 wrong usage.",
         allow_abbrev=False,
@@ -337,7 +337,10 @@ def _add_plan(commands: "argparse._SubParsersAction[Parser]") -> None:
     _add_requests(plan)
     plan.add_argument("--format", choices=("text", "json"), default="text", help="the plan's format (text)")
     plan.add_argument(
-        "--latency", type=float, metavar="S", help="assumed seconds from a request to its answer's end (0.2)"
+        "--latency",
+        type=float,
+        metavar="S",
+        help="assumed seconds from a request to the end of its answer (0.2)",
     )
     add_options(plan)
 
@@ -349,7 +352,7 @@ def _add_race(commands: "argparse._SubParsersAction[Parser]") -> None:
         description="Let every contestant fetch the same URLs and say who is fastest. Without options: "
         "100 links, 10 connections, the built-in server with TLS and 50 ms of latency.",
         epilog="Contestants whose tools are missing are skipped; `make race` in a checkout installs them. "
-        "exit status: 0 all that started did their work, 1 some failed, 2 wrong usage.",
+        "exit status: 0 every contestant that started succeeded, 1 some failed, 2 wrong usage.",
         allow_abbrev=False,
     )
     task = race.add_argument_group("what is fetched")
@@ -364,25 +367,27 @@ def _add_race(commands: "argparse._SubParsersAction[Parser]") -> None:
         metavar="S",
         help="seconds before the built-in server answers (0.05)",
     )
-    task.add_argument("--body-bytes", type=int, default=10_000, metavar="N", help="its bodies' size (10000)")
+    task.add_argument(
+        "--body-bytes", type=int, default=10_000, metavar="N", help="size of its bodies (10000)"
+    )
     task.add_argument("--http", action="store_true", help="HTTP instead of HTTPS on the built-in server")
     task.add_argument("--url-file", metavar="FILE", help="a list of URLs to fetch instead")
     task.add_argument("--server", metavar="URL", help="one URL to fetch instead, again and again")
-    task.add_argument("--cacert", metavar="PEM", help="trust only the certificates of this file")
+    task.add_argument("--cacert", metavar="PEM", help="trust only the certificates in this file")
     run = race.add_argument_group("who, and how often")
     run.add_argument(
         "--only",
         action="append",
         default=[],
         metavar="NAMES",
-        help="contestants, with commas between; repeatable",
+        help="contestants, separated by commas; repeatable",
     )
     run.add_argument(
         "--repeat",
         type=int,
         default=1,
         metavar="N",
-        help="rounds; contestants take turns, the median counts (1)",
+        help="rounds; contestants take turns, and the median counts (1)",
     )
     run.add_argument(
         "--limit",
@@ -392,7 +397,7 @@ def _add_race(commands: "argparse._SubParsersAction[Parser]") -> None:
         help="seconds after which a contestant is killed (120)",
     )
     run.add_argument(
-        "--tools", default=".race", metavar="FOLDER", help="where `make race` has put tools (.race)"
+        "--tools", default=".race", metavar="FOLDER", help="where `make race` has put the tools (.race)"
     )
     out = race.add_argument_group("output")
     out.add_argument("-o", "--output", metavar="PAGE", help="write a self-contained HTML page")
@@ -413,13 +418,13 @@ def _add_serve(commands: "argparse._SubParsersAction[Parser]") -> None:
     serve.add_argument("--port", type=int, default=0, help="the plain port; 0 picks a free one (0)")
     serve.add_argument("--tls-port", type=int, default=0, help="the TLS port; 0 picks a free one (0)")
     serve.add_argument("--no-tls", action="store_true", help="no TLS port")
-    serve.add_argument("--tls-fault", choices=TLS_FAULTS, help="what is wrong with TLS")
+    serve.add_argument("--tls-fault", choices=TLS_FAULTS, help="the TLS fault to simulate")
     serve.add_argument("--all-loopback", action="store_true", help="answer on every address of 127.0.0.0/8")
     serve.add_argument(
         "--latency", type=float, default=0.0, metavar="S", help="seconds before every answer (0)"
     )
     serve.add_argument(
-        "--jitter", type=float, default=0.0, metavar="S", help="up to so many seconds more, at random (0)"
+        "--jitter", type=float, default=0.0, metavar="S", help="up to this many seconds more, at random (0)"
     )
     serve.add_argument(
         "--error-rate",
@@ -429,7 +434,7 @@ def _add_serve(commands: "argparse._SubParsersAction[Parser]") -> None:
         help="the share of requests answered with an error, 0 to 1 (0)",
     )
     serve.add_argument(
-        "--error-status", type=int, default=503, metavar="STATUS", help="that error's status (503)"
+        "--error-status", type=int, default=503, metavar="STATUS", help="the status of these errors (503)"
     )
     serve.add_argument(
         "--reset-rate",
@@ -438,5 +443,5 @@ def _add_serve(commands: "argparse._SubParsersAction[Parser]") -> None:
         metavar="SHARE",
         help="the share of connections reset, 0 to 1 (0)",
     )
-    serve.add_argument("--robots", metavar="FILE", help="what /robots.txt says (404 without it)")
+    serve.add_argument("--robots", metavar="FILE", help="the content of /robots.txt (404 without it)")
     serve.add_argument("--threads", type=int, default=1, metavar="N", help="threads of the server (1)")

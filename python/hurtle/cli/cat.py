@@ -35,7 +35,7 @@ def cat(given: Namespace) -> int:
 
 
 class _Stdout:
-    """The binary stdout as a file, whose failures are told from those of the run that is read."""
+    """The binary stdout as a file, so that its failures are not mistaken for those of the run."""
 
     closed = False
 
@@ -58,7 +58,7 @@ class _Stdout:
 
 
 def _write_lines(run: Run, where: str | None, out: _Stdout) -> None:
-    # Each piece goes out at once: a reader that has had enough is noticed.
+    # Write each piece at once, to notice early that the reader has gone.
     for lines in run.lines(where):
         out.write(lines)
         out.flush()
@@ -66,7 +66,7 @@ def _write_lines(run: Run, where: str | None, out: _Stdout) -> None:
 
 def _write_arrow(run: Run, where: str | None, out: _Stdout) -> None:
     if sys.stdout.isatty():
-        raise ConfigError("an Arrow stream is no text: send it to a file or another program")
+        raise ConfigError("an Arrow stream is not text: redirect it to a file or another program")
     ipc = arrow("--format arrow", "pyarrow.ipc")
     with ipc.new_stream(out, run.schema()) as stream:
         for batch in run.batches(where):

@@ -12,17 +12,17 @@ def read_options(path: str) -> dict[str, Any]:
     """Read and check the options of a file.
 
     Top-level keys are options. `[headers]`, `[params]`, `[cookies]`, `[timeout]`, `[retries]` and
-    `[hosts."api.example.com"]` are tables. Spans of 0 under `timeout` mean no limit, as on the command line:
-    TOML has no word for nothing.
+    `[hosts."api.example.com"]` are tables. A span of 0 under `timeout` means no limit, as on the command
+    line, because TOML has no null.
 
     Args:
         path: The file.
 
     Returns:
-        What `hurtle.fetch(**options)` takes, aliases replaced.
+        The options as `hurtle.fetch(**options)` takes them, with aliases replaced.
 
     Raises:
-        ConfigError: No such file, no TOML, an unknown key, a wrong value; names the file.
+        ConfigError: The file is missing, not TOML, or has an unknown key or a wrong value; names the file.
     """
     try:
         options = tomllib.loads(Path(path).read_text(encoding="utf-8"))
@@ -47,14 +47,14 @@ def _without_zeros(timeout: object) -> object:
 
 
 def _check_host_tables(hosts: object) -> None:
-    """Explain the slip that everyone makes once: without quotes, dots in a name are tables inside tables."""
+    """Explain a common mistake: without quotes, the dots in a host name make nested tables."""
     for first, table in hosts.items() if isinstance(hosts, dict) else ():
         name = first
         while below := _table_in(table):
             part, table = below
             name += f".{part}"
         if name != first:
-            words = f'a host with dots in its name stands in quotes, as in [hosts."{name}"]'
+            words = f'put a host name with dots in quotes, as in [hosts."{name}"]'
             raise ConfigError(f"[hosts.{name}]: {words}", option="hosts")
 
 

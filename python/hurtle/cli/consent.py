@@ -1,4 +1,4 @@
-"""What is said of requests that may have been sent, and are sent again with consent only."""
+"""Hints about requests that may have been sent, and are resent only with consent."""
 
 import shlex
 from contextlib import suppress
@@ -16,32 +16,32 @@ _WHERE = f"error = '{SENT_UNKNOWN}'"
 
 
 def sent_unknown(summary: Summary, out: str, *, consented: bool) -> int:
-    """Count the rows of which a run has made known that they may have been sent.
+    """Count the rows that a run reported as possibly sent.
 
     Args:
-        summary: Of the run, which has ended.
+        summary: The summary of the run, which has ended.
         out: Its output.
-        consented: Whether it was to send again what may have been sent: then rows of earlier runs count,
-            which were there already and were not asked for.
+        consented: Whether the run had consent to resend. Then rows of earlier runs count: they were already
+            there and were not requested again.
     """
     unknown = summary.errors.get(SENT_UNKNOWN, 0)
     if consented and summary.resumed_failed:
-        with suppress(HurtleError):  # the run is done, and this is but a hint
+        with suppress(HurtleError):  # the run is done, and this is only a hint
             unknown = len(open_run(out).where(_WHERE))
     return unknown
 
 
 def consent_hint(rows: int, out: str, listed: str | None) -> str:
-    """Say how to ask for such rows with consent.
+    """Say how to resend such rows with consent.
 
     Args:
         rows: How many there are.
         out: The output that has them.
-        listed: The list that they come from, where it is a file: a file of rows does not know it.
+        listed: The list that they come from, if it is a file: a finished file does not record it.
     """
-    said = f"hurtle: {count_text(rows, 'row')} may have been sent already, and not again without consent"
+    said = f"hurtle: {count_text(rows, 'row')} may have been sent already; to resend with your consent"
     if is_remote(out):
-        return f"{said}: fetch to another output what is to be sent again"
+        return f"{said}, fetch these requests to another output"
     shown = shlex.quote(out) if without_password(out) == out else "OUT"
     given = "" if listed is None else f" -i {shlex.quote(listed)}"
     return f'{said}: hurtle retry {shown}{given} --where "{_WHERE}" {RESEND}'

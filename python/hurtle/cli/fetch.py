@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def fetch(given: Namespace) -> int:
-    """Send the requests, write the rows, say what it came to.
+    """Send the requests, write the rows, print the summary.
 
     Returns:
         0 when all are ok, 1 when some failed.
@@ -35,7 +35,7 @@ def fetch(given: Namespace) -> int:
     if given.quiet or given.verbose:
         options["progress"] = False
     with Client(**({"progress": True} | options)) as client:
-        client.engine()  # options that only the engine can judge fail here, before the output is touched
+        client.engine()  # options that only the engine can check fail here, before the output is touched
         source, observe = given_source(given), _tell if given.verbose else None
         job = open_job(
             client,
@@ -54,7 +54,7 @@ def fetch(given: Namespace) -> int:
         except BaseException:
             if job.waits_at is not None:
                 again = _again(given, ordered=not job.is_out_of_order)
-                print(f"hurtle: what has come is in {job.waits_at}; {again}", file=sys.stderr)
+                print(f"hurtle: the rows so far are in {job.waits_at}; to resume: {again}", file=sys.stderr)
             raise
     summary = summary_of(outcome, client.options)
     if not given.quiet:
@@ -68,11 +68,11 @@ def fetch(given: Namespace) -> int:
 _RESUME: dict[str | None, Resume] = {None: "auto", "never": "refuse", "restart": "restart", "trust": "trust"}
 
 _SECRETS = ("user", "bearer", "header", "cookie", "data", "json", "param")
-"""Arguments that may hold secrets: a command with one of them is not repeated on the screen."""
+"""Arguments that may hold secrets: a command with one of them is not printed again."""
 
 
 def _again(given: Namespace, *, ordered: bool) -> str:
-    """Say how to go on with a run that was interrupted.
+    """Return how to resume a run that was interrupted: the command, or a description of it.
 
     Args:
         given: The command line.
@@ -82,31 +82,31 @@ def _again(given: Namespace, *, ordered: bool) -> str:
     secret = any(getattr(given, name) for name in _SECRETS) or any(map(_may_hold_secret, given.words))
     if given.requests == ["-"]:
         options = " ".join(["--resume", *more])
-        return f"the same command with {options} goes on with it, if the same comes on standard input"
+        return f"the same command with {options}, if standard input is the same again"
     if secret:
-        return " ".join(["the same command", *(f"with {option}" for option in more), "goes on with it"])
+        return " ".join(["the same command", *(f"with {option}" for option in more)])
     left_out = RESUMING if ordered else {*RESUMING, "--ordered"}
     words = [word for word in given.words if word not in left_out] + more
-    return f"to go on with it: hurtle {shlex.join(words)}"
+    return f"hurtle {shlex.join(words)}"
 
 
 def _may_hold_secret(word: str) -> bool:
-    """Whether a word of a command has an address that may hold a password: a database's, one with a user."""
+    """Whether a word of a command has an address that may hold a password: a database, a URL with a user."""
     _, mark, address = word.partition("://")
     is_http = word.startswith(("http://", "https://"))
     return bool(mark) and ("@" in address or not is_http)
 
 
 def given_source(given: Namespace) -> Source:
-    """Return the list that a command line names, with what its flags make of plain URLs.
+    """Return the list that a command line names; its flags give plain URLs a method and a body.
 
     Raises:
-        ConfigError: No such list, or a mixture of files and URLs.
+        ConfigError: There is no such list, or files and URLs are mixed.
     """
     requests: list[str] = given.requests
     if all(text.lower().startswith(("http://", "https://")) for text in requests):
         if given.input_format is not None:
-            raise ConfigError("--input-format fits a file, not URLs")
+            raise ConfigError("--input-format is for files, not for URLs: leave it out")
         source = open_source(requests)
     elif len(requests) == 1:
         source = open_source(requests[0], given.input_format)
@@ -119,7 +119,7 @@ def given_source(given: Namespace) -> Source:
 
 
 def _shape(given: Namespace) -> dict[str, Any]:
-    """Return what -X, -d and --json make of a plain URL, as curl does."""
+    """Return the fields that -X, -d and --json set for a plain URL, as in curl."""
     shape: dict[str, Any] = {}
     if given.data is not None:
         shape["content"] = b"&".join(_form_part(text) for text in given.data)
@@ -136,7 +136,7 @@ def _shape(given: Namespace) -> dict[str, Any]:
 
 
 def _form_part(text: str) -> bytes:
-    """Return what one -d adds; line ends of a file are no part of a form, as curl has it."""
+    """Return what one -d adds; as in curl, line ends of a file are not part of a form."""
     part = _read("-d", text)
     return part.translate(None, b"\r\n\0") if text.startswith("@") else part
 
@@ -162,7 +162,7 @@ class ShapedSource(Source):
         self.path = source.path
 
     def fingerprint(self) -> dict[str, object] | None:
-        """Return that of the source, and a hash of what is made of it."""
+        """Return the fingerprint of the source, with a hash of the method and body added to it."""
         of_source = self._source.fingerprint()
         if of_source is None:
             return None
@@ -176,7 +176,7 @@ class ShapedSource(Source):
 
     @property
     def skipped(self) -> int:  # type: ignore[override]
-        """Lines that the source passed over."""
+        """Lines that the source skipped."""
         return self._source.skipped
 
     def __iter__(self) -> Iterator[Row]:
@@ -201,5 +201,5 @@ def _line(response: "Response") -> str:
 
 
 def _printable(text: str) -> str:
-    """Return text that is safe on a terminal: what a server or a list wrote never reaches it unescaped."""
+    """Return text that is safe on a terminal: control characters from a server or a list are escaped."""
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

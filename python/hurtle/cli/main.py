@@ -1,6 +1,6 @@
-"""The entry point: choose the command, turn what goes wrong into one sentence and an exit status.
+"""The entry point: choose the command, and turn errors into one sentence and an exit status.
 
-Little is imported before the signals are heard: Ctrl-C during an import is an interruption like any other.
+Little is imported before the signal handlers are set, so that Ctrl-C during an import is handled as usual.
 """
 
 import os
@@ -56,17 +56,17 @@ def _hear(
     error: type[BaseException],
     before: "dict[int, Callable[[int, FrameType | None], object] | int]",
 ) -> None:
-    """Turn a signal into an exception, as Ctrl-C is one, so that what has come is kept.
+    """Turn a signal into an exception, as Ctrl-C is one, so that the rows so far are kept.
 
     Args:
-        name: The signal; some systems have not all of them.
+        name: The signal; some systems lack it.
         error: The exception.
-        before: Where to put down what the signal did before.
+        before: Takes the handler that the signal had before.
     """
 
     def end(_number: int, _frame: "FrameType | None") -> None:
         if error is HungUp and sys.stderr is not None and sys.stderr.isatty():
-            # The terminal is gone: whatever is still said would fail.
+            # The terminal is gone: printing to it would fail.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
         raise error
 
@@ -78,7 +78,7 @@ def _hear(
         if handler is not None and handler is not signal.SIG_IGN:  # as under nohup
             signal.signal(number, end)
             before[number] = handler
-    except ValueError:  # not the main thread: signals are somebody else's business
+    except ValueError:  # not the main thread, which alone may set handlers
         return
 
 
@@ -86,7 +86,7 @@ def _run(arguments: "Sequence[str] | None") -> int:
     from hurtle.errors import ConfigError, HurtleError, MissingExtraError
 
     if sys.stderr is None:
-        # Closed by the caller. print would take stdout for it, where only data belongs.
+        # The caller closed it. print would write to stdout instead, where only data belongs.
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - open until the end
     try:
         from hurtle.cli.args import parser
@@ -100,7 +100,7 @@ def _run(arguments: "Sequence[str] | None") -> int:
         return _stdout_closed()
     except (HurtleError, OSError) as error:
         return _said(error, EXIT_RUN_FAILED)
-    except Exception:  # noqa: BLE001 - a status of 1 would claim that the run went well but for some requests
+    except Exception:  # noqa: BLE001 - a status of 1 would mean that only some requests failed
         import traceback
 
         traceback.print_exc()
@@ -108,7 +108,7 @@ def _run(arguments: "Sequence[str] | None") -> int:
 
 
 def _command(name: str) -> "Callable[[Namespace], int]":
-    # Imported when chosen: `hurtle version` need not wait for the engine.
+    # Imported on demand, so that `hurtle version` does not wait for the engine.
     if name == "fetch":
         from hurtle.cli.fetch import fetch
 
@@ -144,7 +144,7 @@ def _said(what: object, status: int) -> int:
 
 
 def _stdout_closed() -> int:
-    """End quietly: whoever read our output has had enough (`| head`)."""
-    # The interpreter flushes stdout at its end, which would fail once more.
+    """End quietly: the reader of our output has closed it (`| head`)."""
+    # The interpreter flushes stdout at exit, which would fail again.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return EXIT_OK

@@ -1,4 +1,4 @@
-"""`hurtle plan`: what a list would take, before anything is sent."""
+"""`hurtle plan`: estimate how long a list will take, before anything is sent."""
 
 from argparse import Namespace
 
@@ -11,10 +11,10 @@ from hurtle.planning.assemble import LATENCY_S, plan_source
 
 
 def plan(given: Namespace) -> int:
-    """Read the list, say what it would take on stdout.
+    """Read the list and print the estimate on stdout.
 
     Returns:
-        0 when every row can be sent, 1 when some cannot.
+        0 if every row can be sent, 1 if some cannot.
     """
     options = Options.resolve(given_options(given))
     latency = LATENCY_S if given.latency is None else checks.seconds("--latency", given.latency)

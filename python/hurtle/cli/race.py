@@ -19,14 +19,14 @@ from hurtle.race.terminal import chart_text, ended_text, table_text
 
 
 def race(given: Namespace) -> int:
-    """Run the race, print the lines, the table and the bars, write the page.
+    """Run the race; print the lines, the table and the bars; write the page.
 
     Returns:
-        0 when every contestant that could start did its work, 1 when one failed.
+        0 if every contestant that could start succeeded, 1 if one failed.
     """
     settings = _settings(given)
     _check_writable(given.output)
-    # With --json, stdout is for the object alone.
+    # With --json, only the object goes to stdout.
     told: TextIO = sys.stderr if given.json else sys.stdout
 
     def ended(method: Method, requests: int, run: Attempt) -> None:
@@ -69,16 +69,16 @@ def _settings(given: Namespace) -> Settings:
 
 
 def _check_writable(output: str | None) -> None:
-    """Refuse a page that could not be written before the race has taken its minutes."""
+    """Refuse a page that cannot be written, before the race takes minutes."""
     if output is None:
         return
     folder = Path(output).absolute().parent
     if not folder.is_dir() or Path(output).is_dir():
-        raise ConfigError(f"{output} cannot be written: {folder} is no folder that could hold it")
+        raise ConfigError(f"{output} cannot be written: name a file in an existing folder")
 
 
 def warn(target: Target) -> None:
-    """Warn on stderr of what a host that is not our own may answer with a ban."""
+    """Warn on stderr that a foreign host may answer this many connections with a ban."""
     foreign = [url for url in target.urls if not is_loopback(url)]
     if foreign and target.connections > POLITE_CONNECTIONS:
         print(

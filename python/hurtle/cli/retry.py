@@ -1,4 +1,4 @@
-"""`hurtle retry`: some rows of a run again."""
+"""`hurtle retry`: request some rows of a run again."""
 
 import sys
 from argparse import Namespace
@@ -16,10 +16,10 @@ from hurtle.sources import Source
 
 
 def retry(given: Namespace) -> int:
-    """Ask again for the picked rows, write the newer ones, say what it came to.
+    """Request the picked rows again, write the new ones, print the summary.
 
     Returns:
-        0 when all are ok now, 1 when some failed.
+        0 if all are ok now, 1 if some failed.
     """
     options = given_options(given)
     if given.quiet:
@@ -47,7 +47,7 @@ def retry(given: Namespace) -> int:
         except BaseException:
             if rerun.waits_at is not None:
                 again = "the same command" + (" without --restart" if given.restart else "")
-                print(f"hurtle: what has come is in {rerun.waits_at}; {again} goes on", file=sys.stderr)
+                print(f"hurtle: the rows so far are in {rerun.waits_at}; to resume: {again}", file=sys.stderr)
             raise
     if not given.quiet:
         print(summary_text(summary), file=sys.stderr)
@@ -60,12 +60,12 @@ def _announce(rerun: Rerun) -> None:
     how = ""
     if rerun.rows and rerun.from_rows:
         how = (
-            "; the input is not there, so they are plain GETs of the rows' URLs, without credentials, headers"
-            " and parameters of their own"
+            "; the input is missing, so they are sent as plain GETs of the rows' URLs, without credentials,"
+            " headers and parameters of their own"
         )
     if rerun.rows and rerun.unlike:
         names = " and ".join(rerun.unlike)
-        how += f"; {names} are not those of the run, which it does not record: they may be secrets"
+        how += f"; {names} are not those of the run, which are not recorded because they may be secrets"
     if rerun.withheld:
-        how += f"; {rerun.withheld:,} more may have been sent already: {RESEND} asks for them too"
-    print(f"hurtle: {count_text(rerun.rows, 'row')} to ask for again{how}", file=sys.stderr)
+        how += f"; {rerun.withheld:,} more may have been sent already: add {RESEND} to resend them"
+    print(f"hurtle: {count_text(rerun.rows, 'row')} to retry{how}", file=sys.stderr)

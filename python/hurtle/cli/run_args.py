@@ -10,40 +10,42 @@ def add_retry(commands: "argparse._SubParsersAction[Parser]") -> None:
     """Add the arguments of `hurtle retry`."""
     retry = commands.add_parser(
         "retry",
-        help="ask again for the failed rows of a run that has ended",
-        description="Ask again for some rows of a run that has ended. Their newer rows take the place of the"
-        " old ones. A retry that was interrupted is gone on with by the same command.",
+        help="request the failed rows of a finished run again",
+        description="Request some rows of a finished run again. The new rows replace the old ones. The same"
+        " command resumes an interrupted retry.",
         epilog=FETCH_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     _add_out(retry)
-    group = retry.add_argument_group("which rows, and what they asked for")
+    group = retry.add_argument_group("which rows, and their requests")
     group.add_argument(
         "--where",
         default="not ok",
         metavar="EXPR",
-        help="SQL over the columns of the result table, as \"error like 'timeout.%%'\" (not ok)",
+        help="SQL over the columns of the result table, such as \"error like 'timeout.%%'\" (not ok)",
     )
     group.add_argument(
         "-i",
         "--input",
         metavar="INPUT",
-        help="the list that the run was made from, where it is not there any more",
+        help="the list that the run was made from, if it has moved",
     )
     group.add_argument(
-        "--input-format", choices=INPUT_FORMATS, help="the list's format, where its name does not say it"
+        "--input-format", choices=INPUT_FORMATS, help="the list's format, if its name does not say it"
     )
     group.add_argument(
         "--since",
         metavar="OLD",
-        help="the earlier run that OUT refreshes, where OUT is a file and cannot say it",
+        help="the earlier run that OUT refreshes, if OUT is a file, which does not record it",
     )
     group.add_argument(
-        "--restart", action="store_true", help="drop what an interrupted retry still wants, and pick anew"
+        "--restart",
+        action="store_true",
+        help="drop what an interrupted retry still wants, and pick the rows again",
     )
     group.add_argument(
-        "--resend-unknown", action="store_true", help="ask also for rows that may have been sent"
+        "--resend-unknown", action="store_true", help="resend also rows that may have been sent"
     )
     group.add_argument("-q", "--quiet", action="store_true", help="no progress and no summary")
     add_options(retry)
@@ -54,15 +56,17 @@ def add_cat(commands: "argparse._SubParsersAction[Parser]") -> None:
     cat = commands.add_parser(
         "cat",
         help="write the rows of a run to stdout",
-        description="Write the rows of a run to stdout, of each request the newest, whether the run has ended"
-        " or not: what is committed.",
+        description="Write the committed rows of a run to stdout, for each request the newest, whether or not"
+        " the run has ended.",
         allow_abbrev=False,
     )
     _add_out(cat)
     cat.add_argument(
         "--format", choices=("jsonl", "arrow"), default="jsonl", help="JSON lines, or an Arrow stream (jsonl)"
     )
-    cat.add_argument("--where", metavar="EXPR", help='only these rows, as "status >= 500"; see hurtle retry')
+    cat.add_argument(
+        "--where", metavar="EXPR", help='only these rows, such as "status >= 500"; see hurtle retry'
+    )
 
 
 def _add_out(command: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""The options that a command line gives, with those of its `--config` file below them."""
+"""The options of a command line, which override those of its `--config` file."""
 
 from argparse import Namespace
 from dataclasses import replace
@@ -27,12 +27,12 @@ _FIELDS = {"user_agent": "user-agent", "cookies": "cookie", "auth": "authorizati
 
 
 def given_options(given: Namespace) -> OptionsDict:
-    """Return the options that were given, here or in the file; those that were not keep their defaults.
+    """Return the options given on the command line or in the file; all others keep their defaults.
 
-    The command line wins option by option; for headers, parameters, `timeout` and `retries` name by name.
+    The command line wins, option by option; for headers, parameters, `timeout` and `retries`, name by name.
 
     Raises:
-        ConfigError: The file, or an argument, is not what it must be.
+        ConfigError: The file or an argument is wrong.
     """
     file = {} if given.config is None else read_options(given.config)
     options = _merged(file, _line(given))
@@ -46,12 +46,12 @@ def given_options(given: Namespace) -> OptionsDict:
 
 
 def _present(given: Namespace, names: dict[str, str]) -> dict[str, Any]:
-    """Return the arguments that were given, by their options' names. Not every command has them all."""
+    """Return the given arguments, by the names of their options. Not every command has all of them."""
     return {name: value for flag, name in names.items() if (value := getattr(given, flag, None)) is not None}
 
 
 def _line(given: Namespace) -> dict[str, Any]:
-    """Return what the command line alone says, groups of options left out."""
+    """Return the options of the command line alone, without `timeout` and `retries`."""
     line = _present(given, {name: name for name in _AS_GIVEN})
     if given.follow is not None:
         line["follow_redirects"] = given.follow
@@ -71,7 +71,7 @@ def _line(given: Namespace) -> dict[str, Any]:
 
 
 def _merged(file: dict[str, Any], line: dict[str, Any]) -> dict[str, Any]:
-    """Lay what the line says over what the file says: headers and parameters name by name."""
+    """Override the file by the command line: headers and parameters name by name."""
     fields = {name.lower() for name, _ in line.get("headers", [])}
     fields |= {field for option, field in _FIELDS.items() if option in line}
     merged = {name: value for name, value in file.items() if _FIELDS.get(name) not in fields} | line
@@ -95,7 +95,7 @@ def _headers(given: Namespace) -> list[tuple[str, str]]:
     if given.cookie is not None:
         if any(name.lower() == "cookie" for name, _ in pairs):
             raise ConfigError("-b and -H 'Cookie: ...' are given; give one of them")
-        # As it is written, not by name: a cookie may be there twice.
+        # Kept as written, not by name: the same cookie may occur twice.
         cookies = [part.strip() for part in given.cookie.split(";") if part.strip()]
         if not cookies or not all("=" in cookie.lstrip("=") for cookie in cookies):
             raise ConfigError("-b takes 'A=1; B=2'")
@@ -104,7 +104,7 @@ def _headers(given: Namespace) -> list[tuple[str, str]]:
 
 
 def split(text: str, mark: str, flag: str, form: str, *, show: bool = True) -> tuple[str, str]:
-    """Split at the first mark. Blanks stay: they may be part of a secret."""
+    """Split at the first mark. Spaces stay: they may be part of a secret."""
     name, found, value = text.partition(mark)
     if not found or not (name or flag == "-u"):
         raise ConfigError(f"{flag} takes {form}" + (f", not {text!r}" if show else ""))

@@ -15,7 +15,7 @@ def serve(given: Namespace) -> int:
     """Start the server, print its addresses on stdout, and wait for SIGINT or SIGTERM.
 
     Returns:
-        0: being stopped is how a server ends.
+        0: a server ends by being stopped.
     """
     stopped = threading.Event()
 
@@ -50,7 +50,7 @@ def _serve(given: Namespace, stopped: threading.Event) -> None:
         if not given.no_tls:
             print(f"https  {server.tls_url('')}", flush=True)
             print(f"ca     {server.ca_path}", flush=True)
-        # A wait without end would not let signal handlers run on every platform.
+        # On some platforms, signal handlers do not run during a wait without a timeout.
         while not stopped.wait(1.0):
             continue
 
@@ -59,7 +59,7 @@ def _robots(path: str | None) -> str | None:
     """Return the text that the server answers with at /robots.txt.
 
     Raises:
-        ConfigError: The file cannot be read, or is no text.
+        ConfigError: The file cannot be read, or is not text.
     """
     if path is None:
         return None

@@ -1,4 +1,4 @@
-"""How the command ends."""
+"""The exit statuses of the command."""
 
 EXIT_OK = 0
 EXIT_SOME_FAILED = 1

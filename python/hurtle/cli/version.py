@@ -1,4 +1,4 @@
-"""`hurtle version`: what a bug report needs."""
+"""`hurtle version`: the versions that a bug report needs."""
 
 import platform
 from argparse import Namespace
