@@ -1,6 +1,6 @@
-"""Send hundreds to millions of HTTP requests, as fast as the machine allows, politely, losing none.
+"""Send hundreds to millions of HTTP requests, fast and politely, and lose none.
 
-Names are loaded when they are first used, so that `import hurtle` costs next to nothing.
+Names are loaded on first use, so that `import hurtle` costs next to nothing.
 """
 
 from hurtle.version import __version__

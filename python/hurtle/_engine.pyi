@@ -170,7 +170,7 @@ class Columns:
         """Put a batch's rows behind those that are there."""
 
     def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]:
-        """Hand out the rows; what is appended from then on begins anew."""
+        """Hand out the rows; later appends start from an empty table."""
 
     def __arrow_c_schema__(self) -> object: ...
 

@@ -1,7 +1,7 @@
 """The verbs `stream`, `fetch`, `run`, `stream_arrow` and their asyncio forms; `Client` has them as methods.
 
-A verb of this module opens a client for the one call; a `Client` keeps connections, DNS answers and TLS
-sessions. Wrong options and inputs raise before anything is sent.
+A function of this module opens a client for one call; a `Client` keeps connections, DNS answers and TLS
+sessions. Wrong options and inputs raise an error before anything is sent.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 class Client(EngineClient):
     """Options, connections, DNS answers and TLS sessions, shared by every call.
 
-    A context manager, sync and async. Safe to use from several threads: each call is a job of its own on the
+    A context manager, sync and async. Safe to use from several threads: each call is a separate job on the
     same engine.
 
     Args:
-        **options: See `OptionsDict`. Those of `JobOptions` may be set again for a call.
+        **options: See `OptionsDict`. A call may override those of `JobOptions`.
 
     Raises:
-        ConfigError: A wrong option; it names the option, the value and what is allowed.
+        ConfigError: An option is wrong; the message names it, the value and what is allowed.
 
     Example:
         >>> with Client(concurrency=64) as client:
@@ -48,9 +48,9 @@ class Client(EngineClient):
         super().__init__(Options.resolve(options))
 
     def stream(self, requests: Requests, **options: Unpack[JobOptions]) -> "Iterator[Response]":
-        """Send requests and yield responses as they complete; input is read lazily, memory is bounded.
+        """Send requests and yield responses as they complete, with lazy input and bounded memory.
 
-        Sending starts with the first step of the iteration. Leaving the loop cancels what is in flight.
+        Sending starts when the iteration starts. Leaving the loop cancels requests in flight.
 
         Args:
             requests: An iterable of URLs, dicts or `Request`s, the path of a list, or a table.
@@ -80,7 +80,7 @@ class Client(EngineClient):
         return self._transfer(open_async_source(requests), self._for_job(options)).aresponses()
 
     def fetch(self, requests: Requests, **options: Unpack[JobOptions]) -> Results:
-        """Send requests and return all responses. Everything is held in memory: `stream` and `run` are not.
+        """Send requests and return all responses. Unlike `stream` and `run`, it holds all of them in memory.
 
         Args:
             requests: As for `stream`.
@@ -127,27 +127,28 @@ class Client(EngineClient):
         since: str | PathLike[str] | None = None,
         **options: Unpack[JobOptions],
     ) -> Summary:
-        """Send requests and write the result table, one row for each; memory is bounded.
+        """Send requests and write the result table, one row for each, in bounded memory.
 
-        What has come is committed part by part. A run that was interrupted, whatever interrupted it, is gone
-        on with by the same call: what is committed is not asked for again.
+        Rows are committed part by part. The same call resumes an interrupted run, whatever interrupted it:
+        committed rows are not requested again.
 
         Args:
             requests: As for `stream`.
-            out: A file; its extension says the format. It appears when the run ends; until then its parts
-                lie in a folder beside it, `out` with ".run" behind it. A folder, if it is one or ends in "/":
-                the parts stay there, on this disk or in an object store (`s3://bucket/prefix/`). A database's
-                address. "-" is stdout, with which a run cannot be gone on with.
-            format: "parquet", "jsonl", "warc" or another, where the extension does not say it.
-            bodies: "apart" in a folder on this disk: each body is a file there, equal ones once, which its
-                row names in the column `body_path`. "inline": in their rows. None: where the format has them.
-            resume: Whether to go on with a run that `out` holds. None: if input and options are provably the
-                same. True: also where the input can be read once only. False: never.
-            restart: Drop a run that `out` holds, and begin again.
-            resend_unknown: Whether to send again what an earlier run may have sent and must not be sent
-                twice, such as a POST. False: such a request gets a row with the error `local.sent_unknown`.
-            since: The output of an earlier run to compare with. What it has is asked for on the condition
-                that it has changed, and each row says what has become of its URL in the column `change`.
+            out: The output. A file: its extension names the format. It appears when the run ends; until then
+                its parts lie in a folder beside it, named `out` plus ".run". A folder, if it exists as one or
+                ends in "/": the parts stay there, on this disk or in an object store (`s3://bucket/prefix/`).
+                The address of a database. "-" for stdout, where a run cannot be resumed.
+            format: "parquet", "jsonl", "warc" or another, if the extension does not say it.
+            bodies: "apart", for a folder on this disk: each body is a file there, stored once if equal, and
+                its row names it in the column `body_path`. "inline": in the rows. None: the format's default.
+            resume: Whether to resume a run that `out` holds. None: if input and options are provably the
+                same. True: also if the input can be read only once. False: never.
+            restart: Drop a run that `out` holds, and start over.
+            resend_unknown: Whether to resend requests that an earlier run may have sent and that must not be
+                sent twice, such as a POST. False: such a request gets a row with the error
+                `local.sent_unknown`.
+            since: The output of an earlier run to compare with. URLs that it has are downloaded only if they
+                have changed; the column `change` says what happened to each.
             **options: See `JobOptions`.
 
         Returns:
@@ -156,7 +157,7 @@ class Client(EngineClient):
         Raises:
             ConfigError: A wrong option, input or output, or `out` holds another run; nothing was sent.
             SinkError: The output could not be written.
-            JournalError: What is done could not be recorded.
+            JournalError: Committed rows could not be recorded.
         """
         settled = self._for_job(options)
         source, mode = open_source(requests), resume_mode(resume, restart)
@@ -208,24 +209,26 @@ class Client(EngineClient):
         return summary_of(await job.arun(), settled)
 
     def stream_arrow(self, requests: Requests, **options: Unpack[JobOptions]) -> "ArrowStream":
-        """Send requests and give the result table as a stream of Arrow record batches, as they fill.
+        """Send requests and return the result table as a stream of Arrow record batches, as they fill.
 
         Args:
             requests: As for `stream`.
-            **options: See `JobOptions`; `ordered` and `on_error="raise"` do not fit.
+            **options: See `JobOptions`; `ordered` and `on_error="raise"` are not supported.
 
         Returns:
-            An object with `__arrow_c_stream__`, to be read once by pyarrow, polars or duckdb.
+            An object with `__arrow_c_stream__`, which pyarrow, polars or duckdb can read once.
 
         Raises:
             ConfigError: A wrong option or input, before anything is sent.
         """
         settled = self._for_job(options)
         if settled.ordered:
-            raise ConfigError("ordered does not fit stream_arrow: sort by the column index", option="ordered")
+            raise ConfigError(
+                "ordered is not supported by stream_arrow: sort by the column index", option="ordered"
+            )
         if settled.on_error == "raise":
             raise ConfigError(
-                "on_error='raise' does not fit stream_arrow: read the column error", option="on_error"
+                "on_error='raise' is not supported by stream_arrow: read the column error", option="on_error"
             )
         transfer = self._transfer(open_source(requests), settled)
         from hurtle._engine import ArrowStream
@@ -238,7 +241,7 @@ class Client(EngineClient):
         return options
 
     def _for_fetch(self, given: JobOptions) -> Options:
-        # All rows are held and sorted at the end: nothing has to wait for an earlier row.
+        # All rows are kept and sorted at the end, so no row has to wait for an earlier one.
         return replace(self._for_job(given), ordered=False)
 
     def _at_end(self) -> None:
@@ -250,7 +253,7 @@ class Client(EngineClient):
 
 
 class _OneCall(Client):
-    """The client of one call: closed when the call has ended."""
+    """The client of one call; closes when the call has ended."""
 
     def _at_end(self) -> None:
         self.close()
@@ -337,7 +340,7 @@ async def arun(
 
 
 def stream_arrow(requests: Requests, **options: Unpack[OptionsDict]) -> "ArrowStream":
-    """Send requests and give an Arrow stream. See `Client.stream_arrow`; all options are allowed."""
+    """Send requests and return an Arrow stream. See `Client.stream_arrow`; all options are allowed."""
     return _OneCall(**options).stream_arrow(requests)
 
 
@@ -345,7 +348,7 @@ def open_job(
     client: Client,
     source: Source | AsyncSource,
     out: str | PathLike[str],
-    format: str | None,  # noqa: A002 - as of run
+    format: str | None,  # noqa: A002 - as in run
     options: Options,
     *,
     bodies: BodyPlace | None = None,
@@ -357,19 +360,19 @@ def open_job(
     """Return the job that writes the rows of a source to an output.
 
     Args:
-        client: Who sends.
+        client: The client that sends.
         source: The rows.
-        out: As of `Client.run`.
-        format: As of `Client.run`.
+        out: As in `Client.run`.
+        format: As in `Client.run`.
         options: The job's options, resolved.
-        bodies: As of `Client.run`.
+        bodies: As in `Client.run`.
         resume: What to do with a run that the output holds.
-        resend_unknown: As of `Client.run`.
-        since: As of `Client.run`.
+        resend_unknown: As in `Client.run`.
+        since: As in `Client.run`.
         observe: Called with rows once they are written.
 
     Raises:
-        ConfigError: A format that is not known, or an output that is the input.
+        ConfigError: The format is unknown, or the output is the input.
     """
     checks.flag("resend_unknown", resend_unknown)
     sink = new_sink(out, format, bodies)
@@ -401,7 +404,7 @@ def _open_refresh(since: str | PathLike[str], out: str | PathLike[str], options:
 
 
 def _refuse_own_input(path: str | None, out: str | PathLike[str]) -> None:
-    """Refuse to put the result in the place of the list that it is made from."""
+    """Refuse to overwrite the input list with the result."""
     if path is None or path == "-" or not Path(out).exists() or not Path(path).is_file():
         return
     if Path(out).samefile(path):
@@ -411,7 +414,7 @@ def _refuse_own_input(path: str | None, out: str | PathLike[str]) -> None:
 def _watched(
     options: Options, total: int | None, at_end: Callable[[], None]
 ) -> tuple[ProgressCallback | None, Callable[[], None]]:
-    """Return what to call with counters, and what to call at the end."""
+    """Return the callback for counters, and the callback for the end."""
     if options.progress is not True:
         return options.progress or None, at_end
     from hurtle.report.progress import open_progress
@@ -426,7 +429,7 @@ def _watched(
 
 
 def summary_of(outcome: Outcome, options: Options) -> Summary:
-    """Return the numbers of a job that has ended, which ran under these options."""
+    """Return the numbers of a finished job that ran with these options."""
     return Summary.from_counters(
         outcome.counters,
         options,

@@ -1,6 +1,6 @@
-"""What each kind of option value may be. Every check returns the value in its one form or raises ConfigError.
+"""Checks of option values. Each returns the value in its normal form, or raises ConfigError.
 
-The words always name the option, the value and what is allowed.
+The message always names the option, the value and what is allowed.
 """
 
 import re
@@ -19,14 +19,14 @@ _UNITS = {
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([a-z]*)", re.IGNORECASE | re.ASCII)
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 LONGEST_S = 1e9
-"""Seconds of the longest span, some thirty years: the clocks of some systems count no further."""
+"""Seconds of the longest span, about thirty years: some systems' clocks count no further."""
 
 MAX_COUNT = 2**32 - 1
 """Counts are u32 on the other side of the boundary."""
 
 
 def wrong(option: str, value: object, allowed: str) -> ConfigError:
-    """Make the error for a value that an option does not take."""
+    """Return the error for a value that an option does not accept."""
     return ConfigError(f"{option}={_shown(value)}: must be {allowed}", option=option)
 
 
@@ -55,11 +55,11 @@ def count_or_auto(option: str, value: object) -> int | Literal["auto"]:
 
 
 def keys(option: str, value: Mapping[str, object], allowed: Sequence[str]) -> dict[str, object]:
-    """Check a group of options that is written as a dict: no key but those that are allowed."""
+    """Check a group of options written as a dict: only the allowed keys may occur."""
     for key in value:
         if key not in allowed:
             names = ", ".join(allowed)
-            raise ConfigError(f"{option}: there is no key {_shown(key)}; allowed are {names}", option=option)
+            raise ConfigError(f"{option}: unknown key {_shown(key)}; allowed are {names}", option=option)
     return dict(value)
 
 
@@ -125,7 +125,7 @@ def statuses(option: str, value: object) -> tuple[int, ...]:
 
 
 def methods(option: str, value: object) -> tuple[str, ...]:
-    """Check method names; returned in capitals."""
+    """Check method names and return them in capitals."""
     allowed = 'method names, such as ("GET", "HEAD")'
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise wrong(option, value, allowed)
@@ -136,7 +136,7 @@ def methods(option: str, value: object) -> tuple[str, ...]:
 
 
 def trust(option: str, value: object) -> bool | str:
-    """Check whom to trust: True, False, or the path of a PEM file that can be found."""
+    """Check whom to trust: True, False, or the path of an existing PEM file."""
     if isinstance(value, bool):
         return value
     if not isinstance(value, (str, PathLike)):
@@ -150,7 +150,7 @@ def trust(option: str, value: object) -> bool | str:
 
 
 def header_fields(option: str, pairs: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    """Check header fields that every request would carry: no name or value that must not be sent.
+    """Check header fields for every request: each name and value must be allowed in HTTP.
 
     Source: RFC 9110, sections 5.1 and 5.5.
     """
@@ -158,12 +158,12 @@ def header_fields(option: str, pairs: list[tuple[str, str]]) -> tuple[tuple[str,
         if not _TOKEN.fullmatch(name):
             raise wrong(option, name, "header names of letters, digits and -_.")
         if any(char in value for char in "\r\n\0") or not is_text(value):
-            raise wrong(option, name, "a header whose value holds no CR, LF or NUL")
+            raise wrong(option, name, "a header whose value contains no CR, LF or NUL")
     return tuple(pairs)
 
 
 def is_text(value: str) -> bool:
-    """Whether a string is text that UTF-8 can hold: JSON may bring half of a surrogate pair."""
+    """Whether UTF-8 can encode a string: one from JSON may contain half of a surrogate pair."""
     if value.isascii():
         return True
     try:

@@ -4,10 +4,10 @@
     ├── ConfigError (ValueError)        an option, a path or an input that cannot work; nothing was sent
     ├── MissingExtraError (ImportError) an optional package is not installed
     ├── ClosedError                     a client used after it was closed
-    ├── InternalError                   a defect of hurtle itself
+    ├── InternalError                   a bug in hurtle itself
     ├── SinkError                       the output could not be written
-    ├── JournalError                    the record of what is done could not be written
-    │   └── LedgerError                 the record of what must not be sent twice could not be written
+    ├── JournalError                    the record of committed rows could not be written or read
+    │   └── LedgerError                 a request that must not be sent twice could not be recorded
     └── RequestError                    why ONE request has no whole, usable response
         ├── InvalidRequest (ValueError) input.*
         ├── BlockedError                blocked.*
@@ -26,8 +26,8 @@
         ├── RequestPanicError (InternalError) internal.*
         └── StatusError                 only from Response.raise_for_status()
 
-A request's failure is data: it is `Response.error`, and raised only where `on_error="raise"` asks for it.
-Decide by type, `code` and `phase`, never by the words.
+The failure of a request is data: it is in `Response.error`, and is raised only with `on_error="raise"`.
+Decide by type, `code` and `phase`, never by the text of the message.
 """
 
 import builtins
@@ -41,7 +41,7 @@ class ConfigError(HurtleError, ValueError):
     """An option, a path or an input that cannot work, found before anything was sent."""
 
     def __init__(self, message: str, *, option: str | None = None) -> None:
-        """Keep the words and the public name of the option at fault, where there is one."""
+        """Keep the message and the public name of the option at fault, if there is one."""
         super().__init__(message)
         self.option = option
 
@@ -54,14 +54,14 @@ class MissingExtraError(HurtleError, ImportError):
 
         Args:
             extra: The name of hurtle's extra, such as "parquet".
-            needed_for: What the caller wanted, as the subject of the sentence.
+            needed_for: What needs the package, as the subject of the message.
         """
         super().__init__(f"{needed_for} needs an optional package: pip install 'hurtle[{extra}]'")
         self.extra = extra
         self.needed_for = needed_for
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Pickle by what the exception was made of."""
+        """Pickle by the constructor's arguments."""
         return type(self), (self.extra, self.needed_for)
 
 
@@ -70,7 +70,7 @@ class ClosedError(HurtleError):
 
 
 class InternalError(HurtleError):
-    """A defect of hurtle itself, such as a caught panic. Please report it."""
+    """A bug in hurtle itself, such as a caught panic. Please report it."""
 
 
 class SinkError(HurtleError):
@@ -78,13 +78,13 @@ class SinkError(HurtleError):
 
 
 class JournalError(HurtleError):
-    """The record of what is done could not be written or read; the run stopped."""
+    """The record of committed rows could not be written or read; the run stopped."""
 
 
 class LedgerError(JournalError):
-    """A request that must not be sent twice could not be noted, or is noted on another machine alone.
+    """A request that must not be sent twice could not be recorded, or is recorded only on another machine.
 
-    The run stopped, and it was not sent.
+    The run stopped, and the request was not sent.
     """
 
 
@@ -92,8 +92,8 @@ class RequestError(HurtleError):
     """Why one request has no whole, usable response.
 
     Attributes:
-        code: `class.reason` out of the closed list of `hurtle._engine.error_codes()`.
-        detail: Words for a person, without secrets.
+        code: `class.reason` from the closed list of `hurtle._engine.error_codes()`.
+        detail: An explanation for people, without secrets.
         phase: What the attempt was doing ("dns", "connect", "tls", "send", "first_byte", "body", …), or None.
         retryable: Whether another attempt of an idempotent request may end differently.
         attempts: How many attempts were made, the first included.
@@ -117,16 +117,16 @@ class RequestError(HurtleError):
         self.attempts = attempts
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Pickle by the parts, so that the error crosses process borders whole."""
+        """Pickle by the parts, so that the error stays complete in another process."""
         return _rebuild, (type(self), self.code, self.detail, self.phase, self.retryable, self.attempts)
 
 
 class InvalidRequest(RequestError, ValueError):
-    """The row of the input is no request that can be sent (input.*)."""
+    """The row of the input is not a request that can be sent (input.*)."""
 
 
 class BlockedError(RequestError):
-    """The address is one that the caller's guard refuses (blocked.*)."""
+    """The caller's guard refuses the address (blocked.*)."""
 
 
 class DnsError(RequestError):
@@ -158,7 +158,7 @@ class DecodeError(RequestError):
 
 
 class TooLargeError(RequestError):
-    """The headers or the body are over their cap (too_large.*)."""
+    """The headers or the body exceed their limit (too_large.*)."""
 
 
 class RedirectError(RequestError):
@@ -174,15 +174,15 @@ class HostError(RequestError):
 
 
 class LocalError(RequestError):
-    """This machine is why: it ran out of something, or an earlier run on it broke off (local.*)."""
+    """The cause is this machine: it ran out of a resource, or an earlier run was interrupted (local.*)."""
 
 
 class RequestPanicError(RequestError, InternalError):
-    """A defect of hurtle itself met one request; the others went on (internal.*)."""
+    """A bug in hurtle failed one request; the others continued (internal.*)."""
 
 
 class StatusError(RequestError):
-    """A response that arrived whole with a status of 400 or more; only `raise_for_status()` raises it."""
+    """A complete response with a status of 400 or more; only `raise_for_status()` raises it."""
 
     def __init__(self, status: int, url: str, reason: str | None = None, *, attempts: int = 1) -> None:
         """Keep the status and the final URL.
@@ -190,7 +190,7 @@ class StatusError(RequestError):
         Args:
             status: The response's status, 400 to 599.
             url: Where the response came from.
-            reason: The status line's words, where there are any.
+            reason: The reason phrase of the status line, if there is one.
             attempts: How many attempts were made.
         """
         words = f"{status} {reason}" if reason else str(status)
@@ -232,17 +232,17 @@ def error_for(
     retryable: bool = False,
     attempts: int = 1,
 ) -> RequestError:
-    """Make the exception that belongs to a code.
+    """Create the exception for a code.
 
     Args:
         code: `class.reason`.
-        detail: Words for a person.
+        detail: An explanation for people.
         phase: What the attempt was doing.
         retryable: Whether another attempt may end differently.
         attempts: How many attempts were made.
 
     Returns:
-        An instance of the class's exception; a plain RequestError for a class this version does not know.
+        An instance of the class's exception, or a plain RequestError if this version does not know the class.
     """
     cls = ERROR_CLASSES.get(code.partition(".")[0], RequestError)
     return cls(code, detail, phase=phase, retryable=retryable, attempts=attempts)

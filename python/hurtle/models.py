@@ -1,4 +1,4 @@
-"""The values that go in and come out: requests, bad rows, and the parts of a response. Plain data, no I/O."""
+"""Input and output values: requests, bad rows, and the parts of a response. Plain data, no I/O."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, fields
@@ -9,7 +9,7 @@ from hurtle import checks, wire
 from hurtle.errors import InvalidRequest
 
 JsonValue: TypeAlias = Any
-"""Whatever `json.dumps` takes: JSON has no closed type that every caller's data fits."""
+"""Anything that `json.dumps` takes: no closed type fits every caller's data."""
 
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
@@ -20,25 +20,25 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 class Request:
     """One request to send.
 
-    Shapes are checked here; URL, method and header bytes by the engine, for that row alone.
+    This class checks types; the engine checks the bytes of URL, method and headers, for that row alone.
 
     Args:
         url: An absolute http:// or https:// URL.
-        method: The method; written in capitals.
+        method: The method; converted to capitals.
         params: Query parameters, added to the URL's own: a mapping, pairs, or encoded text.
-        headers: A mapping or pairs; they win over the options' headers of the same name.
+        headers: A mapping or pairs; they override the options' headers of the same name.
         cookies: Names and values for one Cookie header.
-        json: A value sent as JSON. One of json, data and content at most.
+        json: A value sent as JSON. Give at most one of json, data and content.
         data: A mapping or pairs sent as a form.
         content: Bytes, or text sent as UTF-8.
         auth: (user, password) for Basic, or a token for Bearer.
-        timeout: Seconds for one attempt, in place of the option's total.
-        id: A name for the row; the input index when None.
-        meta: Any JSON value; carried to the response untouched.
+        timeout: Seconds for one attempt, instead of the option's total.
+        id: A name for the row; None: the input index.
+        meta: Any JSON value; the response carries it unchanged.
         priority: Higher is sent earlier among the requests of one host.
 
     Raises:
-        InvalidRequest: A value of the wrong type, or several bodies.
+        InvalidRequest: A value has the wrong type, or there is more than one body.
 
     Example:
         >>> Request("http://127.0.0.1/search", params={"q": "snail"}).encoded_params()
@@ -61,11 +61,11 @@ class Request:
     priority: int = 0
 
     def __post_init__(self) -> None:
-        """Check shapes, and write method, id and auth in their one form."""
+        """Check types, and normalize method, id and auth."""
         if not isinstance(self.url, str):
             raise _invalid(f"url takes text, not {type(self.url).__name__}")
         if not checks.is_text(self.url):
-            raise _invalid("url holds half of a surrogate pair")
+            raise _invalid("url contains half of a surrogate pair")
         if not isinstance(self.method, str) or not self.method or not self.method.isascii():
             raise _invalid(f"method takes a name such as 'GET', not {self.method!r}")
         if not self.method.isupper():
@@ -95,7 +95,7 @@ class Request:
 
     @classmethod
     def from_mapping(cls, row: Mapping[str, JsonValue]) -> "Request":
-        """Make a request of a dict, as in a line of JSONL.
+        """Create a request from a dict, such as a line of JSONL.
 
         Args:
             row: The arguments by name, and `content_base64` for bytes.
@@ -120,7 +120,7 @@ class Request:
         return cls(**values)
 
     def encoded_params(self) -> str | None:
-        """Return the query parameters as sent, without the URL's own; None when there are none."""
+        """Return the query parameters as sent, without the URL's own; None if there are none."""
         if self.params is None:
             return None
         try:
@@ -144,10 +144,10 @@ class Request:
         return pairs
 
     def body(self) -> bytes | None:
-        """Return the bytes to send, None without a body.
+        """Return the bytes to send; None without a body.
 
         Raises:
-            InvalidRequest: `json` does not serialise.
+            InvalidRequest: `json` cannot be serialized.
         """
         try:
             if self.json is not None:
@@ -161,10 +161,10 @@ class Request:
         return None if self.content is None else bytes(self.content)
 
     def meta_json(self) -> str | None:
-        """Return `meta` as JSON text for the result table; what JSON does not know as its `str`, NaN as null.
+        """Return `meta` as JSON text for the result table; other types become their `str`, and NaN null.
 
         Raises:
-            InvalidRequest: It has no form in JSON: a circle, keys that are no text, half of a surrogate pair.
+            InvalidRequest: JSON cannot hold it: a cycle, keys that are not text, half of a surrogate pair.
         """
         if self.meta is None:
             return None
@@ -173,10 +173,10 @@ class Request:
                 text = _json_text(self.meta, default=str)
             except ValueError:
                 text = _json_text(_without_nan(self.meta), default=str)
-        except Exception as error:  # `str` of a caller's object may raise what it likes
+        except Exception as error:  # `str` of a caller's object may raise anything
             raise _invalid(f"meta: {error}") from error
         if not checks.is_text(text):
-            raise _invalid("meta holds half of a surrogate pair")
+            raise _invalid("meta contains half of a surrogate pair")
         return text
 
 
@@ -186,13 +186,13 @@ REQUEST_KEYS = frozenset(field.name for field in fields(Request)) | {"content_ba
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row of the input that is no request. It becomes a result like any other, failed and never sent.
+    """A row of the input that is not a request. It becomes a failed result, and is never sent.
 
     Attributes:
         code: "input.row" or "input.truncated".
-        detail: Words for a person.
-        line: The line of the file, counted from 1, where there is one; the engine puts it before the detail.
-        text: The start of what stood there.
+        detail: An explanation for people.
+        line: The line of the file, counted from 1, if there is one; the engine puts it before the detail.
+        text: The beginning of the row's text.
     """
 
     code: str
@@ -203,12 +203,12 @@ class BadRow:
 
 @dataclass(frozen=True, slots=True)
 class Withheld:
-    """A request that must not be sent. It becomes a failed result in its own name.
+    """A request that must not be sent. It becomes a failed result of its own.
 
     Attributes:
-        request: What was asked for.
-        code: Why, as an error code.
-        detail: Words for a person.
+        request: The request.
+        code: The reason, as an error code.
+        detail: An explanation for people.
     """
 
     request: Request
@@ -217,7 +217,7 @@ class Withheld:
 
 
 Row: TypeAlias = str | Request | BadRow
-"""What a source yields and a job takes."""
+"""A row that a source yields and a job takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,9 +225,9 @@ class Conditional:
     """A request with header fields that ask whether an earlier answer still holds.
 
     Attributes:
-        request: What is asked for.
-        headers: The fields. They go to one URL and nowhere else, wherever redirects lead.
-        url: That URL; None: the one that is asked for first.
+        request: The request.
+        headers: The fields. They are sent to one URL only, wherever redirects lead.
+        url: That URL; None: the first URL that is requested.
     """
 
     request: str | Request
@@ -237,12 +237,12 @@ class Conditional:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A row and the later ones that ask for the same: it is sent once, and every one of them gets the answer.
+    """A row and its later copies: the request is sent once, and each of them gets the answer.
 
     Attributes:
         index: The row's position in the input.
-        row: What is sent, on conditions or without, or withheld.
-        copies: Position and row of each of the others; none of them is a BadRow.
+        row: The request to send, with or without conditions, or to withhold.
+        copies: Position and row of each copy; none of them is a BadRow.
     """
 
     index: int
@@ -264,10 +264,10 @@ class Attempt:
 
     Attributes:
         status: The response's status, None without a response.
-        code: The error's code, None where a whole response arrived.
+        code: The error's code; None if a whole response arrived.
         start: Seconds since the Unix epoch at which the attempt began.
         seconds: How long it took.
-        wait: Seconds of backoff waited before it; 0 for the first.
+        wait: Seconds of backoff before it; 0 for the first.
     """
 
     status: int | None
@@ -279,9 +279,9 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """How long each phase of the last attempt took, in seconds; None where a phase did not happen.
+    """How long each phase of the last attempt took, in seconds; None if a phase did not happen.
 
-    `total` runs from the slot that was granted to the last byte: it leaves `queue` out.
+    `total` runs from the moment the attempt got a slot to the last byte. It does not include `queue`.
     """
 
     queue: float | None = None
@@ -307,7 +307,7 @@ class Headers(Mapping[str, str]):
     __slots__ = ("_by_name", "_pairs")
 
     def __init__(self, pairs: list[tuple[str, str]]) -> None:
-        """Keep the pairs; the index by name is made at the first look-up."""
+        """Keep the pairs; the first look-up builds the index by name."""
         self._pairs = pairs
         self._by_name: dict[str, list[str]] | None = None
 
@@ -344,7 +344,7 @@ class Headers(Mapping[str, str]):
     __hash__ = None  # type: ignore[assignment]
 
     def get_list(self, name: str) -> list[str]:
-        """Return every value of a field, in order; an empty list where it is absent."""
+        """Return every value of a field, in order; an empty list if it is absent."""
         return list(self._index().get(name.lower(), ()))
 
     def multi_items(self) -> list[tuple[str, str]]:
@@ -367,12 +367,12 @@ def _invalid(detail: str) -> InvalidRequest:
 def _id_text(value: object) -> str:
     if isinstance(value, str):
         if not checks.is_text(value):
-            raise _invalid("id holds half of a surrogate pair")
+            raise _invalid("id contains half of a surrogate pair")
         return value
     if isinstance(value, int) and not isinstance(value, bool):
         try:
             return str(value)
-        except ValueError as error:  # more digits than Python writes out
+        except ValueError as error:  # more digits than Python converts
             raise _invalid(f"id: {error}") from error
     raise _invalid(f"id takes text or a whole number, not {type(value).__name__}")
 
@@ -388,7 +388,7 @@ def _json_text(value: JsonValue, default: Callable[[object], str] | None = None)
 
 
 def _without_nan(value: JsonValue) -> JsonValue:
-    """Return a value with null for NaN and infinity, which a table of numbers may hold and JSON cannot."""
+    """Return a value with null for NaN and infinity, which tables may contain and JSON may not."""
     if isinstance(value, float):
         return value if isfinite(value) else None
     if isinstance(value, dict):

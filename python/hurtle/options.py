@@ -1,7 +1,7 @@
-"""Every option, with its default, as the engine is told it.
+"""Every option, with its default, in the form that the engine receives.
 
 Callers write options by their public names (`OptionsDict`); `Options.resolve` turns them into the one frozen
-value that crosses the boundary whole. The engine holds the same defaults; a contract test proves them equal.
+value that crosses the boundary. The engine has the same defaults; a contract test proves that they are equal.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,24 +16,24 @@ from hurtle.version import __version__
 
 USER_AGENT = f"hurtle/{__version__}"
 MOST_THREADS = 1024
-"""More threads than any machine has cores: beyond, a slip of the keyboard."""
+"""More threads than any machine has cores. A larger number is a typing error."""
 
 ProgressCallback: TypeAlias = Callable[[Any], None]
 """Called with `hurtle._engine.Progress`, about ten times a second, on the thread that takes the rows.
 
-What it raises ends the call and reaches the caller: from `stream`, after the rows yielded so far; from `run`,
-with the rows so far in the output; from `fetch`, in place of its results.
+An exception from it ends the call and reaches the caller: from `stream`, after the rows yielded so far; from
+`run`, with the rows so far in the output; from `fetch`, in place of its results.
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeout:
-    """Limits on the time of ONE attempt, from the moment a slot is granted; queueing never counts.
+    """Time limits for ONE attempt, from the moment it gets a slot; queueing never counts.
 
     Args:
         total: Seconds for the whole attempt, to the last byte of the body. None: no limit.
-        connect: Seconds for name, TCP and TLS together.
-        first_byte: Seconds from the request sent to the response's first byte.
+        connect: Seconds for name resolution, TCP and TLS together.
+        first_byte: Seconds from the end of the request to the first byte of the response.
         read: Seconds between two reads of the body.
     """
 
@@ -49,16 +49,16 @@ class Timeout:
 
     @classmethod
     def of(cls, value: object) -> "Timeout":
-        """Read what `timeout=` takes: seconds, (connect, read), a `Timeout`, a dict of its fields, or None.
+        """Read a value of `timeout=`: seconds, (connect, read), a `Timeout`, a dict of its fields, or None.
 
         Raises:
-            ConfigError: Anything else, and a span that is not above 0.
+            ConfigError: The value is anything else, or a span is not above 0.
         """
         match value:
             case Timeout():
                 return value
             case (connect, read):
-                # As in requests, the pair sets these two limits and no third one.
+                # As in requests, the pair sets these two limits and no total.
                 return cls(
                     total=None,
                     connect=checks.seconds_or_none("timeout[0] (connect)", connect),
@@ -76,19 +76,19 @@ class Timeout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """When a request is tried again.
+    """When to retry a request.
 
     Args:
         total: Further attempts after the first.
-        statuses: Statuses that are tried again.
+        statuses: Statuses that are retried.
         methods: Methods that may be repeated; by default those that RFC 9110 calls idempotent.
         backoff: Seconds of the first wait; doubles with each attempt.
         max_backoff: Seconds of the longest wait.
         jitter: The part of each wait that is random, from 0 to 1.
-        respect_retry_after: Whether a host that says when to come back is left alone until then.
-        max_retry_after: Seconds of the longest such wait; a longer wish is cut to this.
-        rounds: How often a host that is down is asked again, once nothing else is left to do, before the
-            requests that wait for it are given up.
+        respect_retry_after: Whether to leave a host alone until the time it names in Retry-After.
+        max_retry_after: Seconds of the longest such wait; a longer one is cut to this.
+        rounds: How often to probe a host that is down, once nothing else is left to do, before giving up the
+            requests that wait for it.
     """
 
     total: int = 2
@@ -117,10 +117,10 @@ class Retry:
 
     @classmethod
     def of(cls, value: object) -> "Retry":
-        """Read what the option `retries` takes: a number, a `Retry`, or a dict of its fields.
+        """Read a value of `retries=`: a number, a `Retry`, or a dict of its fields.
 
         Raises:
-            ConfigError: Anything else, and a value out of range.
+            ConfigError: The value is anything else, or out of range.
         """
         if isinstance(value, Retry):
             return value
@@ -147,7 +147,7 @@ class JobOptions(TypedDict, total=False):
 
 
 class EngineOptions(TypedDict, total=False):
-    """The options that hold for as long as a `Client` lives."""
+    """The options that stay fixed as long as a `Client` lives."""
 
     concurrency: Concurrency
     concurrency_per_host: Concurrency
@@ -180,11 +180,11 @@ class OptionsDict(EngineOptions, JobOptions, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """All options, resolved: what the engine reads, attribute by attribute, and what the Python side needs.
+    """All options, resolved: the attributes that the engine reads, and those that the Python side needs.
 
     Times are seconds, sizes bytes. `headers` holds user agent, cookies and credentials as header fields;
-    `params` is an encoded query; `threads` 0 means one per core this process may use. A rate of None is no
-    limit; `hosts` are pairs of a name, as `limits.host_name` returns it, and its limits.
+    `params` is an encoded query; `threads` 0 means one per core that this process may use. A rate of None
+    means no limit; `hosts` are pairs of a name, as `limits.host_name` returns it, and its limits.
     """
 
     concurrency: Concurrency = 256
@@ -225,7 +225,7 @@ class Options:
     max_duration: float | None = None
 
     def __post_init__(self) -> None:
-        """Check every value that is checked the same way however it was written."""
+        """Check every value whose check does not depend on how it was written."""
         checks.count_or_auto("concurrency", self.concurrency)
         checks.count_or_auto("concurrency_per_host", self.concurrency_per_host)
         checks.count("max_redirects", self.max_redirects, least=0)
@@ -243,21 +243,21 @@ class Options:
 
     @classmethod
     def resolve(cls, given: Mapping[str, Any]) -> "Options":
-        """Turn options by their public names into the one resolved value.
+        """Resolve options given by their public names.
 
         Args:
             given: What the caller wrote, as in `OptionsDict`.
 
         Raises:
-            ConfigError: An unknown name, a value that is not allowed, an option this version does not have.
+            ConfigError: A name is unknown, a value is not allowed, or this version lacks the option.
         """
         return cls(**_resolved(_named(given)))
 
     def for_job(self, given: Mapping[str, Any]) -> "Options":
-        """Return these options with the job's own ones replaced.
+        """Return these options, with those of one job replaced.
 
         Raises:
-            ConfigError: An option that belongs to the client, an unknown name, a value that is not allowed.
+            ConfigError: An option belongs to the client, a name is unknown, or a value is not allowed.
         """
         for name in given:
             if name in EngineOptions.__annotations__:
@@ -274,10 +274,10 @@ _UNAVAILABLE: dict[str, tuple[object, ...]] = {
     "cert": (None,),
     "block_private": (False, None),
 }
-"""Names set aside, with the values that ask for nothing: never accepted and ignored."""
+"""Reserved names, with the values that have no effect; any other value is refused, never ignored."""
 
 ALIASES = {"allow_redirects": "follow_redirects", "proxies": "proxy"}
-"""Other spellings of an option, known from other libraries."""
+"""Other spellings of an option, from other libraries."""
 
 _KNOWN = frozenset(OptionsDict.__annotations__) | _UNAVAILABLE.keys() | ALIASES.keys()
 _AS_GIVEN = (
@@ -287,14 +287,14 @@ _AS_GIVEN = (
 
 
 def _named(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Replace aliases; refuse unknown names and options that are not built."""
+    """Replace aliases; refuse unknown names and options that this version lacks."""
     named: dict[str, Any] = {}
     for written, value in given.items():
         if written not in _KNOWN:
             raise _unknown(written)
         name = ALIASES.get(written, written)
         if name in named:
-            raise ConfigError(f"{written} and {name} are given; they are one option", option=name)
+            raise ConfigError(f"{written} and {name} are the same option; give one of them", option=name)
         if name in _UNAVAILABLE:
             if not any(value is nothing for nothing in _UNAVAILABLE[name]):
                 raise ConfigError(f"{written} is not available in this version", option=name)
@@ -308,12 +308,12 @@ def _unknown(name: str) -> ConfigError:
 
     names = sorted(_KNOWN - _UNAVAILABLE.keys() - ALIASES.keys())
     close = get_close_matches(name, names, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(names)}"
-    return ConfigError(f"there is no option {name!r}; {hint}", option=name)
+    hint = f"did you mean {close[0]}?" if close else f"the options are {', '.join(names)}"
+    return ConfigError(f"unknown option {name!r}; {hint}", option=name)
 
 
 def _resolved(named: dict[str, Any]) -> dict[str, Any]:
-    """Turn public names and sugar into the fields of Options."""
+    """Turn public names and shorthand values into the fields of Options."""
     values = {name: named[name] for name in _AS_GIVEN if name in named}
     if "timeout" in named:
         timeout = Timeout.of(named["timeout"])
@@ -352,7 +352,7 @@ def _rate_limits(named: dict[str, Any]) -> dict[str, Any]:
 
 
 def _headers(named: dict[str, Any]) -> tuple[tuple[str, str], ...]:
-    """Render headers, cookies, credentials and user agent. No word shows a value: it may be a secret."""
+    """Render headers, cookies, credentials and user agent. No message shows a value: it may be a secret."""
     try:
         pairs = wire.rendered(named.get("headers"), named.get("cookies"), named.get("auth"))
     except (TypeError, ValueError) as error:

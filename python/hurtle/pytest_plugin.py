@@ -1,4 +1,4 @@
-"""The fixture `hurtle_server`, there in every test suite where hurtle is installed."""
+"""The fixture `hurtle_server`, available in every test suite where hurtle is installed."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def hurtle_server() -> "Iterator[Server]":
     """Run a test server for the test: `hurtle_server.url("/status/503")`."""
-    # Imported here: pytest loads this module in every session, also in those that use no server.
+    # Imported here because pytest loads this module in every session, even in those that use no server.
     from hurtle.testing import Server
 
     with Server() as server:

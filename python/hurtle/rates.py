@@ -1,4 +1,4 @@
-"""Rates as people write them: "100/min" is 100 requests in each 60 seconds. Pure functions, one grammar."""
+"""Rates as people write them: "100/min" is 100 requests every 60 seconds. Pure functions, one grammar."""
 
 import re
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ GRAMMAR = (
     'requests per time, such as 50 (a second), "100/min", "30/5min", "1000/day" or "100/min burst 20" '
     '(units: ms, s, min, h, day), or "auto", or "none"'
 )
-"""What a rate may be, as every error says it."""
+"""The allowed forms of a rate, as every error message lists them."""
 
 _UNITS_MS = {
     "ms": 1,
@@ -30,26 +30,26 @@ _RATE = re.compile(
     re.ASCII,
 )
 _FINEST = 10**6
-"""The largest denominator that a number of requests is rounded to: 1/3 is one in three seconds."""
+"""The largest denominator when a number of requests is rounded: 1/3 is one every three seconds."""
 
 SHORTEST_S = 0.001
-"""Seconds of the shortest span a rate may name: timers are no finer."""
+"""Seconds of the shortest span of a rate: timers are no finer."""
 
 MOST_PER_S = 10**9
-"""Requests a second of the highest rate: a nanosecond between two is the least that is told apart."""
+"""Requests a second of the highest rate: one every nanosecond, the smallest unit of the clock."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """So many requests in each span of time, evenly spaced.
+    """A number of requests per span of time, evenly spaced.
 
     Args:
-        count: Requests.
+        count: Number of requests.
         per: Seconds of the span.
-        burst: How many of them may go at once after a pause; 1: none beyond the next.
+        burst: How many of them may go at once after a pause; 1: only the next one.
 
     Raises:
-        ConfigError: A value out of range, or a rate above `MOST_PER_S`.
+        ConfigError: A value is out of range, or the rate is above `MOST_PER_S`.
 
     Example:
         >>> print(Rate(100, 60.0, burst=20))
@@ -72,24 +72,24 @@ class Rate:
 
     @property
     def per_s(self) -> float:
-        """Requests a second, over the long run."""
+        """Requests a second, on average."""
         return self.count / self.per
 
     def __str__(self) -> str:
-        """Return the rate in the grammar it is read by."""
+        """Return the rate in the grammar that `rate_limit` reads."""
         for unit, unit_s in _SHOWN_UNITS_S.items():
             units = self.per / unit_s
             if units >= 1 and units.is_integer():
                 span = unit if units == 1 else f"{units:.0f}{unit}"
                 break
         else:
-            # Digits without an exponent: the grammar knows none.
+            # Digits without an exponent: the grammar has none.
             span = f"{self.per:.12f}".rstrip("0") + "s"
         return f"{self.count}/{span}" + (f" burst {self.burst}" if self.burst > 1 else "")
 
 
 RateLimit: TypeAlias = Rate | Literal["auto", "none"]
-"""A limit on requests over time, read: a rate; one that the host's answers show; or none at all."""
+"""A parsed limit on requests over time: a rate; "auto", found from the responses; or "none"."""
 
 RateSpec: TypeAlias = Rate | str | float
 """The same as people write it; a number is requests a second."""
@@ -103,10 +103,10 @@ def rate_limit(option: str, value: object) -> RateLimit:
         value: As in `RateSpec`.
 
     Returns:
-        The rate, "auto", or "none" where the limit is lifted.
+        The rate, "auto", or "none" if the limit is lifted.
 
     Raises:
-        ConfigError: Anything that the grammar does not have, with the value and the grammar.
+        ConfigError: The value does not fit the grammar; the message shows both.
     """
     limit: RateLimit | None = None
     if isinstance(value, Rate):
@@ -127,7 +127,7 @@ def _from_number(count: float) -> Rate | None:
 
 
 def _from_text(text: str) -> RateLimit | None:
-    from fractions import Fraction  # exact, and loaded by those who ask for a rate
+    from fractions import Fraction  # exact; imported only if a rate is given
 
     match text:
         case "auto" | "none":
@@ -141,7 +141,7 @@ def _from_text(text: str) -> RateLimit | None:
 
 
 def _from_parts(count: "Fraction", span_s: "Fraction", burst: int) -> Rate | None:
-    """Return the rate in whole requests: half a request a second is one in two. None: out of range."""
+    """Return the rate in whole requests: half a request a second is one every two. None: out of range."""
     whole = count.limit_denominator(_FINEST)
     per = float(whole.denominator * span_s)
     if whole <= 0 or not SHORTEST_S <= per <= checks.LONGEST_S or whole.numerator > MOST_PER_S * per:

@@ -19,14 +19,14 @@ from hurtle.errors import ClosedError, ConfigError
 
 @dataclass(frozen=True, slots=True)
 class HostStats:
-    """What one host was asked.
+    """The requests to one host.
 
     Attributes:
         host: The Host header without its port, lower case.
         requests: Requests whose head has arrived.
         max_in_flight: The most requests in flight at once.
-        first_request_us: When the first arrived, in microseconds since the server's start (monotonic).
-        last_request_us: When the latest arrived, on the same clock.
+        first_request_us: Arrival of the first request, in microseconds since the server's start (monotonic).
+        last_request_us: Arrival of the latest request, on the same clock.
         outage_requests: Requests that arrived during an outage.
     """
 
@@ -40,7 +40,7 @@ class HostStats:
 
 @dataclass(frozen=True, slots=True)
 class LimitedStats:
-    """What one limit of `/limited` has ruled.
+    """The decisions of one limit of `/limited`.
 
     Attributes:
         host: The Host header without its port, lower case.
@@ -61,23 +61,23 @@ class LimitedStats:
 
 
 class Server:
-    """An HTTP/1.1 and HTTP/2 server on threads of its own, in the clear and, with a throw-away CA, over TLS.
+    """An HTTP/1.1 and HTTP/2 server on its own threads, without TLS and, with a throw-away CA, over TLS.
 
-    A context manager, sync and async; it listens while it is open. The page "/" lists what it answers.
+    A context manager, sync and async; it listens while it is open. The page "/" lists its endpoints.
 
     Args:
         host: A loopback address.
         port: The plain port; 0 picks a free one.
         tls_port: The TLS port; 0 picks a free one, None leaves TLS out.
-        tls_fault: What is wrong with TLS: expired, wrong_name, self_signed, unknown_ca, eof, stall.
-        all_loopback: Answer on every address of 127.0.0.0/8, so that a test has as many hosts as it wants.
+        tls_fault: The TLS fault to simulate: expired, wrong_name, self_signed, unknown_ca, eof, stall.
+        all_loopback: Answer on every address of 127.0.0.0/8, so that a test can have many hosts.
         latency: Seconds before every answer.
-        jitter: Up to so many seconds more, at random.
+        jitter: Up to this many seconds more, at random.
         error_rate: The share of requests answered with `error_status`, from 0 to 1.
-        error_status: That error's status.
+        error_status: The status of these errors.
         reset_rate: The share of requests whose connection is reset, from 0 to 1.
-        robots: What /robots.txt says: a text, or a status such as 503. None: 404.
-        robots_by_host: What it says where that differs, by host.
+        robots: The answer to /robots.txt: a text, or a status such as 503. None: 404.
+        robots_by_host: The answers that differ from it, by host.
         threads: The server's threads.
     """
 
@@ -109,10 +109,10 @@ class Server:
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def start(self) -> Self:
-        """Listen. A no-op for a server that listens already.
+        """Listen. A no-op if the server already listens.
 
         Raises:
-            ConfigError: A setting that cannot be, such as an address that is not loopback.
+            ConfigError: A setting is not allowed, such as an address that is not loopback.
             OSError: A port is taken.
         """
         if self._running is None:
@@ -156,7 +156,7 @@ class Server:
 
     @property
     def ca_path(self) -> Path:
-        """A PEM file with the server's throw-away CA, for `verify=`; it lives as long as the server."""
+        """A PEM file with the server's throw-away CA, for `verify=`; it exists as long as the server."""
         if self._folder is None:
             pem = self._server().ca_pem
             self._folder = tempfile.TemporaryDirectory(prefix="hurtle-")
@@ -164,15 +164,15 @@ class Server:
         return Path(self._folder.name, "ca.pem")
 
     def stats(self) -> dict[str, int]:
-        """Return counters since the start: requests, connections, the most requests in flight to one Host."""
+        """Return counters since the start: requests, connections, the most requests in flight to one host."""
         return self._server().stats()
 
     def host_stats(self) -> dict[str, HostStats]:
-        """Return what each host was asked, by the Host header without its port, sorted."""
+        """Return the requests to each host, by the Host header without its port, sorted."""
         return {row[0]: HostStats(*row) for row in self._server().host_stats()}
 
     def limited_stats(self) -> dict[tuple[str, str], LimitedStats]:
-        """Return what `/limited` has ruled, by host and key, sorted.
+        """Return the decisions of `/limited`, by host and key, sorted.
 
         Example:
             >>> import hurtle
@@ -187,10 +187,10 @@ class Server:
         }
 
     def go_down(self, how: Literal["refuse", "reset", "stall"] | int = "refuse") -> None:
-        """Take the server down until `come_back`; when this returns, it is down.
+        """Take the server down until `come_back`; it is down when this returns.
 
-        Requests that arrive during the outage are counted in `stats()["outage_requests"]`; "refuse" lets none
-        arrive. What arrived before is still answered, unless its connection is closed.
+        `stats()["outage_requests"]` counts requests that arrive during the outage; with "refuse" none arrive.
+        Requests that arrived before are still answered, unless their connection is closed.
 
         Args:
             how: "refuse" closes every connection and refuses new ones, while the ports stay taken; "reset"
@@ -198,8 +198,8 @@ class Server:
                 answers every request with that status.
 
         Raises:
-            ConfigError: No such outage.
-            OSError: Somebody else took a port in the moment it was free.
+            ConfigError: There is no such outage.
+            OSError: Another process took a port while it was free.
         """
         try:
             self._server().go_down(how)
@@ -207,10 +207,10 @@ class Server:
             raise ConfigError(str(error)) from error
 
     def come_back(self) -> None:
-        """End the outage, on the same ports. A no-op for a server that is up.
+        """End the outage, on the same ports. A no-op if the server is up.
 
         Raises:
-            OSError: Somebody else listens on a port by now.
+            OSError: Another process now listens on a port.
         """
         self._server().come_back()
 

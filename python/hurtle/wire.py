@@ -1,7 +1,7 @@
-"""What a person writes, as it goes on the wire: params, header fields, cookies, credentials and forms.
+"""Encode params, header fields, cookies, credentials and forms for the wire.
 
-Pure functions. A value of the wrong type raises TypeError and one that cannot be sent ValueError, with words
-that fit both an option and a request; the callers say where the value stood.
+Pure functions. A value of the wrong type raises TypeError, and one that cannot be sent raises ValueError. The
+message fits both an option and a request; the callers add where the value came from.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,11 +20,11 @@ def query_string(params: Params) -> str | None:
     """Encode query parameters.
 
     Args:
-        params: A mapping (a list as value repeats the name), pairs, or text that is encoded already. A value
+        params: A mapping (a list as value repeats the name), pairs, or text that is already encoded. A value
             of None leaves its name out; True and False become "true" and "false".
 
     Returns:
-        The query without its question mark; None when nothing is left.
+        The query without its question mark; None if it is empty.
 
     Source: https://url.spec.whatwg.org/#urlencoded-serializing
     """
@@ -47,7 +47,7 @@ def form_body(data: Form) -> bytes:
 def header_list(headers: HeaderPairs) -> list[tuple[str, str]]:
     """Return header fields as pairs, in order, duplicates kept.
 
-    The bytes are not judged here: the engine refuses what must not be sent (CR, LF, NUL) for that row alone.
+    The bytes are not checked here: the engine refuses forbidden ones (CR, LF, NUL) for that row alone.
     """
     return [
         (_text(name, "headers: a name"), _text(value, f"headers: {name!r}"))
@@ -66,7 +66,7 @@ def cookie_header(cookies: Mapping[str, str]) -> str:
     for name, value in cookies.items():
         part = f"{_text(name, 'cookies: a name')}={_text(value, f'cookies: {name!r}')}"
         if ";" in part or "=" in name or not part.isprintable():
-            raise ValueError(f"cookies: {name!r} holds a character that a cookie cannot hold")
+            raise ValueError(f"cookies: {name!r} contains a character that is not allowed in a cookie")
         parts.append(part)
     return "; ".join(parts)
 
@@ -81,7 +81,7 @@ def authorization(auth: Auth) -> str:
     match auth:
         case (str(user), str(password)):
             if ":" in user:
-                raise ValueError("auth: a user name cannot hold a colon")
+                raise ValueError("auth: a user name must not contain a colon")
             from base64 import b64encode
 
             pair = f"{_text(user, 'auth')}:{_text(password, 'auth')}"
@@ -119,7 +119,7 @@ def _field_pairs(values: object) -> Iterable[tuple[object, object]]:
 
 
 def _field_pair(item: object) -> tuple[object, object]:
-    """Return name and value; {"name": …, "value": …} is how the result table writes a field."""
+    """Return name and value, also of {"name": …, "value": …}, the form in the result table."""
     if isinstance(item, Mapping) and item.keys() == {"name", "value"}:
         return item["name"], item["value"]
     return _pair(item)
@@ -159,6 +159,6 @@ def _text(value: object, what: str) -> str:
             try:
                 value.encode()
             except UnicodeEncodeError:
-                raise ValueError(f"{what} holds half of a surrogate pair") from None
+                raise ValueError(f"{what} contains half of a surrogate pair") from None
         return value
     raise TypeError(f"{what} takes text, not {type(value).__name__}")

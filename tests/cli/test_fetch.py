@@ -242,22 +242,22 @@ def test_a_wrong_call_is_one_sentence_and_status_2(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("rate_limits = 3", "there is no option 'rate_limits'; did you mean rate_limit?"),
-        ("zzz = 3", "there is no option 'zzz'; there are auth, concurrency, "),
+        ("rate_limits = 3", "unknown option 'rate_limits'; did you mean rate_limit?"),
+        ("zzz = 3", "unknown option 'zzz'; the options are auth, concurrency, "),
         ("rate_limit = 'fast'", "rate_limit='fast': must be requests per time, such as 50 (a second)"),
         ("rate_limit = 2026-11-22", "rate_limit=datetime.date(2026, 11, 22): must be"),
         ("proxy = 'http://127.0.0.1:1'", "proxy is not available in this version"),
         ("timeout = -1", "timeout=-1: must be"),
-        ("[timeout]\nconect = 1", "timeout: there is no key 'conect'; allowed are total, connect, "),
+        ("[timeout]\nconect = 1", "timeout: unknown key 'conect'; allowed are total, connect, "),
         ("[retries]\nrounds = 'all'", "retries.rounds='all': must be"),
         ("[headers]\na = 1", "headers: 'a' takes text"),
         ("hosts = 3", "hosts=3: must be limits by host name"),
         (
             "[hosts.'a.b']\nrate = 1",
-            "hosts[\"a.b\"]: there is no key 'rate'; allowed are rate_limit, concurrency",
+            "hosts[\"a.b\"]: unknown key 'rate'; allowed are rate_limit, concurrency",
         ),
         ("[hosts.'a.b']\nrate_limit = '1/fortnight'", "hosts[\"a.b\"].rate_limit='1/fortnight': must be"),
-        ("[hosts.'http://a.b']", "hosts: 'http://a.b' is no host name, it holds a scheme"),
+        ("[hosts.'http://a.b']", "hosts: 'http://a.b' is not a host name, it contains a scheme"),
         ("[hosts.a.example.com]\nrate_limit = 1", 'in quotes, as in [hosts."a.example.com"]'),
     ],
 )
