@@ -107,7 +107,10 @@ def test_the_slowest_host_is_named_with_all_else() -> None:
     assert [host.host for host in plan.hosts] == ["api.x.com", "b.example", "c.example"]
     assert plan.seconds == pytest.approx(7800)
     assert plan.advice == (
-        'hosts={"api.x.com": Limits(rate_limit="400/min")} would make it 32 min 30 s, if api.x.com bears it.',
+        (
+            'hosts={"api.x.com": Limits(rate_limit="400/min")} would make it 32 min 30 s,'
+            " if api.x.com allows it."
+        ),
     )
 
 
@@ -115,7 +118,7 @@ def test_the_advice_keeps_what_it_promises() -> None:
     rows = urls("api.x.com", 5000) + urls("b.example", 900)
     before = hurtle.plan(rows)
     assert before.advice == (
-        'hosts={"api.x.com": Limits(concurrency=40)} would make it 25 s, if api.x.com bears it.',
+        'hosts={"api.x.com": Limits(concurrency=40)} would make it 25 s, if api.x.com allows it.',
     )
     after = hurtle.plan(rows, hosts={"api.x.com": hurtle.Limits(concurrency=40)})
     assert before.seconds == pytest.approx(100)
@@ -126,9 +129,9 @@ def test_the_limit_of_all_hosts_is_raised_when_several_are_as_slow() -> None:
     rows = [url for number in range(5) for url in urls(f"h{number}.example", 2000)]
     plan = hurtle.plan(rows)
     assert plan.critical == "h0.example needs 40 s by its limit of 10 in flight, 4 other hosts about as long."
-    assert plan.advice == ("concurrency_per_host=40 would make it 10 s, if the hosts bear it.",)
+    assert plan.advice == ("concurrency_per_host=40 would make it 10 s, if the hosts allow it.",)
     rated = hurtle.plan(rows, rate_limit_per_host="10/s")
-    assert rated.advice == ('rate_limit_per_host="40/s" would make it 50 s, if the hosts bear it.',)
+    assert rated.advice == ('rate_limit_per_host="40/s" would make it 50 s, if the hosts allow it.',)
 
 
 def test_the_limits_over_all_hosts_are_named_when_they_bind() -> None:
@@ -139,7 +142,7 @@ def test_the_limits_over_all_hosts_are_named_when_they_bind() -> None:
         "the slowest host alone, h0.example, needs 2 s."
     )
     assert plan.advice == (
-        'rate_limit="400/s" would make it 25 s, if the machine, the network and the hosts bear it.',
+        'rate_limit="400/s" would make it 25 s, if the machine, the network and the hosts allow it.',
     )
     narrow = hurtle.plan(rows, concurrency=20)
     assert "by concurrency 20;" in narrow.critical
@@ -220,8 +223,7 @@ def test_the_assumed_latency_is_said() -> None:
 def test_a_job_that_would_be_cut_short_is_warned_of() -> None:
     plan = hurtle.plan(urls("a.example", 1201), rate_limit_per_host="2/s", max_duration=60)
     assert plan.advice[0] == (
-        "max_duration=60 ends too early: at least 1,081 requests would not be sent; "
-        "the list needs 10 min 00 s."
+        "max_duration=60 is too short: at least 1,081 requests would not be sent; the list needs 10 min 00 s."
     )
 
 
@@ -264,7 +266,7 @@ def test_a_plan_is_aligned_text(tmp_path: Path) -> None:
         f"  {advised}",
         "",
         "Assumed",
-        "  Every answer takes 100 ms (latency=0.1): measure one and say it.",
+        "  Every answer takes 100 ms (latency=0.1): measure it and set latency.",
         "  Retries, opening connections and large bodies come on top.",
     ]
 

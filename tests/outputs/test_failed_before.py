@@ -32,7 +32,7 @@ def test_a_complete_run_says_at_every_call_what_failed(
     assert "already" not in capsys.readouterr().err
     for _ in range(2):
         assert main(command) == 1
-        assert "10 rows were there already, 2 of them failed" in capsys.readouterr().err
+        assert "10 rows were already there, 2 of them failed" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", OUTPUTS + IN_ONE_FILE)

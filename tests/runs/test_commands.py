@@ -189,5 +189,5 @@ def test_a_retry_that_is_stopped_says_how_to_go_on(tmp_path: Path) -> None:
         assert not hurtle.open_run(out).complete
         assert b"not complete" in called("cat", out).stderr
         done = called("retry", out, "--where", "1", "--concurrency-per-host", "30")
-    assert b"were there already" in done.stderr
+    assert b"were already there" in done.stderr
     assert hurtle.open_run(out).complete

@@ -1,8 +1,8 @@
-"""What a list would take under given options, before anything is sent.
+"""Estimate how long a list takes under given options, before anything is sent.
 
     source -> tally: counts per host -> estimate: seconds by the limits -> advice: sentences -> report.Plan
 
-Pure but for the reading of the list.
+Pure functions, except that the list is read.
 """
 
 from hurtle.planning.assemble import plan

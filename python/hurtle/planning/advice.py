@@ -1,4 +1,4 @@
-"""What takes the longest, what to change, what was assumed: sentences. Pure functions of estimates."""
+"""Sentences: what takes the longest, what to change, what was assumed. Pure functions of estimates."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,17 +13,17 @@ from hurtle.report.plan import HostPlan
 from hurtle.report.text import count_text, seconds_text
 
 LEAST_GAIN = 0.05
-"""The share of the time that a change has to win to be worth a sentence, and by which two times are alike."""
+"""A change must save this share of the time to be worth a sentence. Times closer than this count as alike."""
 
 MOST_TIMES = 4
-"""How many times a limit is raised by advice: what a host bears beyond is for its owner to say."""
+"""Advice raises a limit by at most this factor. Beyond it, only a host's owner knows what it can take."""
 
 WORTH_S = 10.0
-"""Seconds of a list that is done so soon that no limit is worth raising."""
+"""For a list that takes fewer seconds than this, no limit is worth raising."""
 
 
 def critical(found: Estimate) -> str:
-    """Return one sentence: what takes the longest, and all else."""
+    """Return one sentence: what takes the longest, and the rest."""
     if not found.hosts:
         return "There is nothing to send."
     if not found.seconds:
@@ -43,12 +43,12 @@ def critical(found: Estimate) -> str:
 
 
 def advice(now: Estimate, estimator: Estimator, options: Options) -> tuple[str, ...]:
-    """Return sentences: which option to change, to which value, for what gain.
+    """Return sentences: which option to change, to which value, and what it gains.
 
     Args:
-        now: What the list takes under these options.
-        estimator: Says what it would take under others.
-        options: Those of now.
+        now: The estimate under these options.
+        estimator: Estimates other options.
+        options: The current options.
     """
     if not now.hosts:
         return ()
@@ -63,19 +63,21 @@ def advice(now: Estimate, estimator: Estimator, options: Options) -> tuple[str, 
 
 
 def assumptions(found: Estimate, options: Options, latency: float) -> tuple[str, ...]:
-    """Return sentences: what nobody can know before sending."""
+    """Return sentences: what cannot be known before sending."""
     sentences = [
-        f"Every answer takes {seconds_text(latency)} (latency={latency:g}): measure one and say it.",
+        f"Every answer takes {seconds_text(latency)} (latency={latency:g}): measure it and set latency.",
         "Retries, opening connections and large bodies come on top.",
     ]
     if any(load.rate_limit == "auto" for load in (found.whole, *found.hosts)):
-        sentences.append('A rate limit of "auto" is found while sending: its times are unknown and left out.')
+        sentences.append(
+            'A rate limit of "auto" is found while sending, so its times are unknown and left out.'
+        )
     if any(load.concurrency == "auto" for load in (found.whole, *found.hosts)):
         sentences.append(
-            'A concurrency of "auto" is found while sending: its times are unknown and left out.'
+            'A concurrency of "auto" is found while sending, so its times are unknown and left out.'
         )
     if options.robots:
-        sentences.append("A robots.txt may ask for longer waits or forbid rows: it is read while sending.")
+        sentences.append("A robots.txt, read while sending, may ask for longer waits or forbid rows.")
     return tuple(sentences)
 
 
@@ -87,7 +89,7 @@ def _too_short(now: Estimate, options: Options) -> Iterator[str]:
     whole = ceil(now.whole.requests * (1 - limit / now.seconds)) if now.whole.seconds > limit else 0
     unsent = count_text(max(left, whole), "request")
     yield (
-        f"max_duration={limit:g} ends too early: at least {unsent} would not be sent; "
+        f"max_duration={limit:g} is too short: at least {unsent} would not be sent; "
         f"the list needs {_span(now.seconds)}."
     )
 
@@ -101,7 +103,7 @@ def _dedupe(now: Estimate, estimator: Estimator, options: Options) -> Iterator[s
 
 
 def _raise_whole(now: Estimate, estimator: Estimator, options: Options) -> Iterator[str]:
-    """Raise the limit over all hosts as far as it wins something."""
+    """Raise the limit over all hosts as far as that saves time."""
     whole, wanted = now.whole, _times(now.whole.seconds, now.hosts[0].seconds)
     if (rate := _binding_rate(whole)) is not None:
         rate = _faster(rate, wanted)
@@ -113,11 +115,11 @@ def _raise_whole(now: Estimate, estimator: Estimator, options: Options) -> Itera
         return
     then = estimator.seconds(raised)
     if _is_gain(now.seconds, then):
-        yield f"{name} would make it {_span(then)}, if the machine, the network and the hosts bear it."
+        yield f"{name} would make it {_span(then)}, if the machine, the network and the hosts allow it."
 
 
 def _raise_host(now: Estimate, estimator: Estimator, options: Options) -> Iterator[str]:
-    """Raise the limit of the slowest host, or of all hosts where several are as slow, if somebody may."""
+    """Raise the limit of the slowest host, or of all hosts if several are equally slow."""
     first, others = now.hosts[0], now.hosts[1:]
     alike = [load for load in others if load.seconds >= first.seconds * (1 - LEAST_GAIN)]
     of_all = bool(alike) and _is_as_all(first, options)
@@ -137,8 +139,8 @@ def _raise_host(now: Estimate, estimator: Estimator, options: Options) -> Iterat
         name = f'hosts={{"{first.host}": Limits({name})}}'
     then = estimator.seconds(raised)
     if _is_gain(now.seconds, then):
-        bears = "the hosts bear it" if of_all else f"{first.host} bears it"
-        yield f"{name} would make it {_span(then)}, if {bears}."
+        allows = "the hosts allow it" if of_all else f"{first.host} allows it"
+        yield f"{name} would make it {_span(then)}, if {allows}."
 
 
 def _is_as_all(load: HostPlan, options: Options) -> bool:
@@ -156,7 +158,7 @@ def _with_host(options: Options, load: HostPlan, limits: Limits) -> Options:
 
 
 def _rest(found: Estimate) -> float:
-    """Return what all but the slowest host takes."""
+    """Return how long all hosts but the slowest take."""
     first, others = found.hosts[0], found.hosts[1:]
     if not others:
         return 0.0
@@ -165,12 +167,12 @@ def _rest(found: Estimate) -> float:
 
 
 def _times(seconds: float, rest: float) -> int:
-    """Return how many times a limit is to be raised until something else takes longer."""
+    """Return the factor to raise a limit by until something else takes longer."""
     return max(2, min(MOST_TIMES, ceil(seconds / rest))) if rest > 0 else MOST_TIMES
 
 
 def _binding_rate(load: HostPlan) -> Rate | None:
-    """Return the rate where it, and not the limit in flight, sets the time."""
+    """Return the rate if it determines the time, and not the limit in flight."""
     if load.rate_limit is None or (load.rate_s or 0.0) < (load.concurrency_s or 0.0):
         return None
     limit = rate_limit("rate_limit", load.rate_limit)
@@ -204,5 +206,5 @@ def _limit_of_all(whole: HostPlan) -> str:
 
 
 def _span(seconds: float) -> str:
-    """Return a span as people read it; below a millisecond an estimate says nothing."""
+    """Return a span as text; below a millisecond an estimate says nothing."""
     return seconds_text(max(seconds, 0.001))

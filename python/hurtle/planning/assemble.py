@@ -1,4 +1,4 @@
-"""`plan`: read the real list, send nothing, say what it would take."""
+"""`plan`: read the real list, send nothing, estimate how long it takes."""
 
 from itertools import islice
 from typing import Unpack
@@ -15,18 +15,18 @@ CHUNK = 1024
 """Rows read at a time."""
 
 LATENCY_S = 0.2
-"""Assumed seconds from a request to the end of its answer, where nothing else is said."""
+"""Default for the assumed seconds from a request to the end of its answer."""
 
 
 def plan(requests: Requests, *, latency: float = LATENCY_S, **options: Unpack[OptionsDict]) -> Plan:
-    """Say what a list would take under these options: per host, as a whole, and what to change.
+    """Estimate how long a list takes under these options, per host and as a whole, and what to change.
 
     The list is read to its end and nothing is sent. Memory grows with the number of hosts; the rows
     themselves are not kept.
 
     Args:
         requests: As for `stream`; it must end.
-        latency: Seconds from a request to the end of its answer, an assumption.
+        latency: Assumed seconds from a request to the end of its answer.
         **options: See `OptionsDict`.
 
     Returns:
@@ -45,7 +45,7 @@ def plan(requests: Requests, *, latency: float = LATENCY_S, **options: Unpack[Op
 
 
 def plan_source(source: Source, options: Options, *, latency: float) -> Plan:
-    """Make the plan of a source that is open, under options that are resolved."""
+    """Return the plan of an open source under resolved options."""
     tally = Tally()
     _read(source, tally, options)
     estimator = Estimator(tally.hosts(), latency, _normal)
@@ -65,7 +65,7 @@ def _read(source: Source, tally: Tally, options: Options) -> None:
 
 
 def _normal(name: str) -> str:
-    """Write a host name as the engine does: IDNA, addresses in their one form."""
+    """Write a host name as the engine does: IDNA, and addresses in normal form."""
     from hurtle._engine import identify
 
     (found,) = identify([f"http://[{name}]/" if ":" in name else f"http://{name}/"])

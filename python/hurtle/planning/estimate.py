@@ -14,31 +14,31 @@ HostRate: TypeAlias = Rate | Literal["auto"] | None
 """A limit over time: a rate; "auto", found while sending; None for no limit."""
 
 Counts: TypeAlias = Sequence[tuple[str, int, int]]
-"""Each host with its rows, and how many of them repeat an earlier one."""
+"""Each host with its number of rows, and how many of them repeat an earlier one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """The limits of a host, nothing left open."""
+    """The complete limits of a host."""
 
     rate: HostRate
     concurrency: Concurrency
 
     def seconds(self, requests: int, latency: float) -> tuple[float | None, float | None]:
-        """Return the least by the rate, and by the limit in flight; None where "auto" will find it."""
+        """Return the least time by the rate, and by the limit in flight; None if "auto" will find it."""
         return rate_seconds(requests, self.rate), concurrency_seconds(requests, self.concurrency, latency)
 
     @property
     def rate_text(self) -> str | None:
-        """The rate in the grammar it is read by."""
+        """The rate in the grammar of `rate_limit`."""
         return None if self.rate is None else str(self.rate)
 
 
 class LimitTable:
-    """The limits of every host: those of all, and what differs for some.
+    """The limits of every host: the general ones, and those of single hosts.
 
     Args:
-        options: `hosts`, `rate_limit_per_host` and `concurrency_per_host` are read.
+        options: Reads `hosts`, `rate_limit_per_host` and `concurrency_per_host`.
         normal: Writes a host name as the engine does.
     """
 
@@ -54,7 +54,7 @@ class LimitTable:
         self._below = sorted(below.items(), key=lambda item: -len(item[0]))
 
     def _own(self, limits: Limits) -> Limit:
-        """Return a host's own limits; what they leave open is as for all."""
+        """Return a host's own limits; those that it leaves open are the general ones."""
         rate: HostRate = self._of_all.rate
         if limits.rate_limit == "auto":
             rate = "auto"
@@ -63,7 +63,7 @@ class LimitTable:
         return Limit(rate, self._of_all.concurrency if limits.concurrency is None else limits.concurrency)
 
     def of(self, host: str) -> Limit:
-        """Return the limits of a host, by the name that comes closest. O(1) but for names with a star."""
+        """Return the limits of a host, by the closest name. O(1), except for names with a star."""
         own = self._exact.get(host)
         if own is None and self._below:
             own = next((limit for suffix, limit in self._below if host.endswith(suffix)), None)
@@ -72,20 +72,20 @@ class LimitTable:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What each host takes, the longest first, and all together."""
+    """The estimates of each host, the longest first, and of all together."""
 
     hosts: tuple[HostPlan, ...]
     whole: HostPlan
 
     @property
     def seconds(self) -> float:
-        """The least that the list takes."""
+        """The least time that the list takes."""
         return max(self.whole.seconds, self.hosts[0].seconds if self.hosts else 0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Estimator:
-    """Says what one list takes under any options.
+    """Estimates one list under any options.
 
     Attributes:
         counts: The list.
@@ -98,7 +98,7 @@ class Estimator:
     normal: Callable[[str], str]
 
     def estimate(self, options: Options) -> Estimate:
-        """Return what each host takes, and all together. O(hosts log hosts)."""
+        """Return the estimates of each host and of all together. O(hosts log hosts)."""
         table = LimitTable(options, self.normal)
         hosts = [
             self._load(host, rows - repeats if options.dedupe else rows, repeats, table.of(host))
@@ -111,7 +111,7 @@ class Estimator:
         return Estimate(tuple(hosts), self._load("", requests, repeats, limit))
 
     def seconds(self, options: Options) -> float:
-        """Return only `Estimate.seconds`, without an object for each host."""
+        """Return only `Estimate.seconds`, without creating an object for each host."""
         table = LimitTable(options, self.normal)
         longest, whole = 0.0, 0
         for host, rows, repeats in self.counts:
@@ -149,7 +149,7 @@ def rate_seconds(requests: int, rate: HostRate) -> float | None:
 
 
 def concurrency_seconds(requests: int, concurrency: Concurrency, latency: float) -> float | None:
-    """Return the seconds until the last answer, so many requests at a time; None for "auto"."""
+    """Return the seconds until the last answer, with this many requests at a time; None for "auto"."""
     if concurrency == "auto":
         return None
     return ceil(requests / concurrency) * latency

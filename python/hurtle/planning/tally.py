@@ -1,4 +1,4 @@
-"""Count a list by host, in memory that grows with the hosts and not with the URLs."""
+"""Count a list by host, in memory that grows with the hosts, not with the URLs."""
 
 from array import array
 from collections import Counter
@@ -7,26 +7,26 @@ from hashlib import blake2b
 from typing import TypeAlias
 
 MOST_COMPARED = 25_000_000
-"""Rows that are compared with each other: 12 bytes each, so 300 MB at most."""
+"""The most rows that are compared with each other: 12 bytes each, so 300 MB at most."""
 
 BUCKETS = 256
-"""Keys are compared by the bucket, so that only one part of them at a time is a set of Python objects."""
+"""Keys are compared bucket by bucket, so that only one bucket at a time is a set of Python objects."""
 
 KEY_BYTES = 8
-"""Bytes of a key. Among 25 million rows two different ones are taken for equal with a chance of 1 in 60,000,
-which a count can bear; what is merged when it is sent has longer keys."""
+"""Bytes of a key. Among 25 million rows, two different ones count as equal with a chance of 1 in 60,000. That
+is good enough for a count; requests that are merged before sending have longer keys."""
 
 Identity: TypeAlias = tuple[str, bool, bytes]
-"""A request's host, whether it is encrypted, and what tells it from every other: see `_engine.identify`."""
+"""A request's host, whether it is encrypted, and its unique content: see `_engine.identify`."""
 
 
 class Tally:
-    """How many rows go to each host, how many of them repeat an earlier one, and what cannot be sent.
+    """Counts the rows of each host, those that repeat an earlier one, and those that cannot be sent.
 
-    About 200 bytes for each host, and 12 for each row that is compared.
+    Memory: about 200 bytes for each host, and 12 for each row that is compared.
 
     Args:
-        most_compared: How many rows are compared.
+        most_compared: The most rows to compare.
     """
 
     def __init__(self, most_compared: int = MOST_COMPARED) -> None:
@@ -39,7 +39,7 @@ class Tally:
         self._keys = [(array("Q"), array("I")) for _ in range(BUCKETS)]
 
     def add(self, identities: Sequence[Identity | str]) -> None:
-        """Count rows, by what `_engine.identify` says of each."""
+        """Count rows, given what `_engine.identify` returns for each."""
         for identity in identities:
             if isinstance(identity, str):
                 self.errors[identity] += 1
@@ -66,7 +66,7 @@ class Tally:
         return sum(self._rows)
 
     def hosts(self) -> list[tuple[str, int, int]]:
-        """Return each host with its rows, and how many of them repeat an earlier one. O(rows compared)."""
+        """Return each host, its number of rows, and how many repeat an earlier one. O(rows compared)."""
         repeats = array("Q", bytes(8 * len(self._rows)))
         for keys, numbers in self._keys:
             seen: set[int] = set()

@@ -1,4 +1,4 @@
-"""What a run came to: the numbers apart from how they are shown."""
+"""The results of a run: the numbers, apart from how they are shown."""
 
 from hurtle.report.results import Gathered, Results
 from hurtle.report.summary import Summary

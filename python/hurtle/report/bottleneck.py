@@ -1,4 +1,4 @@
-"""What holds a job up, in one sentence with the option to change. Pure functions of counters and options."""
+"""What limits a job's speed, in one sentence with the option to change. Pure functions."""
 
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from hurtle._engine import Progress
 
 LEAST_LOOKS = 5
-"""Fewer looks than this, at 20 a second, say nothing: the job is too short to know."""
+"""Fewer looks than this, at 20 a second, say nothing: the job is too short to tell."""
 
 LATELY_S = 3.0
-"""Seconds that the live line looks back."""
+"""How many seconds the live line looks back."""
 
 DOMINANT = 0.5
-"""The share of the time in flight from which a phase is worth naming beside a limit."""
+"""From this share of the time in flight on, a phase is worth naming next to a limit."""
 
 USED_UP = 0.8
-"""The share of a rate from which on the rate counts as used up."""
+"""From this share on, a rate counts as used up."""
 
 _IN_FLIGHT = {
     "DNS": ("dns",),
@@ -30,20 +30,20 @@ _IN_FLIGHT = {
     "the servers' first byte": ("first_byte",),
     "the bodies": ("body",),
 }
-"""What a request in flight waits for, and the phases of the engine that it is made of."""
+"""What a request in flight waits for, and the phases of the engine that belong to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waits:
-    """What a job's counters say about waiting, over its whole run or over a part of it.
+    """What a job's counters say about waiting, during the whole run or a part of it.
 
     Attributes:
-        looks: How often each bottleneck was seen, by the engine's name for it.
+        looks: How often each bottleneck was seen, by the engine's name.
         phases: Seconds that requests spent in each phase of their last attempts, by the engine's name.
-        done: Rows that have come.
+        done: Rows that have arrived.
         attempts: Requests sent for these rows.
         seconds: How long it took.
-        first_byte_s: Seconds to the first byte, the median of the whole run; None without a response.
+        first_byte_s: Median seconds to the first byte over the whole run; None without a response.
     """
 
     looks: Mapping[str, int]
@@ -55,7 +55,7 @@ class Waits:
 
     @classmethod
     def of(cls, counters: "Progress", seconds: float) -> "Waits":
-        """Return those of a job from its start, `seconds` ago, to these counters."""
+        """Return the waits of a job from its start, `seconds` ago, to these counters."""
         return cls(
             looks=counters.limited_by,
             phases=counters.phases,
@@ -66,7 +66,7 @@ class Waits:
         )
 
     def since(self, earlier: "Waits") -> "Waits":
-        """Return those between an earlier moment and this one."""
+        """Return the waits between an earlier moment and this one."""
         return Waits(
             looks={name: count - earlier.looks.get(name, 0) for name, count in self.looks.items()},
             phases={name: spent - earlier.phases.get(name, 0.0) for name, spent in self.phases.items()},
@@ -77,7 +77,7 @@ class Waits:
         )
 
     def in_flight(self) -> tuple[str, float] | None:
-        """Return what requests in flight waited for the longest, and its share; None where none is known."""
+        """Return what requests in flight waited for the longest, and its share; None if unknown."""
         spent = {
             name: sum(self.phases.get(phase, 0.0) for phase in phases) for name, phases in _IN_FLIGHT.items()
         }
@@ -88,11 +88,11 @@ class Waits:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What held a job up: what follows the words "limited by".
+    """What limited a job's speed: the text after the words "limited by".
 
     Attributes:
-        cause: In few words, with the option's name and value where there is one.
-        detail: What is known about it besides.
+        cause: A few words, with the option's name and value if there is one.
+        detail: What else is known about it.
         advice: What to change, or what it means.
     """
 
@@ -107,7 +107,7 @@ class Verdict:
 
 
 class Lately:
-    """What held a job up over the last seconds. Takes the time from the counters' own span."""
+    """What limited a job during the last seconds. Takes the time from the counters."""
 
     def __init__(self) -> None:
         self._samples: deque[Waits] = deque([Waits(looks={})])
@@ -122,11 +122,11 @@ class Lately:
 
 
 def verdict(waits: Waits, options: Options) -> Verdict | None:
-    """Return what held a job up for most of the time; None when it was too short to know.
+    """Return what limited a job for most of the time; None if it was too short to tell.
 
     Args:
         waits: What its counters say.
-        options: Those in force.
+        options: The options in force.
     """
     if sum(waits.looks.values()) < LEAST_LOOKS:
         return None
@@ -135,7 +135,7 @@ def verdict(waits: Waits, options: Options) -> Verdict | None:
 
 
 def _consumer(_waits: Waits, _options: Options) -> Verdict:
-    return Verdict("what takes the responses", advice="your code, or the output, is slower than the engine")
+    return Verdict("the consumer", advice="your code, or the output, is slower than the engine")
 
 
 def _descriptors(_waits: Waits, _options: Options) -> Verdict:
@@ -150,7 +150,7 @@ def _cpu(_waits: Waits, options: Options) -> Verdict:
 def _concurrency(waits: Waits, options: Options) -> Verdict:
     cause = f"concurrency={options.concurrency}"
     if options.concurrency == "auto":
-        return Verdict(cause, _slowest_part(waits), "so much was found to go at once so far")
+        return Verdict(cause, _slowest_part(waits), "the most that auto has found so far")
     return Verdict(cause, _slowest_part(waits), "raise concurrency")
 
 
@@ -158,14 +158,14 @@ def _per_host(waits: Waits, options: Options) -> Verdict:
     own = {limits.concurrency for _, limits in options.hosts if limits.concurrency is not None}
     cause = f"concurrency_per_host={options.concurrency_per_host}"
     if own:
-        return Verdict(f"{cause}, or hosts", _slowest_part(waits), "raise it where the hosts bear more")
+        return Verdict(f"{cause}, or hosts", _slowest_part(waits), "raise it for hosts that can take more")
     if options.concurrency_per_host == "auto":
-        return Verdict(cause, _slowest_part(waits), "so much was found for each host so far")
+        return Verdict(cause, _slowest_part(waits), "the most that auto has found for each host so far")
     return Verdict(cause, _slowest_part(waits), "raise concurrency_per_host")
 
 
 def _rate_limit(waits: Waits, options: Options) -> Verdict:
-    """Name every rate that may be the one, and the hosts' own wishes where they have a say."""
+    """Name every rate that may be the cause, and the hosts' own wishes if they may be."""
     of_all, per_host = options.rate_limit, options.rate_limit_per_host
     causes = [f"rate_limit={of_all}"] if of_all else []
     if not (isinstance(of_all, Rate) and _is_used_up(of_all, waits)):
@@ -190,12 +190,13 @@ def _is_used_up(rate: Rate, waits: Waits) -> bool:
 
 def _hosts_down(_waits: Waits, options: Options) -> Verdict:
     return Verdict(
-        "hosts that are down", advice=f"retries.rounds below {options.retry_rounds} gives them up sooner"
+        "hosts that are down",
+        advice=f"set retries.rounds below {options.retry_rounds} to give them up sooner",
     )
 
 
 def _input(_waits: Waits, _options: Options) -> Verdict:
-    return Verdict("the input", advice="it gives fewer URLs than could be sent")
+    return Verdict("the input", advice="it supplies fewer URLs than could be sent")
 
 
 def _in_flight(waits: Waits, _options: Options) -> Verdict:
@@ -207,7 +208,7 @@ def _in_flight(waits: Waits, _options: Options) -> Verdict:
 
 
 def _slowest_part(waits: Waits) -> str | None:
-    """Return what makes requests keep their places for long: faster, the limit would do."""
+    """Return what makes requests keep their slots for long; if it were faster, the limit would suffice."""
     found = waits.in_flight()
     if found is not None and found[0] in ("DNS", "connecting") and found[1] > DOMINANT:
         return f"{found[0]} is {found[1]:.0%} of the time in flight"
@@ -227,4 +228,4 @@ CAUSES: Mapping[str, Callable[[Waits, Options], Verdict]] = {
     "input": _input,
     "in_flight": _in_flight,
 }
-"""What to say for each of the engine's names, in the engine's order: of two as frequent the first counts."""
+"""What to say for each of the engine's names, in the engine's order: the first of a tie wins."""

@@ -1,4 +1,4 @@
-"""A plan for a person to read."""
+"""A plan as text for people."""
 
 from typing import TYPE_CHECKING
 
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from hurtle.report.plan import HostPlan, Plan
 
 MOST_HOSTS = 10
-"""Hosts shown one by one."""
+"""How many hosts are shown one by one."""
 
 
 def plan_text(plan: "Plan") -> str:
@@ -32,7 +32,7 @@ def plan_text(plan: "Plan") -> str:
 
 
 def least_text(seconds: float) -> str:
-    """Return the least span that limits leave; without one that is known, 0, it is unknown."""
+    """Return the least time that the limits allow; 0 means that it is unknown."""
     return seconds_text(seconds) if seconds else "unknown"
 
 

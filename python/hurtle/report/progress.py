@@ -1,4 +1,4 @@
-"""A job's counters while it runs: one live line on a terminal, a plain line now and then elsewhere."""
+"""A job's counters while it runs: one live line on a terminal, or a plain line now and then."""
 
 import sys
 from collections import deque
@@ -16,7 +16,7 @@ PLAIN_EVERY_S = 5.0
 """Seconds between two plain lines."""
 
 RATE_OVER_S = 3.0
-"""Seconds over which the rates are averaged."""
+"""Seconds over which rates are averaged."""
 
 GAP = "  "
 """Between two parts of a line."""
@@ -36,8 +36,8 @@ def open_progress(total: int | None, options: Options, stream: TextIO | None = N
     """Return the view that fits the stream.
 
     Args:
-        total: How many rows will come, for the ETA; None where nobody knows.
-        options: Those in force, for what the job is limited by.
+        total: How many rows to expect, for the ETA; None if unknown.
+        options: The options in force, to say what limits the job.
         stream: Where to write; stderr when None.
     """
     stream = stream or sys.stderr
@@ -45,7 +45,7 @@ def open_progress(total: int | None, options: Options, stream: TextIO | None = N
         try:
             return LiveProgress(total, options, stream)
         except ImportError:
-            pass  # without rich a plain line serves
+            pass  # without rich, use the plain line
     return PlainProgress(total, options, stream)
 
 
@@ -69,10 +69,10 @@ class Rates:
 
 
 class Recent:
-    """What the counters of the last seconds come to. Takes the time as an argument.
+    """The rates and the bottleneck of the last seconds. Takes the time as an argument.
 
     Args:
-        options: Those in force.
+        options: The options in force.
         now: When the job began.
     """
 
@@ -83,7 +83,7 @@ class Recent:
         self._lately = Lately()
 
     def add(self, now: float, counters: "Progress") -> tuple[tuple[float, float], str | None]:
-        """Add the counters of this moment; return the rates, and in few words what the job is limited by."""
+        """Add the counters of this moment; return the rates, and in a few words what limits the job."""
         rates = self._rates.add(now, counters.done, counters.bytes_wire)
         found = verdict(self._lately.add(Waits.of(counters, now - self._began)), self._options)
         return rates, None if found is None else f"limited by {found.cause}"
@@ -117,7 +117,7 @@ class PlainProgress:
         self._due = now + PLAIN_EVERY_S
 
     def update(self, counters: "Progress") -> None:
-        """Write a line when it is time."""
+        """Write a line when one is due."""
         now = monotonic()
         rates, limited_by = self._recent.add(now, counters)
         if now >= self._due:
@@ -127,11 +127,11 @@ class PlainProgress:
             self._stream.flush()
 
     def close(self) -> None:
-        """Nothing is left to do."""
+        """Do nothing: there is nothing to restore."""
 
 
 class LiveProgress:
-    """One line that is written over, by rich; two where the terminal is too narrow."""
+    """One line that rich overwrites; two lines if the terminal is too narrow."""
 
     def __init__(self, total: int | None, options: Options, stream: TextIO) -> None:
         from rich.console import Console
@@ -144,7 +144,7 @@ class LiveProgress:
         self._live.start()
 
     def update(self, counters: "Progress") -> None:
-        """Write the line anew."""
+        """Redraw the line."""
         if self._live is None:
             return
         from rich.text import Text
@@ -160,7 +160,7 @@ class LiveProgress:
         self._live.update(text, refresh=True)
 
     def close(self) -> None:
-        """Take the line away and show the cursor again."""
+        """Remove the line and show the cursor again."""
         live, self._live = self._live, None
         if live is not None:
             live.stop()

@@ -67,16 +67,16 @@ class Results(Sequence["Response"]):
         return pyarrow.Table.from_batches(batches, schema=schema).sort_by("index")
 
     def __repr__(self) -> str:
-        """Show how many there are and how many failed."""
+        """Show how many responses there are and how many failed."""
         return f"<Results: {len(self)} responses, {self._summary.failed} failed>"
 
 
 class Gathered:
-    """The batches and responses of a `fetch`, as they come.
+    """Collects the batches and responses of a `fetch`.
 
     Args:
         transfer: Where they come from.
-        options: Those that are in force.
+        options: The options in force.
     """
 
     def __init__(self, transfer: Transfer, options: Options) -> None:
@@ -86,10 +86,10 @@ class Gathered:
         self._responses: list[Response] = []
 
     def add(self, batch: "Batch") -> None:
-        """Take a batch.
+        """Add a batch.
 
         Raises:
-            RequestError: The first failure, with `on_error="raise"`.
+            RequestError: With `on_error="raise"`, the first failure.
         """
         self._responses += self._transfer.checked(batch)
         self._batches.append(batch)

@@ -12,28 +12,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """What a run came to. Times are seconds, sizes bytes.
+    """The numbers of a run. Times are seconds, sizes bytes.
 
     Attributes:
         requests: Rows of the result, one for each of the input.
         ok: Responses that arrived whole with a status below 400.
         failed: All others.
-        statuses: How often each status was a request's last one.
-        errors: How often each error code was a request's end.
+        statuses: How many requests ended with each status.
+        errors: How many requests ended with each error code.
         attempts: Requests sent, retries included.
         skipped: Blank lines and comments of the input.
         connections: Connections opened.
         bytes_wire: Bytes of bodies as received.
         bytes_body: Bytes of bodies after decoding.
         seconds: From the start to the last row.
-        first_byte: Seconds to the first byte by name: p50, p95, p99, max. Empty without a response.
+        first_byte: Seconds to the first byte, by name: p50, p95, p99, max. Empty without a response.
         total: Seconds of the last attempt, by the same names.
         copied: Rows that got the answer to another row's request, with `dedupe`.
         resumed: Rows that an earlier run had committed to the same output; not among `requests`.
-        resumed_failed: How many of those are failures; not among `failed`.
-        limited_by: What kept the run from being faster, with the option to change, to be read after the words
-            "limited by". None for a run too short to know.
-        bottlenecks: How often each cause was seen by the threads of the engine, which look 20 times a second:
+        resumed_failed: How many of those failed; not among `failed`.
+        limited_by: What limited the run's speed, with the option to change: the text after the words
+            "limited by". None if the run was too short to tell.
+        bottlenecks: How often the engine's threads, which look 20 times a second, saw each cause:
             consumer, descriptors, cpu, concurrency, rate_limit, hosts_down, concurrency_per_host, input,
             in_flight.
         phases: Seconds spent in each phase of the last attempts, summed over all requests: queue, dns,
@@ -72,16 +72,16 @@ class Summary:
         resumed: int = 0,
         resumed_failed: int = 0,
     ) -> "Summary":
-        """Make the summary of a job that has ended.
+        """Return the summary of a job that has ended.
 
         Args:
             counters: The job's last counters.
-            options: Those that were in force.
+            options: The options in force.
             seconds: How long it took.
             skipped: Blank lines and comments of its input.
             copied: Rows that got the answer to another row's request.
-            resumed: Rows that an earlier run had done.
-            resumed_failed: How many of those are failures.
+            resumed: Rows that an earlier run had committed.
+            resumed_failed: How many of those failed.
         """
         found = verdict(Waits.of(counters, seconds), options)
         return cls(
@@ -108,7 +108,7 @@ class Summary:
 
     @property
     def all_ok(self) -> bool:
-        """Whether no row of the output is a failure, of this run or of those before it."""
+        """Whether no row of the output failed, in this run or in earlier ones."""
         return not (self.failed or self.resumed_failed)
 
     @property
@@ -117,7 +117,7 @@ class Summary:
         return self.requests / self.seconds if self.requests and self.seconds > 0 else 0.0
 
     def as_dict(self) -> dict[str, object]:
-        """Return all numbers by name, fit for JSON but for the whole numbers that are keys of `statuses`."""
+        """Return all numbers by name, ready for JSON, except that `statuses` has whole numbers as keys."""
         return asdict(self) | {"rate_per_s": self.rate_per_s}
 
     def __str__(self) -> str:

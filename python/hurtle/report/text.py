@@ -1,4 +1,4 @@
-"""Numbers for a person to read."""
+"""Numbers as text for people."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 LABEL_WIDTH = 12
 NEVER_SENT = ("input.", "local.sent_unknown")
-"""How the error codes begin of rows for which a run sends nothing."""
+"""Prefixes of the error codes of rows that a run does not send."""
 
 QUANTILES = ("p50", "p95", "p99", "max")
 
@@ -36,7 +36,7 @@ def summary_text(summary: "Summary") -> str:
     lines.append(line_text("connections", f"{summary.connections:,}"))
     if summary.resumed:
         failed = f", {summary.resumed_failed:,} of them failed" if summary.resumed_failed else ""
-        lines.append(line_text("resumed", f"{count_text(summary.resumed, 'row')} were there already{failed}"))
+        lines.append(line_text("resumed", f"{count_text(summary.resumed, 'row')} were already there{failed}"))
     if summary.skipped:
         lines.append(line_text("skipped", f"{count_text(summary.skipped, 'blank or comment line')}"))
     if summary.limited_by:
@@ -76,7 +76,7 @@ def count_text(number: int, noun: str) -> str:
 
 
 def rate_text(per_s: float) -> str:
-    """Return a rate with three digits that say something."""
+    """Return a rate with three significant digits."""
     return f"{per_s:,.0f}" if per_s >= 100 else f"{per_s:.3g}"
 
 
