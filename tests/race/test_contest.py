@@ -77,8 +77,8 @@ def test_a_contestant_that_fetches_everything_has_all_figures(made: Path) -> Non
         ("crashing", "ValueError: no way"),
         ("quitting", "ended by SIGABRT"),
         ("short", "4 of 4 bodies have a wrong size: http://127.0.0.1:"),
-        ("short", "gave 99 bytes instead of 100"),
-        ("forgetful", "3 of 4 URLs gave nothing"),
+        ("short", "returned 99 bytes instead of 100"),
+        ("forgetful", "3 of 4 URLs returned nothing"),
         ("miscounting", "3 answers to 4 requests"),
         ("declining", "skipped: not my kind of server"),
         ("boxed", "OSError: the cause"),
@@ -165,7 +165,7 @@ def test_a_url_file_is_checked_against_a_look_at_it(
     methods = [Method(name=name, what="", folder=made) for name in ("right", "short")]
     result = run_race(Settings(url_file=str(listed)), methods=methods)
     assert result.rows[0].bytes == 82
-    assert "gave 99 bytes instead of 5" in (result.rows[1].error or "")
+    assert "returned 99 bytes instead of 5" in (result.rows[1].error or "")
     assert result.method["requests"] == 2
 
 
@@ -208,7 +208,7 @@ def test_a_contestant_is_one_short_file(method: Method) -> None:
         ({"latency": float("nan")}, "latency=nan"),
         ({"limit": 0}, "limit=0"),
         ({"server": "ftp://example.com"}, "must start with http"),
-        ({"server": "http://127.0.0.1/", "url_file": "x"}, "exclude each other"),
+        ({"server": "http://127.0.0.1/", "url_file": "x"}, "url_file and server are given"),
         ({"only": ("nobody",)}, "there is no contestant 'nobody'"),
     ],
 )

@@ -3,7 +3,7 @@
     settings -> target (URLs, a server) -> contest: attempt after attempt -> result -> terminal | page
 
 The package is callable because `hurtle.race` is both this package and the public verb: Python sets the
-attribute `race` of `hurtle` to this module whenever something below it is imported.
+attribute `race` of `hurtle` to this module whenever one of its submodules is imported.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""One run of one contestant: started, watched, killed after a limit, its bodies checked."""
+"""One run of one contestant: start it, watch it, kill it after a limit, check its bodies."""
 
 import contextlib
 import json
@@ -22,24 +22,23 @@ Arrived = Callable[[str, int], None]
 MOST_ERROR_TEXT = 300
 
 STRIPPED = {"http_proxy", "https_proxy", "all_proxy", "requests_ca_bundle", "curl_ca_bundle"}
-"""Variables, in lower case, that some libraries obey and others do not; requests even lets a bundle named
-there win over the one that its Session was given. Each contestant asks the server itself, and trusts what its
-job says.
+"""Variables, in lower case, that only some libraries obey; requests even prefers a bundle from here over the
+one of its Session. Every contestant must contact the server directly, and trust what its job says.
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """What one run came to. The figures are None where it failed before it had them."""
+    """The result of one run. Figures are None if it failed before it had them."""
 
     seconds: float | None = None
-    """Around the fetching alone: interpreter and imports were ready."""
+    """Of the fetching alone: interpreter and imports were ready."""
     cpu_seconds: float | None = None
     """User and system time of the fetching."""
     peak_rss_bytes: int | None = None
     """The most memory of the whole process, interpreter included."""
     body_bytes: int | None = None
-    """Of all bodies together; None for a tool that throws them away."""
+    """Of all bodies together; None for a tool that discards them."""
     error: str | None = None
 
 
@@ -55,13 +54,13 @@ def attempt(
 
     Args:
         method: The contestant.
-        found: How it is started.
+        found: How to start it.
         target: What it fetches.
-        limit: Seconds after which it is killed, with every process that it has started.
+        limit: Seconds after which it is killed, with every process that it started.
         arrived: Called for every body as it arrives, which costs the contestant time.
 
     Returns:
-        The figures, or the reason why there are none. A contestant's failure is never an exception.
+        The figures, or the reason why there are none. A contestant's failure never raises an exception.
     """
     job = {
         "urls": list(target.urls),
@@ -101,13 +100,13 @@ def _start(found: Found, given: IO[str], complaint: IO[str]) -> subprocess.Popen
         stderr=complaint,
         text=True,
         env=_environment() | dict(found.environment),
-        # A group of its own: what a contestant starts ends with it, and Ctrl-C reaches only the race.
+        # Its own process group: its child processes end with it, and Ctrl-C reaches only the race.
         start_new_session=True,
     )
 
 
 def _environment() -> dict[str, str]:
-    """Return this process's environment without what would send some contestants elsewhere than others."""
+    """Return this process's environment without the variables that only some contestants obey."""
     return {name: value for name, value in os.environ.items() if name.lower() not in STRIPPED}
 
 
@@ -134,7 +133,7 @@ def _watch(
             for line in process.stdout:
                 said = _object(line)
                 if said is None:
-                    continue  # a library's own words
+                    continue  # a library's own output
                 if "index" not in said:
                     closing = said
                 elif arrived is not None:
@@ -160,11 +159,11 @@ def _object(line: str) -> dict[str, Any] | None:
 
 
 def _kill(process: subprocess.Popen[str]) -> None:
-    """Kill a contestant and all that it has started."""
+    """Kill a contestant and all processes that it started."""
     if sys.platform == "win32":
         process.kill()
         return
-    # The leader of the group is not waited for yet, so that its id cannot belong to anybody else.
+    # The group leader was not waited for yet, so no other process can have its id.
     with contextlib.suppress(ProcessLookupError):
         if process.returncode is None:
             os.killpg(process.pid, signal.SIGKILL)
@@ -189,11 +188,11 @@ def _judged(closing: dict[str, Any], target: Target, said: str) -> Attempt:
 
 
 def _wrong(sizes: Sequence[int | None], target: Target, said: str) -> str | None:
-    """Return what is wrong with the bodies, None when every one has its size."""
+    """Return what is wrong with the bodies; None if every body has its size."""
     absent = sum(size is None for size in sizes)
     if absent:
         because = f": {said}" if said else ""
-        return f"{absent:,} of {len(sizes):,} URLs gave nothing{because}"
+        return f"{absent:,} of {len(sizes):,} URLs returned nothing{because}"
     differing = [
         (index, size, expected)
         for index, (size, expected) in enumerate(zip(sizes, target.expected, strict=True))
@@ -204,12 +203,12 @@ def _wrong(sizes: Sequence[int | None], target: Target, said: str) -> str | None
     index, size, expected = differing[0]
     return (
         f"{len(differing):,} of {len(sizes):,} bodies have a wrong size: "
-        f"{target.urls[index]} gave {size:,} bytes instead of {expected:,}"
+        f"{target.urls[index]} returned {size:,} bytes instead of {expected:,}"
     )
 
 
 def _last_line(text: str) -> str:
-    """Return the last line that says something, printable and not too long: an exception's own."""
+    """Return the last line that is not empty, usually that of an exception, printable and not too long."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
         return ""

@@ -14,14 +14,14 @@ from hurtle.race.target import Target, open_target
 from hurtle.race.tools import Found, Missing, Toolbox
 
 Ended = Callable[[Method, int, Attempt], None]
-"""Called when a run has ended: the contestant, the number of requests, what it came to."""
+"""Called when a run has ended: the contestant, the number of requests, the result."""
 
 MEASURED = (
-    "Each contestant runs in a process of its own, with the interpreter that has its package, on the same "
-    "list of URLs. Seconds are taken inside that process around the fetching alone: interpreter, imports and "
-    "the reading of the list are over, no connection is open yet. CPU is user and system time of the same "
-    "span. Native tools are started within it. Peak memory is the whole process, interpreter and imports "
-    "included. Every body's size is checked, unless a tool keeps none."
+    "Each contestant runs in its own process, with the interpreter that has its package, on the same list of "
+    "URLs. Seconds are measured inside that process for the fetching alone: the interpreter, the imports and "
+    "the list are ready, and no connection is open yet. CPU is user and system time of the same span. For "
+    "native tools, the span includes their start. Peak memory covers the whole process, interpreter and "
+    "imports included. The size of every body is checked, unless a tool keeps none."
 )
 
 
@@ -43,7 +43,7 @@ def race(
     """Let every way of sending many requests fetch the same URLs, and measure them.
 
     Without arguments it is the classic experiment: 100 links, 10 connections, a server on loopback with TLS
-    and 50 ms of latency. Contestants whose packages are not on this machine are skipped. Works inside a
+    and 50 ms of latency. Contestants whose packages are missing on this machine are skipped. Works inside a
     running event loop.
 
     Args:
@@ -56,7 +56,7 @@ def race(
         server: One URL to fetch instead, again and again.
         ca_path: A PEM file with the certificate authority of `url_file` and `server`.
         only: Names of the contestants; none: all.
-        repeat: Rounds; the contestants take turns, the median counts.
+        repeat: Rounds; the contestants take turns, and the median counts.
         limit: Seconds after which a contestant is killed.
         tools: The folder that `make race` has filled.
 
@@ -64,7 +64,7 @@ def race(
         The figures, with a chart for notebooks.
 
     Raises:
-        ConfigError: A wrong argument, before anything is sent.
+        ConfigError: An argument is wrong; nothing was sent.
 
     Example:
         >>> race(requests=4, latency=0, only=["hurtle"]).winner.name
@@ -87,11 +87,11 @@ def run_race(
     skipped: Callable[[Method, str], None] | None = None,
     arrived: Arrived | None = None,
 ) -> RaceResult:
-    """Run a race and tell what happens while it goes on.
+    """Run a race and report its progress.
 
     Args:
         settings: What is fetched, by whom, and how often.
-        methods: The contestants; those of the settings when None.
+        methods: The contestants; None: those of the settings.
         before: Called once, with what will be fetched.
         ended: Called after every run.
         skipped: Called for every contestant that cannot run here, with the reason.
@@ -112,7 +112,7 @@ def run_race(
                     skipped(method, str(found))
                 continue
             if any(run.error is not None for run in attempts[method.name]):
-                continue  # it has failed: another hang would only take the limit once more
+                continue  # it failed before: hanging again would cost another limit
             run = attempt(method, found, target, limit=settings.limit, arrived=arrived)
             attempts[method.name].append(run)
             if ended is not None:

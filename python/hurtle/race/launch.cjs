@@ -38,7 +38,7 @@ async function main(path) {
   await fetch(job, got);
   const seconds = Number(process.hrtime.bigint() - clock) / 1e9;
   const figures = { seconds, cpu_seconds: cpuSeconds() - cpuBefore, peak_rss_bytes: peakRssBytes(), sizes };
-  // Whatever a library still holds open must not keep the race waiting.
+  // Anything that a library still holds open must not delay the race.
   process.stdout.write(`${JSON.stringify({ ...figures, counted: null })}\n`, () => process.exit(0));
 }
 

@@ -1,13 +1,13 @@
 """Run one contestant in this process: its job as JSON on stdin, its figures as JSON lines on stdout.
 
-Usage: `python -P launch.py methods/NAME.py <job.json`. The interpreter is the contestant's own, which need
-not have hurtle: only the standard library is imported here. The contestant's file defines
+Usage: `python -P launch.py methods/NAME.py <job.json`. The interpreter is the contestant's own and need not
+have hurtle, so this file imports only the standard library. The contestant's file defines
 
     def fetch(job: Job, got: Got) -> int | None: ...
 
-which fetches every URL, calls `got(index, size)` for every body it holds, and returns None; a tool that
-keeps no bodies returns how many answers it counted instead. Imports, and the start of the interpreter, are
-over when the clock starts.
+which fetches every URL, calls `got(index, size)` for every body, and returns None. A tool that keeps no
+bodies returns how many answers it counted instead. The clock starts after the start of the interpreter and
+the imports.
 """
 
 import importlib.util
@@ -25,16 +25,16 @@ Got: TypeAlias = Callable[[int, int], None]
 """Called with the index of a URL and the number of bytes of its body."""
 
 SAMPLE_SECONDS = 0.005
-"""How often the memory of a tool is looked at: Linux forgets it when the tool ends."""
+"""How often to sample the memory of a tool: Linux forgets it when the tool ends."""
 
 
 class Unfit(Exception):
-    """A contestant cannot do what is asked of it."""
+    """A contestant does not support this job."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a contestant is asked to do."""
+    """The job of a contestant."""
 
     urls: list[str]
     connections: int
@@ -46,7 +46,7 @@ class Job:
     verbose: bool
 
     def refuse(self, why: str) -> NoReturn:
-        """End the run: this contestant cannot do what is asked, which is no failure.
+        """End the run: this contestant does not support the job, which is not a failure.
 
         Args:
             why: A sentence for the table.
@@ -60,7 +60,7 @@ class Job:
         """Run the tool to its end and return what it printed.
 
         Raises:
-            RuntimeError: It ended with an error, which is the message.
+            RuntimeError: The tool failed; the message is its error output.
         """
         assert self.tool is not None
         command = [self.tool, *arguments]
@@ -83,7 +83,7 @@ _tool_peaks: list[int] = []
 
 
 def main(path: str) -> None:
-    """Fetch what stdin asks for with the contestant of a file, and print the figures."""
+    """Run the job on stdin with the contestant in a file, and print the figures."""
     job = Job(**json.load(sys.stdin))
     contestant = _load(path)
     sizes: list[int | None] = [None] * len(job.urls)
@@ -106,7 +106,7 @@ def main(path: str) -> None:
 
 
 def _load(path: str) -> ModuleType:
-    # Under a name of its own: the file of the contestant `requests` must not stand in for the package.
+    # Under a different name: the file of the contestant `requests` must not shadow the package.
     spec = importlib.util.spec_from_file_location("contestant", path)
     assert spec is not None
     assert spec.loader is not None
@@ -128,19 +128,19 @@ def _figures(
 
 
 def _cpu_seconds(job: Job) -> float:
-    """Return the user and system time of this process; of the tool, where a tool does the work."""
+    """Return the user and system time of this process, or of the tool if one does the work."""
     if job.tool is None:
         return time.process_time()
-    import resource  # not on Windows, where none of the tools runs
+    import resource  # missing on Windows, where none of the tools runs
 
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return children.ru_utime + children.ru_stime
 
 
 def _peak_rss_bytes(pid: str) -> int | None:
-    """Return the most memory that a process has held, in bytes; None where the system does not say.
+    """Return the peak memory of a process in bytes; None if the system does not report it.
 
-    Not `ru_maxrss`: Linux starts it at what the parent held, and a notebook's says nothing about the child.
+    Not `ru_maxrss`: Linux starts it at the memory of the parent, such as a large notebook.
     """
     try:
         with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as lines:  # noqa: PTH123 - early
@@ -150,7 +150,7 @@ def _peak_rss_bytes(pid: str) -> int | None:
 
 
 def _innermost(error: BaseException) -> BaseException:
-    """Return what went wrong first: a group of tasks wraps it, and would print a box around it."""
+    """Return the first error: a group of tasks wraps it, and would print a box around it."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
@@ -159,7 +159,7 @@ def _innermost(error: BaseException) -> BaseException:
 if __name__ == "__main__":
     try:
         main(sys.argv[1])
-    except Exception as failure:  # noqa: BLE001 - a process of its own: its last words are the table's
+    except Exception as failure:  # noqa: BLE001 - the last line of its error output goes into the table
         reason = _innermost(failure)
         traceback.print_exception(reason)
         sys.exit(f"{type(reason).__name__}: {reason}")

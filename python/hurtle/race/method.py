@@ -22,9 +22,9 @@ class Method:
     needs: tuple[str, ...] = ()
     """Packages of its runtime, by the names of PyPI or npm; for a native tool, its executable."""
     install: str = ""
-    """What a person types to get what it needs."""
+    """The command that installs what it needs."""
     keeps_bodies: bool = True
-    """False: it counts answers and throws the bodies away, so that they cannot be checked."""
+    """False: it counts answers and discards the bodies, so they cannot be checked."""
     folder: Path = FOLDER
 
     @property
@@ -35,7 +35,7 @@ class Method:
 
     @property
     def is_reference(self) -> bool:
-        """Whether it is a line to compare with, not a way to have the answers in one's program."""
+        """Whether it serves only for comparison, because it does not deliver answers to a program."""
         return self.runtime == "native"
 
 

@@ -13,7 +13,7 @@ LABEL_WIDTH = 120
 ROW_HEIGHT = 30
 BAR_HEIGHT = 18
 
-# Colours that hold on white and on black: a notebook has its own background.
+# Colours that work on white and on black: a notebook has its own background.
 STYLE = """\
 .hurtle-race { --accent: #0f9d6b; --bar: #7f93ad; --line: rgba(128, 140, 155, .28); --quiet: #76818f;
   font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; max-width: 860px; }
@@ -56,7 +56,7 @@ main > .lead { font-size: 1.05rem; line-height: 1.5; margin: .4rem 0 0; }
 
 
 def page(result: RaceResult) -> str:
-    """Return one self-contained page, light or dark as the reader's system is."""
+    """Return one self-contained page, light or dark like the reader's system."""
     return f"""<!doctype html>
 <html lang="en">
 <head>

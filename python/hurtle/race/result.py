@@ -1,4 +1,4 @@
-"""What a race came to: numbers, apart from how they are shown."""
+"""The result of a race: the numbers, apart from how they are shown."""
 
 import json
 import statistics
@@ -19,9 +19,9 @@ class Row:
     what: str
     """A few words about the contestant."""
     is_reference: bool = False
-    """A native tool: a line to compare with, not a way to have the answers in one's program."""
+    """A native tool: only for comparison, because it does not deliver answers to a program."""
     keeps_bodies: bool = True
-    """False: it throws the bodies away, so that only the answers were counted."""
+    """False: it discards the bodies, so only the answers were counted."""
     seconds: float | None = None
     """The median of the rounds."""
     rounds: tuple[float, ...] = ()
@@ -32,7 +32,7 @@ class Row:
     bytes: int | None = None
     """Of all bodies of one round."""
     error: str | None = None
-    """Why there are no figures; begins with `skipped:` where the contestant was not started."""
+    """Why there are no figures; begins with `skipped:` if the contestant was not started."""
 
     @classmethod
     def of(cls, method: Method, attempts: Sequence[Attempt], requests: int) -> "Row":
@@ -86,10 +86,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RaceResult:
-    """What a race came to. A notebook shows it as a chart; `str()` is its table."""
+    """The result of a race. A notebook shows it as a chart; `str()` returns its table."""
 
     rows: tuple[Row, ...]
-    """Every contestant, in the order of the start."""
+    """Every contestant, in the order in which they start."""
     machine: Mapping[str, str]
     versions: Mapping[str, str]
     method: Mapping[str, JsonValue]
@@ -107,7 +107,7 @@ class RaceResult:
 
     @property
     def winner(self) -> Row | None:
-        """The fastest contestant that is no native tool."""
+        """The fastest contestant that is not a native tool."""
         return next((row for row in self.ranking if not row.is_reference), None)
 
     def times_slower(self, row: Row) -> float | None:

@@ -1,4 +1,4 @@
-"""What a race is told: frozen, checked when it is made."""
+"""The settings of a race: frozen, and checked on creation."""
 
 import math
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ from hurtle.errors import ConfigError
 from hurtle.race.method import METHODS, Method
 
 POLITE_CONNECTIONS = 20
-"""More than this to a host that is not our own deserves a warning: many sites answer floods with a ban."""
+"""More connections than this to a foreign host cause a warning: many sites answer floods with a ban."""
 
 TOOLS = Path(".race")
-"""Where `make race` puts interpreters and packages, seen from the current folder."""
+"""Where `make race` puts interpreters and packages, relative to the current folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +19,7 @@ class Settings:
     """What is fetched, by whom, and how often.
 
     Raises:
-        ConfigError: A value that cannot be; it names the option.
+        ConfigError: A value is not allowed; the message names the option.
     """
 
     requests: int | None = None
@@ -62,7 +62,7 @@ class Settings:
         if not self.limit > 0:
             raise ConfigError(f"limit={self.limit}: must be more than 0 seconds", option="limit")
         if self.url_file is not None and self.server is not None:
-            raise ConfigError("url_file and server exclude each other", option="server")
+            raise ConfigError("url_file and server are given; give one of them", option="server")
         if self.server is not None and not self.server.lower().startswith(("http://", "https://")):
             raise ConfigError(f"server={self.server!r}: must start with http:// or https://", option="server")
         self.methods()
@@ -71,12 +71,12 @@ class Settings:
         """Return the contestants that take part, in their own order.
 
         Raises:
-            ConfigError: A name that no contestant has.
+            ConfigError: No contestant has one of the names.
         """
         known = {method.name for method in METHODS}
         for name in self.only:
             if name not in known:
                 raise ConfigError(
-                    f"only: there is no contestant {name!r}; there are {', '.join(sorted(known))}"
+                    f"only: there is no contestant {name!r}; choose from {', '.join(sorted(known))}"
                 )
         return tuple(method for method in METHODS if not self.only or method.name in self.only)

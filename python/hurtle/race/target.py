@@ -1,4 +1,4 @@
-"""What is fetched: the built-in server in a process of its own, or the user's own URLs."""
+"""What is fetched: the built-in server in its own process, or the user's own URLs."""
 
 import contextlib
 import ipaddress
@@ -22,26 +22,26 @@ STOP_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A list of URLs and how many bytes each is known to give."""
+    """A list of URLs, and the known size of each body in bytes."""
 
     urls: Sequence[str]
     expected: Sequence[int | None]
-    """By URL; None where two looks at it differed, or neither arrived."""
+    """By URL; None if two fetches differed, or neither arrived."""
     ca_path: str | None
     connections: int
     """The most requests in flight of every contestant."""
     server: str
-    """Who answers, in words."""
+    """The server as text."""
 
 
 @contextlib.contextmanager
 def open_target(settings: "Settings", before: Callable[[Target], None] | None = None) -> Iterator[Target]:
-    """Start the built-in server, or look at the user's URLs, and give the list to fetch.
+    """Start the built-in server, or fetch the user's URLs to learn their sizes, and yield the target.
 
-    `before` is told what will be fetched before the first request, the look at the user's URLs included.
+    `before` is called with the target before the first request, even before the user's URLs are sized.
 
     Raises:
-        ConfigError: A list that cannot be read or is empty.
+        ConfigError: The list cannot be read or is empty.
         HurtleError: The built-in server did not start.
     """
     if settings.url_file is None and settings.server is None:
@@ -78,7 +78,7 @@ def open_target(settings: "Settings", before: Callable[[Target], None] | None = 
 
 
 def is_loopback(url: str) -> bool:
-    """Return whether a URL's host is this machine by its very name."""
+    """Return whether a URL's host is this machine, judged by its name alone."""
     host = urlsplit(url).hostname or ""
     with contextlib.suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback
@@ -86,14 +86,14 @@ def is_loopback(url: str) -> bool:
 
 
 def _listed(settings: "Settings") -> list[str]:
-    """Return the user's own URLs, each as often as it was named."""
+    """Return the user's own URLs, each as often as it is listed."""
     if settings.server is not None:
         return [settings.server] * (settings.requests or 100)
     assert settings.url_file is not None
     with contextlib.closing(open_source(settings.url_file)) as rows:
         urls = [row if isinstance(row, str) else _url_of(row) for row in rows]
     if not urls:
-        raise ConfigError(f"{settings.url_file} names no URL", option="url_file")
+        raise ConfigError(f"{settings.url_file} contains no URL", option="url_file")
     return urls
 
 
@@ -105,15 +105,15 @@ def _url_of(row: object) -> str:
 
 
 def _sizes(urls: Sequence[str], settings: "Settings") -> dict[str, int | None]:
-    """Look at every URL twice and return the size of its body, None where that is no fixed number."""
+    """Fetch every URL twice and return the size of its body; None if the two sizes differ."""
     first = _look(urls, settings)
     if all(size is None for size in first):
-        return dict.fromkeys(urls)  # nobody answers: the contestants will say so
+        return dict.fromkeys(urls)  # nothing answers: the contestants will report that
     return {url: a if a == b else None for url, a, b in zip(urls, first, _look(urls, settings), strict=True)}
 
 
 def _look(urls: Sequence[str], settings: "Settings") -> list[int | None]:
-    """Return the size of every body; never more requests in flight, nor longer, than a contestant may."""
+    """Return the size of every body, within the limits of a contestant in flight and in time."""
     limit = settings.connections
     results = fetch(
         urls,

@@ -15,7 +15,7 @@ NO_FIGURE = "–"
 def ended_text(name: str, requests: int, run: Attempt) -> str:
     """Return the line of a run that has ended: "hurtle  download 100 links in 0.519 seconds"."""
     if run.error is not None:
-        # A contestant that declines says so in the word that the table has.
+        # A contestant that declines uses the same word as the table.
         return f"{name:<16} {run.error if run.error.startswith('skipped: ') else f'error: {run.error}'}"
     return f"{name:<16} download {count_text(requests, 'link')} in {run.seconds:.3f} seconds"
 
@@ -25,7 +25,7 @@ def table_text(result: RaceResult, *, color: bool = False) -> str:
 
     Args:
         result: The race.
-        color: Use the terminal's colours: the winner stands out, native tools stand back.
+        color: Use the terminal's colours: the winner is highlighted, native tools are dimmed.
     """
     rows = [(row, cells(result, row)) for row in result.ranking]
     every = [HEADINGS, *(texts for _, texts in rows)]
@@ -51,12 +51,12 @@ def cells(result: RaceResult, row: Row) -> tuple[str, ...]:
 
 
 def marks(row: Row) -> str:
-    """Return the signs of the footnotes that a row has."""
+    """Return the footnote marks of a row."""
     return ("*" if row.is_reference else "") + ("" if row.keeps_bodies else "†")
 
 
 def footnotes(result: RaceResult) -> list[str]:
-    """Return what the marks mean, where there are any, and what no contestant can do about the latency."""
+    """Return what the marks mean, if there are any, and the lower bound that the latency sets."""
     notes = []
     if floor := _floor_text(result):
         notes.append(floor)
@@ -116,7 +116,7 @@ def _seconds(row: Row) -> str:
 
 
 def _floor_text(result: RaceResult) -> str | None:
-    """Return how long the waiting alone takes: whoever keeps to the limit cannot be faster."""
+    """Return how long the waiting alone takes: within the limit, no contestant can be faster."""
     latency_s, requests = result.method.get("latency_s"), result.method.get("requests")
     connections = result.method.get("connections")
     if not (

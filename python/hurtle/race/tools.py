@@ -1,4 +1,4 @@
-"""What of a contestant's needs is on this machine: interpreters, their packages, executables."""
+"""Find what contestants need on this machine: interpreters, their packages, executables."""
 
 import json
 import os
@@ -19,16 +19,16 @@ PACKAGES = (
     "print(json.dumps({d.name.lower().replace('_', '-'): d.version for d in m.distributions() if d.name}))"
 )
 REPLACES_URLLIB3 = "urllib3-future"
-"""niquests brings it, under urllib3's own name: `requests` beside it would no longer be itself."""
+"""niquests installs it under the name of urllib3, which would change `requests` in the same environment."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """How a contestant is started here."""
+    """How to start a contestant on this machine."""
 
     command: tuple[str, ...]
     versions: Mapping[str, str]
-    """Of the interpreter and the packages, by name."""
+    """Versions of the interpreter and the packages, by name."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables to set for it."""
     tool: str | None = None
@@ -47,11 +47,11 @@ class Missing:
 
 
 class Toolbox:
-    """Looks for what contestants need: in a folder of its own first, then on the PATH and in this Python.
+    """Looks for what contestants need: first in a folder, then on the PATH and in this Python.
 
     Args:
-        folder: What `make race` fills: `python` and `niquests` are virtual environments, `node/node_modules`
-            holds npm packages, `bin` executables. It need not exist.
+        folder: The folder that `make race` fills: `python` and `niquests` are virtual environments,
+            `node/node_modules` holds npm packages, and `bin` executables. It need not exist.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -59,7 +59,7 @@ class Toolbox:
         self._pythons: dict[str, dict[str, str]] | None = None
 
     def find(self, method: Method) -> Found | Missing:
-        """Return how a contestant is started, or what is missing."""
+        """Return how to start a contestant, or what is missing."""
         if method.runtime == "node":
             return self._find_node(method)
         if method.runtime == "native":
@@ -80,7 +80,7 @@ class Toolbox:
     def _interpreters(self) -> dict[str, dict[str, str]]:
         """Return the packages of every interpreter that may run contestants, by its path."""
         if self._pythons is None:
-            # What links to one binary may still be several environments: paths are not resolved.
+            # Paths are not resolved: several environments may link to one binary.
             found = [self._python_of(name) for name in ("python", "niquests")]
             paths = [str(path) for path in found if path is not None]
             self._pythons = {path: _packages_of(path) for path in [*paths, sys.executable]}
@@ -115,7 +115,7 @@ class Toolbox:
 
 
 def _packages_of(python: str) -> dict[str, str]:
-    """Return the version of every package of an interpreter, and its own as `python`."""
+    """Return the version of every package of an interpreter, and its own version as `python`."""
     try:
         packages: dict[str, str] = json.loads(_said_by(python, "-P", "-c", PACKAGES))
     except ValueError:
@@ -131,7 +131,7 @@ def _version_said_by(*command: str) -> str:
 
 def _said_by(*command: str) -> str:
     try:
-        # wrk says its version and then fails: the status is not asked.
+        # wrk prints its version and then fails, so the status does not matter.
         done = subprocess.run(
             command,
             capture_output=True,

@@ -1,4 +1,4 @@
-"""A refresh: a list asked for again, on the condition that something has changed since an earlier run."""
+"""A refresh: fetch a list again, but download only what has changed since an earlier run."""
 
 from hurtle.refresh.refresh import Refresh
 

@@ -1,4 +1,4 @@
-"""What has become of a URL since an earlier run: a pure decision on the answer and on what was known."""
+"""What happened to a URL since an earlier run: a pure decision from the answer and from what was known."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ GONE = (404, 410)
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a row says of its URL.
+    """What a row says about its URL.
 
     Attributes:
-        change: What has become of it.
-        body: Where the body is, if it is unchanged and the earlier run has it: the row has none then.
+        change: What happened to it.
+        body: Where the body is, if it is unchanged and the earlier run has it. The row itself then has none.
     """
 
     change: Change
@@ -40,11 +40,11 @@ NEW, CHANGED, ERROR = Verdict("new"), Verdict("changed"), Verdict("error")
 
 
 def verdict_on(response: "Response", asked: Asked | None) -> Verdict:
-    """Return what has become of a URL.
+    """Return what happened to a URL.
 
     Args:
         response: The answer, or why there is none.
-        asked: What the request was sent with; None: the earlier run does not know it.
+        asked: How the request was sent; None: the earlier run does not know it.
     """
     status = response.status
     if status is None or response.error is not None or response.truncated is not None:
@@ -60,14 +60,14 @@ def verdict_on(response: "Response", asked: Asked | None) -> Verdict:
         return Verdict("unchanged", known)
     if status == known.status and known.digest is not None and _digest(response) == known.digest:
         return Verdict("unchanged", known)
-    # What the caller compares with is the caller's: where its body is, nobody here knows.
+    # The caller set its own conditions, so only the caller knows where the body is.
     if status == NOT_MODIFIED and asked.own_conditions:
         return Verdict("unchanged")
     return CHANGED
 
 
 def _ended_at(response: "Response") -> str | None:
-    """Return where redirects ended, which is the one URL that conditions went to; None: there were none."""
+    """Return where redirects ended, the one URL that received the conditions; None: no redirects."""
     return response.final_url if response.redirects else None
 
 

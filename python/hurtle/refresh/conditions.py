@@ -1,4 +1,4 @@
-"""What is sent in a refresh: each request on the condition that the earlier run's body holds no more."""
+"""Conditional requests: a refresh asks for a body only if it differs from that of the earlier run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,20 +10,20 @@ from hurtle.options import Options
 from hurtle.refresh.earlier import Earlier, Known
 
 METHODS = frozenset({"GET", "HEAD"})
-"""Those whose answers may be 304. Source: RFC 9110, section 13.2.1."""
+"""Methods whose answers may be 304. Source: RFC 9110, section 13.2.1."""
 
 OWN = ("if-none-match", "if-modified-since", "if-match", "if-unmodified-since", "if-range", "range")
-"""A request with one of these says itself what it wants, and is left alone."""
+"""A request with one of these headers sets its own conditions and is sent unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a request was sent with.
+    """How a request was sent.
 
     Attributes:
-        known: What the earlier run has of it.
-        on_conditions: Whether it asked if that still holds.
-        own_conditions: Whether it has conditions of its own.
+        known: What the earlier run has for it.
+        on_conditions: Whether it was sent with conditions from the earlier run.
+        own_conditions: Whether it has its own conditions.
     """
 
     known: Known
@@ -32,13 +32,13 @@ class Asked:
 
 
 class ConditionalChunks:
-    """Adds conditions to the requests that the earlier run knows, and notes what each was sent with.
+    """Adds conditions to the requests that the earlier run knows, and records how each was sent.
 
     Args:
-        chunks: What is to be sent.
-        earlier: What the earlier run has.
-        options: Headers and parameters of every request are looked at.
-        asked: Takes what each request that is known was sent with, by its position.
+        chunks: The requests to send.
+        earlier: The earlier run.
+        options: Reads the headers and parameters of every request.
+        asked: Receives how each known request was sent, by its position.
     """
 
     def __init__(self, chunks: Chunks, earlier: Earlier, options: Options, asked: dict[int, Asked]) -> None:
@@ -73,7 +73,7 @@ class ConditionalChunks:
         own = self._all_own or _has_conditions(plain)
         headers = () if own else self._conditions(plain, known)
         asked = Asked(known, bool(headers), own)
-        # The copies get the same answer, to the same question.
+        # The copies get the same answer to the same request.
         for index in (group.index, *(index for index, _ in group.copies)):
             self._asked[index] = asked
         if not headers:
@@ -81,7 +81,7 @@ class ConditionalChunks:
         return Group(group.index, Conditional(request, headers, known.moved), group.copies)
 
     def _conditions(self, request: Request, known: Known) -> tuple[tuple[str, str], ...]:
-        """Return both conditions where both are known; a server takes the one that it understands best.
+        """Return both conditions if both are known; the server uses the one that it understands best.
 
         Source: RFC 9110, section 13.1.3 (a date is ignored beside an entity tag).
         """
@@ -90,7 +90,7 @@ class ConditionalChunks:
         headers = []
         if known.etag is not None:
             headers.append(("if-none-match", known.etag))
-        # Where one URL stands for several resources, a date of one is no date of the other.
+        # If one URL stands for several resources, the date of one says nothing about another.
         has_params = self._all_have_params or request.params is not None
         if known.modified is not None and not known.several and not has_params:
             headers.append(("if-modified-since", known.modified))

@@ -1,4 +1,4 @@
-"""What an earlier run has of each URL: validators, a digest of the body, and where that body is."""
+"""What an earlier run has for each URL: validators, a digest of the body, and the place of the body."""
 
 import re
 import sqlite3
@@ -18,17 +18,17 @@ COLUMNS = (
     "headers", "http_version", "bytes_body", "body", "body_path", "warc_file", "warc_offset", "warc_length",
     "body_run", "body_index",
 )  # fmt: skip
-"""The columns that are read of an earlier run: what is compared, and what leads to a row's body."""
+"""The columns to read from an earlier run: those to compare, and those that locate a row's body."""
 
 CACHE_KIB = 32 << 10
-"""What the table may hold in memory; the rest is in a temporary file that goes with the process."""
+"""The table's cache in memory; the rest is in a temporary file that disappears with the process."""
 
 FAILING = 500
 TOO_MANY = 429
-"""A server in trouble says nothing about what it serves: such an answer is like none."""
+"""A server in trouble says nothing about its resources, so such an answer counts as none."""
 
 SUM_BYTES = 16
-"""Bytes of a hash: two different rows have the same about never (RFC 7693, section 2.1)."""
+"""Bytes of a hash: two different rows practically never share one (RFC 7693, section 2.1)."""
 
 _ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]*"')
 _DATE = re.compile(r"[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT")
@@ -52,17 +52,17 @@ _FIND = "SELECT status, digest, etag, modified, moved, run, at, several FROM ear
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What an earlier run has of a URL.
+    """What an earlier run has for a URL.
 
     Attributes:
         status: The status.
-        digest: What its body is compared by; None: the run does not hold it.
-        etag: Its ETag, as it can be sent.
-        modified: Its Last-Modified, as it can be sent.
+        digest: The digest to compare its body by; None: the run does not hold the body.
+        etag: Its ETag, in a form that can be sent.
+        modified: Its Last-Modified, in a form that can be sent.
         moved: Where redirects ended; None: there were none.
-        run: The run that holds the body, as a caller names it.
-        index: The position of the row there.
-        several: The earlier run has different answers for the URL; this is the newest.
+        run: The run that holds the body, by the caller's name for it.
+        index: The position of the row in that run.
+        several: Whether the earlier run has different answers for the URL; this is the newest.
     """
 
     status: int
@@ -78,11 +78,11 @@ class Known:
 class Earlier:
     """The newest whole response for each method and URL.
 
-    Memory: CACHE_KIB, however many rows there are; about 160 bytes of temporary disk space for each. Filled
-    by one thread and then read by one other.
+    Memory: CACHE_KIB, however many rows there are, and about 160 bytes of temporary disk space per row. One
+    thread fills it, and then one other reads it.
 
     Args:
-        name: What a caller calls the run.
+        name: The caller's name for the run.
     """
 
     def __init__(self, name: str) -> None:
@@ -90,7 +90,7 @@ class Earlier:
         self._numbers = {name: 0}
         self._rows = 0
         self._sum = 0
-        # An empty name is a temporary file that has none: nothing stays, whatever ends the process.
+        # An empty name gives a temporary file without a name: it disappears however the process ends.
         self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         for setting in (f"cache_size=-{CACHE_KIB}", "journal_mode=OFF", "synchronous=OFF"):
             self._database.execute(f"PRAGMA {setting}")
@@ -98,36 +98,36 @@ class Earlier:
 
     @property
     def referred(self) -> list[str]:
-        """The further runs that hold bodies of unchanged rows, as the rows name them."""
+        """The other runs that hold bodies of unchanged rows, as the rows name them."""
         return self._runs[1:]
 
     @property
     def fingerprint(self) -> dict[str, object]:
-        """What tells the rows from those of another run, in whatever order they were read."""
+        """Distinguishes the rows from those of another run, in whatever order they were read."""
         return {"run": self._runs[0], "rows": self._rows, "digest": f"{self._sum:0{2 * SUM_BYTES}x}"}
 
     def add(self, rows: Iterable[StoredRow], body: BodyOf) -> None:
-        """Take rows of the run.
+        """Add rows of the run.
 
         Args:
             rows: The rows.
-            body: Finds the body of a row that does not hold it.
+            body: Finds the body of a row that does not contain it.
         """
         self._run(_INSERT, self._noted(rows, body))
 
     def follow(self, name: str, rows: Iterable[StoredRow], body: BodyOf) -> None:
-        """Take from the rows of a further run what rows refer to there.
+        """Read from the rows of another run what this run's rows refer to.
 
         Args:
             name: One of `referred`.
             rows: Its rows.
-            body: As of `add`.
+            body: As in `add`.
         """
         number = self._numbers[name]
         found = (
             (
                 *(row["status"], digest_of(row, body), *_validators(row)),
-                # An answer that came after the row that refers to it is not the one it was compared with.
+                # If an answer is newer than the row that refers to it, the row was compared with another one.
                 *(_key_of(row), number, row["index"], _micros(row)),
             )
             for row in rows
@@ -136,16 +136,16 @@ class Earlier:
         self._run(_FOLLOW, found)
 
     def call(self, name: str, shown: str) -> None:
-        """Call a further run by the name that leads there from here."""
+        """Set the name under which another run can be found from here."""
         self._runs[self._numbers[name]] = shown
 
     def dangling(self) -> str | None:
-        """Return a further run that lacks a row that is referred to; None: there is none."""
+        """Return another run that lacks a row that is referred to; None: there is none."""
         found = self._database.execute("SELECT run FROM earlier WHERE status IS NULL LIMIT 1").fetchone()
         return None if found is None else self._runs[found[0]]
 
     def find(self, method: str, url: str) -> Known | None:
-        """Return what the run has of a URL as it is asked for."""
+        """Return what the run has for a request's method and URL."""
         row = self._database.execute(_FIND, (key_of(method, url),)).fetchone()
         if row is None:
             return None
@@ -153,7 +153,7 @@ class Earlier:
         return Known(status, digest, etag, modified, moved, self._runs[run], at, bool(several))
 
     def close(self) -> None:
-        """Let go of the table. Idempotent."""
+        """Release the table. Idempotent."""
         self._database.close()
 
     def _run(self, statement: str, values: Iterable[tuple[object, ...]]) -> None:
@@ -162,7 +162,7 @@ class Earlier:
         self._database.execute("COMMIT")
 
     def _noted(self, rows: Iterable[StoredRow], body: BodyOf) -> Iterator[tuple[object, ...]]:
-        """Add rows to the fingerprint, and yield what the table takes of them."""
+        """Add rows to the fingerprint, and yield their values for the table."""
         for row in rows:
             digest = digest_of(row, body)
             shown = [row["index"], row["method"], row["url"], row["status"], row["error"], _micros(row)]
@@ -176,7 +176,7 @@ class Earlier:
     def _values(self, row: Mapping[str, Any], digest: bytes | None) -> tuple[object, ...]:
         run, index, status = 0, row["index"], row["status"]
         if row.get("body_run") is not None:
-            # Status and digest are those of the row that has the body: `follow` adds them.
+            # Status and digest come from the row that has the body: `follow` adds them.
             run, index, status, digest = self._number(row["body_run"]), row["body_index"], None, None
         moved = row["final_url"] if row["redirects"] else None
         return (_key_of(row), _micros(row), status, digest, *_validators(row), moved, run, index)
@@ -189,7 +189,7 @@ class Earlier:
 
 
 def is_whole(row: Mapping[str, Any]) -> bool:
-    """Whether a row is an answer to compare with: whole, and of a server that is not in trouble."""
+    """Whether a row is an answer to compare with: whole, and from a server that is not in trouble."""
     status = row["status"]
     return (
         status is not None
@@ -201,7 +201,7 @@ def is_whole(row: Mapping[str, Any]) -> bool:
 
 
 def digest_of(row: StoredRow, body: BodyOf) -> bytes | None:
-    """Return what a row's body is compared by; None where the run does not hold it."""
+    """Return the digest to compare a row's body by; None if the run does not hold the body."""
     if row["method"] == "HEAD":
         return digest_of_head(_values_of(row, name) for name in HEAD_FIELDS)
     if (path := row.get("body_path")) is not None and (digest := digest_of_name(path)) is not None:
@@ -211,14 +211,14 @@ def digest_of(row: StoredRow, body: BodyOf) -> bytes | None:
 
 
 HEAD_FIELDS = ("etag", "last-modified", "content-length")
-"""What an answer to HEAD is compared by: it has no body."""
+"""The fields to compare answers to HEAD by, which have no body."""
 
 
 def digest_of_head(values: Iterable[list[str]]) -> bytes:
-    """Return what an answer to HEAD is compared by.
+    """Return the digest to compare an answer to HEAD by.
 
     Args:
-        values: Those of HEAD_FIELDS, in order.
+        values: The values of HEAD_FIELDS, in order.
     """
     return sha256(repr(list(values)).encode("utf-8", "replace")).digest()
 
@@ -228,7 +228,7 @@ def _key_of(row: Mapping[str, Any]) -> bytes:
 
 
 def _validators(row: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """Return ETag and Last-Modified, where they are what RFC 9110, section 8.8, says, and there is one."""
+    """Return ETag and Last-Modified, each if it occurs once and is valid by RFC 9110, section 8.8."""
     etag, modified = _values_of(row, "etag"), _values_of(row, "last-modified")
     return (
         etag[0] if len(etag) == 1 and _ETAG.fullmatch(etag[0]) else None,

@@ -1,4 +1,4 @@
-"""What joins a refresh to a job: the earlier run is read, requests get conditions, rows get verdicts."""
+"""Connects a refresh to a job: it reads the earlier run, adds conditions to requests and verdicts to rows."""
 
 from collections.abc import Mapping
 from os import PathLike, fspath
@@ -18,12 +18,12 @@ from hurtle.runs import Run, open_referred, open_run
 
 
 class Refresh:
-    """Compares one job with an earlier run. `load`, then the rest; `close` at the end.
+    """Compares one job with an earlier run. Call `load` first, and `close` at the end.
 
-    Memory: see `Earlier`; and what is known of each request that is on its way.
+    Memory: that of `Earlier`, and what is known about each request in flight.
 
     Args:
-        since: The earlier run, as a caller names it: whatever `open_run` reads.
+        since: The earlier run, as the caller names it: anything that `open_run` reads.
         out: The output of the job.
         options: The job's options, resolved.
 
@@ -38,7 +38,7 @@ class Refresh:
             self._run: Run = open_run(since)
         except ConfigError as error:
             raise ConfigError(f"since: {error}", option="since") from error
-        # It goes into every row that refers to it.
+        # Every row that refers to the run contains this name.
         self._since = without_password(fspath(since))
         self._out = fspath(out)
         self._options = options
@@ -50,10 +50,10 @@ class Refresh:
         """Read the earlier run, at the first call.
 
         Returns:
-            What tells it from every other.
+            Its fingerprint, which distinguishes it from every other run.
 
         Raises:
-            ConfigError: It refers to bodies of a run that is not there any more, or is the output.
+            ConfigError: It refers to bodies of a run that no longer exists, or that is the output.
             JournalError: It is damaged.
         """
         if self._earlier is None:
@@ -70,7 +70,9 @@ class Refresh:
         for chunk in self._run.chunks(COLUMNS):
             earlier.add(chunk, self._run.own_body)
         for name in earlier.referred:
-            self._refuse_output(name, f"the output {self._out} holds bodies that {self._since} refers to")
+            self._refuse_output(
+                name, f"the output {self._out} holds bodies that {self._since} refers to; name another output"
+            )
             shown, further = self._further(name)
             earlier.call(name, shown)
             for chunk in further.chunks(COLUMNS):
@@ -95,16 +97,16 @@ class Refresh:
             raise ConfigError(words, option="since")
 
     def conditional(self, chunks: Chunks) -> Chunks:
-        """Return what is to be sent, on conditions where the earlier run has something to compare with."""
+        """Return the requests to send, with conditions if the earlier run has something to compare with."""
         return ConditionalChunks(chunks, self._loaded, self._options, self._asked)
 
     def compared(self, rows: Rows) -> Rows:
-        """Return rows with what has changed. To be called once for each."""
+        """Return the rows with what has changed. Call it once for each row."""
         verdicts = [verdict_on(response, self._asked.pop(response.index, None)) for response in rows]
         return RefreshedRows(rows, verdicts)
 
     def close(self) -> None:
-        """Let go of what was read. Idempotent."""
+        """Release what was read. Idempotent."""
         earlier, self._earlier = self._earlier, None
         if earlier is not None:
             earlier.close()
@@ -117,7 +119,7 @@ class Refresh:
 
 
 def _place_of(run: str) -> str:
-    """Return where an output is, written in one way."""
+    """Return the location of an output in normal form."""
     if "://" in run:
         scheme, mark, rest = without_password(run).rstrip("/").partition("://")
         return scheme.lower() + mark + rest

@@ -1,4 +1,4 @@
-"""Rows of a refresh: the result table with what has changed, and without the bodies that have not."""
+"""Rows of a refresh: the result table with what has changed, without the bodies that have not."""
 
 import json
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ class RefreshedRows(WrappedRows):
     """Rows with the columns of a refresh.
 
     Args:
-        rows: The rows as they came.
-        verdicts: What each of them says, in their order.
+        rows: The rows as they arrived.
+        verdicts: The verdict on each of them, in the same order.
     """
 
     def __init__(self, rows: Rows, verdicts: Sequence[Verdict]) -> None:
@@ -64,7 +64,7 @@ def _line(line: bytes, verdict: Verdict) -> bytes:
 def _without_body(line: bytes) -> bytes:
     """Return a line with a body of null.
 
-    The body is the last value but one, and no text can hold such a key: its quotes would have backslashes.
+    The body is the second last value, and no text can contain such a key: its quotes would have backslashes.
     """
     begin = max(line.rfind(_BODY), line.rfind(_BODY_BASE64))
     return line[:begin] + _BODY + b"null" + line[line.rfind(_BEHIND) :]

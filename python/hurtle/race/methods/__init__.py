@@ -1,5 +1,5 @@
-"""The contestants, one short file each: `fetch(job, got)`, written the way a careful person writes it today.
+"""The contestants, one short file each: `fetch(job, got)`, written as a careful programmer writes it today.
 
-Each file runs in a process of its own, started by `launch.py` or `launch.cjs`, with the interpreter that has
-its package; nothing imports it from here. Its name is the contestant's, `-` written as `_`.
+`launch.py` or `launch.cjs` runs each file in its own process, with the interpreter that has its package;
+nothing imports it from here. The file has the name of the contestant, with `-` written as `_`.
 """

@@ -1,4 +1,4 @@
-"""`floodr.request`: a list of requests in, a list of responses out, over Rust."""
+"""`floodr.request`: a list of requests in, a list of responses out, implemented in Rust."""
 
 import asyncio
 from typing import TYPE_CHECKING

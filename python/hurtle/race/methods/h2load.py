@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def fetch(job: "Job", _got: "Got") -> int:
     """Send every request and count the answers. Certificates are not verified: h2load cannot."""
     if len({urlsplit(url)[:2] for url in job.urls}) > 1:
-        job.refuse("h2load asks one host only")
+        job.refuse("h2load supports one host only")
     clients = min(job.connections, len(job.urls))
     with tempfile.TemporaryDirectory() as folder:
         listed = Path(folder, "urls.txt")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 def fetch(job: "Job", got: "Got") -> None:
     """Fetch every URL."""
     limit, trust = job.connections, job.ca_path or True
-    # As many connections as everybody has, where HTTP/2 would put all requests on one.
+    # As many connections as the others: HTTP/2 would put all requests on one.
     responses = stream(
         job.urls, concurrency=limit, concurrency_per_host=limit, http2=False, retries=0, verify=trust
     )

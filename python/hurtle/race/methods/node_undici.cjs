@@ -1,4 +1,4 @@
-// Node.js today: undici, an agent with a pool, and as many requests under way as are allowed.
+// Node.js today: undici, an agent with a pool, and as many requests in flight as are allowed.
 
 "use strict";
 
@@ -9,7 +9,7 @@ exports.fetch = async function fetch(job, got) {
   const dispatcher = agent.compose(interceptors.redirect({ maxRedirections: 10 }));
   const waiting = job.urls.entries();
   const work = async () => {
-    // All workers draw from one list: the limit holds over all hosts, where the agent's own is for each.
+    // All workers draw from one list, so the limit covers all hosts; the agent's own limit is per host.
     for (const [index, url] of waiting) {
       const { statusCode, body } = await request(url, { dispatcher });
       if (statusCode >= 400) throw new Error(`status ${statusCode}`);

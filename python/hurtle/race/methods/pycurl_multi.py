@@ -49,6 +49,6 @@ def fetch(job: "Job", got: "Got") -> None:
                 idle.append(handle)
         start()
         if loading:
-            # No longer than libcurl would: while a name is looked up there is no socket to wait for.
+            # No longer than libcurl would wait: during a name look-up there is no socket to wait for.
             multi.select(max(0.001, min(1.0, multi.timeout() / 1000)))
     multi.close()

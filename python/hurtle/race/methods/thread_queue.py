@@ -13,7 +13,7 @@ local = threading.local()
 
 
 def session_of_this_thread(ca_path: str | None) -> requests.Session:
-    """Return the session of the thread that asks, made when it asks first."""
+    """Return the session of the calling thread; the first call creates it."""
     if not hasattr(local, "session"):
         local.session = requests.Session()
         local.session.verify = ca_path or True

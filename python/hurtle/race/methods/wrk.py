@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from hurtle.race.launch import Got, Job
 
-# wrk knows durations, not numbers: after the last answer the script stops its thread, and then wrk, as Ctrl-C
-# does.
+# wrk takes a duration, not a number of requests: after the last answer, the script stops its thread and then
+# wrk, as Ctrl-C does.
 SCRIPT = """
 local ffi = require("ffi")
 ffi.cdef("int getpid(void); int kill(int, int);")
@@ -35,7 +35,7 @@ def fetch(job: "Job", _got: "Got") -> int:
     """Send every request and count the answers. Certificates are not verified: wrk cannot."""
     parts = [urlsplit(url) for url in job.urls]
     if len({(part.scheme, part.netloc) for part in parts}) > 1:
-        job.refuse("wrk asks one host only")
+        job.refuse("wrk supports one host only")
     paths = ",".join(json.dumps(part._replace(scheme="", netloc="").geturl() or "/") for part in parts)
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder, "list.lua")
