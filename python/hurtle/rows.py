@@ -8,11 +8,11 @@ if TYPE_CHECKING:
 
 
 class Exchange(Protocol):
-    """One request and its response as they went over the wire. Of HTTP/2 they are written as of HTTP/1.1."""
+    """One request and its response as they went over the wire; HTTP/2 is written in HTTP/1.1 form."""
 
     @property
     def url(self) -> str:
-        """What was asked."""
+        """The requested URL."""
 
     @property
     def started_us(self) -> int:
@@ -48,11 +48,11 @@ class Rows(Protocol):
 
     @property
     def nbytes(self) -> int:
-        """Memory that they hold, about, in bytes."""
+        """Approximate memory of the rows, in bytes."""
 
     @property
     def unrepeatable(self) -> int:
-        """How many are of requests that were sent and must not be sent again."""
+        """How many rows belong to requests that were sent and must not be sent again."""
 
     def __len__(self) -> int: ...
     def __iter__(self) -> "Iterator[Response]": ...
@@ -69,15 +69,15 @@ class Rows(Protocol):
     def exchanges(self) -> Sequence[tuple[Exchange, ...]]:
         """Return, for each row, what went over the wire in its last attempt, redirects first.
 
-        Empty tuples unless the job records it, and for rows without a response.
+        The tuples are empty for rows without a response, and unless the job records exchanges.
         """
 
 
 class WrappedRows:
-    """Rows that are others' in all but what a subclass makes of them.
+    """Delegates to other rows, except for what a subclass overrides.
 
     Args:
-        rows: The rows as they came.
+        rows: The rows as they arrived.
     """
 
     def __init__(self, rows: Rows) -> None:
@@ -93,12 +93,12 @@ class WrappedRows:
 
     @property
     def nbytes(self) -> int:
-        """Memory that they hold, about, in bytes."""
+        """Approximate memory of the rows, in bytes."""
         return self._rows.nbytes
 
     @property
     def unrepeatable(self) -> int:
-        """How many are of requests that were sent and must not be sent again."""
+        """How many rows belong to requests that were sent and must not be sent again."""
         return self._rows.unrepeatable
 
     def indexes(self) -> list[int]:

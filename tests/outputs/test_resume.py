@@ -210,7 +210,7 @@ def test_an_input_that_ends_before_what_is_done_is_another_one(tmp_path: Path, s
     out, urls = f"{tmp_path}/out.jsonl", urls_of(server)
     broken_off(iter(urls), out)
     with pytest.raises(
-        ConfigError, match=r"the input ended after 20 rows, and the run has one of position \d+"
+        ConfigError, match=r"the input ended after 20 rows, but the run has a row at position \d+"
     ):
         run(iter(urls[:20]), out, resume=True)
     assert not Path(out).exists()

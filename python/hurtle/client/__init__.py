@@ -1,4 +1,4 @@
-"""The one class over the engine, and what moves rows in and out of a job: a thread in, iterators out."""
+"""The class that owns the engine, and the code that moves rows: a thread feeds a job, iterators drain it."""
 
 from hurtle.client.engine_client import EngineClient
 from hurtle.client.feed import AsyncInput, Input

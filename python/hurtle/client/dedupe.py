@@ -1,7 +1,7 @@
-"""Identical requests once: the input is read whole, and rows that ask for the same are put together.
+"""Send identical requests once: read the whole input and group rows with the same request.
 
-The first of them is sent and carries the positions of the others, so that nothing has to keep answers: the
-engine hands each of them the one answer as its own row.
+The first row of a group is sent and carries the positions of the others, so that nothing has to keep answers:
+the engine gives each of them the answer as its own row.
 """
 
 from collections import deque
@@ -13,17 +13,17 @@ from hurtle.client.feed import CHUNK, Reader
 from hurtle.models import BadRow, Group, Request, Row
 
 KEY_BYTES = 16
-"""Bytes of a key: two different requests of one list have the same about never (RFC 7693, section 2.1)."""
+"""Bytes of a key: two different requests of one list practically never share one (RFC 7693, section 2.1)."""
 
 Identity: TypeAlias = tuple[str, bool, bytes]
-"""A request's host, whether it is encrypted, and what tells it from every other: see `_engine.identify`."""
+"""A request's host, whether it is encrypted, and its unique content: see `_engine.identify`."""
 
 Identify: TypeAlias = Callable[[Sequence[Row]], Sequence[Identity | str]]
-"""Says of each row what it asks for; of one that cannot be sent the error code."""
+"""Returns the identity of each row, or the error code of a row that cannot be sent."""
 
 
 class Deduped:
-    """Chunks of groups. The first `take` reads the input to its end.
+    """Chunks of groups. The first `take` reads the whole input.
 
     Memory: the rows, and about 150 bytes for each different request.
 
@@ -85,7 +85,7 @@ class Deduped:
         self, index: int, row: Row, identity: Identity | str, firsts: dict[bytes, tuple[int, Row]]
     ) -> None:
         here = (index, row)
-        # A row that cannot be sent has an error of its own: with its line, with its text.
+        # A row that cannot be sent has its own error, with its line and its text.
         if isinstance(identity, str) or isinstance(row, BadRow):
             self._firsts.append(here)
             return
@@ -93,7 +93,7 @@ class Deduped:
         if first is here:
             self._firsts.append(here)
             return
-        # Equal texts are kept once, however often a list repeats them.
+        # Keep equal texts once, however often a list repeats them.
         same = isinstance(row, str) and row == first[1]
         copy = first[1] if same and isinstance(first[1], str) else row
         self._copies.setdefault(first[0], []).append((index, copy))

@@ -1,4 +1,4 @@
-"""The one class over the engine: it makes the engine when it is first needed, shares it, and ends it."""
+"""The class that owns the engine: it creates the engine on first use, shares it, and closes it."""
 
 import atexit
 from threading import Lock
@@ -37,11 +37,11 @@ class EngineClient:
         return self._closed
 
     def engine(self) -> "Engine":
-        """Return the engine, making it at the first call.
+        """Return the engine; the first call creates it.
 
         Raises:
             ClosedError: The client was closed.
-            ConfigError: The engine cannot work with these options.
+            ConfigError: The engine rejects these options.
         """
         with self._lock:
             if self._closed:
@@ -54,7 +54,7 @@ class EngineClient:
             return self._engine
 
     def close(self) -> None:
-        """Cancel what runs, close the connections and end the engine's threads. Idempotent."""
+        """Cancel running jobs, close the connections and end the engine's threads. Idempotent."""
         with self._lock:
             self._closed = True
             engine, self._engine = self._engine, None
@@ -92,6 +92,6 @@ _open_clients: WeakSet[EngineClient] = WeakSet()
 
 @atexit.register
 def _close_open_clients() -> None:
-    """End every engine before the interpreter goes: a feeding thread must not meet a half-gone one."""
+    """Close every engine before the interpreter exits, so that no feeding thread runs during the shutdown."""
     for client in list(_open_clients):
         client.close()

@@ -1,4 +1,4 @@
-"""Bring rows from a source to a job, on a thread of its own, so that no iterator ever blocks the consumer."""
+"""Bring rows from a source to a job on a separate thread, so that no iterator ever blocks the consumer."""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import islice
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
     from hurtle._engine import Job
 
 CHUNK = 1024
-"""The most rows of one submit: enough that crossing the boundary costs nothing per row."""
+"""The most rows of one submit: enough to make the cost per row of crossing the boundary negligible."""
 
 FIRST_CHUNK = 32
-"""The first submit of a steady source: small, so that sending begins at once; it doubles from there."""
+"""The first submit of a steady source: small, so that sending begins at once. The size then doubles."""
 
 JOIN_S = 1.0
-"""Seconds to wait, at the end of a transfer, for a thread that may sit in a caller's iterator."""
+"""Seconds to wait at the end of a transfer for a thread that may be blocked in a caller's iterator."""
 
 
 class Input(Protocol):
-    """What a transfer reads: rows, and how they come.
+    """The input of a transfer: rows, and how they arrive.
 
     Attributes:
-        total: How many rows there are, None where nobody knows yet.
-        steady: Whether the next row is always at hand (a list, a file): then rows are taken by the chunk.
-        skipped: Blank lines and comments passed over so far.
+        total: How many rows there are; None if not known yet.
+        steady: Whether the next row is always available (a list, a file): then rows are taken in chunks.
+        skipped: Blank lines and comments skipped so far.
     """
 
     @property
@@ -39,21 +39,21 @@ class Input(Protocol):
     def skipped(self) -> int: ...  # noqa: D102
     def __iter__(self) -> Iterator[Row]: ...
     def close(self) -> None:
-        """Let go of what the source holds open. Called by the thread that iterates."""
+        """Release what the source holds open. The thread that iterates calls it."""
 
 
 class AsyncInput(Protocol):
-    """What a transfer reads on an event loop."""
+    """The input of a transfer on an event loop."""
 
     @property
-    def total(self) -> int | None: ...  # noqa: D102 - as of Input
+    def total(self) -> int | None: ...  # noqa: D102 - as in Input
     @property
     def skipped(self) -> int: ...  # noqa: D102
     def __aiter__(self) -> AsyncIterator[Row]: ...
 
 
 class Reader(Protocol):
-    """Rows of a source by the chunk."""
+    """Rows of a source, in chunks."""
 
     def take(self, limit: int) -> list[Row]:
         """Return up to `limit` rows, at least one, or none at the end. Raises what the source raised."""
@@ -63,7 +63,7 @@ class Reader(Protocol):
 
 
 class Chunks(Protocol):
-    """What is submitted, by the chunk: rows, or rows with their copies."""
+    """Rows to submit, in chunks, alone or with their copies."""
 
     def take(self, limit: int) -> Sequence[Row | Group]:
         """Return up to `limit` rows, at least one, or none at the end. Raises what the source raised."""
@@ -73,7 +73,7 @@ class Chunks(Protocol):
 
 
 class SteadyChunks:
-    """Chunks of a source whose next row is always at hand."""
+    """Chunks of a source whose next row is always available."""
 
     def __init__(self, source: Input) -> None:
         self._source = source
@@ -82,7 +82,7 @@ class SteadyChunks:
         self._error: BaseException | None = None
 
     def take(self, limit: int) -> list[Row]:
-        """Return the next rows; each chunk twice the last one, up to the limit."""
+        """Return the next rows. Each chunk is twice as long as the last, up to the limit."""
         rows: list[Row] = []
         if self._error is None:
             try:
@@ -100,11 +100,11 @@ class SteadyChunks:
 
 
 class LiveChunks:
-    """Chunks of a source that may wait for anything: a thread pulls, and what has come is there to take.
+    """Chunks of a source that may block: a thread pulls rows into a buffer.
 
     Args:
         source: The rows.
-        until: The instant of `time.monotonic()` after which no row is taken: such a source may be endless.
+        until: The instant of `time.monotonic()` after which no row is taken, because a source may be endless.
     """
 
     def __init__(self, source: Input, until: float | None) -> None:
@@ -131,14 +131,14 @@ class LiveChunks:
             self._inbox.end()
 
     def take(self, limit: int) -> list[Row]:
-        """Return what has come, waiting for the first row."""
+        """Return the rows so far, waiting for the first one."""
         rows = self._inbox.take(limit)
         if not rows and self._error is not None:
             raise self._error
         return rows
 
     def close(self) -> None:
-        """Stop pulling, after the row that is being pulled."""
+        """Stop pulling after the current row."""
         self._inbox.end()
 
 
@@ -146,9 +146,9 @@ class Feeder:
     """The thread that submits rows to a job until the source ends, the job is cancelled or the source raises.
 
     Args:
-        job: Where rows go.
-        chunks: Where rows come from.
-        window: How far ahead of the consumer it may submit; None: as far as the job lets it.
+        job: Receives the rows.
+        chunks: Supplies the rows.
+        window: How far ahead of the consumer it may submit; None: as far as the job allows.
     """
 
     def __init__(self, job: "Job", chunks: Chunks, window: Window | None = None) -> None:
@@ -183,7 +183,7 @@ class Feeder:
             self._job.finish()
 
     def result(self) -> bool:
-        """Return whether every row was submitted. To be called when the job is done.
+        """Return whether every row was submitted. Call it when the job is done.
 
         Raises:
             BaseException: What the source raised.
@@ -194,10 +194,10 @@ class Feeder:
         return not self._cut_short
 
     def stop(self, *, wait: bool = True) -> None:
-        """Stop feeding; the job is cancelled already. Idempotent.
+        """Stop feeding; the job must be cancelled already. Idempotent.
 
         Args:
-            wait: Wait for the thread, JOIN_S at most. An event loop does not.
+            wait: Wait for the thread, JOIN_S at most. An event loop must not wait.
         """
         self._chunks.close()
         if self._window is not None:

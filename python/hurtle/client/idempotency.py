@@ -1,4 +1,4 @@
-"""A key for each request that must not take effect twice, by which its server knows it again."""
+"""A key for each request that must not take effect twice, so that its server recognizes a repetition."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,16 +20,16 @@ _INPUTS = UUID("6f1b7c5e-3d0a-5c8e-9a44-1f0c8a2f7d61")
 
 
 class Keyed:
-    """Gives POST and PATCH requests an Idempotency-Key, where they have none of their own.
+    """Gives POST and PATCH requests an Idempotency-Key if they have none.
 
-    The key is the same for every attempt of a request, and for every run of the same input. It is made of
-    the request's position and id, and of the input; where an input can be read once only, of the request's
-    URL and body in its place.
+    The key is the same for every attempt of a request, and for every run of the same input. It is derived
+    from the request's position and id, and from the input. If the input can be read only once, the request's
+    URL and body replace the input.
 
     Args:
-        chunks: What is to be sent.
-        fingerprint: What tells the input from every other; None where nothing does.
-        once: No other run can have the same requests: any keys will do, as long as no other call has them.
+        chunks: The requests to send.
+        fingerprint: Distinguishes the input from every other; None if nothing does.
+        once: Whether no other run can have the same requests: then any keys work that no other call has.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Keyed:
             return request
         try:
             key = uuid5(self._space, self._name(request, index))
-        except InvalidRequest:  # the engine says so, in the request's row
+        except InvalidRequest:  # the engine reports it in the request's row
             return request
         # A string of structured fields. Source: RFC 9651, section 3.3.3.
         return replace(request, headers=[*pairs, (FIELD, f'"{key}"')])

@@ -1,7 +1,7 @@
-"""The buffer between whoever pulls rows out of a caller's iterator and the thread that submits them.
+"""The buffer between the code that pulls rows from a caller's iterator and the thread that submits them.
 
-Pulling and submitting are apart because an iterator may wait for anything, even for the response to a row it
-yielded before (a crawler's frontier does): every row has to be on its way while the next is still awaited.
+Pulling and submitting are separate because an iterator may wait for anything, even for the response to an
+earlier row (as a crawler's frontier does). So every row must be submitted while the next is still awaited.
 """
 
 from collections import deque
@@ -18,11 +18,11 @@ CAPACITY = 1024
 class Inbox:
     """A bounded buffer for one adder and one taker, without a lock in the common case.
 
-    Each side raises its flag before it looks a last time and goes to wait, and looks at the other's after it
-    changed the buffer; so a wake-up cannot be lost. `deque.append` and `popleft` are atomic.
+    Each side sets its flag before its last look at the buffer and its wait, and reads the other's flag after
+    it changed the buffer. So no wake-up is lost. `deque.append` and `popleft` are atomic.
 
     Args:
-        wake_adder: Called from the taker's thread when there is room again for an adder that waits.
+        wake_adder: Called from the taker's thread when there is room again for a waiting adder.
         until: The instant of `time.monotonic()` at which rows stop being taken; None: never.
     """
 
@@ -39,11 +39,11 @@ class Inbox:
 
     @property
     def ended(self) -> bool:
-        """Whether no more rows come, or none are wanted: the adder's sign to stop."""
+        """Whether no more rows come or none are wanted: the adder must stop."""
         return self._ended
 
     def add(self, row: Row) -> None:
-        """Append a row. The adder asks `must_wait` and `ended` afterwards."""
+        """Append a row. The adder must check `must_wait` and `ended` afterwards."""
         self._rows.append(row)
         if self._taker_waits:
             self._arrived.set()
@@ -76,7 +76,7 @@ class Inbox:
         return None if self._until is None else max(0.0, self._until - monotonic())
 
     def end(self) -> None:
-        """Say that no more rows come, or that none are wanted. Wakes both sides."""
+        """Declare that no more rows come or that none are wanted. Wakes both sides."""
         self._ended = True
         self._arrived.set()
         self._wake_adder()

@@ -1,4 +1,4 @@
-"""What a run that can be gone on with knows, so that nothing takes effect twice."""
+"""What a resumable run knows, so that no request takes effect twice."""
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Precautions:
-    """How a transfer keeps requests from being sent twice that must not be.
+    """How a transfer keeps certain requests from being sent twice.
 
     Attributes:
-        ledger: Where the engine notes them before they are sent; None: nowhere.
-        unknown: Positions that an earlier run may have sent, and that have no row. None: they are sent again.
-        fingerprint: What tells the input from every other; None where nothing does.
+        ledger: Where the engine records them before they are sent; None: nowhere.
+        unknown: Positions that an earlier run may have sent and that have no row. None: send them again.
+        fingerprint: Distinguishes the input from every other; None if nothing does.
     """
 
     ledger: Path | None = None

@@ -1,4 +1,4 @@
-"""Between a job, whose calls wait, and an event loop, which must not."""
+"""Connects a job, whose calls block, to an event loop, which must not block."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from hurtle._engine import Batch, Job, Progress
 
 AHEAD = 2
-"""Batches that may wait for the event loop; more would be memory that no back-pressure sees."""
+"""Batches that may wait for the event loop; more would use memory without back-pressure."""
 
 
 class Pump:
-    """A thread that takes batches off a job and hands them to the running event loop, one wake-up for each.
+    """A thread that takes batches from a job and passes them to the running event loop, one wake-up each.
 
-    A thread of its own, and not the loop's executor: a wait as long as a job would take one of the executor's
-    few threads away from everybody else, and an executor that is shut down waits for it.
+    It is a separate thread, not one of the loop's executor. It waits as long as the job runs, and would keep
+    one of the executor's few threads from everybody else, and shutting the executor down would wait for it.
     """
 
     def __init__(self, job: "Job", progress: "Callable[[Progress], None] | None", tick_s: float) -> None:
@@ -38,7 +38,7 @@ class Pump:
         try:
             self._take()
         except RuntimeError as error:
-            if self._loop.is_closed():  # nobody is left to take a row
+            if self._loop.is_closed():  # there is no consumer left
                 self._job.cancel()
                 return
             end = error
@@ -63,7 +63,7 @@ class Pump:
                 due = loop.time() + self._tick_s
 
     def _report(self, counters: "Progress") -> None:
-        """Call back on the event loop; what the callback raises comes out of `get`, after its turn."""
+        """Call back on the event loop; `get` raises what the callback raises, in its turn."""
         report = self._progress
         if report is None:
             return
@@ -74,7 +74,7 @@ class Pump:
             self._batches.put_nowait(error)
 
     async def get(self) -> "Batch | None":
-        """Return the next batch, None when the job is done."""
+        """Return the next batch; None when the job is done."""
         batch = await self._batches.get()
         self._room.release()
         if isinstance(batch, BaseException):
@@ -82,12 +82,12 @@ class Pump:
         return batch
 
     def close(self) -> None:
-        """Let the thread go; the job is cancelled already."""
+        """Release the thread; the job must be cancelled already."""
         self._room.release(AHEAD)
 
 
 class AsyncChunks:
-    """Chunks of an async iterable: a task pulls on the event loop, the feeding thread takes what has come."""
+    """Chunks of an async iterable: a task pulls on the event loop, the feeding thread takes the rows."""
 
     def __init__(self, source: AsyncInput, until: float | None) -> None:
         self._source = source
@@ -99,7 +99,7 @@ class AsyncChunks:
         self._task = self._loop.create_task(self._pull(), name="hurtle-input")
 
     def _wake(self) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody waits
+        with suppress(RuntimeError):  # the loop is closed: nothing waits
             self._loop.call_soon_threadsafe(self._room.set)
 
     async def _pull(self) -> None:
@@ -112,7 +112,7 @@ class AsyncChunks:
                 if self._inbox.ended:
                     break
         except asyncio.CancelledError as error:
-            # A caller's iterator may raise it too, such as for a task of its own that somebody cancelled.
+            # A caller's iterator may raise it too, for example for a cancelled task of its own.
             if not self._closing:
                 self._error = error
             raise
@@ -122,7 +122,7 @@ class AsyncChunks:
             self._inbox.end()
 
     def take(self, limit: int) -> list[Row]:
-        """Return what has come, waiting for the first row."""
+        """Return the rows so far, waiting for the first one."""
         rows = self._inbox.take(limit)
         if not rows and self._error is not None:
             raise self._error

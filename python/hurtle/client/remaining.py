@@ -1,4 +1,4 @@
-"""What is left of an input of which a part is done."""
+"""The remaining rows of an input that is partly done."""
 
 from collections.abc import Container, Iterable
 
@@ -14,15 +14,14 @@ _DETAIL = "it was being sent when an earlier run ended; whether it arrived is no
 class Remaining:
     """Passes on the rows that are not done, each with its position.
 
-    A request that may have arrived already, and whose method is not idempotent, is withheld: it becomes a row
+    A request that may have arrived already and whose method is not idempotent is withheld: it becomes a row
     that says so.
 
     Args:
         chunks: The whole input.
         done: Positions whose rows are committed.
-        unknown: Positions that an earlier run may have sent, and that are not done. None: they are sent
-            again.
-        is_timed: Whether a time limit may end the input early, which then says nothing about it.
+        unknown: Positions that an earlier run may have sent and that are not done. None: send them again.
+        is_timed: Whether a time limit may end the input early. Then an early end is not an error.
     """
 
     def __init__(
@@ -45,24 +44,24 @@ class Remaining:
         """Return up to `limit` rows, at least one, or none at the end. Raises what the source raised.
 
         Raises:
-            ConfigError: The input ends before a position that is done: it is another one.
+            ConfigError: The input ends before a position that is done: it is a different input.
 
-        With copies of what is withheld there may be more of them: each has to say so itself.
+        There may be more than `limit` if withheld rows have copies, because each copy becomes its own row.
         """
         while rows := self._chunks.take(limit):
             if left := [group for row in rows for group in self._left_of(row)]:
                 return left
         if self._reached < self._end:
             raise ConfigError(
-                f"the input ended after {self._reached} rows, and the run has one of position"
-                f" {self._end - 1}: it is another input",
+                f"the input ended after {self._reached} rows, but the run has a row at position"
+                f" {self._end - 1}: it is not the same input",
                 option="requests",
             )
         return []
 
     @property
     def copied(self) -> int:
-        """How many of the rows that were left get the answer to an earlier one's request."""
+        """How many of the remaining rows get the answer to an earlier row's request."""
         return self._copied
 
     def close(self) -> None:
@@ -70,11 +69,11 @@ class Remaining:
         self._chunks.close()
 
     def _left_of(self, row: Row | Group) -> Iterable[Group]:
-        """Return what is left of a row and its copies; the first of them is the one that is sent."""
+        """Return what remains of a row and its copies; the first of them is sent."""
         if not isinstance(row, Group):
             row = Group(self._index, row)
         self._index = row.index + 1
-        # Copies lie behind the rows that are still to come.
+        # Copies lie behind rows that are yet to come.
         self._reached = max(self._reached, row.copies[-1][0] + 1 if row.copies else self._index)
         first = row.row
         copies = tuple(copy for copy in row.copies if copy[0] not in self._done)
@@ -97,7 +96,7 @@ class Remaining:
         """Whether a request that must not be sent twice went out for this row or one of its copies."""
         if self._unknown is None or first.method in IDEMPOTENT:
             return False
-        # One of them went for all: where only some have their rows, the request has been sent.
+        # One request was sent for all copies: if only some have their rows, it was sent.
         some_are_done = not is_left or len(copies) < len(row.copies)
         return (
             some_are_done or row.index in self._unknown or any(index in self._unknown for index, _ in copies)
@@ -105,5 +104,5 @@ class Remaining:
 
 
 def _withheld(request: str | Request) -> Withheld:
-    assert isinstance(request, Request)  # as the first of them is, byte by byte
+    assert isinstance(request, Request)  # as is the first copy, byte for byte
     return Withheld(request, SENT_UNKNOWN, _DETAIL)

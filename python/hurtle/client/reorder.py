@@ -1,4 +1,4 @@
-"""Input order out of completion order, in bounded memory."""
+"""Restore input order from completion order, in bounded memory."""
 
 from collections.abc import Iterable, Iterator
 from threading import Condition
@@ -11,10 +11,10 @@ LEAST_ROWS = 1024
 
 
 class Window:
-    """How far the feeder may run ahead of the consumer: by rows and by the bytes held back.
+    """How far the feeder may run ahead of the consumer: by rows, and by the bytes held back.
 
-    The row that everyone waits for is always submitted already, or is the next to be, because rows are
-    submitted in order; the window always lets that one through, so it cannot stay full for ever.
+    Rows are submitted in order, so the row that the consumer waits for is submitted already or is the next
+    one. The window always lets that one through, so it cannot stay full forever.
 
     Args:
         rows: The most rows submitted and not yet yielded.
@@ -39,17 +39,17 @@ class Window:
 
     def _room(self) -> int:
         if self._held_bytes >= self._most_bytes:
-            # Copies of a request may fill the window with answers to rows far behind the awaited one.
+            # Copies of a request may fill the window with answers to rows far after the awaited one.
             return 0 if self._sent > self._yielded else 1
         return self._most_rows - (self._sent - self._yielded)
 
     def sent(self, rows: int) -> None:
-        """Tell how many rows were submitted in all: the first ones of the input, without a gap."""
+        """Set how many rows were submitted in all: the first ones of the input, without a gap."""
         with self._changed:
             self._sent = rows
 
     def move(self, yielded: int, held_bytes: int) -> None:
-        """Tell how many rows were yielded in all, and how many bytes are held back now."""
+        """Set how many rows were yielded in all, and how many bytes are held back now."""
         with self._changed:
             self._yielded = yielded
             self._held_bytes = held_bytes
@@ -66,7 +66,7 @@ _Item = TypeVar("_Item")
 
 
 class Reorder(Generic[_Item]):
-    """Holds back rows until every earlier one was passed on. O(1) a row.
+    """Holds back rows until every earlier one was passed on. O(1) per row.
 
     Args:
         window: How far rows are submitted ahead.
@@ -83,14 +83,14 @@ class Reorder(Generic[_Item]):
             window.move(start, 0)
 
     def hold(self, response: "Response", item: _Item) -> None:
-        """Take in what stands for a response."""
-        # What is held is the decoded body: of a compressed one, the bytes received say nothing.
+        """Add the item for a response."""
+        # The decoded body is held, so the received bytes of a compressed one would be misleading.
         size = len(response.content)
         self._held[response.index] = item, size
         self._held_bytes += size
 
     def due(self) -> Iterator[_Item]:
-        """Yield what is due, in input order; then tell the window how far that is."""
+        """Yield the items that are due, in input order; then move the window."""
         while (held := self._held.pop(self._next, None)) is not None:
             item, size = held
             self._held_bytes -= size
@@ -100,13 +100,13 @@ class Reorder(Generic[_Item]):
             self._window.move(self._next, self._held_bytes)
 
     def rest(self) -> list[_Item]:
-        """Return what is held yet, in input order: rows whose earlier ones never came."""
+        """Return the items still held, in input order: those whose earlier rows never arrived."""
         held, self._held = self._held, {}
         return [held[index][0] for index in sorted(held)]
 
 
 def in_order(rows: "Iterable[Response]", reorder: "Reorder[Response]") -> "Iterator[Response]":
-    """Take in a batch and yield the responses that are due."""
+    """Add a batch and yield the responses that are due."""
     for response in rows:
         reorder.hold(response, response)
     return reorder.due()

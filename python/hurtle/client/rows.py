@@ -1,4 +1,4 @@
-"""Rows as a sink takes them: a batch of the engine, or rows of several batches in input order."""
+"""Rows for a sink: a batch of the engine, or rows of several batches in input order."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class _Part:
-    """A batch, turned into lines or columns once, however often rows are taken from it."""
+    """A batch, converted to lines or columns once, however often rows are taken from it."""
 
     __slots__ = ("_batch", "_columns", "_exchanges", "_lines")
 
@@ -41,7 +41,7 @@ class _Part:
 
 
 class _Row:
-    """One row: where it stands, and its response."""
+    """One row: its place in a batch, and its response."""
 
     __slots__ = ("part", "position", "response")
 
@@ -52,7 +52,7 @@ class _Row:
 
 
 class OrderedRows:
-    """Rows out of several batches."""
+    """Rows from several batches."""
 
     def __init__(self, rows: Sequence[_Row]) -> None:
         self._rows = rows
@@ -72,7 +72,7 @@ class OrderedRows:
 
     @property
     def unrepeatable(self) -> int:
-        """How many are of requests that were sent and must not be sent again."""
+        """How many rows belong to requests that were sent and must not be sent again."""
         responses = (row.response for row in self._rows)
         return sum(one.attempts > 0 and one.method not in IDEMPOTENT for one in responses)
 
@@ -121,12 +121,12 @@ class RowReorder:
         self._reorder: Reorder[_Row] = Reorder(window, start)
 
     def pass_on(self, batch: "Batch") -> OrderedRows:
-        """Take in a batch and return the rows that are due; there may be none."""
+        """Add a batch and return the rows that are due; there may be none."""
         part = _Part(batch)
         for position, response in enumerate(batch):
             self._reorder.hold(response, _Row(part, position, response))
         return OrderedRows(list(self._reorder.due()))
 
     def rest(self) -> OrderedRows:
-        """Return the rows that are held yet; those before them never came."""
+        """Return the rows still held; earlier rows never arrived."""
         return OrderedRows(self._reorder.rest())

@@ -20,31 +20,32 @@ if TYPE_CHECKING:
     from hurtle._engine import Batch, Job, Progress, Response
 
 ENDED: tuple[type[BaseException], ...] = (*STOPPED, GeneratorExit)
-"""What ends an iteration from without."""
+"""Exceptions that end an iteration from outside."""
 
 TICK_S = 0.1
 """Seconds between two calls of a progress callback."""
 
 
 class Transfer:
-    """Rows in at one end, batches or responses out at the other.
+    """Takes rows in, and hands batches or responses out.
 
-    Starts with the first step of its one iteration. Leaving it early cancels what is queued and in flight.
+    It starts when its one iteration starts. Leaving the iteration early cancels queued requests and those in
+    flight.
 
     Args:
-        client: Whose engine sends.
+        client: The client whose engine sends.
         source: The rows.
-        options: `ordered`, `dedupe`, `idempotency_key`, `on_error`, `max_duration` and the size of the
-            reorder window are read.
-        progress: Called with the job's counters, about every TICK_S, and once at the end. What it raises ends
-            the transfer and reaches whoever iterates, after the rows that were handed out before.
+        options: Reads `ordered`, `dedupe`, `idempotency_key`, `on_error`, `max_duration` and the size of the
+            reorder window.
+        progress: Called with the job's counters, about every TICK_S, and once at the end. An exception from
+            it ends the transfer and reaches the consumer, after the rows that were handed out before.
         at_end: Called once when the transfer has ended, however it ended.
         done: Positions of the input to leave out.
         records_exchanges: Whether rows keep their exchanges.
-        precautions: What keeps requests from being sent twice, in a run that can be gone on with.
-        conditional: Adds conditions to what is sent.
-        drains: Whether what is in flight goes on when Ctrl-C or SIGTERM ends `batches`, or whoever iterates
-            it, for `last_batches`. Then `close` is to be called.
+        precautions: Keep requests from being sent twice, in a run that can be resumed.
+        conditional: Adds conditions to requests.
+        drains: Whether requests in flight continue when Ctrl-C or SIGTERM ends `batches` or its consumer, so
+            that `last_batches` can yield them. The caller must then call `close`.
     """
 
     def __init__(
@@ -93,14 +94,14 @@ class Transfer:
         return self._job, self._feeder
 
     def _chunks(self, reader: Reader) -> Chunks:
-        """Return what is to be sent: without copies and what is done, with keys."""
+        """Return the requests to send: without copies and done rows, with keys."""
         options, known = self._options, self._precautions or Precautions()
         chunks: Chunks = reader
         if options.dedupe:
             chunks = self._copying = _deduped(reader, options)
         if self._done is not None:
             is_timed = options.max_duration is not None
-            # Of an input of which a part is done, it alone knows which copies are this transfer's.
+            # If a part of the input is done, only this object knows which copies belong to this transfer.
             chunks = self._copying = Remaining(chunks, self._done, known.unknown, is_timed=is_timed)
         if options.idempotency_key and not wire.has_field(options.headers, FIELD):
             chunks = Keyed(chunks, known.fingerprint, once=self._precautions is None)
@@ -132,10 +133,10 @@ class Transfer:
         return 0 if self._copying is None else self._copying.copied
 
     def close(self, *, wait: bool = True) -> None:
-        """Cancel what is left and stop feeding. Idempotent.
+        """Cancel the rest and stop feeding. Idempotent.
 
         Args:
-            wait: Wait, for a second at most, for the feeding thread.
+            wait: Wait for the feeding thread, for a second at most.
         """
         self._ended = self._ended or monotonic()
         if self._job is not None:
@@ -148,7 +149,7 @@ class Transfer:
 
     @property
     def window(self) -> Window | None:
-        """With `ordered`, how far rows are submitted ahead: whoever iterates batches has to move it."""
+        """With `ordered`, how far rows are submitted ahead; the consumer of the batches has to move it."""
         return self._window
 
     def _reorder(self) -> "Reorder[Response] | None":
@@ -156,7 +157,7 @@ class Transfer:
 
     @property
     def raises(self) -> bool:
-        """Whether the first failed row is to be raised."""
+        """Whether to raise the first failed row."""
         return self._options.on_error == "raise"
 
     def checked(self, rows: "Iterable[Response]") -> "Iterable[Response]":
@@ -167,8 +168,8 @@ class Transfer:
         """Yield batches as they fill, in completion order.
 
         Raises:
-            ClosedError: The client was closed meanwhile.
-            BaseException: What the source raised, after the rows before it, or the progress callback.
+            ClosedError: The client was closed in the meantime.
+            BaseException: The exception of the source, after the rows before it, or of the progress callback.
         """
         report = self._progress
         due = 0.0
@@ -180,13 +181,13 @@ class Transfer:
                     yield batch
                 elif job.done:
                     break
-                # After the batch was handed out: a callback that raises must not lose its rows.
+                # Only after handing out the batch: a callback that raises must not lose its rows.
                 if report is not None and (batch is None or monotonic() >= due):
                     report(job.progress())
                     due = monotonic() + TICK_S
             self._finish(job, feeder)
         except ENDED:
-            # Whoever iterates may have been stopped, too, with a batch in hand.
+            # The consumer may have been stopped, too, while it held a batch.
             if not self._drains:
                 self.close()
             raise
@@ -196,7 +197,7 @@ class Transfer:
         self.close()
 
     def last_batches(self, seconds: float) -> "Iterator[Batch]":
-        """Start nothing more, and yield what is in flight as it ends, for so long at most."""
+        """Start no more requests; yield those in flight as they end, for this many seconds at most."""
         job = self._job
         if job is None:
             return
@@ -216,7 +217,7 @@ class Transfer:
         if self._progress is not None:
             self._progress(counters)
         if not feeder.result() or counters.done < counters.submitted:
-            raise ClosedError("the client was closed before every response had come")
+            raise ClosedError("the client was closed before every response had arrived")
 
     def responses(self) -> "Iterator[Response]":
         """Yield responses, in completion order or, with `ordered`, in input order.
@@ -286,8 +287,8 @@ def _deduped(reader: Reader, options: Options) -> Deduped:
 def _reader(source: Input | AsyncInput, until: float | None) -> Reader:
     """Choose how to read a source.
 
-    A list or a file ends by itself, so each of its rows gets a result even after `max_duration`; an iterator
-    may be endless and is read no further.
+    A list or a file ends by itself, so each of its rows gets a result even after `max_duration`. An iterator
+    may be endless and is not read further.
     """
     if hasattr(source, "__aiter__"):
         from hurtle.client.pump import AsyncChunks
