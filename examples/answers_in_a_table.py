@@ -9,7 +9,7 @@ from hurtle.testing import Server
 
 
 def main() -> None:
-    """Ask for every row's URL and count the answers by customer and status."""
+    """Fetch the URL of every row and count the answers by customer and status."""
     with Server() as server:
         orders = polars.DataFrame(
             {

@@ -1,4 +1,4 @@
-"""hurtle inside a running event loop: answers are worked on as they come, and the loop stays free."""
+"""hurtle inside a running event loop: process answers as they arrive, while the loop stays free."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hurtle.testing import Server
 
 
 async def urls(server: Server) -> AsyncIterator[str]:
-    """Yield URLs as they come to be known, for instance from a message queue."""
+    """Yield URLs as they become known, for example from a message queue."""
     for size in range(200):
         if size % 50 == 0:
             await asyncio.sleep(0.01)
@@ -18,7 +18,7 @@ async def urls(server: Server) -> AsyncIterator[str]:
 
 
 async def main() -> None:
-    """Fetch everything the queue gives and hand it on."""
+    """Fetch every URL from the queue and add up the sizes."""
     total = 0
     with Server() as server:
         async with hurtle.Client(concurrency_per_host=32) as client:

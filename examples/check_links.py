@@ -1,6 +1,6 @@
-"""Which of these links are dead, and why? One line each, as the answers come in.
+"""Which of these links are dead, and why? Print one line for each, as the answers arrive.
 
-Usage: python examples/check_links.py [FILE OF URLS]. Without a file, a small server of its own plays the web.
+Usage: python examples/check_links.py [FILE OF URLS]. Without a file, a local server stands in for the web.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from hurtle.testing import Server
 
 
 def main() -> None:
-    """Check the links and count what became of them."""
+    """Check the links and count the results."""
     with contextlib.ExitStack() as stack:
         if len(sys.argv) > 1:
             links: str | list[str] = sys.argv[1]
@@ -23,7 +23,7 @@ def main() -> None:
             links = [server.url(path) for path in ("/bytes/100", "/status/404", "/redirect/3", "/close")]
             links += ["http://no-such-host.invalid/", "not a link"]
         verdicts: Counter[str] = Counter()
-        # HEAD asks for no body; a few servers answer it with 405, which says that the link is alive.
+        # HEAD requests no body. A few servers answer it with 405, which also means that the link is alive.
         requests = links if isinstance(links, str) else [{"url": link, "method": "HEAD"} for link in links]
         for response in hurtle.stream(requests, timeout=10, retries=1):
             verdict = response.error.code if response.error else str(response.status)

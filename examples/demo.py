@@ -1,6 +1,6 @@
-"""The main job, start to end: 100,000 URLs from the built-in server into one Parquet file (`make demo`).
+"""The main job from start to end: 100,000 URLs from the built-in server into one Parquet file (`make demo`).
 
-The server runs in a process of its own on a free loopback port and is stopped at the end, whatever happens.
+The server runs in its own process on a free loopback port. It is stopped at the end, whatever happens.
 """
 
 from __future__ import annotations

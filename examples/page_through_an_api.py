@@ -1,6 +1,6 @@
-"""Requests that are made from earlier answers: an endless generator as input, and `break` as its end.
+"""Page through an API: an endless generator as input, and `break` at the end.
 
-The next page is asked for while earlier ones are still worked on; leaving the loop cancels what is in flight.
+Later pages are requested while earlier ones are still processed. Leaving the loop cancels requests in flight.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ PAGES = 25
 
 
 def pages(server: Server) -> Iterator[hurtle.Request]:
-    """Yield a request for every page there may be; nobody knows how many there are."""
+    """Yield a request for every page that may exist; their number is not known in advance."""
     for number in itertools.count():
         path = "/echo" if number < PAGES else "/status/404"
         yield hurtle.Request(server.url(path), params={"page": number}, meta=number)
 
 
 def main() -> None:
-    """Read pages in order until the first that is not there."""
+    """Read pages in order until the first one that does not exist."""
     with Server(latency=0.01) as server:
         read = 0
         for response in hurtle.stream(pages(server), ordered=True, concurrency_per_host=8):

@@ -1,4 +1,4 @@
-"""How a person or the system asks for the end, and how long that can wait."""
+"""How the user or the system stops a run, and how to delay that."""
 
 import _signal  # type: ignore[import-not-found]
 import signal
@@ -10,15 +10,15 @@ from typing import Any
 
 
 class Terminated(BaseException):
-    """SIGTERM came: what has come is kept, as with Ctrl-C."""
+    """SIGTERM arrived: the rows so far are kept, as with Ctrl-C."""
 
 
 class HungUp(BaseException):
-    """SIGHUP came: the terminal is gone. What has come is kept, as with Ctrl-C."""
+    """SIGHUP arrived: the terminal is gone. The rows so far are kept, as with Ctrl-C."""
 
 
 STOPPED: tuple[type[BaseException], ...] = (KeyboardInterrupt, Terminated, HungUp)
-"""What such a request looks like to the code that runs."""
+"""The exceptions that such a stop raises in running code."""
 
 
 STOPS: tuple[int, ...] = (
@@ -30,7 +30,7 @@ STOPS: tuple[int, ...] = (
 
 @contextmanager
 def stops_held() -> Iterator[None]:
-    """Let Ctrl-C and its like wait until the block is left; what they do then is up to their own handlers.
+    """Hold back Ctrl-C and similar signals until the block ends; their own handlers then decide what happens.
 
     Python runs handlers on the main thread alone, between any two of its instructions: also in the middle of
     a row group, which would leave a file that nobody can read. Elsewhere there is nothing to hold.
