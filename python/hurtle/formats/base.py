@@ -10,6 +10,7 @@ from hurtle.formats.stored import Stored
 from hurtle.formats.writer import OutputFile, Writer
 
 BLOCK = 1 << 20
+"""Bytes; files are read so many at a time."""
 
 
 class Format(ABC):

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from hurtle.errors import MissingExtraError
-from hurtle.formats.base import reading_back
+from hurtle.formats.base import BLOCK, reading_back
 from hurtle.formats.jsonl import Jsonl, StoredLines
 from hurtle.formats.line_writer import LinesWriter
 from hurtle.formats.stored import damage
 from hurtle.formats.writer import Writer
 from hurtle.rows import Rows
 
-BLOCK = 1 << 20
 GZIP_LEVEL = 6
 ZSTD_LEVEL = 3
 GZIP = 31

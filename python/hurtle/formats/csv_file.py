@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from hurtle.formats.base import Format, reading_back
+from hurtle.formats.base import BLOCK, Format, reading_back
 from hurtle.formats.columns import kind_of, table_schema
 from hurtle.formats.line_writer import LinesWriter
 from hurtle.formats.row_json import StoredRow, meta_text
@@ -41,8 +41,6 @@ PARSE: dict[Kind, Callable[[str], Any]] = {
     "bytes": str.encode,
 }
 """What makes a value of a cell's text."""
-
-BLOCK = 1 << 20
 
 
 class CsvWriter(LinesWriter):

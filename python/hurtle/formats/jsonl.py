@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import IO, Any
 
-from hurtle.formats.base import EndToEnd, reading_back
+from hurtle.formats.base import BLOCK, EndToEnd, reading_back
 from hurtle.formats.columns import table_schema
 from hurtle.formats.line_writer import LinesWriter
 from hurtle.formats.row_json import StoredRow, harmless, line_of, row_of
@@ -16,8 +16,6 @@ from hurtle.formats.stored import Finder, StoredText, in_chunks
 from hurtle.formats.table import COLUMNS
 from hurtle.formats.writer import Writer
 from hurtle.rows import Rows
-
-BLOCK = 1 << 20
 
 _INDEX = re.compile(rb'\{"index":(\d+)[,}]')
 """How hurtle begins a line; another one is parsed."""
