@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 from hurtle.errors import ConfigError
 from hurtle.options import Options
-from hurtle.outputs.names import FORMAT_NAMES as OUTPUT_FORMATS
+from hurtle.outputs.names import format_names
 from hurtle.sinks import BODY_PLACES
 from hurtle.sources import FORMATS as INPUT_FORMATS
 from hurtle.version import __version__
@@ -143,7 +143,7 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
         help="resend what may have arrived before a run was interrupted, POST and PATCH included",
     )
     group.add_argument(
-        "--format", choices=OUTPUT_FORMATS, help="the output's format, if its name does not say it"
+        "--format", choices=format_names(), help="the output's format, if its name does not say it"
     )
     group.add_argument(
         "--bodies",

@@ -164,11 +164,12 @@ class Apart(Format):
     """
 
     beside = "bodies"
+    holds_bodies = False
 
     def __init__(self, inner: Format, name: str) -> None:
+        super().__init__(name, inner.extensions)
         self._inner = inner
-        self.name = name
-        self.extensions, self.marks, self.stored = inner.extensions, inner.marks, inner.stored
+        self.marks, self.stored = inner.marks, inner.stored
 
     def require(self) -> None:
         """Look for what the rows need."""
@@ -176,8 +177,6 @@ class Apart(Format):
 
     def writer(self, path: str) -> Writer:
         """Return a writer of bodies and rows."""
-        from hurtle.formats.bodies import Bodies
-
         part = Path(path)
         return ApartWriter(self._inner.writer(path), Bodies(part.parent / self.beside, part.name))
 

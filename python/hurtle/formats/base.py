@@ -1,36 +1,86 @@
 """A format of files: what they are known by, what writes and reads them, and how several become one."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hurtle.errors import SinkError
-from hurtle.formats.stored import Stored
 from hurtle.formats.writer import OutputFile, Writer
+
+if TYPE_CHECKING:
+    from hurtle.formats.stored import Stored, StoredRows
 
 BLOCK = 1 << 20
 """Bytes; files are read so many at a time."""
+
+
+class NewestPart(Protocol):
+    """A file of rows, and those of them that another file has in a newer form."""
+
+    @property
+    def stored(self) -> "StoredRows":
+        """The file."""
+
+    def hidden(self) -> Collection[int]:
+        """Return the positions of the rows that are not the newest."""
+
+
+class Newest(Protocol):
+    """The newest rows of several files of one format."""
+
+    @property
+    def parts(self) -> Sequence[NewestPart]:
+        """The files."""
+
+    def lines(self) -> Iterator[bytes]:
+        """Yield the rows as JSON lines, many at a time."""
+
+    def batches(self) -> Iterator[Any]:
+        """Yield the rows as Arrow record batches of one schema."""
+
+
+class CopiedLines:
+    """Rows that are copied from another file, as a writer of lines takes them."""
+
+    def __init__(self, lines: bytes) -> None:
+        self._lines = lines
+
+    def to_jsonl(self, *, bodies: bool = True) -> bytes:
+        """Return the rows as JSON lines, with the bodies that the other file holds."""
+        del bodies
+        return self._lines
 
 
 class Format(ABC):
     """A format of files.
 
     Attributes:
-        name: What callers call it, and what a run records.
-        extensions: What the names of its files end with, dots included. Parts get the first one.
         marks: What its files begin with: one of these.
         stored: What reads a file.
         beside: The name of a folder that its parts refer to, if they do; then they never become one file.
         records_exchanges: Whether it wants what went over the wire with each row.
+        holds_bodies: Whether a file has the bodies of its rows.
+        is_empty_without_rows: Whether a file of no rows has no bytes.
+        has_footer: Whether a file cannot be read before its end is written: one that can has every row.
+
+    Args:
+        name: What callers call it, and what a run records.
+        extensions: What the names of its files end with, dots included. Parts get the first one.
     """
 
-    name: str
-    extensions: tuple[str, ...]
     marks: tuple[bytes, ...]
-    stored: type[Stored]
+    stored: "type[Stored]"
     beside: str | None = None
     records_exchanges: bool = False
+    holds_bodies: bool = True
+    is_empty_without_rows: bool = False
+    has_footer: bool = False
+
+    def __init__(self, name: str, extensions: tuple[str, ...]) -> None:
+        self.name = name
+        self.extensions = extensions
 
     @property
     def extension(self) -> str:
@@ -72,6 +122,13 @@ class Format(ABC):
         Raises:
             SinkError: It could not be written.
         """
+
+    def copies(self, newest: Newest) -> Iterator[object]:
+        """Yield the newest rows of several files as `writer` takes them, to make one file of them.
+
+        Of what is yielded here, `writer` may ask `to_jsonl` alone.
+        """
+        return map(CopiedLines, newest.lines())
 
 
 class EndToEnd(Format):

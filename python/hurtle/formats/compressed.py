@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from hurtle.errors import MissingExtraError
-from hurtle.formats.base import BLOCK, reading_back
+from hurtle.formats.base import BLOCK, EndToEnd, reading_back
 from hurtle.formats.jsonl import Jsonl, StoredLines
 from hurtle.formats.line_writer import LinesWriter
 from hurtle.formats.stored import damage
@@ -186,11 +186,9 @@ class StoredJsonlZstd(StoredLines):
         return open_zstd(self.path)
 
 
-class JsonlGzip(Jsonl):
+class JsonlGzip(EndToEnd):
     """JSON lines, one gzip member for each part."""
 
-    name = "jsonl.gz"
-    extensions = (".jsonl.gz", ".ndjson.gz")
     marks = (GZIP_MARK,)
     stored = StoredJsonlGzip
 
@@ -209,11 +207,9 @@ class JsonlGzip(Jsonl):
             return count_lines(open_gzip(path))
 
 
-class JsonlZstd(Jsonl):
+class JsonlZstd(EndToEnd):
     """JSON lines, one zstd frame for each part."""
 
-    name = "jsonl.zst"
-    extensions = (".jsonl.zst", ".ndjson.zst")
     marks = (ZSTD_MARK,)
     stored = StoredJsonlZstd
 

@@ -174,10 +174,9 @@ def _value(name: str, written: str) -> Any:  # noqa: ANN401 - a value of any col
 class Csv(Format):
     """CSV without bodies."""
 
-    name = "csv"
-    extensions = (".csv",)
     marks = (b"index,", b'"index",')
     stored = StoredCsv
+    holds_bodies = False
 
     def writer(self, path: str) -> Writer:
         """Return a writer of a header and rows."""

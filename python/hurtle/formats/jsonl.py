@@ -136,10 +136,9 @@ class StoredJsonl(StoredLines, Finder):
 class Jsonl(EndToEnd):
     """JSON lines."""
 
-    name = "jsonl"
-    extensions = (".jsonl", ".ndjson")
     marks = (b"{",)
-    stored: type[StoredLines] = StoredJsonl
+    stored = StoredJsonl
+    is_empty_without_rows = True
 
     def writer(self, path: str) -> Writer:
         """Return a writer of lines."""

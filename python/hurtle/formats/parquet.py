@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from hurtle.errors import ConfigError, JournalError, MissingExtraError, SinkError
-from hurtle.formats.base import Format, reading_back
+from hurtle.formats.base import Format, Newest, reading_back
 from hurtle.formats.columns import arrow
 from hurtle.formats.row_json import StoredRow
 from hurtle.formats.stored import CHUNK_ROWS, Finder, Stored
@@ -292,10 +292,9 @@ class StoredParquet(Stored, Finder):
 class Parquet(Format):
     """Parquet, by pyarrow."""
 
-    name = "parquet"
-    extensions = (".parquet", ".pq")
     marks = (MARK,)
     stored = StoredParquet
+    has_footer = True
 
     def require(self) -> None:
         """Look for pyarrow."""
@@ -328,3 +327,7 @@ class Parquet(Format):
                 for group in _groups(part):
                     writer.write_table(group)
                 used_to_read.release_unused()
+
+    def copies(self, newest: Newest) -> Iterator[object]:
+        """Yield columns."""
+        return newest.batches()

@@ -1,38 +1,84 @@
-"""The formats of files, in one list: by name, by extension, by first bytes."""
+"""The formats of files, in one list: by name, by the end of a file's name, by first bytes.
 
-from hurtle.formats.apart import Apart
+The module of a format is imported when the format is first looked up: who writes one needs no other.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+
 from hurtle.formats.base import Format
-from hurtle.formats.compressed import JsonlGzip, JsonlZstd
-from hurtle.formats.csv_file import Csv
-from hurtle.formats.jsonl import Jsonl
-from hurtle.formats.parquet import Parquet
-from hurtle.formats.warc import Warc
 
-_FORMATS: tuple[Format, ...] = (Jsonl(), JsonlGzip(), JsonlZstd(), Csv(), Parquet(), Warc())
-"""All of them. A new one is a line here, and a file beside this one."""
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What is known of a format before its module is imported.
+
+    Attributes:
+        name: What callers call it, and what a run records.
+        home: Its module and class, with a colon between; empty where `apart_of` says it.
+        extensions: What the names of its files end with, dots included. Parts get the first one.
+        apart_of: The format that this is, but for bodies apart.
+    """
+
+    name: str
+    home: str = ""
+    extensions: tuple[str, ...] = ()
+    apart_of: str | None = None
+
 
 FILES = "files"
 """What JSON lines with bodies apart are called: it was a format before others had them."""
 
-APART: dict[str, Format] = {
-    one.name: Apart(one, FILES if one.name == Jsonl.name else f"{one.name}+bodies")
-    for one in _FORMATS
-    if not one.records_exchanges
-}
-"""By the name of what the rows are written as: the same with bodies apart."""
+LINES: tuple[Line, ...] = (
+    Line("jsonl", "hurtle.formats.jsonl:Jsonl", (".jsonl", ".ndjson")),
+    Line("jsonl.gz", "hurtle.formats.compressed:JsonlGzip", (".jsonl.gz", ".ndjson.gz")),
+    Line("jsonl.zst", "hurtle.formats.compressed:JsonlZstd", (".jsonl.zst", ".ndjson.zst")),
+    Line("csv", "hurtle.formats.csv_file:Csv", (".csv",)),
+    Line("parquet", "hurtle.formats.parquet:Parquet", (".parquet", ".pq")),
+    Line(FILES, apart_of="jsonl"),
+    Line("warc", "hurtle.formats.warc:Warc", (".warc.gz",)),
+)
+"""All of them. A new one is a line here, and a file beside this one."""
 
-FORMATS: dict[str, Format] = {
-    one.name: one
-    for one in (
-        *(one for one in _FORMATS if one.name in APART),
-        *APART.values(),
-        *(one for one in _FORMATS if one.name not in APART),
-    )
-}
+
+class _Formats(Mapping[str, Format]):
+    """Every format, by the name that a run records. To iterate is to know them all: it imports them."""
+
+    def __getitem__(self, name: str) -> Format:
+        if (line := _line(name)) is not None:
+            return _loaded(line)
+        inner = _line(name.removesuffix(_APART))
+        apart = None if inner is None else bodies_apart(inner.name)
+        if apart is None or apart.name != name:
+            raise KeyError(name)
+        return apart
+
+    def __iter__(self) -> Iterator[str]:
+        names = [line.name for line in LINES]
+        apart = [one.name for name in names if (one := bodies_apart(name)) is not None]
+        return iter(dict.fromkeys([*names, *apart]))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+
+FORMATS: Mapping[str, Format] = _Formats()
 """By the name that a run records."""
 
-EXTENSIONS: dict[str, str] = {extension: one.name for one in _FORMATS for extension in one.extensions}
-"""The format that the end of a file's name says."""
+_APART = "+bodies"
+"""What stands behind the name of a format whose bodies are apart, where it has no name of its own."""
+
+
+def format_names() -> tuple[str, ...]:
+    """Return what callers may say. The others, with bodies apart, are said beside it."""
+    return tuple(line.name for line in LINES)
+
+
+def extensions() -> dict[str, str]:
+    """Return the formats that the ends of files' names say."""
+    return {extension: line.name for line in LINES for extension in line.extensions}
 
 
 def marked_format(head: bytes) -> str | None:
@@ -42,4 +88,38 @@ def marked_format(head: bytes) -> str | None:
         >>> marked_format(b'{"index":0,'), marked_format(b"%PDF-1.7")
         ('jsonl', None)
     """
-    return next((one.name for one in _FORMATS if one.is_marked(head)), None)
+    return next((line.name for line in LINES if line.home and _loaded(line).is_marked(head)), None)
+
+
+def bodies_apart(name: str) -> Format | None:
+    """Return a format with its bodies apart; None: it has them so, or cannot.
+
+    Example:
+        >>> [one and one.name for one in map(bodies_apart, ("jsonl", "csv", "files", "warc"))]
+        ['files', 'csv+bodies', None, None]
+    """
+    inner = FORMATS[name]
+    if inner.beside is not None or inner.records_exchanges:
+        return None
+    line = next((line for line in LINES if line.apart_of == name), None)
+    return _apart(inner, name + _APART if line is None else line.name)
+
+
+def _line(name: str) -> Line | None:
+    return next((line for line in LINES if line.name == name), None)
+
+
+@cache
+def _loaded(line: Line) -> Format:
+    if line.apart_of is not None:
+        return _apart(FORMATS[line.apart_of], line.name)
+    module, _, name = line.home.partition(":")
+    kind: type[Format] = getattr(import_module(module), name)
+    return kind(line.name, line.extensions)
+
+
+@cache
+def _apart(inner: Format, name: str) -> Format:
+    from hurtle.formats.apart import Apart
+
+    return Apart(inner, name)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from hurtle.formats.base import EndToEnd, reading_back
+from hurtle.formats.base import EndToEnd, Newest, reading_back
 from hurtle.formats.columns import table_schema
 from hurtle.formats.compressed import GZIP_MARK, unpacked
 from hurtle.formats.jsonl import StoredLines
@@ -178,8 +178,6 @@ def _line(row: WarcRow, file: bytes) -> bytes:
 class Warc(EndToEnd):
     """Web archives: what went over the wire, one gzip member for each record."""
 
-    name = "warc"
-    extensions = (".warc.gz",)
     marks = (GZIP_MARK,)
     stored = StoredWarc
     records_exchanges = True
@@ -196,3 +194,12 @@ class Warc(EndToEnd):
         """Read every record."""
         with reading_back(path):
             return count_rows(path)
+
+    def copies(self, newest: Newest) -> Iterator[object]:
+        """Yield all records: nothing else holds what went over the wire."""
+        return (
+            CopiedRecords(records)
+            for part in newest.parts
+            if isinstance(part.stored, StoredWarc)
+            for records in part.stored.copies(part.hidden())
+        )

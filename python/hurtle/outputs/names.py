@@ -2,21 +2,21 @@
 
 import re
 
-from hurtle.formats import APART, FORMATS, registry
-from hurtle.formats.registry import FILES
+from hurtle.formats import registry
 from hurtle.outputs import databases
-from hurtle.outputs.databases import DATABASES
 
 RUN_SUFFIX = ".run"
 """The folder of a run that is to become one file has the file's name with this behind it."""
 
-EXTENSIONS = registry.EXTENSIONS | databases.EXTENSIONS
-"""What the end of a file's name says: a format of files, or a database."""
 
-_BODIES_APART = frozenset(one.name for one in APART.values()) - {FILES}
+def format_names() -> tuple[str, ...]:
+    """Return what a caller may say: formats of files, and databases."""
+    return (*registry.format_names(), *databases.DATABASES)
 
-FORMAT_NAMES = (*(name for name in FORMATS if name not in _BODIES_APART), *DATABASES)
-"""What a caller may say; bodies apart are said beside it."""
+
+def extensions() -> dict[str, str]:
+    """Return what the end of a file's name says: a format of files, or a database."""
+    return registry.extensions() | databases.EXTENSIONS
 
 
 def named_format(path: str) -> str | None:
@@ -27,7 +27,7 @@ def named_format(path: str) -> str | None:
         ('jsonl.gz', None)
     """
     name = path.lower()
-    return next((known for extension, known in EXTENSIONS.items() if name.endswith(extension)), None)
+    return next((known for extension, known in extensions().items() if name.endswith(extension)), None)
 
 
 def without_password(run: str) -> str:

@@ -4,14 +4,13 @@ In a folder the new parts stand beside the old ones. A file is written anew at t
 the parts of the retry, which wait in a folder beside it until then: a crash leaves the old file whole.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from os import PathLike, fspath
 from pathlib import Path
 from typing import cast
 
 from hurtle.errors import ConfigError, SinkError
 from hurtle.formats import FORMATS, Format
-from hurtle.formats.warc import CopiedRecords, StoredWarc
 from hurtle.formats.writer import Writer
 from hurtle.outputs.folder import RETRIED, RunFolder
 from hurtle.outputs.ledger import keep_noted, unsettled
@@ -280,10 +279,10 @@ class _Merged(Format):
     """A format whose one file is made of the newest rows of a run, not of all its parts."""
 
     def __init__(self, format: Format, run: Callable[[], Run]) -> None:  # noqa: A002 - the public name
+        super().__init__(format.name, format.extensions)
         self._format = format
         self._run = run
-        self.name = format.name
-        self.extensions, self.marks, self.stored = format.extensions, format.marks, format.stored
+        self.marks, self.stored = format.marks, format.stored
         self.records_exchanges = format.records_exchanges
 
     def require(self) -> None:
@@ -305,7 +304,7 @@ class _Merged(Format):
         writer = self.writer(out)
         writer.open()
         try:
-            for piece in _pieces(self.name, run):
+            for piece in self._format.copies(run):
                 writer.write(cast("Rows", piece))
         except BaseException:
             writer.abort()
@@ -313,30 +312,3 @@ class _Merged(Format):
         writer.close()
         if (found := self.count(Path(out))) != run.rows:
             raise SinkError(f"{out} reads back with {found} of {run.rows} rows")
-
-
-def _pieces(format: str, run: Run) -> Iterator[object]:  # noqa: A002 - the public name
-    """Return the newest rows as the format's writer takes them."""
-    if format == "parquet":
-        return run.batches()
-    if format == "warc":
-        # Nothing else holds what went over the wire.
-        return (
-            CopiedRecords(records)
-            for part in run.parts
-            if isinstance(part.stored, StoredWarc)
-            for records in part.stored.copies(part.hidden())
-        )
-    return map(_Lines, run.lines())
-
-
-class _Lines:
-    """Stored rows as a writer of lines takes them."""
-
-    def __init__(self, lines: bytes) -> None:
-        self._lines = lines
-
-    def to_jsonl(self, *, bodies: bool = True) -> bytes:
-        """Return the rows as JSON lines: with the bodies that their run holds."""
-        del bodies
-        return self._lines

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from hurtle.errors import ConfigError
+from hurtle.formats import FORMATS
 from hurtle.formats.registry import marked_format
 from hurtle.outputs.databases import DATABASES, marked_database
-from hurtle.outputs.names import FORMAT_NAMES, named_format
+from hurtle.outputs.names import format_names, named_format
 
 HEAD_BYTES = 4096
 
@@ -30,14 +31,15 @@ def format_of(path: Path, shown: str) -> str:
 
 def unreadable(words: str) -> ConfigError:
     """Make the error for what cannot be read back."""
-    return ConfigError(f"{words}; what can be read back is {', '.join(FORMAT_NAMES)}", option="out")
+    return ConfigError(f"{words}; what can be read back is {', '.join(format_names())}", option="out")
 
 
 def _named(path: Path, shown: str) -> str:
-    """Return the format of an empty file: JSON lines of no requests, or a database before its first table."""
+    """Return what an empty file is: lines of no requests, or a database before its first table."""
     found = named_format(path.name)
-    if found is not None and (found in DATABASES or found == "jsonl"):
+    if found is not None and (found in DATABASES or FORMATS[found].is_empty_without_rows):
         return found
+    empty = " or ".join(one.extension for one in FORMATS.values() if one.is_empty_without_rows)
     raise ConfigError(
-        f"{shown} is empty: the only file that a run leaves so is .jsonl, of no requests", option="out"
+        f"{shown} is empty: the only file that a run leaves so is {empty}, of no requests", option="out"
     )

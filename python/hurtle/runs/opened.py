@@ -236,9 +236,10 @@ def run_of_file(found: Found, *, with_retry: bool = False) -> Run:
     """
     assert found.file is not None
     name = format_of(found.file, found.shown)
-    file = FORMATS[name].stored(found.file)
+    format = FORMATS[name]  # noqa: A001 - the public name
+    file = format.stored(found.file)
     if not with_retry:
-        return Run(found.shown, [Part(file, None)], True if name == "parquet" else None)
+        return Run(found.shown, [Part(file, None)], True if format.has_footer else None)
     files, spans = _committed(found.folder, name, found.shown)
     hidden, again = superseded(spans, 0)
     parts = [Part(stored, rows, over) for (stored, rows), over in zip(files, hidden, strict=True)]

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 from hurtle.errors import ConfigError
-from hurtle.formats import APART, FORMATS, Format
-from hurtle.formats.registry import FILES
+from hurtle.formats import FORMATS, Format
+from hurtle.formats.registry import FILES, bodies_apart
 from hurtle.outputs.databases import DATABASES, addressed
 from hurtle.outputs.folder import RunFolder
-from hurtle.outputs.names import EXTENSIONS, FORMAT_NAMES, RUN_SUFFIX, named_format, without_password
+from hurtle.outputs.names import RUN_SUFFIX, extensions, format_names, named_format, without_password
 from hurtle.outputs.objects import Objects, is_remote
 from hurtle.outputs.remote import RemoteFolder
 from hurtle.sinks.base import Sink
@@ -39,7 +39,7 @@ def new_sink(
         out: A file; its extension says the format. A folder, if it is one or ends in "/": parts stay there.
             "-" is stdout, JSON lines where nothing else is said. The address of a database, or of a folder of
             an object store.
-        format: One of FORMAT_NAMES, where the extension does not say it.
+        format: One of `format_names`, where the extension does not say it.
         bodies: One of BODY_PLACES; None: where the format has them.
 
     Raises:
@@ -48,8 +48,8 @@ def new_sink(
     path = fspath(out) if isinstance(out, (str, PathLike)) else None
     if not isinstance(path, str) or not path:
         raise ConfigError(f'out={out!r}: must be a path, or "-" for stdout', option="out")
-    if format is not None and format not in FORMAT_NAMES:
-        raise ConfigError(f"format={format!r}: must be one of {', '.join(FORMAT_NAMES)}", option="format")
+    if format is not None and format not in format_names():
+        raise ConfigError(f"format={format!r}: must be one of {', '.join(format_names())}", option="format")
     if bodies not in (None, *BODY_PLACES):
         raise ConfigError(f"bodies={bodies!r}: must be one of {', '.join(BODY_PLACES)}", option="bodies")
     if (database := _database_address(path, format)) is not None:
@@ -57,7 +57,7 @@ def new_sink(
         return database
     if is_remote(path):
         _refuse_apart(bodies, "a part goes to an object store alone")
-        _refuse_inline(bodies, format)
+        _refuse_inline(bodies, format or IN_FOLDERS)
         return _remote_sink(path, format or IN_FOLDERS)
     is_folder = path != "-" and (path.endswith(("/", os.sep)) or Path(path).is_dir())
     name = format or (IN_FOLDERS if is_folder else _format_of(path))
@@ -85,27 +85,29 @@ def _format_with(bodies: BodyPlace | None, name: str) -> Format:
     _refuse_inline(bodies, name)
     if FORMATS[name].records_exchanges:
         _refuse_apart(bodies, "an archive holds what went over the wire")
-    return APART.get(name, FORMATS[name]) if bodies == "apart" else FORMATS[name]
+    return (bodies_apart(name) if bodies == "apart" else None) or FORMATS[name]
 
 
-def _refuse_inline(bodies: BodyPlace | None, name: str | None) -> None:
+def _refuse_inline(bodies: BodyPlace | None, name: str) -> None:
     if bodies == "inline" and name == FILES:
         raise ConfigError(
             "bodies='inline' does not fit files, which are JSON lines with bodies apart; take jsonl",
             option="bodies",
         )
-    if bodies == "inline" and name == "csv":
+    if bodies == "inline" and name in FORMATS and not FORMATS[name].holds_bodies:
         raise ConfigError(
-            "bodies='inline' does not fit csv, which has no column for them; with \"apart\" they are files",
+            f"bodies='inline' does not fit {name}, which has no column for them;"
+            ' with "apart" they are files',
             option="bodies",
         )
 
 
 def _refuse_apart(bodies: BodyPlace | None, reason: str) -> None:
     if bodies == "apart":
+        fitting = [name for name in FORMATS if bodies_apart(name)]
         raise ConfigError(
             f"bodies='apart' does not fit: {reason}; what has them apart is a folder on this disk (DIR/) of"
-            f" {', '.join(APART)}",
+            f" {', '.join(fitting)}",
             option="bodies",
         )
 
@@ -143,8 +145,8 @@ def _format_of(path: str) -> str:
     if (found := named_format(Path(path).name)) is None:
         extension = Path(path).suffix.lower()
         raise ConfigError(
-            f"{without_password(path)}: unknown output format {extension!r}; known: {', '.join(EXTENSIONS)};"
-            " another name needs format= (--format)",
+            f"{without_password(path)}: unknown output format {extension!r}; known:"
+            f" {', '.join(extensions())}; another name needs format= (--format)",
             option="out",
         )
     return found
