@@ -9,7 +9,7 @@ import pytest
 from hurtle.errors import JournalError
 from hurtle.formats import FORMATS
 from hurtle.formats.registry import LINES, bodies_apart, extensions, format_names, marked_format
-from hurtle.outputs import databases, names
+from hurtle.outputs import databases, kinds
 
 WRITTEN = sorted(name for name, one in FORMATS.items() if one.beside is None)
 """Formats of one file."""
@@ -46,7 +46,7 @@ def test_a_file_that_breaks_off_is_refused_when_its_format_has_a_footer(tmp_path
 def test_no_two_formats_claim_an_extension() -> None:
     claimed = [extension for line in LINES for extension in line.extensions]
     claimed += [extension for kind in databases.DATABASES.values() for extension in kind.extensions]
-    assert sorted(claimed) == sorted(names.extensions())
+    assert sorted(claimed) == sorted(kinds.extensions())
     for name in WRITTEN:
         assert FORMATS[name].extensions
         assert {extensions()[extension] for extension in FORMATS[name].extensions} == {name}

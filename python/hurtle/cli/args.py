@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 from hurtle.errors import ConfigError
 from hurtle.options import Options
-from hurtle.outputs.names import format_names
+from hurtle.outputs.kinds import format_names
 from hurtle.sinks import BODY_PLACES
 from hurtle.sources import FORMATS as INPUT_FORMATS
 from hurtle.version import __version__

@@ -6,8 +6,7 @@ from contextlib import suppress
 from hurtle.cli.args import RESEND
 from hurtle.client.remaining import SENT_UNKNOWN
 from hurtle.errors import HurtleError
-from hurtle.outputs.names import without_password
-from hurtle.outputs.objects import is_remote
+from hurtle.outputs.names import Remote, place_of, without_password
 from hurtle.report import Summary
 from hurtle.report.text import count_text
 from hurtle.runs import open_run
@@ -40,8 +39,10 @@ def consent_hint(rows: int, out: str, listed: str | None) -> str:
         listed: The list that they come from, if it is a file: a finished file does not record it.
     """
     said = f"hurtle: {count_text(rows, 'row')} may have been sent already; to resend with your consent"
-    if is_remote(out):
-        return f"{said}, fetch these requests to another output"
-    shown = shlex.quote(out) if without_password(out) == out else "OUT"
-    given = "" if listed is None else f" -i {shlex.quote(listed)}"
-    return f'{said}: hurtle retry {shown}{given} --where "{_WHERE}" {RESEND}'
+    match place_of(out):
+        case Remote():
+            return f"{said}, fetch these requests to another output"
+        case _:
+            shown = shlex.quote(out) if without_password(out) == out else "OUT"
+            given = "" if listed is None else f" -i {shlex.quote(listed)}"
+            return f'{said}: hurtle retry {shown}{given} --where "{_WHERE}" {RESEND}'

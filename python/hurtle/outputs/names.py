@@ -1,33 +1,199 @@
-"""What outputs are called: formats, extensions, and addresses as they may be shown."""
+"""Where an output is, by what a caller calls it; and how that may be shown."""
 
+import os
 import re
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
-from hurtle.formats import registry
-from hurtle.outputs import databases
+from hurtle.errors import ConfigError
+from hurtle.outputs.databases import DATABASES, addressed
+from hurtle.outputs.kinds import format_of, named_format
+
+if TYPE_CHECKING:
+    from hurtle.outputs.database import Database
 
 RUN_SUFFIX = ".run"
 """The folder of a run that is to become one file has the file's name with this behind it."""
 
-
-def format_names() -> tuple[str, ...]:
-    """Return what a caller may say: formats of files, and databases."""
-    return (*registry.format_names(), *databases.DATABASES)
+STORES = ("s3", "gs", "az")
+"""The schemes of object stores."""
 
 
-def extensions() -> dict[str, str]:
-    """Return what the end of a file's name says: a format of files, or a database."""
-    return registry.extensions() | databases.EXTENSIONS
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A folder of an object store.
+
+    Attributes:
+        address: As the caller wrote it.
+    """
+
+    address: str
 
 
-def named_format(path: str) -> str | None:
-    """Return what the end of a file's name says; None: nothing.
+@dataclass(frozen=True, slots=True)
+class DatabaseAt:
+    """A database.
+
+    Attributes:
+        kind: Which one, by name.
+        make: Makes it, not open.
+        shown: What to call it in messages.
+        path: Its file; None: it has an address.
+    """
+
+    kind: str
+    make: "Callable[[], Database]"
+    shown: str
+    path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder on this disk, which may not be there.
+
+    Attributes:
+        path: As the caller wrote it.
+        shown: What to call it in messages.
+    """
+
+    path: Path
+    shown: str
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file on this disk, which may not be there.
+
+    Attributes:
+        path: As the caller wrote it.
+        shown: What to call it in messages.
+        format: What it is or is to be, by name; None: nobody knows.
+    """
+
+    path: Path
+    shown: str
+    format: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Stdout, a pipe or a device.
+
+    Attributes:
+        name: As the caller wrote it; "-" is stdout.
+    """
+
+    name: str
+
+
+Place: TypeAlias = Remote | DatabaseAt | Folder | File | Stream
+"""Where an output is."""
+
+
+def place_of(out: object, format: str | None = None) -> Place:  # noqa: A002 - the public name
+    """Return where an output is to be written. A file is what its name says, whatever it holds now.
+
+    Args:
+        out: As the caller wrote it: a folder, if it is one or ends in "/"; "-" is stdout.
+        format: What a file is to be, where its name is not to say it.
+
+    Raises:
+        ConfigError: It is no path.
 
     Example:
-        >>> named_format("Rows.JSONL.gz"), named_format("rows.txt")
-        ('jsonl.gz', None)
+        >>> place_of("S3://bucket/prefix/"), place_of("rows.csv").format, place_of("postgres://host/db").kind
+        (Remote(address='S3://bucket/prefix/'), 'csv', 'postgres')
     """
-    name = path.lower()
-    return next((known for extension, known in extensions().items() if name.endswith(extension)), None)
+    text = _text_of(out)
+    if not text:
+        raise ConfigError(f'out={out!r}: must be a path, or "-" for stdout', option="out")
+    if (place := _place_addressed(text)) is not None:
+        return place
+    path = Path(text)
+    if text == "-":
+        return Stream(text)
+    if text.endswith(("/", os.sep)) or path.is_dir():
+        return Folder(path, without_password(text))
+    if _is_special(path):
+        return Stream(text)
+    return _file(text, format or named_format(path.name))
+
+
+def place_found(out: object) -> Remote | DatabaseAt | Folder | File:
+    """Return where an output is that is to be read. A file is what its first bytes say, whatever its name.
+
+    Args:
+        out: As the caller wrote it.
+
+    Raises:
+        ConfigError: It is no path of an output, or a file that cannot be read or is no output.
+    """
+    text = _text_of(out)
+    if text in (None, "", "-"):
+        raise ConfigError(f"out={out!r}: must be the path of an output", option="out")
+    if (place := _place_addressed(text)) is not None:
+        return place
+    path = Path(text)
+    if path.is_dir():
+        return Folder(path, without_password(text))
+    return _file(text, format_of(path, text) if path.is_file() else None)
+
+
+def is_same(one: str, other: str) -> bool:
+    """Whether two names are of one output.
+
+    Example:
+        >>> is_same("S3://bucket/a", "s3://bucket/a/"), is_same("rows.csv", "./rows.csv.run")
+        (True, True)
+    """
+    return _settled(place_of(one)) == _settled(place_of(other))
+
+
+def _settled(place: Place) -> str:
+    """Return where an output is, written in one way."""
+    match place:
+        case Folder(path) | File(path) | DatabaseAt(path=Path() as path):
+            return str(path.resolve()).removesuffix(RUN_SUFFIX)
+        case Stream(name):
+            return str(Path(name).resolve())
+        case Remote(address) | DatabaseAt(shown=address):
+            scheme, mark, rest = address.rstrip("/").partition("://")
+            return scheme.lower() + mark + rest
+
+
+def _text_of(out: object) -> str | None:
+    path = fspath(out) if isinstance(out, (str, PathLike)) else None
+    return path if isinstance(path, str) else None
+
+
+def _place_addressed(text: str) -> Remote | DatabaseAt | None:
+    """Return what an address leads to. Schemes are the same in capitals (RFC 3986, section 3.1)."""
+    scheme, mark, _ = text.partition("://")
+    if mark and scheme.lower() in STORES:
+        return Remote(text)
+    if (found := addressed(text)) is not None:
+        return DatabaseAt(*found, without_password(text))
+    return None
+
+
+def _file(text: str, format: str | None) -> DatabaseAt | File:  # noqa: A002 - the public name
+    database = None if format is None else DATABASES.get(format)
+    if database is None or database.schemes:
+        return File(Path(text), without_password(text), format)
+    return DatabaseAt(database.name, partial(database.make, text), without_password(text), Path(text))
+
+
+def _is_special(path: Path) -> bool:
+    """Whether it is there and no file: a pipe, a device."""
+    try:
+        return not stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return False
 
 
 def without_password(run: str) -> str:

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from obstore import PutMode
     from obstore.store import ObjectStore
 
-SCHEMES = ("s3", "gs", "az")
-
 RETRIES = 10
 RETRY_SECONDS = 60
 """A request that fails is tried again so often, with growing pauses, and for so long."""
@@ -58,19 +56,6 @@ class Found:
     data: bytes
     version: Version
     modified: datetime
-
-
-def is_remote(out: object) -> bool:
-    """Whether an output is the address of an object store.
-
-    Schemes are the same in capitals (RFC 3986, section 3.1).
-
-    Example:
-        >>> is_remote("s3://bucket/prefix/"), is_remote("S3://bucket/prefix/"), is_remote("s3/prefix/")
-        (True, True, False)
-    """
-    scheme, mark, _ = out.partition("://") if isinstance(out, str) else ("", "", "")
-    return bool(mark) and scheme.lower() in SCHEMES
 
 
 class Objects:

@@ -8,7 +8,7 @@ from hurtle import checks
 from hurtle.client.feed import Chunks
 from hurtle.errors import ConfigError
 from hurtle.options import Options
-from hurtle.outputs.names import RUN_SUFFIX, without_password
+from hurtle.outputs.names import is_same, without_password
 from hurtle.refresh.change import verdict_on
 from hurtle.refresh.conditions import Asked, ConditionalChunks
 from hurtle.refresh.earlier import COLUMNS, Earlier
@@ -93,7 +93,7 @@ class Refresh:
             ) from error
 
     def _refuse_output(self, run: str, words: str) -> None:
-        if _place_of(run) == _place_of(self._out):
+        if is_same(run, self._out):
             raise ConfigError(words, option="since")
 
     def conditional(self, chunks: Chunks) -> Chunks:
@@ -116,11 +116,3 @@ class Refresh:
         if self._earlier is None:
             raise ValueError("the earlier run was not read")
         return self._earlier
-
-
-def _place_of(run: str) -> str:
-    """Return the location of an output in normal form."""
-    if "://" in run:
-        scheme, mark, rest = without_password(run).rstrip("/").partition("://")
-        return scheme.lower() + mark + rest
-    return str(Path(run).resolve()).removesuffix(RUN_SUFFIX)

@@ -5,7 +5,7 @@ the parts of the retry, which wait in a folder beside it until then: a crash lea
 """
 
 from collections.abc import Callable, Collection, Sequence
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import cast
 
@@ -13,16 +13,16 @@ from hurtle.errors import ConfigError, SinkError
 from hurtle.formats import FORMATS, Format
 from hurtle.formats.writer import Writer
 from hurtle.outputs.folder import RETRIED, RunFolder
+from hurtle.outputs.kinds import format_of, unreadable
 from hurtle.outputs.ledger import keep_noted, unsettled
-from hurtle.outputs.objects import is_remote
+from hurtle.outputs.names import DatabaseAt, File, Folder, Remote, place_found
 from hurtle.outputs.record import ENDED, Identity, Record, Resume, record_of
 from hurtle.outputs.retries import Digest, RetryLog, Wanted, digest_of
 from hurtle.positions import Done
 from hurtle.rerun.again import RetrySink, done_of, not_ended, picked, run_not_ended
 from hurtle.rerun.retried_table import TableRetry
 from hurtle.rows import Rows
-from hurtle.runs.marks import format_of, unreadable
-from hurtle.runs.opened import Found, database_at, find, read_record, run_of_file, run_of_folder
+from hurtle.runs.opened import Found, find, read_record, run_of_file, run_of_folder
 from hurtle.runs.run import Run
 from hurtle.runs.where import Where
 from hurtle.sinks.parts import PartsSink
@@ -256,14 +256,19 @@ def open_retry(
         JournalError: The record is damaged.
     """
     Where(where).close()
-    if is_remote(out):
-        raise ConfigError(
-            f"{fspath(out)}: a run in an object store cannot be retried; fetch what failed to another output",
-            option="out",
-        )
-    if (make := database_at(out)) is not None:
-        return TableRetry(make(), where, restart=restart, resend_unknown=resend_unknown)
-    found = find(out)
+    match place_found(out):
+        case Remote(address):
+            raise ConfigError(
+                f"{address}: a run in an object store cannot be retried; fetch what failed to another output",
+                option="out",
+            )
+        case DatabaseAt(make=make):
+            return TableRetry(make(), where, restart=restart, resend_unknown=resend_unknown)
+        case Folder() | File() as place:
+            return _retry_in_parts(find(place), where, restart=restart, resend_unknown=resend_unknown)
+
+
+def _retry_in_parts(found: Found, where: str, *, restart: bool, resend_unknown: bool) -> PartsRetry:
     if found.file is None:
         record = read_record(found.folder, found.shown) or {}
         name = str(record.get("format"))

@@ -12,15 +12,13 @@ from hurtle.errors import ConfigError, JournalError
 from hurtle.formats import FORMATS
 from hurtle.formats.stored import Stored
 from hurtle.outputs.database import Database
-from hurtle.outputs.databases import DATABASES, addressed
 from hurtle.outputs.folder import JOURNAL, RETRIED, RUN
 from hurtle.outputs.journal import Journal
-from hurtle.outputs.names import RUN_SUFFIX, without_password
-from hurtle.outputs.objects import is_remote
+from hurtle.outputs.kinds import format_of, unreadable
+from hurtle.outputs.names import RUN_SUFFIX, DatabaseAt, File, Folder, Remote, place_found
 from hurtle.outputs.record import ENDED, Record, is_under_way, refuse_other_version
 from hurtle.outputs.retries import RetryLog, digest_of
 from hurtle.positions import Span
-from hurtle.runs.marks import format_of, unreadable
 from hurtle.runs.referred import ReferredRun
 from hurtle.runs.remote import open_remote, remote_record
 from hurtle.runs.run import BodyOf, Part, Run, superseded
@@ -110,35 +108,13 @@ def open_referred(name: str, folder: Path) -> tuple[str, Run]:
 
 
 def _run_at(out: str | PathLike[str]) -> Run:
-    if is_remote(out):
-        return open_remote(fspath(out))
-    if (make := database_at(out)) is not None:
-        return run_of_database(make)
-    found = find(out)
-    if found.file is None:
-        return run_of_folder(found.folder, found.shown)
-    record = read_record(found.folder, found.shown)
-    retried = None if record is None else record.get(RETRIED)
-    # A retry of another file of this name, or one that has taken its place already, is none of this one.
-    if isinstance(retried, dict) and is_of(found.file, retried):
-        return run_of_file(found, with_retry=True)
-    return run_of_file(found)
-
-
-def database_at(out: str | PathLike[str]) -> Callable[[], Database] | None:
-    """Return what makes the database that an output is, by its address or its first bytes; None: it is none.
-
-    Raises:
-        ConfigError: The file cannot be read, or nobody knows what it is.
-    """
-    shown = fspath(out) if isinstance(out, (str, PathLike)) else out
-    if not isinstance(shown, str):
-        return None
-    if (found := addressed(shown)) is not None:
-        return found[1]
-    path = Path(shown)
-    name = format_of(path, shown) if path.is_file() else ""
-    return partial(DATABASES[name].make, shown) if name in DATABASES else None
+    match place_found(out):
+        case Remote(address):
+            return open_remote(address)
+        case DatabaseAt(make=make):
+            return run_of_database(make)
+        case Folder() | File() as place:
+            return _run_of(find(place))
 
 
 def record_at(out: str | PathLike[str]) -> Record:
@@ -148,24 +124,23 @@ def record_at(out: str | PathLike[str]) -> Record:
         ConfigError: There is nothing, or it cannot be read now.
         JournalError: The record is damaged.
     """
-    if is_remote(out):
-        return remote_record(fspath(out))
-    if (make := database_at(out)) is not None:
-        return _database_record(make)
-    found = find(out)
-    return read_record(found.folder, found.shown) or {}
+    match place_found(out):
+        case Remote(address):
+            return remote_record(address)
+        case DatabaseAt(make=make):
+            return _database_record(make)
+        case Folder() | File() as place:
+            found = find(place)
+            return read_record(found.folder, found.shown) or {}
 
 
-def find(out: str | PathLike[str]) -> Found:
-    """Return where an output is.
+def find(place: Folder | File) -> Found:
+    """Return what of a run is at a place on this disk, and beside it.
 
     Raises:
         ConfigError: There is nothing.
     """
-    shown = fspath(out) if isinstance(out, (str, PathLike)) else out
-    if not isinstance(shown, str) or shown in ("", "-"):
-        raise ConfigError(f"out={out!r}: must be the path of an output", option="out")
-    path, shown = Path(shown).resolve(), without_password(shown)
+    path, shown = place.path.resolve(), place.shown
     if path.is_dir():
         record = read_record(path, shown)
         if record is None:
@@ -179,6 +154,17 @@ def find(out: str | PathLike[str]) -> Found:
     if (beside / RUN).is_file():
         return Found(beside, None, shown)
     raise ConfigError(f"{shown}: no such file or folder", option="out")
+
+
+def _run_of(found: Found) -> Run:
+    if found.file is None:
+        return run_of_folder(found.folder, found.shown)
+    record = read_record(found.folder, found.shown)
+    retried = None if record is None else record.get(RETRIED)
+    # A retry of another file of this name, or one that has taken its place already, is none of this one.
+    if isinstance(retried, dict) and is_of(found.file, retried):
+        return run_of_file(found, with_retry=True)
+    return run_of_file(found)
 
 
 def read_record(folder: Path, shown: str) -> Record | None:

@@ -13,10 +13,10 @@ from hurtle.errors import ConfigError, JournalError
 from hurtle.formats import FORMATS
 from hurtle.formats.row_json import StoredRow
 from hurtle.formats.stored import Finder, Stored, StoredRows
+from hurtle.outputs.kinds import unreadable
 from hurtle.outputs.objects import Objects, StoreError
 from hurtle.outputs.record import ENDED, Record, refuse_other_version
 from hurtle.outputs.remote import DROPPED, NAME, read_journal, read_record
-from hurtle.runs.marks import unreadable
 from hurtle.runs.run import Part, Run
 
 KEPT_COPIES = 2

@@ -1,14 +1,34 @@
-"""What a file holds, by its first bytes."""
+"""What a file is: a format of files or a database, by its name or by its first bytes."""
 
 from pathlib import Path
 
 from hurtle.errors import ConfigError
-from hurtle.formats import FORMATS
-from hurtle.formats.registry import marked_format
-from hurtle.outputs.databases import DATABASES, marked_database
-from hurtle.outputs.names import format_names, named_format
+from hurtle.formats import FORMATS, registry
+from hurtle.outputs import databases
+from hurtle.outputs.databases import DATABASES
 
 HEAD_BYTES = 4096
+
+
+def format_names() -> tuple[str, ...]:
+    """Return what a caller may say: formats of files, and databases."""
+    return (*registry.format_names(), *DATABASES)
+
+
+def extensions() -> dict[str, str]:
+    """Return what the end of a file's name says: a format of files, or a database."""
+    return registry.extensions() | databases.EXTENSIONS
+
+
+def named_format(name: str) -> str | None:
+    """Return what the end of a file's name says; None: nothing.
+
+    Example:
+        >>> named_format("Rows.JSONL.gz"), named_format("rows.txt")
+        ('jsonl.gz', None)
+    """
+    lower = name.lower()
+    return next((known for extension, known in extensions().items() if lower.endswith(extension)), None)
 
 
 def format_of(path: Path, shown: str) -> str:
@@ -23,8 +43,8 @@ def format_of(path: Path, shown: str) -> str:
     except OSError as error:
         raise ConfigError(f"{shown} cannot be read: {error.strerror or error}", option="out") from error
     if not head:
-        return _named(path, shown)
-    if (found := marked_format(head) or marked_database(head)) is not None:
+        return _format_of_empty(path, shown)
+    if (found := registry.marked_format(head) or databases.marked_database(head)) is not None:
         return found
     raise unreadable(f"{shown} is no output of hurtle's")
 
@@ -34,7 +54,7 @@ def unreadable(words: str) -> ConfigError:
     return ConfigError(f"{words}; what can be read back is {', '.join(format_names())}", option="out")
 
 
-def _named(path: Path, shown: str) -> str:
+def _format_of_empty(path: Path, shown: str) -> str:
     """Return what an empty file is: lines of no requests, or a database before its first table."""
     found = named_format(path.name)
     if found is not None and (found in DATABASES or FORMATS[found].is_empty_without_rows):
