@@ -3,6 +3,7 @@
 import base64
 import json
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -384,3 +385,14 @@ def test_a_whole_response_keeps_what_it_leaves_to_say(tmp_path: Path, hurtle_ser
     ):
         told = [(row["status"], row["error"], row["error_detail"]) for row in rows]
         assert told == [(429, None, "Retry-After: 999999999"), (200, None, None)]
+
+
+def test_what_writes_to_stores_and_databases_is_not_imported_for_a_file(tmp_path: Path) -> None:
+    code = (
+        "import sys; from hurtle.sinks import new_sink; new_sink(sys.argv[1]); print(*sys.modules, sep='\\n')"
+    )
+    elsewhere = {"hurtle.outputs.remote", "hurtle.outputs.database", "hurtle.sinks.database_sink"}
+    for name, imported in (("out.jsonl", set()), ("out.db", elsewhere - {"hurtle.outputs.remote"})):
+        command = [sys.executable, "-c", code, str(tmp_path / name)]
+        found = subprocess.run(command, check=True, capture_output=True, text=True)
+        assert elsewhere & set(found.stdout.splitlines()) == imported

@@ -5,12 +5,12 @@ Ends with 0 when the output is complete, 2 when the run was refused before a req
 
 import sys
 from collections.abc import Callable
+from concurrent import futures
 from concurrent.futures import Executor, Future
 from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
 
 import hurtle
 from hurtle.errors import ConfigError, JournalError, SinkError
-from hurtle.formats import bodies as bodies_module
 from hurtle.outputs.database import Database
 from hurtle.sinks import parts
 from tests.torture.workload import IN_FLIGHT, MAX_BUFFER, PART_ROWS, urls_at
@@ -39,7 +39,7 @@ class OnThisThread(Executor):
 
 def main(out: str, format: str, bodies: str, base: str) -> int:  # noqa: A002 - as of hurtle.run
     parts.PART_ROWS = Database.commit_rows = PART_ROWS
-    bodies_module.ThreadPoolExecutor = OnThisThread  # type: ignore[assignment, attr-defined]
+    futures.ThreadPoolExecutor = OnThisThread  # type: ignore[assignment, misc]
     try:
         hurtle.run(
             urls_at(base),

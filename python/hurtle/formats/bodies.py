@@ -4,7 +4,6 @@ import json
 import os
 import re
 from collections.abc import Container, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from errno import ELOOP
 from hashlib import sha256
@@ -135,6 +134,9 @@ class Bodies:
         Raises:
             OSError: It could not be written.
         """
+        # Imported here: most runs have no bodies apart, and it takes as long as ten modules of this package.
+        from concurrent.futures import ThreadPoolExecutor
+
         with ThreadPoolExecutor(SYNC_THREADS) as threads:
             for _ in threads.map(_sync_file, self._new.values()):
                 pass

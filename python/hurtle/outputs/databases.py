@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
-from hurtle.outputs.database import Database
+if TYPE_CHECKING:
+    from hurtle.outputs.database import Database
 
 SQLITE_MARK = b"SQLite format 3\0"
 """What a file begins with. Source: https://www.sqlite.org/fileformat.html, section 1.3."""
@@ -27,7 +29,7 @@ class DatabaseKind:
     """
 
     name: str
-    make: Callable[[str], Database]
+    make: "Callable[[str], Database]"
     schemes: tuple[str, ...] = ()
     extensions: tuple[str, ...] = ()
     mark: bytes = b""
@@ -38,19 +40,19 @@ class DatabaseKind:
         return bool(self.mark) and head.startswith(self.mark, self.mark_at)
 
 
-def _sqlite(path: str) -> Database:
+def _sqlite(path: str) -> "Database":
     from hurtle.outputs.sqlite import SqliteDatabase
 
     return SqliteDatabase(path)
 
 
-def _duckdb(path: str) -> Database:
+def _duckdb(path: str) -> "Database":
     from hurtle.outputs.duckdb_file import DuckdbDatabase
 
     return DuckdbDatabase(path)
 
 
-def _postgres(address: str) -> Database:
+def _postgres(address: str) -> "Database":
     from hurtle.outputs.postgres import PostgresDatabase
 
     return PostgresDatabase(address)
@@ -77,7 +79,7 @@ def marked_database(head: bytes) -> str | None:
     return next((one.name for one in _KINDS if one.is_marked(head)), None)
 
 
-def addressed(out: str) -> tuple[str, Callable[[], Database]] | None:
+def addressed(out: str) -> "tuple[str, Callable[[], Database]] | None":
     """Return the name of the database that an address leads to, and what makes it; None: it is none.
 
     Schemes are the same in capitals (RFC 3986, section 3.1).

@@ -1,4 +1,7 @@
-"""Pick the sink by the output's name, before anything is sent."""
+"""Pick the sink by the output's name, before anything is sent.
+
+What writes to object stores and databases is imported when one is chosen: most runs need neither.
+"""
 
 from os import PathLike
 from pathlib import Path
@@ -11,10 +14,7 @@ from hurtle.outputs.databases import DATABASES
 from hurtle.outputs.folder import RunFolder
 from hurtle.outputs.kinds import extensions, format_names, named_format
 from hurtle.outputs.names import RUN_SUFFIX, DatabaseAt, File, Folder, Remote, Stream, place_of
-from hurtle.outputs.objects import Objects
-from hurtle.outputs.remote import RemoteFolder
 from hurtle.sinks.base import Sink
-from hurtle.sinks.database_sink import DatabaseSink
 from hurtle.sinks.parts import PartsSink
 from hurtle.sinks.stream import StreamSink
 
@@ -55,6 +55,8 @@ def new_sink(
                 scheme = shown.partition("://")[0].lower()
                 raise ConfigError(f"format={format!r} does not fit {scheme}://…", option="format")
             _refuse_apart(bodies, "a database holds them in its table")
+            from hurtle.sinks.database_sink import DatabaseSink
+
             return DatabaseSink(make())
         case Remote(address):
             return _remote_sink(address, format or IN_FOLDERS, bodies)
@@ -135,6 +137,9 @@ def _remote_sink(address: str, name: str, bodies: BodyPlace | None) -> Sink:
             f"format={name!r} does not fit an object store: must be one of {', '.join(allowed)}",
             option="format",
         )
+    from hurtle.outputs.objects import Objects
+    from hurtle.outputs.remote import RemoteFolder
+
     sink = PartsSink(RemoteFolder(Objects(address), name), format)
     if not address.endswith("/"):
         raise ConfigError(
