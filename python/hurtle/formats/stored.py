@@ -112,6 +112,20 @@ class Stored(StoredRows):
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    @classmethod
+    def file_of_body(cls, row: StoredRow) -> str | None:
+        """Return the file of rows that holds a row's body beside the row; None: none does.
+
+        Args:
+            row: As a file of this kind has it.
+        """
+        del row
+        return None
+
+    def is_named(self, row: StoredRow) -> bool:
+        """Whether the row's body is in this file, or in none."""
+        return self.file_of_body(row) in (None, self.path.name)
+
     def body(self, row: StoredRow) -> bytes | None:
         """Return the body from the row, or from the file that it names."""
         name = row.get("body_path")

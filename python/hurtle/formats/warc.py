@@ -106,9 +106,11 @@ class StoredWarc(StoredLines, Finder):
             payload = payload_of(response, head_end.end() if head_end else 0, row["http_version"])
             return decode_body(payload, ", ".join(_values(row, "content-encoding")), row["bytes_body"])
 
-    def is_named(self, row: StoredRow) -> bool:
-        """Whether the row's response is in this file, or nowhere."""
-        return row.get("warc_file") in (None, self.path.name)
+    @classmethod
+    def file_of_body(cls, row: StoredRow) -> str | None:
+        """Return the file of the row's response."""
+        name: str | None = row.get("warc_file")
+        return name
 
     def copies(self, hidden: Container[int]) -> Iterator[bytes]:
         """Yield all records of each row, as they are.

@@ -33,7 +33,7 @@ class StoredRemote(StoredRows, Finder):
         kept: Keeps copies of parts of the folder for look-ups.
     """
 
-    def __init__(self, objects: Objects, name: str, kind: Callable[[Path], Stored], kept: "_Kept") -> None:
+    def __init__(self, objects: Objects, name: str, kind: type[Stored], kept: "_Kept") -> None:
         self._objects = objects
         self._name = name
         self._kind = kind
@@ -78,8 +78,8 @@ class StoredRemote(StoredRows, Finder):
             yield from stored.lines(hidden)
 
     def body(self, row: StoredRow) -> bytes | None:
-        """Return it from the row, or, of a web archive, from the file."""
-        if row.get("warc_offset") is None:
+        """Return it from the row, or from the file where that has it beside the row."""
+        if self._kind.file_of_body(row) is None:
             return super().body(row)
         return self._kept.copy(self._name, self._downloaded).stored.body(row)
 
@@ -98,7 +98,7 @@ class StoredRemote(StoredRows, Finder):
 
     def is_named(self, row: StoredRow) -> bool:
         """Whether the row names this part, or none."""
-        return row.get("warc_file") in (None, PurePosixPath(self._name).name)
+        return self._kind.file_of_body(row) in (None, PurePosixPath(self._name).name)
 
 
 class _Copy:
