@@ -90,6 +90,13 @@ def test_an_output_to_be_read_is_what_it_holds(
         place_found("notes.csv")
 
 
+def test_a_database_is_known_when_its_checksum_begins_as_a_line_does(tmp_path: Path) -> None:
+    """One in 256 of DuckDB's files begins with a brace."""
+    for checksum in (b'{"index"', b"index,id", b"\x1f\x8b123456"):
+        (tmp_path / "out").write_bytes(checksum + b"DUCK")
+        assert told(place_found(tmp_path / "out")) == ("database", "duckdb")
+
+
 @pytest.mark.parametrize("out", ["", None, 3, b"rows.csv", ["rows.csv"]])
 def test_what_is_no_path_is_nowhere(out: Any) -> None:
     with pytest.raises(ConfigError, match='must be a path, or "-" for stdout'):

@@ -44,7 +44,8 @@ def format_of(path: Path, shown: str) -> str:
         raise ConfigError(f"{shown} cannot be read: {error.strerror or error}", option="out") from error
     if not head:
         return _format_of_empty(path, shown)
-    if (found := registry.marked_format(head) or databases.marked_database(head)) is not None:
+    # Databases first: a checksum stands before the mark of one, and may begin as a line of JSON does.
+    if (found := databases.marked_database(head) or registry.marked_format(head)) is not None:
         return found
     raise unreadable(f"{shown} is no output of hurtle's")
 
