@@ -133,9 +133,9 @@ def test_limits_of_a_host_say_where_they_are_wrong() -> None:
 
 def test_a_host_is_read_as_a_url_is_when_the_engine_starts() -> None:
     for same in (("münchen.de", "xn--mnchen-3ya.de"), ("0:0::1", "[::1]"), ("127.1", "127.0.0.1")):
-        with pytest.raises(ConfigError, match="are one host"):
+        with pytest.raises(ConfigError, match="are the same host"):
             _engine.Engine(resolved(hosts=dict.fromkeys(same, Limits(concurrency=1))))
-    with pytest.raises(ConfigError, match="is no host name") as caught:
+    with pytest.raises(ConfigError, match="is not a host name") as caught:
         _engine.Engine(resolved(hosts={"exa<mple": Limits(concurrency=1)}))
     assert caught.value.option == "hosts"
 

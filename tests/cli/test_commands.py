@@ -80,4 +80,4 @@ def test_serve_refuses_what_it_cannot_do(capsys: pytest.CaptureFixture[str]) -> 
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     assert main(["serve", "--host", "no address"]) == 2
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
-    assert "no IP address" in capsys.readouterr().err
+    assert "not an IP address" in capsys.readouterr().err

@@ -1,8 +1,8 @@
-//! A timer for a limit that moves often and strikes rarely.
+//! A timer for a limit that moves often and is rarely reached.
 //!
-//! A connection's limit moves with every request. Setting a runtime timer each time would cost more than the rest
-//! of the bookkeeping; so the timer stays where it is while the limit only moves away, and is looked at again when
-//! it rings. Between rings a poll costs one atomic load.
+//! A connection's limit moves with every request. Setting a runtime timer each time would cost more than the rest of
+//! the bookkeeping; so the timer stays where it is while the limit only moves away, and is checked again when it
+//! fires. Until then a poll costs one atomic load.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -19,7 +19,7 @@ pub(crate) struct Alarm {
     bell: Arc<Bell>,
 }
 
-/// Rung by the runtime's timer; passes the ring on to the task.
+/// Woken by the runtime's timer; wakes the task in turn.
 #[derive(Default)]
 struct Bell {
     rang: AtomicBool,

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use crate::options::Timeouts;
 use crate::timings::{Phase, Timings};
 
-/// Moved on by the code that does the work, read by the worker that enforces the limit. One attempt, one task:
-/// no lock, no timer of its own.
+/// Advanced by the code that does the work, read by the worker that enforces the limit. One attempt is one task: no
+/// lock, no timer of its own.
 #[derive(Debug)]
 pub(crate) struct PhaseClock {
     timeouts: Timeouts,
@@ -48,7 +48,7 @@ impl PhaseClock {
         self.phase.get()
     }
 
-    /// When the attempt has to be given up unless it gets on.
+    /// When the attempt has to be given up, unless it makes progress.
     pub(crate) fn limit(&self) -> Option<Instant> {
         self.limit.get()
     }
@@ -72,20 +72,20 @@ impl PhaseClock {
         self.limit.set(earlier(self.end.get(), own));
     }
 
-    /// A piece of the body came: the limit between two reads starts anew.
+    /// A piece of the body arrived: the limit between two reads starts again.
     pub(crate) fn progressed(&self) {
         if let Some(read) = self.timeouts.read {
             self.limit.set(earlier(self.end.get(), Some(Instant::now() + read)));
         }
     }
 
-    /// Stops the clock: the peer is not to blame for what now takes time.
+    /// Stops the clock: the time until `resume` is not the peer's.
     pub(crate) fn stop(&self) -> Instant {
         self.limit.set(None);
         Instant::now()
     }
 
-    /// Starts the clock again that was stopped at `stopped`.
+    /// Starts the clock again, which was stopped at `stopped`.
     pub(crate) fn resume(&self, stopped: Instant) {
         let pause = stopped.elapsed();
         self.end.set(self.end.get().map(|end| end + pause));

@@ -1,5 +1,5 @@
-//! The engine as its users see it: requests go in by the list, finished rows come out by the batch. Neither waits
-//! for the other, and nothing here knows what a request looks like on the wire.
+//! The engine as its users see it: requests go in by the list, finished rows come out by the batch. Neither side
+//! waits for the other, and nothing here knows what a request looks like on the wire.
 
 use std::io;
 use std::path::PathBuf;
@@ -27,25 +27,25 @@ use crate::shard::Router;
 use crate::shard::{Core, Message, Shard};
 use crate::timings::WallClock;
 
-/// What one job wants of the engine.
+/// The options of one job.
 #[derive(Clone, Debug, Default)]
 pub struct JobOptions {
-    /// After so long its requests that have not been sent end as `timeout.job`.
+    /// After this time its requests end as `timeout.job`.
     pub max_duration: Option<Duration>,
-    /// The index of each request whose method is not idempotent is in this file, on the disk, before its first byte
-    /// can leave: 8 bytes, little-endian. A file that is there is gone on with.
+    /// The index of each request whose method is not idempotent is on the disk, in this file, before the first byte
+    /// is sent: 8 bytes, little-endian. An existing file is appended to.
     pub ledger: Option<PathBuf>,
-    /// Rows keep what went over the wire for them, byte for byte.
+    /// Rows keep their bytes as sent and received.
     pub records_exchanges: bool,
 }
 
 /// Why an engine could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// An option cannot work.
+    /// An option has an invalid value.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The system gave no thread or no event queue.
+    /// The system provided no thread or no event queue.
     #[error("cannot start a thread of the engine: {0}")]
     Thread(#[from] io::Error),
 }
@@ -55,7 +55,7 @@ pub enum StartError {
 #[error("the engine is closed")]
 pub struct Closed;
 
-/// Threads, connections, names and TLS sessions. Jobs run on it side by side.
+/// Threads, connections, DNS answers and TLS sessions. Jobs run on it at the same time.
 pub struct Engine {
     core: Arc<Core>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -65,10 +65,10 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts the threads. No connection is opened yet, no certificate is read.
+    /// Starts the threads. Opens no connection and reads no certificate yet.
     ///
     /// # Errors
-    /// An option that cannot work, or a system that gives no thread.
+    /// An option has an invalid value, or the system provides no thread.
     pub fn start(options: Options) -> Result<Self, StartError> {
         options.validate()?;
         let descriptors = raise_fd_limit();
@@ -152,7 +152,7 @@ impl Engine {
         self.core.tell_all(|| Message::Close);
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
-            // A shard that panicked has said so already.
+            // A shard that panicked has already been reported.
             thread.join().unwrap_or_default();
         }
     }
@@ -169,23 +169,23 @@ fn start_shard(at: usize, core: Arc<Core>, inbox: UnboundedReceiver<Message>) ->
     std::thread::Builder::new().name(format!("hurtle-{at}")).spawn(move || {
         let local = LocalSet::new();
         local.block_on(&runtime, async move { Shard::new(at, core).serve(inbox).await });
-        // Connections and whatever is in flight end here, with the runtime still there to close them.
+        // Connections and requests in flight end here, while the runtime can still close them.
         let context = runtime.enter();
         drop(local);
         drop(context);
-        // Does not wait for a name that the system's library is still looking up.
+        // Does not wait for a name that the system's library is still resolving.
         runtime.shutdown_background();
     })
 }
 
-/// One stream of requests in, one stream of batches out. Dropped, it is cancelled.
+/// One stream of requests in, one stream of batches out. Cancelled when dropped.
 pub struct Job {
     core: Arc<Core>,
     state: Arc<JobState>,
 }
 
 impl Job {
-    /// Queues requests; waits while too many wait already. False: the job takes no more.
+    /// Queues requests; blocks while too many are queued. False: the job accepts no more.
     pub fn submit(&self, submissions: Vec<Submission>) -> bool {
         if submissions.is_empty() {
             return !self.state.is_cancelled();
@@ -215,7 +215,7 @@ impl Job {
         true
     }
 
-    /// Says that no more requests come.
+    /// Declares the input finished: no more requests will be submitted.
     pub fn finish(&self) {
         self.state.finish();
     }
@@ -229,12 +229,12 @@ impl Job {
         next
     }
 
-    /// Starts nothing more: what is queued is dropped without a row, what is in flight goes on. Idempotent.
+    /// Starts nothing more: queued requests are dropped without a row, requests in flight continue. Idempotent.
     pub fn stop(&self) {
         self.state.stop();
     }
 
-    /// Drops what is queued and in flight. Idempotent.
+    /// Drops queued requests and those in flight. Idempotent.
     pub fn cancel(&self) {
         self.state.cancel();
         self.core.tell_all(|| Message::Cancel(self.state.id));
@@ -245,8 +245,8 @@ impl Job {
         self.state.is_done()
     }
 
-    /// Why the ledger could not be written. The job has stopped by itself; this is None until nothing is in flight
-    /// any more: rows that were on their way are still to be taken.
+    /// Why the ledger could not be written. The job has stopped by itself; this is None until nothing is in flight:
+    /// the rows of requests that were in flight can still be taken.
     pub fn ledger_failure(&self) -> Option<&str> {
         let ledger = self.state.ledger.as_ref().filter(|_| self.state.in_flight() == 0)?;
         ledger.failure()
@@ -290,6 +290,6 @@ pub struct Progress {
     pub conns_opened: u64,
     /// How often each bottleneck was seen, by its name.
     pub limited_by: Vec<(&'static str, u64)>,
-    /// What is known of the rows taken so far.
+    /// Statistics of the rows taken so far.
     pub stats: Stats,
 }

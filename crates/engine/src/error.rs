@@ -4,7 +4,7 @@
 //! report and the docs, and changes with a major version only. Nothing here is decided by message text.
 //!
 //! `retry` is for what the same request may not meet again a moment later; `final` for what the request, the server's
-//! setup or the caller's own limit decides. A row whose answer is not obvious has its reason above it.
+//! setup or the caller's own limit decides. Where that is not obvious, the reason is above the row.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -25,7 +25,7 @@ macro_rules! codes {
                 match self { $(Self::$name => $text,)* }
             }
 
-            /// Whether another attempt of an idempotent request may end differently.
+            /// Whether another attempt of an idempotent request may succeed.
             pub const fn retryable(self) -> bool {
                 match self { $(Self::$name => codes!(@$retry),)* }
             }
@@ -71,17 +71,17 @@ codes! {
     TlsExpired = "tls.expired", final;
     /// The certificate is for another name.
     TlsName = "tls.name", final;
-    /// The certificate signs itself and is not trusted.
+    /// The certificate is self-signed and not trusted.
     TlsSelfSigned = "tls.self_signed", final;
     /// The certificate's issuer is not trusted.
     TlsUnknownCa = "tls.unknown_ca", final;
     /// The certificate is malformed, revoked or not meant for this use.
     TlsCertificate = "tls.certificate", final;
-    // Final: an alert is what the peer decided, by its configuration. Source: RFC 8446, section 6.2.
+    // Final: an alert is the peer's decision, made by its configuration. Source: RFC 8446, section 6.2.
     /// No common version or cipher, or a fatal alert.
     TlsHandshake = "tls.handshake", final;
-    // Retry: the peer did not decide anything: it would have sent an alert. Closing without one is what a restart, a
-    // crash or a full load balancer looks like. Source: RFC 8446, section 6.1.
+    // Retry: a peer that rejects the handshake sends an alert. Closing without one is what a restart, a crash or an
+    // overloaded load balancer looks like. Source: RFC 8446, section 6.1.
     /// The peer closed during the handshake.
     TlsEof = "tls.eof", retry;
     /// The peer does not speak TLS.
@@ -130,7 +130,7 @@ codes! {
     ProtocolEmpty = "protocol.empty", retry;
     /// More than 32 interim responses.
     ProtocolTooMany1xx = "protocol.too_many_1xx", final;
-    /// The peer switched protocols unasked.
+    /// The peer switched to another protocol, which was not requested.
     ProtocolUpgrade = "protocol.upgrade", final;
     // Retry, both: an error of the connection, which many requests share; another connection need not meet it. Source:
     // RFC 9113, section 5.4.1.
@@ -142,8 +142,8 @@ codes! {
     ProtocolOther = "protocol.other", final;
     /// The connection ended inside the body.
     TruncatedDisconnect = "truncated.disconnect", retry;
-    // Retry: nothing but `close_notify` tells the end of such a body from a connection cut by somebody. Source: RFC 8446,
-    // section 6.1; RFC 9112, section 9.8.
+    // Retry: without `close_notify` the end of such a body cannot be distinguished from a cut connection. Source: RFC
+    // 8446, section 6.1; RFC 9112, section 9.8.
     /// TLS ended without `close_notify` in a body that only the close delimits.
     TruncatedTlsClose = "truncated.tls_close", retry;
     // Retry: the error of this one stream. Source: RFC 9113, section 5.4.2.
@@ -152,7 +152,7 @@ codes! {
     // Retry: a body cut off on its way, which its framing did not show.
     /// The compressed body ends early.
     DecodeTruncated = "decode.truncated", retry;
-    // Final: TCP has its own checksums: what arrives broken was stored or compressed so.
+    // Final: TCP has its own checksums, so the server stored or compressed the body that way.
     /// The compressed body fails its own check.
     DecodeCorrupt = "decode.corrupt", final;
     /// More than five layers of Content-Encoding.
@@ -183,12 +183,12 @@ codes! {
     ProxyAuth = "proxy.auth", final;
     /// The proxy refused the tunnel.
     ProxyRefused = "proxy.refused", final;
-    // Final: the request has waited for the probes of its host already; see `politeness::circuit`.
+    // Final: the request has already waited for the probes of its host; see `politeness::circuit`.
     /// The host is down: it is asked only now and then.
     HostCircuitOpen = "host.circuit_open", final;
     /// robots.txt does not allow it.
     HostRobots = "host.robots", final;
-    // Retry, both: other requests end and give theirs back.
+    // Retry, both: descriptors and ports become free as other requests end.
     /// No file descriptor was free.
     LocalFds = "local.fds", retry;
     /// No local port was free.
@@ -196,7 +196,7 @@ codes! {
     // Final: a request that is not idempotent is not repeated automatically. Source: RFC 9110, section 9.2.2.
     /// It was being sent when an earlier run ended; whether it arrived is not known.
     LocalSentUnknown = "local.sent_unknown", final;
-    /// A defect of hurtle itself, caught.
+    /// A bug in hurtle itself, caught.
     InternalPanic = "internal.panic", final;
 }
 
@@ -213,24 +213,24 @@ impl fmt::Display for Code {
     }
 }
 
-/// Why one attempt, or the whole request, failed: the stable code, and words for a person.
+/// Why one attempt, or the whole request, failed: the stable code, and a text for people.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {detail}")]
 pub struct Failure {
     /// What programs decide by.
     pub code: Code,
-    /// What a person reads; holds no secrets and decides nothing.
+    /// What people read; contains no secrets, and no decision depends on it.
     pub detail: Cow<'static, str>,
 }
 
 impl Failure {
-    /// A failure with its words.
+    /// A failure with its text.
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { code, detail: detail.into() }
     }
 }
 
-/// A configuration that cannot work, found before anything is sent.
+/// An invalid configuration, found before anything is sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{option}: {reason}")]
 pub struct ConfigError {

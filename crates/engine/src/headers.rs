@@ -1,5 +1,5 @@
-//! The headers of a response: order and duplicates kept, names in lower case, in one run of bytes. In this form
-//! they are read off the wire, and in this form they lie in a batch.
+//! The headers of a response: order and duplicates kept, names in lower case, in one run of bytes. They have this
+//! form from the wire to the batch.
 
 use http::HeaderMap;
 

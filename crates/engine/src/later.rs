@@ -1,10 +1,10 @@
-//! Things that come up again at a time: a heap by instant.
+//! Things that are due at an instant: a heap.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Instant;
 
-/// What comes up later. Equal instants keep their order.
+/// Things that are due later. Equal instants keep their order.
 pub(crate) struct Later<T> {
     heap: BinaryHeap<Reverse<Entry<T>>>,
     added: u64,

@@ -1,9 +1,9 @@
 //! The engine of hurtle: sends many HTTP requests at once, as fast as the machine and the hosts allow.
 //!
 //! It knows no Python. Requests go in by the list ([`Job::submit`]), finished rows come out by the batch
-//! ([`Job::next_batch`]). Inside, each thread is a [`shard`] of its own: hosts, connections and queues belong to
-//! one thread, and no lock is taken on the way of a request. From top to bottom, each using only what is below it:
-//! `engine` > `shard` > `exchange` > `pool` > `connect` > `job` > `politeness` > `retry` > plain data.
+//! ([`Job::next_batch`]). Inside, each thread is a [`shard`] of its own: hosts, connections and queues belong to one
+//! thread, and a request takes no lock. From top to bottom, each using only what is below it: `engine` > `shard` >
+//! `exchange` > `pool` > `connect` > `job` > `politeness` > `retry` > plain data.
 
 mod alarm;
 mod clock;

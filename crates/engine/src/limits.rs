@@ -1,28 +1,28 @@
-//! Which limits hold for which host.
+//! The limits of each host.
 
 use std::collections::HashMap;
 
 use crate::options::{Concurrency, Limits, Options, RateLimit};
 
-/// A limit that one thread serves well is not divided: the budget for retries and the probes of a host that is down
-/// are each thread's own.
+/// A limit that one thread can serve is not divided: the budget for retries and the probes of a host that is down are
+/// per thread.
 const DIVIDED_FROM: u32 = 32;
 
-/// The limits of one host, nothing left open.
+/// The limits of one host, defaults filled in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HostLimits {
     pub(crate) concurrency: Concurrency,
     pub(crate) rate_limit: RateLimit,
 }
 
-/// The limits of every host: those of all, and what differs for some.
+/// The limits of every host: the general ones, and where some hosts differ.
 #[derive(Debug)]
 pub(crate) struct LimitTable {
     of_all: HostLimits,
     exact: HashMap<Box<str>, Limits>,
     /// By the part behind `*`, the longest first.
     below: Vec<(Box<str>, Limits)>,
-    /// Each host has to be asked from one place, whatever its limits are.
+    /// Each host must be handled by one thread, whatever its limits are.
     undivided: bool,
 }
 
@@ -44,7 +44,7 @@ impl LimitTable {
         Self { of_all, exact, below, undivided: options.robots }
     }
 
-    /// How many requests to `host` may be in flight, if that is all there is to keep to: it can be divided.
+    /// How many requests to `host` may be in flight, if that is its only limit: it can be divided.
     pub(crate) fn divisible(&self, host: &str) -> Option<u32> {
         match self.of(host) {
             HostLimits { concurrency: Concurrency::Fixed(limit), rate_limit: RateLimit::Unlimited } => {
@@ -54,7 +54,7 @@ impl LimitTable {
         }
     }
 
-    /// The limits of `host`. O(1) but for the patterns with `*`.
+    /// The limits of `host`. O(1), except for patterns with `*`.
     pub(crate) fn of(&self, host: &str) -> HostLimits {
         let exact = self.exact.get(host);
         let own = exact.or_else(|| {

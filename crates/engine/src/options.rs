@@ -1,5 +1,5 @@
-//! Every option of the engine, with its default. The Python side holds the same names and the same defaults
-//! (a contract test proves them equal) and sends them whole.
+//! Every option of the engine, with its default. The Python side has the same names and the same defaults (a contract
+//! test proves them equal) and sends all of them.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -32,7 +32,7 @@ impl Default for Timeouts {
 pub enum Concurrency {
     /// This many.
     Fixed(u32),
-    /// As many as are found to do no harm.
+    /// As many as the servers can take, found by trying.
     Auto,
 }
 
@@ -43,19 +43,19 @@ pub struct Rate {
     pub count: u32,
     /// The span.
     pub per: Duration,
-    /// How many may go at once after a pause; 1 is none beyond the next.
+    /// How many may go at once after a pause; 1 allows no burst.
     pub burst: u32,
 }
 
 /// How fast requests may follow each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RateLimit {
-    /// As fast as the other limits let them.
+    /// As fast as the other limits allow.
     #[default]
     Unlimited,
     /// At this rate.
     Fixed(Rate),
-    /// At the rate that the host's answers show it to bear.
+    /// At the rate that the host can take, found from its responses.
     Auto,
 }
 
@@ -68,7 +68,7 @@ impl RateLimit {
     }
 }
 
-/// Limits of one host where they differ from those of all hosts.
+/// Limits of one host where they differ from the general ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     /// Requests in flight.
@@ -77,14 +77,14 @@ pub struct Limits {
     pub rate_limit: Option<RateLimit>,
 }
 
-/// When a request is tried again.
+/// When a request is retried.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RetryPolicy {
-    /// Further attempts after the first.
+    /// Attempts after the first.
     pub total: u32,
-    /// Statuses that are tried again.
+    /// Statuses that are retried.
     pub statuses: Vec<u16>,
-    /// Methods that may be repeated.
+    /// Methods that may be retried.
     pub methods: Vec<Method>,
     /// The first wait; doubles with each attempt.
     pub backoff: Duration,
@@ -92,12 +92,12 @@ pub struct RetryPolicy {
     pub max_backoff: Duration,
     /// The part of each wait that is random, from 0 to 1.
     pub jitter: f64,
-    /// Whether a host that says when to come back is left alone until then.
+    /// Whether nothing is sent to a host before the end of its `Retry-After`.
     pub respect_retry_after: bool,
     /// The longest such wait.
     pub max_retry_after: Duration,
-    /// How often a host that is down is asked again, once nothing else is left to do, before the requests that
-    /// wait for it are given up.
+    /// How often a host that is down is probed, once nothing else is left to do, before the requests that wait for it
+    /// are given up.
     pub rounds: u32,
 }
 
@@ -124,13 +124,13 @@ impl Default for RetryPolicy {
     }
 }
 
-/// Whom to trust.
+/// Which certificates to trust.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Verify {
     /// The system's roots; Mozilla's list where the system has none.
     #[default]
     System,
-    /// Anyone. Only ever the user's own words.
+    /// Any certificate. Only if the user says so explicitly.
     Nobody,
     /// Only the certificates of this PEM file.
     Bundle(PathBuf),
@@ -158,7 +158,7 @@ pub enum OnOversize {
     Truncate,
 }
 
-/// All that an engine is told when it starts.
+/// All options of an engine.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     /// Requests in flight, all hosts.
@@ -169,7 +169,7 @@ pub struct Options {
     pub rate_limit: RateLimit,
     /// Requests over time to one host.
     pub rate_limit_per_host: RateLimit,
-    /// Limits of single hosts by name, as it stands in a URL that was read; `*.` before it: of every name below.
+    /// Limits of single hosts by name, as a parsed URL has it; with `*.` in front, of every name below.
     pub hosts: Vec<(Box<str>, Limits)>,
     /// Whether robots.txt is fetched and obeyed.
     pub robots: bool,
@@ -177,13 +177,13 @@ pub struct Options {
     pub timeout: Timeouts,
     /// Limit of one request with all its attempts.
     pub deadline: Option<Duration>,
-    /// When to try again.
+    /// When to retry.
     pub retries: RetryPolicy,
-    /// Whether a redirect is followed.
+    /// Whether redirects are followed.
     pub follow_redirects: bool,
     /// The most hops of one request.
     pub max_redirects: u32,
-    /// Whom to trust.
+    /// Which certificates to trust.
     pub verify: Verify,
     /// Which HTTP version.
     pub http2: Http2,
@@ -195,7 +195,7 @@ pub struct Options {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Query parameters of every request, already encoded.
     pub params: Option<String>,
-    /// Bytes that may wait for the consumer before no further request is started.
+    /// Bytes that may wait for the consumer; beyond that no further request is started.
     pub max_buffer: u64,
     /// Threads; 0 means one per core this process may use.
     pub threads: usize,
@@ -227,7 +227,7 @@ impl Default for Options {
     }
 }
 
-const NO_RATE: &str = "must be at least one request in some time";
+const NO_RATE: &str = "must allow at least one request, in a time above 0";
 
 impl Options {
     /// Checks what can be checked without I/O.

@@ -10,7 +10,7 @@ use crate::error::{Code, Failure};
 use crate::headers::HeaderBlock;
 use crate::timings::{Phase, Timings};
 
-/// Why a body is a prefix. WARC's vocabulary.
+/// Why a body is a prefix, in WARC's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Truncated {
     /// Cut at `max_body_size`.
@@ -41,10 +41,10 @@ pub(crate) struct Wire {
     pub(crate) truncated: Option<Truncated>,
 }
 
-/// One request and its response, as they went over the wire. Those of HTTP/2 are written as HTTP/1.1 has them.
+/// One request and its response, as sent and received. HTTP/2 is written as HTTP/1.1.
 #[derive(Clone, Debug)]
 pub struct Exchange {
-    /// What was asked.
+    /// The requested URL.
     pub url: Box<str>,
     /// Start, in microseconds since 1970-01-01 UTC.
     pub started_us: i64,
@@ -63,7 +63,7 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// Memory that it holds.
+    /// Memory that it uses.
     pub(crate) fn bytes(&self) -> usize {
         size_of::<Self>() + self.url.len() + self.request.len() + self.response.len()
     }
@@ -86,7 +86,7 @@ pub(crate) struct Received {
     pub(crate) wire_bytes: u64,
     /// Why the body is a prefix, if it is one.
     pub(crate) truncated: Option<Truncated>,
-    /// What went over the wire, where the job keeps that.
+    /// The bytes as sent and received, if the job keeps them.
     pub(crate) wire: Option<Box<Wire>>,
 }
 
@@ -104,9 +104,9 @@ pub(crate) struct Via {
 pub(crate) struct Outcome {
     /// The response, whole or in part.
     pub(crate) received: Option<Received>,
-    /// Why the response is not whole.
+    /// Why the response is not complete.
     pub(crate) failure: Option<Failure>,
-    /// What a whole response leaves to say, for the row's `error_detail`.
+    /// A remark on a complete response, for the row's `error_detail`.
     pub(crate) remark: Option<Box<str>>,
     /// The connection.
     pub(crate) via: Via,
@@ -132,12 +132,13 @@ impl Outcome {
         }
     }
 
-    /// The status, if a response came.
+    /// The status, if there is a response.
     pub(crate) fn status(&self) -> Option<u16> {
         self.received.as_ref().map(|received| received.status).filter(|&status| status != 0)
     }
 
-    /// Takes out what went over the wire, if it was kept. `url` is what was asked, `started_us` when.
+    /// Takes out the bytes as sent and received, if they were kept. `url` is the requested URL, `started_us` the
+    /// start.
     pub(crate) fn take_exchange(&mut self, url: &str, started_us: i64) -> Option<Exchange> {
         let received = self.received.as_mut()?;
         let Wire { request, response, body_at, truncated } = *received.wire.take()?;
@@ -158,12 +159,12 @@ impl Outcome {
         self.started + self.timings.total.unwrap_or_default()
     }
 
-    /// How it ended, for a person.
+    /// How it ended, as text for people.
     pub(crate) fn in_words(&self) -> String {
         match (&self.failure, self.status()) {
             (Some(failure), _) => failure.to_string(),
             (None, Some(status)) => format!("status {status}"),
-            (None, None) => "no answer".to_owned(),
+            (None, None) => "no response".to_owned(),
         }
     }
 
@@ -173,10 +174,10 @@ impl Outcome {
     }
 }
 
-/// One attempt, as the row's log keeps it.
+/// One attempt, as the row records it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AttemptRecord {
-    /// The status, if a response came.
+    /// The status, if there is a response.
     pub status: Option<u16>,
     /// The code, if it failed.
     pub code: Option<Code>,
@@ -193,6 +194,6 @@ pub struct AttemptRecord {
 pub struct Hop {
     /// The URL that answered.
     pub url: Box<str>,
-    /// With which status.
+    /// Its status.
     pub status: u16,
 }

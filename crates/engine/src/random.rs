@@ -1,4 +1,4 @@
-//! Randomness for jitter: quick, seeded by the system, of no use to cryptography.
+//! Randomness for jitter: fast, seeded by the system, not suitable for cryptography.
 
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};

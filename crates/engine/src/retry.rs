@@ -1,4 +1,4 @@
-//! Whether, and after how long, a request is tried again. Pure: the random share is an argument.
+//! Whether, and after how long, a request is retried. Pure: the random share is an argument.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::options::RetryPolicy;
 /// How an attempt ended, as far as retrying is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
-    /// A whole response with this status.
+    /// A complete response with this status.
     Status(u16),
     /// A failure with this code.
     Failed(Code),
@@ -18,9 +18,9 @@ pub(crate) enum Ended {
 
 /// The wait before the next attempt, or None when this was the last.
 ///
-/// `attempt` counts from 1. The wait is what the host asked for, up to `max_retry_after`; where it asked for
-/// nothing it doubles from `backoff` up to `max_backoff`, and the share `jitter` of it is random (full jitter at
-/// 1.0). Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+/// `attempt` counts from 1. The wait is what the host asked for, up to `max_retry_after`; if it asked for nothing the
+/// wait doubles from `backoff` up to `max_backoff`, and the share `jitter` of it is random (full jitter at 1.0).
+/// Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
 pub(crate) fn next_wait(
     policy: &RetryPolicy,
     method: &Method,

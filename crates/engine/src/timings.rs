@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::error::Code;
 
-/// Where an attempt is. A timeout is named after the phase it struck.
+/// The phase of an attempt. A timeout is named after the phase in which it occurred.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// Waiting for a connection or a stream.
@@ -16,7 +16,7 @@ pub(crate) enum Phase {
     Connect,
     /// The TLS handshake.
     Tls,
-    /// From the request handed over to the response's head.
+    /// From the request sent to the response's head.
     FirstByte,
     /// Reading the body.
     Body,
@@ -59,7 +59,7 @@ pub struct Timings {
     pub connect: Option<Duration>,
     /// The TLS handshake.
     pub tls: Option<Duration>,
-    /// From the request handed over to the response's head.
+    /// From the request sent to the response's head.
     pub first_byte: Option<Duration>,
     /// From the head to the last byte of the body.
     pub body: Option<Duration>,

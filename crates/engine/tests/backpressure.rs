@@ -12,7 +12,7 @@ use hurtle_engine::{Next, Options, Timeouts};
 /// Long enough to see that nothing moves any more.
 const CALM: Duration = Duration::from_millis(150);
 
-/// Resident memory of this process, in bytes; 0 where the system does not tell.
+/// Resident memory of this process, in bytes; 0 if the system does not report it.
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmRSS:"));
@@ -29,7 +29,7 @@ fn test_requests_stop_when_nobody_takes_rows_and_all_come_when_somebody_does() {
         let engine = engine(options);
         let job = start(&engine, &vec![server.url("/bytes/100000"); 300]);
         let sent = settled(CALM, || server.stats().requests);
-        // Ten rows are the mark; what was in flight then still comes.
+        // Ten rows are the limit; requests that were in flight then still end.
         assert!((10..=10 + 8).contains(&sent), "{threads} threads: {sent} were sent");
         let rows = drain(&job);
         rows.assert_complete(300);
@@ -51,7 +51,7 @@ fn test_it_goes_on_and_stops_again_as_rows_are_taken() {
         if let Next::Batch(batch) = job.next_batch(Duration::from_secs(5)) {
             taken += batch.len() as u64;
         }
-        // Two marks' worth of rows and what is in flight.
+        // Twice the limit in rows, and the requests in flight.
         let sent = settled(Duration::from_millis(30), || server.stats().requests);
         assert!(sent <= taken + 8, "{sent} sent, {taken} taken");
     }
@@ -71,8 +71,8 @@ fn test_reading_stops_in_the_middle_of_bodies_at_twice_the_mark() {
     };
     let engine = engine(options);
     let before = resident();
-    // The first row alone is over twice the mark. The others are far larger than what sockets hold: the server
-    // cannot finish them while nobody reads.
+    // The first row alone is over twice the limit. The others are far larger than socket buffers: the server cannot
+    // finish them while nobody reads.
     let large: u64 = 50 << 20;
     let mut urls = vec![server.url("/bytes/3000000")];
     urls.extend(vec![server.url(&format!("/bytes/{large}")); 10]);

@@ -1,4 +1,4 @@
-//! Jobs that end early, side by side, or not at all.
+//! Jobs that end early, run at the same time, or never end.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
@@ -12,7 +12,7 @@ use hurtle_engine::Concurrency::Fixed;
 use hurtle_engine::{Code, Engine, JobOptions, Next, Options};
 use hurtle_testserver::{Config, Hosts, Server};
 
-/// No more than four requests in flight: what a cancelled job keeps is missed by the next.
+/// No more than four requests in flight: permits that a cancelled job keeps would be missing in the next.
 fn tight(threads: usize) -> Engine {
     engine(Options { threads, concurrency: Fixed(4), concurrency_per_host: Fixed(4), ..one_attempt() })
 }

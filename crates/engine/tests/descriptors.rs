@@ -13,7 +13,7 @@ use hurtle_engine::Concurrency::Fixed;
 use hurtle_engine::Options;
 use hurtle_testserver::{Config, Hosts, Server};
 
-/// Tells this very program, started again, to be the server.
+/// Tells this program, when it is started again, to act as the server.
 const SERVE: &str = "HURTLE_TEST_SERVES";
 
 /// The server, in a process of its own: in this one it would run out of descriptors as well.

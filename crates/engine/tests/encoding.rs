@@ -28,7 +28,7 @@ fn gzip(data: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// A byte that cannot be packed. Source: Marsaglia, "Xorshift RNGs", 2003.
+/// A byte that cannot be compressed. Source: Marsaglia, "Xorshift RNGs", 2003.
 fn next_noise(state: &mut u64) -> u8 {
     *state ^= *state << 13;
     *state ^= *state >> 7;
@@ -137,7 +137,7 @@ fn test_a_cut_body_keeps_its_prefix_and_is_marked() {
         assert!(!row.body.is_empty() && row.body.len() <= 50_001, "{path}: {}", row.body.len());
         assert!(whole.starts_with(&row.body), "{path}: not a prefix of the decoded body");
     }
-    // Where packing wins nothing, the cap cuts the packed bytes.
+    // If compression gains nothing, the cap cuts the compressed bytes.
     let mut state = 1_u64;
     let noise: Vec<u8> = (0..10_000).map(|_| next_noise(&mut state)).collect();
     let packed = gzip(&noise);

@@ -18,7 +18,7 @@ fn code_of(answer: &str) -> Option<Code> {
     row.code
 }
 
-/// A port that nothing listens on. It stays taken while the socket lives.
+/// A port that nothing listens on. It stays reserved while the socket lives.
 fn refusing() -> (socket2::Socket, String) {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     let any: std::net::SocketAddr = ([127, 0, 0, 1], 0).into();
@@ -155,7 +155,7 @@ fn test_h13_heads_that_are_too_large() {
 #[test]
 fn test_h19_junk_after_an_answer_never_becomes_the_next() {
     let junk = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil";
-    // In one piece, and as a piece of its own that comes while the connection waits.
+    // In one piece, and as a separate piece that arrives while the connection is idle.
     for at_once in [true, false] {
         let script = Script::start(move |_, peer| {
             while let Some(head) = peer.request() {
@@ -191,7 +191,7 @@ fn test_h20_interim_answers_are_no_answer() {
 }
 
 #[test]
-fn test_h21_a_switch_of_protocols_unasked() {
+fn test_h21_a_switch_of_protocols_that_was_not_requested() {
     let answer = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\njunk";
     let script = Script::start(move |_, peer| {
         while peer.request().is_some() {
@@ -315,7 +315,7 @@ fn test_a_mix_of_everything_ends_with_one_row_each() {
         .collect();
     for threads in [1, 2] {
         let mut options = quick_retries(1);
-        // Where only faults are left of a host, it looks as if it were down.
+        // If a host has nothing but faults, it looks as if it were down.
         options.retries.rounds = 1;
         options.timeout.first_byte = Some(std::time::Duration::from_millis(100));
         let options =

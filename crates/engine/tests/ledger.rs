@@ -1,4 +1,4 @@
-//! What must not be sent twice stands in the ledger before the server can see it.
+//! A request that must not be sent twice is in the ledger before the server can see it.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
@@ -11,7 +11,7 @@ use common::{Rows, Script, drain, engine, quick_retries};
 use http::Method;
 use hurtle_engine::{Engine, Job, JobOptions, Next, Options, Spec, Submission};
 
-/// A folder of this process's own for one test, removed at its end.
+/// A folder for one test, removed when dropped.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -106,7 +106,7 @@ fn test_a_request_is_noted_once_however_often_it_is_tried() {
 fn test_requests_of_many_threads_share_one_ledger() {
     let folder = Folder::new("threads");
     let (script, _) = reader(folder.ledger(), FINE);
-    // Two names of one machine, each served by a thread of its own.
+    // Two names of one machine, each handled by its own thread.
     let urls = [script.url("/"), script.url("/").replace("127.0.0.1", "localhost")];
     let requests = (0..200).map(|index| request(index, &Method::POST, &urls[index as usize % 2]));
     let engine = engine(Options { threads: 4, ..Options::default() });

@@ -50,7 +50,7 @@ fn test_limit_over_all_hosts_is_exact() {
 fn test_the_whole_limit_of_a_host_is_used_when_hosts_alternate_on_two_threads() {
     let server = many_hosts(Duration::from_millis(50));
     let options = Options { threads: 2, concurrency_per_host: Fixed(8), ..Options::default() };
-    // Each host has every other place in the input.
+    // The two hosts alternate in the input.
     fetch(&engine(options), &urls_of_hosts(&server, 2, 16)).assert_complete(16);
     let peaks: Vec<u64> = server.host_stats().iter().map(|host| host.max_in_flight).collect();
     assert_eq!(peaks, [8, 8]);
@@ -133,7 +133,7 @@ fn test_idle_connections_make_room_when_there_are_too_many() {
     fetch(&engine, &urls).assert_complete(700);
     let open = settled(Duration::from_millis(50), || server.stats().open_connections);
     assert_eq!(open, 512);
-    // Those that stayed are the last ones, and still good.
+    // Those that stayed are the last ones, and can still be used.
     fetch(&engine, &urls[600..]).assert_complete(100);
     assert_eq!(server.stats().connections, 700);
 }

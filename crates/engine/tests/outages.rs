@@ -1,4 +1,4 @@
-//! Hosts that fail: what is tried again, what waits, what is given up, and that nothing else suffers from it.
+//! Hosts that fail: what is retried, what waits, what is given up, and that nothing else is affected.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
@@ -57,9 +57,9 @@ fn test_a_host_that_stays_down_is_given_up_when_nothing_else_is_left() {
         assert!(
             refused.iter().all(|row| row.attempts as usize == row.earlier.len() + 1 && row.attempts <= 3)
         );
-        let unasked = dead.iter().filter(|row| row.code == Some(Code::HostCircuitOpen)).count();
-        assert_eq!(unasked + refused.len(), 9000);
-        // It is no grudge: the next job asks again.
+        let not_sent = dead.iter().filter(|row| row.code == Some(Code::HostCircuitOpen)).count();
+        assert_eq!(not_sent + refused.len(), 9000);
+        // The next job tries the host again.
         assert_eq!(fetch(&engine, &urls[..1]).single().code, Some(Code::ConnectRefused));
     }
 }
@@ -102,7 +102,8 @@ fn test_a_port_that_never_served_is_given_up_soon_whatever_the_others_of_its_hos
     drop(closed);
     let engine = engine(Options { threads: 1, ..quick_retries(0) });
     fetch(&engine, &vec![server.url("/bytes/1"); 20]).assert_complete(20);
-    // Six rounds, as one gets that has served before, would take half a minute, beyond what a test waits for rows.
+    // Six rounds, as for an origin that has served before, would take half a minute, longer than a test waits for
+    // rows.
     let rows = fetch(&engine, &vec![dead; 40]);
     rows.assert_complete(40);
     assert!(rows.0.iter().any(|row| row.code == Some(Code::HostCircuitOpen)));

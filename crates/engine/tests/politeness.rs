@@ -1,4 +1,4 @@
-//! Exactly as fast as each host allows, nothing lost on the way, and no host held up by another: seen by the server.
+//! Exactly as fast as each host allows, nothing lost, and no host held up by another: as the server sees it.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
@@ -173,7 +173,7 @@ fn test_slow_hosts_hold_up_nobody() {
 
 #[test]
 fn test_what_stands_behind_a_long_queue_is_found() {
-    // More of one slow host than the engine usually looks ahead, and one request to another behind them.
+    // More requests to one slow host than the engine usually looks ahead, and one request to another host after them.
     let server = many_hosts(Duration::ZERO);
     let mut urls = vec![url(&server, 0, "/delay/30000"); 20_000];
     urls.push(url(&server, 1, "/bytes/1"));

@@ -79,12 +79,12 @@ fn test_r2_nothing_of_the_caller_goes_along_when_the_origin_changes() {
     }
     assert!(text.contains(r#"["accept-language","de"]"#), "{text}");
     assert!(text.contains(&format!(r#"["host","{}"]"#, second.addr())), "{text}");
-    // Back home, what was left behind stays behind.
+    // Back on the first origin, the dropped headers stay dropped.
     let back = redirect_to(&second, &first.url("/echo"), 302);
     let row = send(&engine, &redirect_to(&first, &back, 302), spec());
     assert_eq!((row.status, row.hops.len()), (Some(200), 2));
     assert!(!row.text().contains("secret"), "{}", row.text());
-    // On one origin it goes along.
+    // Within one origin it is sent along.
     let row = send(&engine, &redirect_to(&first, "/echo", 302), spec());
     for kept in ["authorization", "x-api-key", "x-shared", "cookie"] {
         assert!(row.text().contains(kept), "{kept} in {}", row.text());
@@ -145,7 +145,7 @@ fn test_every_row_comes_once_when_redirects_cross_hosts_and_threads() {
 fn test_redirect_to_another_host_starts_when_its_own_queue_is_slow() {
     let server = Server::start(Config { hosts: Hosts::AllLoopback, ..Config::default() }).unwrap();
     let port = server.addr().port();
-    // One at a time: after the redirect the first host goes on with a request that takes long.
+    // One at a time: after the redirect the first host continues with a slow request.
     let options = Options { threads: 1, concurrency_per_host: Fixed(1), ..Options::default() };
     let urls = [
         format!("http://127.0.0.1:{port}/redirect-to?url=http://127.0.0.2:{port}/bytes/1"),

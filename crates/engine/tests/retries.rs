@@ -1,4 +1,4 @@
-//! Attempts: which are repeated, after how long, and what the row says of them.
+//! Attempts: which are repeated, after how long, and what the row says about them.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
@@ -121,7 +121,7 @@ fn test_c8_a_connection_closed_while_idle_costs_no_attempt() {
                 if peer.request().is_none() {
                     return;
                 }
-                // Says nothing of closing, and closes.
+                // Closes without announcing it.
                 peer.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
             }
         });
@@ -142,7 +142,7 @@ fn test_c8_a_connection_closed_on_the_next_request_costs_no_attempt() {
         if peer.request().is_some() {
             peer.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
         }
-        // The worst moment: the request has arrived, and there is no answer.
+        // The worst moment: the request has arrived, and there is no response.
         peer.request();
     });
     let engine = engine(Options { threads: 1, concurrency: Fixed(1), ..quick_retries(0) });
@@ -151,7 +151,7 @@ fn test_c8_a_connection_closed_on_the_next_request_costs_no_attempt() {
         assert_eq!((row.code, row.attempts, row.ok), (None, 1, true), "{}", row.detail);
     }
     assert_eq!(script.requests(), 19, "all but the first were sent twice");
-    // What must not be sent twice is not.
+    // A request that must not be sent twice is not sent twice.
     let spec = Spec { method: Method::POST, ..Spec::default() };
     let row = send(&engine, &script.url("/"), spec);
     assert_eq!((row.code, row.attempts), (Some(Code::ProtocolEmpty), 1));

@@ -1,4 +1,4 @@
-//! Time limits of one attempt, each named after the phase it struck.
+//! Time limits of one attempt, each named after the phase in which it ended.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
@@ -122,7 +122,7 @@ fn test_the_total_does_not_count_queueing() {
 }
 
 #[test]
-fn test_the_timer_serves_every_request_of_a_connection_anew() {
+fn test_the_timer_starts_again_for_every_request_of_a_connection() {
     let server = server();
     let engine = engine(Options { concurrency: Fixed(1), threads: 1, ..total(SHORT * 2) });
     // Together far beyond the limit, on one connection.

@@ -1,4 +1,4 @@
-//! TLS: whom to trust, what goes wrong, and sessions that are resumed.
+//! TLS: trust, failures, and sessions that are resumed.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;

@@ -1,4 +1,4 @@
-//! What went over the wire, byte for byte, in the rows of a job that keeps it.
+//! The bytes sent and received, in the rows of a job that keeps them.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
@@ -160,7 +160,7 @@ fn test_a_copy_of_a_row_has_none_of_its_own() {
 }
 
 #[test]
-fn test_nothing_is_kept_unasked() {
+fn test_nothing_is_kept_by_default() {
     let server = server();
     let rows = common::fetch(&engine(one_attempt()), &[server.url("/bytes/5")]);
     rows.assert_complete(1);

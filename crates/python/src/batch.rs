@@ -1,4 +1,4 @@
-//! `Batch`: finished rows, as Response objects or as columns; nobody pays for both.
+//! `Batch`: finished rows, as Response objects or as columns; each is built only when it is used.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -49,7 +49,7 @@ impl Batch {
     }
 }
 
-/// What cannot be written as JSON is written as the text that Python shows for it: the row matters more.
+/// What cannot be written as JSON is written as its `repr`: the row matters more.
 fn in_words(meta: &Bound<'_, PyAny>) -> Option<String> {
     let words = meta.repr().ok()?.to_string_lossy().into_owned();
     serde_json::to_string(&words).ok()
@@ -75,7 +75,7 @@ impl Batch {
         py: Python<'py>,
         requested_schema: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyTuple>> {
-        // Another schema may be asked for; the one there is may be given. Source: Arrow PyCapsule Interface.
+        // The requested schema may be ignored. Source: Arrow PyCapsule Interface.
         let _ = requested_schema;
         let labels = self.labels(py)?;
         let rows = Arc::clone(&self.rows);
@@ -93,15 +93,15 @@ impl Batch {
         self.rows.iter().map(|view| view.row.index).collect()
     }
 
-    /// Return, for each row, what went over the wire in its last attempt, redirects first; empty tuples unless the
-    /// job keeps it.
+    /// Return, for each row, the bytes sent and received in its last attempt, redirects first; empty tuples unless
+    /// the job keeps them.
     fn exchanges<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyTuple>>> {
         let exchanges = |view: RowView<'_>| view.row.extra.as_ref().map(|extra| extra.exchanges.clone());
         let of_row = |view| exchanges(view).unwrap_or_default().into_iter().map(Exchange::new);
         self.rows.iter().map(|view| PyTuple::new(py, of_row(view).collect::<Vec<_>>())).collect()
     }
 
-    /// How many rows are of requests that were sent and must not be sent again.
+    /// How many rows belong to requests that were sent and must not be sent again.
     #[getter]
     fn unrepeatable(&self) -> usize {
         self.rows.iter().filter(|view| view.row.attempts > 0 && !view.row.method.is_idempotent()).count()
@@ -127,7 +127,7 @@ impl Batch {
     }
 }
 
-/// Iterates over a batch, making each Response when its turn comes.
+/// Iterates over a batch, and creates each Response when its turn comes.
 #[pyclass(frozen, module = "hurtle._engine")]
 struct BatchIterator {
     rows: Arc<hurtle_engine::Batch>,

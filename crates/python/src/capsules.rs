@@ -1,4 +1,4 @@
-//! The Arrow `PyCapsule` interface: batches and streams of them, for any library that speaks it.
+//! The Arrow `PyCapsule` interface: batches and streams of batches, for any library that supports it.
 //!
 //! Source: <https://arrow.apache.org/docs/format/CDataInterface/PyCapsuleInterface.html>
 
@@ -73,10 +73,10 @@ impl ArrowStream {
         py: Python<'py>,
         requested_schema: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        // Another schema may be asked for; the one there is may be given.
+        // The requested schema may be ignored.
         let _ = requested_schema;
         let batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let batches = batches.ok_or_else(|| PyRuntimeError::new_err("the stream was read already"))?;
+        let batches = batches.ok_or_else(|| PyRuntimeError::new_err("the stream was already read"))?;
         let reader: Box<dyn RecordBatchReader + Send> = Box::new(Reader { batches });
         Ok(PyCapsule::new_with_value(py, FFI_ArrowArrayStream::new(reader), c"arrow_array_stream")?
             .into_any())

@@ -1,4 +1,4 @@
-//! `Columns`: the rows of many batches as one run of columns, for outputs that write them by the thousand.
+//! `Columns`: the rows of many batches as one set of columns, for outputs that write thousands of rows at a time.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,9 +10,9 @@ use crate::capsules;
 use crate::lists::Texts;
 use crate::table;
 
-/// Columns that grow by one batch after the other. A batch is copied, so that its memory can be used again.
+/// Columns that grow batch by batch. A batch is copied, so that its memory can be reused.
 ///
-/// Names and values of headers lie in dictionaries; all else is as in a batch's own columns.
+/// Names and values of headers are dictionary-encoded; everything else is as in a batch's own columns.
 #[pyclass(frozen, module = "hurtle._engine")]
 pub(crate) struct Columns {
     growing: Mutex<table::Columns>,
@@ -29,7 +29,7 @@ impl Columns {
         self.growing.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// Put a batch's rows behind those that are there.
+    /// Append a batch's rows.
     fn append(&self, py: Python<'_>, batch: &Bound<'_, Batch>) -> PyResult<()> {
         let batch = batch.get();
         let labels = batch.labels(py)?;
@@ -38,18 +38,18 @@ impl Columns {
         Ok(())
     }
 
-    /// Hand out the rows; what is appended from then on begins anew.
+    /// Return the rows, and start again with none.
     #[pyo3(signature = (requested_schema=None))]
     fn __arrow_c_array__<'py>(
         &self,
         py: Python<'py>,
         requested_schema: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyTuple>> {
-        // Another schema may be asked for; the one there is may be given. Source: Arrow PyCapsule Interface.
+        // The requested schema may be ignored. Source: Arrow PyCapsule Interface.
         let _ = requested_schema;
         let grown = {
             let mut growing = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
-            // The next run of rows is likely as long: memory that doubles again and again is copied as often.
+            // The next set of rows is likely as long: memory that grows by doubling is copied each time.
             let next = table::Columns::with_capacity(growing.len(), growing.body_bytes());
             std::mem::replace(&mut *growing, next)
         };

@@ -11,7 +11,7 @@ use crate::errors::{closed_error, forked_error, start_error};
 use crate::job::Job;
 use crate::options;
 
-/// Threads, connections, DNS and TLS state. Jobs run on it side by side.
+/// Threads, connections, DNS and TLS state. Jobs run on it at the same time.
 #[pyclass(frozen, module = "hurtle._engine")]
 pub(crate) struct Engine {
     inner: Mutex<Option<Arc<hurtle_engine::Engine>>>,
@@ -64,7 +64,7 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        // In a forked child there is no thread to join: waiting for one would never end.
+        // In a forked child there is no thread to join: the wait would never end.
         if self.pid != std::process::id() {
             std::mem::forget(self.inner.get_mut().unwrap_or_else(PoisonError::into_inner).take());
         }

@@ -1,4 +1,4 @@
-//! The exceptions and value types that are defined in Python, found once.
+//! The exceptions and value types that are defined in Python, imported once.
 
 use hurtle_engine::{Code, ConfigError, StartError};
 use pyo3::exceptions::PyOSError;
@@ -45,7 +45,7 @@ pub(crate) fn config_error(py: Python<'_>, error: &ConfigError) -> PyErr {
     raised(make())
 }
 
-/// What an engine that did not start raises.
+/// The exception for an engine that did not start.
 pub(crate) fn start_error(py: Python<'_>, error: &StartError) -> PyErr {
     match error {
         StartError::Config(error) => config_error(py, error),
@@ -78,9 +78,8 @@ pub(crate) fn request_error<'py>(
     ERROR_FOR.get(py)?.call((code.as_str(), detail), Some(&named))
 }
 
-/// The engine's threads stay behind when a process forks: its copy cannot work.
+/// The engine's threads do not survive a fork: the child's copy cannot work.
 pub(crate) fn forked_error(py: Python<'_>) -> PyErr {
-    let words =
-        "this client was made before a fork: its threads are in the parent process; make a new one here";
+    let words = "this client was created before a fork: its threads are in the parent process; create a new client in this process";
     raised(CLOSED_ERROR.get(py).and_then(|class| class.call1((words,))))
 }

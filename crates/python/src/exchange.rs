@@ -1,4 +1,4 @@
-//! `Exchange`: what went over the wire for one request; and the way from there to the body of a row.
+//! `Exchange`: the bytes sent and received for one request; and how to get a row's body from them.
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -6,7 +6,7 @@ use pyo3::types::PyBytes;
 
 use crate::response::version_text;
 
-/// One request and its response as they went over the wire, those of HTTP/2 as HTTP/1.1 has them.
+/// One request and its response as sent and received. HTTP/2 is written as HTTP/1.1.
 #[pyclass(frozen, module = "hurtle._engine")]
 pub(crate) struct Exchange(hurtle_engine::Exchange);
 
@@ -18,7 +18,7 @@ impl Exchange {
 
 #[pymethods]
 impl Exchange {
-    /// What was asked.
+    /// The requested URL.
     #[getter]
     fn url(&self) -> &str {
         &self.0.url
@@ -67,9 +67,9 @@ impl Exchange {
     }
 }
 
-/// Return the first bytes of a body that is kept as it came, without its content codings.
+/// Return the first bytes of a body that was kept as received, decoded.
 ///
-/// One that ends early gives what there is; `ValueError`: it is not in its coding.
+/// A body that ends early gives what there is. Raises `ValueError` if it is not in its content coding.
 #[pyfunction]
 pub(crate) fn decode_body<'py>(
     py: Python<'py>,

@@ -1,4 +1,4 @@
-//! What tells one request from another before anything is sent.
+//! The identity of a request, known before anything is sent.
 
 use hurtle_engine::{Request, Submission, Timeouts};
 use pyo3::prelude::*;
@@ -6,10 +6,10 @@ use pyo3::types::{PyBytes, PyList, PyString};
 
 use crate::request::{self, Shared};
 
-/// Say where each row goes and what it sends: (host, whether encrypted, identity), or its error code.
+/// Return for each row (host, whether encrypted, identity), or its error code.
 ///
-/// Rows of one identity are sent byte by byte alike, and under the same timeout. `params` are those of every
-/// request, already encoded.
+/// Rows with the same identity send the same bytes, with the same timeout. `params` are added to every request,
+/// already encoded.
 #[pyfunction]
 #[pyo3(signature = (rows, params=None))]
 pub(crate) fn identify<'py>(rows: &Bound<'py, PyAny>, params: Option<&str>) -> PyResult<Bound<'py, PyList>> {
@@ -28,7 +28,7 @@ pub(crate) fn identify<'py>(rows: &Bound<'py, PyAny>, params: Option<&str>) -> P
     Ok(found)
 }
 
-/// The request much as HTTP/1 would write it. No part can run into the next: a URL holds no space, a header no
+/// The request much as HTTP/1 would write it. No part can run into the next: a URL contains no space, a header no
 /// line end, and the body comes last.
 fn identity(request: &Request) -> Vec<u8> {
     let url = request.url().as_bytes();

@@ -1,4 +1,4 @@
-//! The result table as JSON lines: the same keys in the same order, nulls included.
+//! The result table as JSON lines: the same keys in the same order, including nulls.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -13,7 +13,7 @@ use serde_json::ser::{self, Formatter};
 use crate::response::{phases, text_of_header, version_text};
 use crate::table::{Labels, header};
 
-/// One line a row; without `bodies` every body is null.
+/// One line per row; without `bodies` every body is null.
 pub(crate) fn lines(batch: &Batch, labels: &Labels, bodies: bool) -> Vec<u8> {
     let mut out = Vec::with_capacity(if bodies { batch.bytes() * 2 } else { batch.len() * 1024 });
     for view in batch.iter() {
@@ -36,7 +36,7 @@ fn line(out: &mut Vec<u8>, view: RowView<'_>, labels: &Labels, bodies: bool) {
     object.field("ok", row.ok());
     object.field("status", row.status);
     object.field("error", row.code.map(Code::as_str));
-    // A response may be whole and leave something to say.
+    // A complete response may have a remark.
     let detail = Some(view.detail()).filter(|detail| row.code.is_some() || !detail.is_empty());
     object.field("error_detail", detail);
     object.field("attempts", row.attempts);
@@ -93,8 +93,8 @@ impl Serialize for HeaderList<'_> {
     }
 }
 
-/// JSON as always, but for characters that steer a terminal or turn its text around: these are escaped, so that
-/// what a server sends can be shown as it is. Every reader of JSON gets them back.
+/// JSON in which characters that control a terminal or change the direction of its text are escaped, so that it is
+/// safe to print what a server sends. Every JSON parser gets them back.
 struct Inert;
 
 impl Formatter for Inert {
@@ -113,9 +113,9 @@ impl Formatter for Inert {
     }
 }
 
-/// Whether none of a text's characters can be one that steers: all of those lie behind ASCII's visible ones.
+/// Whether a text cannot contain a control character: all of them come after the visible characters of ASCII.
 ///
-/// The greatest byte is found many bytes at a time; a look at each character takes ten times as long.
+/// The greatest byte is found many bytes at a time; checking each character takes ten times as long.
 fn harmless(text: &str) -> bool {
     text.bytes().fold(0, u8::max) < 0x7f
 }
@@ -158,7 +158,7 @@ impl<'a> Object<'a> {
         value.serialize(&mut serializer).unwrap_or_default();
     }
 
-    /// A value that is JSON already.
+    /// A value that is already JSON.
     fn raw(&mut self, key: &str, json: &str) {
         self.key("", key);
         self.out.extend_from_slice(json.as_bytes());

@@ -12,12 +12,12 @@ use hurtle_engine::{Headers, Hop};
 
 use crate::response::text_of_header;
 
-/// How columns hold texts of which few are different.
+/// How columns store texts of which few are different.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Texts {
-    /// Each row its own.
+    /// Each row has its own copy.
     Plain,
-    /// Each once, in a dictionary. A writer of Parquet takes it as it is, and need not look for what is equal.
+    /// Each is stored once, in a dictionary. A Parquet writer uses it directly, and need not search for equal values.
     Distinct,
 }
 
@@ -71,7 +71,8 @@ impl Redirects {
 
 /// The headers of every row.
 ///
-/// Those of one host are mostly the same from row to row: what equals the row before is neither read nor hashed.
+/// Those of one host are mostly the same from row to row: headers equal to the previous row's are neither parsed nor
+/// hashed.
 #[derive(Debug)]
 pub(crate) struct HeaderLists {
     names: Words,
@@ -80,7 +81,7 @@ pub(crate) struct HeaderLists {
     last: LastRow,
 }
 
-/// The headers of the row before.
+/// The headers of the previous row.
 #[derive(Debug, Default)]
 struct LastRow {
     block: Vec<u8>,
@@ -100,7 +101,7 @@ impl HeaderLists {
         }
     }
 
-    /// Puts a row's headers behind those that are there.
+    /// Appends a row's headers.
     pub(crate) fn append(&mut self, headers: Headers<'_>) {
         let start = self.names.len();
         if headers.as_bytes() == self.last.block {
@@ -121,7 +122,7 @@ impl HeaderLists {
             let likely = self.last.start + place;
             self.names.append(name.as_bytes(), likely);
             let at = self.values.append(value, likely);
-            // Of a header that came twice the first counts.
+            // If a header appears twice, the first counts.
             match name {
                 "content-type" => self.last.content_type.get_or_insert(at),
                 "content-encoding" => self.last.content_encoding.get_or_insert(at),
@@ -130,12 +131,12 @@ impl HeaderLists {
         }
     }
 
-    /// The media type that the last row's headers name.
+    /// The media type in the last row's headers.
     pub(crate) fn content_type(&self) -> Option<&str> {
         self.last.content_type.and_then(|at| self.values.get(at))
     }
 
-    /// The coding that the last row's headers name.
+    /// The content coding in the last row's headers.
     pub(crate) fn content_encoding(&self) -> Option<&str> {
         self.last.content_encoding.and_then(|at| self.values.get(at))
     }
@@ -168,7 +169,7 @@ impl Words {
         self.distinct.get(usize::try_from(key).ok()?).map(AsRef::as_ref)
     }
 
-    /// Appends what lies at `start` and behind it once more.
+    /// Appends the texts from `start` on once more.
     fn repeat_from(&mut self, start: usize) {
         self.keys.extend_from_within(start.min(self.keys.len())..);
     }

@@ -91,17 +91,18 @@ fn rate_limit(value: &Bound<'_, PyAny>) -> PyResult<RateLimit> {
     Ok(RateLimit::Fixed(Rate { count: get(value, "count")?, per, burst: get(value, "burst")? }))
 }
 
-/// Pairs of a name and `hurtle.limits.Limits`. Each name becomes what stands for it in a URL that was read.
+/// Pairs of a name and `hurtle.limits.Limits`. Each name gets the form it has in a parsed URL.
 fn hosts(pairs: &Bound<'_, PyAny>) -> PyResult<Vec<(Box<str>, Limits)>> {
     let py = pairs.py();
     let pairs: Vec<(String, Bound<'_, PyAny>)> = pairs.extract()?;
     let mut written = HashMap::with_capacity(pairs.len());
     let mut hosts = Vec::with_capacity(pairs.len());
     for (text, limits) in &pairs {
-        let name = name_or_pattern(text)
-            .map_err(|failure| wrong(py, "hosts", format!("{text:?} is no host name: {}", failure.detail)))?;
+        let name = name_or_pattern(text).map_err(|failure| {
+            wrong(py, "hosts", format!("{text:?} is not a host name: {}", failure.detail))
+        })?;
         if let Some(other) = written.insert(name.clone(), text) {
-            return Err(wrong(py, "hosts", format!("{other:?} and {text:?} are one host")));
+            return Err(wrong(py, "hosts", format!("{other:?} and {text:?} are the same host")));
         }
         let of_host = |field| limits.getattr(field).map(|value| (!value.is_none()).then_some(value));
         let limits = Limits {
@@ -124,7 +125,7 @@ fn name_or_pattern(text: &str) -> Result<Box<str>, Failure> {
 fn retries(options: &Bound<'_, PyAny>) -> PyResult<RetryPolicy> {
     let methods: Vec<String> = get(options, "retry_methods")?;
     let methods = methods.iter().map(|name| {
-        let no_method = |_| wrong(options.py(), "retries", format!("{name:?} is no method"));
+        let no_method = |_| wrong(options.py(), "retries", format!("{name:?} is not a method"));
         Method::from_bytes(name.as_bytes()).map_err(no_method)
     });
     Ok(RetryPolicy {
@@ -156,9 +157,10 @@ fn http2(value: &Bound<'_, PyAny>) -> Http2 {
 
 /// A header as it can be sent, or why it cannot.
 pub(crate) fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> {
-    let known = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("{name:?} is no header name"))?;
+    let known =
+        HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("{name:?} is not a header name"))?;
     let mut value = HeaderValue::from_bytes(value.as_bytes())
-        .map_err(|_| format!("the value of {name:?} holds a line break or another control character"))?;
+        .map_err(|_| format!("the value of {name:?} contains a line break or another control character"))?;
     value.set_sensitive(known == http::header::AUTHORIZATION || known == http::header::COOKIE);
     Ok((known, value))
 }
@@ -213,7 +215,7 @@ fn shown_concurrency(py: Python<'_>, value: Concurrency) -> PyResult<Bound<'_, P
     }
 }
 
-/// None for no limit, as Python has it; what is neither that nor `"auto"` is no default that Python could hold.
+/// None for no limit, as in Python. A default is either that or `"auto"`; Python has no others.
 fn shown_rate_limit(value: RateLimit) -> Option<&'static str> {
     match value {
         RateLimit::Unlimited => None,

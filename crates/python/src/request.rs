@@ -1,6 +1,6 @@
 //! Reads what a source yields: a URL, a `Request`, or a `BadRow`; with `dedupe` a `Group` around one of them; a
-//! `Withheld` around one that must not be sent, a `Conditional` around one that an earlier run knows.
-//! Whatever is wrong with one of them becomes its own row's failure.
+//! `Withheld` around one that must not be sent, a `Conditional` around one that an earlier run knows. If one of them
+//! is wrong, its own row fails.
 
 use std::time::Duration;
 
@@ -19,18 +19,18 @@ static WITHHELD: Imported = Imported::new("hurtle.models", "Withheld");
 static CONDITIONAL: Imported = Imported::new("hurtle.models", "Conditional");
 static GROUP: Imported = Imported::new("hurtle.models", "Group");
 
-/// Parameters and limits of every request, where it has none of its own.
+/// Parameters of every request, and its limits unless it has its own.
 pub(crate) struct Shared<'a> {
     pub(crate) params: Option<&'a str>,
     pub(crate) timeout: Timeouts,
 }
 
-/// What was read of a list of items.
+/// The result of reading a list of items.
 #[derive(Default)]
 pub(crate) struct Reading {
     /// What goes to the engine.
     pub(crate) submissions: Vec<Submission>,
-    /// The objects that are needed again for their rows, by index.
+    /// The objects that their rows will need, by index.
     pub(crate) kept: Vec<(u64, Py<PyAny>)>,
 }
 
@@ -44,7 +44,7 @@ impl Reading {
         self.keep(item, index)
     }
 
-    /// Reads a row and those that get its answer.
+    /// Reads a row and those that get its response.
     fn add_group(&mut self, group: &Bound<'_, PyAny>, shared: &Shared<'_>) -> PyResult<()> {
         let index: u64 = group.getattr("index")?.extract()?;
         let row = group.getattr("row")?;
@@ -54,7 +54,7 @@ impl Reading {
         for (index, row) in copies {
             match &mut first {
                 Submission::Send(request) => request.answer_also(index, &written_url(&row)?),
-                // What has become invalid since it was compared: each of the rows says so for itself.
+                // It has become invalid since it was compared: each of the rows fails on its own.
                 Submission::Refuse { .. } => self.submissions.push(read(&row, index, shared)?),
             }
             self.keep(&row, index)?;
@@ -63,7 +63,7 @@ impl Reading {
         Ok(())
     }
 
-    /// Plain text is needed no more: its row repeats the URL. Of what stands around a request its row shows that.
+    /// Plain text is not needed any more: its row repeats the URL. For a wrapped request the row shows the inner one.
     fn keep(&mut self, item: &Bound<'_, PyAny>, index: u64) -> PyResult<()> {
         let py = item.py();
         if item.is_instance_of::<PyString>() {
@@ -112,7 +112,7 @@ fn plain(text: &Bound<'_, PyString>, index: u64, shared: &Shared<'_>) -> Submiss
     if let Ok(url) = text.to_cow() {
         return Submission::new(index, &url, None, shared.params);
     }
-    let failure = Failure::new(Code::InputUrl, "the URL holds a lone surrogate");
+    let failure = Failure::new(Code::InputUrl, "the URL contains a lone surrogate");
     Submission::refuse(index, Method::GET, &text.to_string_lossy(), failure)
 }
 
@@ -126,7 +126,7 @@ fn bad_row(item: &Bound<'_, PyAny>, index: u64) -> PyResult<Submission> {
     Ok(Submission::refuse(index, Method::GET, &text, Failure::new(code, detail)))
 }
 
-/// A request that must not be sent: its row says of which method and URL it is, and why.
+/// A request that must not be sent: its row has its method, its URL, and the reason.
 fn withheld(item: &Bound<'_, PyAny>, index: u64) -> PyResult<Submission> {
     let request = item.getattr("request")?;
     let method: String = request.getattr("method")?.extract()?;
@@ -137,13 +137,13 @@ fn withheld(item: &Bound<'_, PyAny>, index: u64) -> PyResult<Submission> {
     Ok(Submission::refuse(index, method, &written_url(&request)?, failure))
 }
 
-/// A request with what asks whether an earlier answer still holds.
+/// A request with conditional headers, which check whether an earlier response is still valid.
 fn conditional(item: &Bound<'_, PyAny>, index: u64, shared: &Shared<'_>) -> PyResult<Submission> {
     let mut submission = read(&item.getattr("request")?, index, shared)?;
     if let Submission::Send(request) = &mut submission {
         let url: Option<String> = item.getattr("url")?.extract()?;
         let headers: Vec<(String, String)> = item.getattr("headers")?.extract()?;
-        // One that cannot be sent asks for less: the answer is compared by what is in it.
+        // If its header cannot be sent, it is left out: the response is compared by its content.
         let headers = headers.iter().filter_map(|(name, value)| header(name, value).ok()).collect();
         request.ask_if(url.as_deref(), headers);
     }
@@ -156,7 +156,7 @@ fn known(code: &str) -> Option<Code> {
 
 type SpecAndParams = (Spec, Option<String>);
 
-/// What a `Request` asks for beyond its URL, with its query parameters; or why it cannot be sent.
+/// The parts of a `Request` beyond its URL, and its query parameters; or why it cannot be sent.
 fn spec(
     item: &Bound<'_, PyAny>,
     method: &str,
@@ -164,9 +164,11 @@ fn spec(
 ) -> PyResult<Result<SpecAndParams, Failure>> {
     let refuse = |words| Ok(Err(Failure::new(Code::InputHeader, words)));
     let method = match Method::from_bytes(method.as_bytes()) {
-        Ok(Method::CONNECT) => return refuse("CONNECT opens a tunnel: it is for proxies only".to_owned()),
+        Ok(Method::CONNECT) => {
+            return refuse("method CONNECT is not supported: it opens a tunnel through a proxy".to_owned());
+        }
         Ok(method) => method,
-        Err(_) => return refuse(format!("{method:?} is no method")),
+        Err(_) => return refuse(format!("{method:?} is not a method")),
     };
     let rendered = (|| {
         let params: Option<String> = item.call_method0("encoded_params")?.extract()?;
@@ -185,9 +187,7 @@ fn spec(
     for (name, value) in &headers {
         match header(name, value) {
             Ok((name, value)) if contradicts(&name, &value, length) => {
-                return refuse(format!(
-                    "{name} says something else than the body, which the engine frames itself"
-                ));
+                return refuse(format!("{name} does not match the body: leave it out, hurtle sets it"));
             }
             Ok(header) => spec.headers.push(header),
             Err(reason) => return refuse(reason),
@@ -203,14 +203,14 @@ fn spec(
     Ok(Ok((spec, params)))
 }
 
-/// Whether a header frames another body than there is.
+/// Whether a header declares another body than there is.
 fn contradicts(name: &HeaderName, value: &HeaderValue, length: usize) -> bool {
     let says = value.to_str().unwrap_or_default();
     name == TRANSFER_ENCODING || (name == CONTENT_LENGTH && says.parse() != Ok(length))
 }
 
-/// A request that cannot be rendered fails alone, whatever its own code raises. Only what is meant for the whole
-/// program, as `KeyboardInterrupt` is, goes on.
+/// A request that cannot be read fails alone, whatever its own code raises. Only exceptions for the whole program,
+/// such as `KeyboardInterrupt`, propagate.
 fn refused(py: Python<'_>, error: PyErr) -> PyResult<Failure> {
     if !error.is_instance_of::<PyException>(py) {
         return Err(error);

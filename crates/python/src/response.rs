@@ -1,4 +1,4 @@
-//! `Response`: one finished request. What is seldom asked for is made when it is asked for.
+//! `Response`: one finished request. Attributes that are rarely used are computed on access.
 
 use std::borrow::Cow;
 
@@ -19,12 +19,12 @@ static REQUEST: Imported = Imported::new("hurtle.models", "Request");
 static STATUS_ERROR: Imported = Imported::new("hurtle.errors", "StatusError");
 static JSON_LOADS: Imported = Imported::new("json", "loads");
 
-/// One finished request: the response, or why there is none.
+/// One finished request: its response, or why there is none.
 #[pyclass(frozen, weakref, module = "hurtle._engine")]
 pub(crate) struct Response {
     row: OwnedRow,
     content: Py<PyBytes>,
-    /// The `Request` it answers, where that is more than a URL.
+    /// The `Request` of the row, if that is more than a URL.
     object: Option<Py<PyAny>>,
     headers: PyOnceLock<Py<PyAny>>,
     text: PyOnceLock<Py<PyString>>,
@@ -43,7 +43,7 @@ impl Response {
         }
     }
 
-    /// An attribute of the Request behind this, if there is one. A row that was no request has none.
+    /// An attribute of the row's Request, if there is one. A row that was not a request has none.
     fn of_object<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
         let Some(object) = &self.object else { return Ok(None) };
         object.bind(py).getattr_opt(name)
@@ -53,7 +53,7 @@ impl Response {
         self.row.view().headers().find(|(name, _)| *name == wanted).map(|(_, value)| value)
     }
 
-    /// The charset that Content-Type names.
+    /// The charset in Content-Type.
     fn charset(&self) -> Option<&str> {
         let content_type = std::str::from_utf8(self.header("content-type")?).ok()?;
         content_type.split(';').skip(1).find_map(|parameter| {
@@ -100,13 +100,13 @@ impl Response {
         self.row.row().method.as_str()
     }
 
-    /// The URL as asked.
+    /// The requested URL.
     #[getter]
     fn url(&self) -> &str {
         self.row.view().url()
     }
 
-    /// Where redirects ended.
+    /// The URL after redirects.
     #[getter]
     fn final_url(&self) -> &str {
         self.row.view().final_url()
@@ -135,7 +135,7 @@ impl Response {
         self.redirects(py)
     }
 
-    /// Whether the response arrived whole and its status is below 400.
+    /// Whether the response is complete and its status is below 400.
     #[getter]
     fn ok(&self) -> bool {
         self.row.row().ok()
@@ -183,7 +183,7 @@ impl Response {
         self.content.clone_ref(py)
     }
 
-    /// The charset of the body: what Content-Type names, else UTF-8.
+    /// The charset of the body: the one in Content-Type, otherwise UTF-8.
     #[getter]
     fn encoding(&self) -> &str {
         self.charset().unwrap_or("utf-8")
@@ -196,7 +196,7 @@ impl Response {
             let content = self.content.bind(py);
             let decoded = content.call_method1("decode", (self.encoding(), "replace"));
             let decoded = match decoded {
-                // A charset that nobody knows, or that is no charset of text.
+                // An unknown charset, or one that is not for text.
                 Err(error)
                     if error.is_instance_of::<PyLookupError>(py)
                         || error.is_instance_of::<PyUnicodeDecodeError>(py) =>
@@ -227,7 +227,7 @@ impl Response {
         self.row.row().remote.map(|address| address.to_string())
     }
 
-    /// Attempts, the first included; 0 when nothing was sent.
+    /// Attempts, including the first; 0 when nothing was sent.
     #[getter]
     fn attempts(&self) -> u32 {
         self.row.row().attempts
@@ -250,7 +250,7 @@ impl Response {
         PyTuple::new(py, attempts)
     }
 
-    /// Seconds of the last attempt, from its slot to the last byte.
+    /// Seconds of the last attempt, from its start to the last byte.
     #[getter]
     fn elapsed(&self) -> f64 {
         self.row.row().timings.total.unwrap_or_default().as_secs_f64()
@@ -278,7 +278,7 @@ impl Response {
         self.row.row().truncated.map(Truncated::as_str)
     }
 
-    /// Why there is no whole response.
+    /// Why there is no complete response.
     #[getter]
     fn error<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let row = self.row.row();
@@ -340,7 +340,7 @@ pub(crate) fn phases(timings: &Timings) -> [(&'static str, Option<f64>); 7] {
     phases.map(|(name, value)| (name, value.map(|value| value.as_secs_f64())))
 }
 
-/// The version as people write it.
+/// The version as it is usually written.
 pub(crate) fn version_text(version: Version) -> &'static str {
     match version {
         Version::HTTP_09 => "0.9",
@@ -351,7 +351,7 @@ pub(crate) fn version_text(version: Version) -> &'static str {
     }
 }
 
-/// A header's value as text: UTF-8 where it is that, else Latin-1, in which every byte is a character.
+/// A header's value as text: UTF-8 if it is valid, otherwise Latin-1, in which every byte is a character.
 pub(crate) fn text_of_header(value: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(value) {
         Ok(text) => Cow::Borrowed(text),

@@ -17,10 +17,10 @@ use hurtle_engine::{Batch, Code, RowView, Truncated};
 use crate::lists::{HeaderLists, Redirects, Texts, headers_type, redirects_type};
 use crate::response::{phases, text_of_header, version_text};
 
-/// The version of the table, in the metadata of every schema.
+/// The version of the table's format, in the metadata of every schema.
 const VERSION: &str = "1";
 
-/// What the caller said of rows beyond their URL, by index.
+/// What the caller gave for rows beyond their URL, by index.
 #[derive(Debug, Default)]
 pub(crate) struct Labels {
     by_index: HashMap<u64, (Option<String>, Option<String>)>,
@@ -109,10 +109,10 @@ pub(crate) fn header<'a>(view: &RowView<'a>, wanted: &str) -> Option<Cow<'a, str
     view.headers().find(|(name, _)| *name == wanted).map(|(_, value)| text_of_header(value))
 }
 
-/// Columns that grow by one batch after the other.
+/// Columns that grow batch by batch.
 ///
-/// A row is read once and written to every column while it is in the cache; one pass for each column would read
-/// it thirty times.
+/// A row is read once and written to every column while it is in the CPU cache; one pass per column would read it
+/// thirty times.
 #[derive(Debug)]
 pub(crate) struct Columns {
     index: Int64Builder,
@@ -142,7 +142,7 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
-    /// Columns with room for so many rows, and for so many bytes of bodies in all.
+    /// Columns with room for this many rows, and this many bytes of bodies in total.
     pub(crate) fn with_capacity(rows: usize, bodies: usize) -> Self {
         let texts = || StringBuilder::with_capacity(rows, 0);
         let integers = || Int64Builder::with_capacity(rows);
@@ -184,7 +184,7 @@ impl Columns {
         self.body.values_slice().len()
     }
 
-    /// Puts rows behind those that are there.
+    /// Appends rows.
     pub(crate) fn append(&mut self, batch: &Batch, labels: &Labels) {
         for view in batch.iter() {
             self.append_request(view, labels);
@@ -212,7 +212,7 @@ impl Columns {
         self.ok.append_value(row.ok());
         self.status.append_option(row.status.map(u16::cast_signed));
         self.error.append_option(row.code.map(Code::as_str));
-        // A response may be whole and leave something to say.
+        // A complete response may have a remark.
         let detail = Some(view.detail()).filter(|detail| row.code.is_some() || !detail.is_empty());
         self.error_detail.append_option(detail);
         self.attempts.append_value(i16::try_from(row.attempts).unwrap_or(i16::MAX));
@@ -232,7 +232,7 @@ impl Columns {
         self.content_encoding.append_option(self.headers.content_encoding());
         self.bytes_wire.append_value(signed(row.wire_bytes));
         self.bytes_body.append_value(signed(view.body().len() as u64));
-        // A body is what a response has; without one there is none, which is not the same as an empty one.
+        // Only a response has a body; without one the body is null, which is not the same as empty.
         self.body.append_option(row.status.map(|_| view.body()));
         self.truncated.append_option(row.truncated.map(Truncated::as_str));
     }
@@ -278,7 +278,7 @@ fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-/// Appends what `value` looks like, without a string in between.
+/// Appends `value` as text, without a temporary string.
 fn append_shown(out: &mut StringBuilder, value: impl Display) {
     // Writing to memory does not fail.
     write!(out, "{value}").unwrap_or_default();

@@ -1,4 +1,4 @@
-//! `TestServer`: the scripted server, on threads of its own.
+//! `TestServer`: the scripted server, on its own threads.
 
 use std::collections::{BTreeMap, HashMap};
 use std::mem::ManuallyDrop;
@@ -10,7 +10,7 @@ use hurtle_testserver::{Config, Hosts, Outage, Profile, Robots, Server, StartErr
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 
-/// The scripted server on threads of its own, on loopback.
+/// The scripted server, on its own threads, on loopback.
 #[pyclass(frozen, module = "hurtle._engine")]
 pub(crate) struct TestServer {
     server: Mutex<ManuallyDrop<Server>>,
@@ -28,7 +28,7 @@ impl TestServer {
         self.server.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// In a forked child the threads are not there: waiting for them would never end.
+    /// In a forked child the threads do not exist: waiting for them would never end.
     fn stop(&self) {
         if self.pid == std::process::id() {
             self.server().stop();
@@ -61,7 +61,7 @@ impl TestServer {
     ) -> PyResult<Self> {
         let seconds = |name: &str, value: f64| {
             Duration::try_from_secs_f64(value).map_err(|_| {
-                PyValueError::new_err(format!("{name}: {value} is no number of seconds from 0 up"))
+                PyValueError::new_err(format!("{name}: {value} is not a number of seconds, 0 or more"))
             })
         };
         let profile = Profile {
@@ -71,8 +71,9 @@ impl TestServer {
             error_status,
             reset_rate,
         };
-        let host: IpAddr =
-            host.parse().map_err(|_| PyValueError::new_err(format!("host: {host:?} is no IP address")))?;
+        let host: IpAddr = host
+            .parse()
+            .map_err(|_| PyValueError::new_err(format!("host: {host:?} is not an IP address")))?;
         let hosts = if all_loopback { Hosts::AllLoopback } else { Hosts::One };
         let tls_fault = tls_fault.map(fault).transpose()?;
         let robots = robots.map(Robots::from);
@@ -149,7 +150,7 @@ impl TestServer {
         py.detach(|| self.server().set_outage(Some(outage))).map_err(|error| raised(&error))
     }
 
-    /// Come back, on the same ports. No-op for a server that is up.
+    /// Come up again, on the same ports. No-op for a server that is up.
     fn come_back(&self, py: Python<'_>) -> PyResult<()> {
         py.detach(|| self.server().set_outage(None)).map_err(|error| raised(&error))
     }
@@ -160,13 +161,13 @@ impl TestServer {
     }
 }
 
-/// Host, requests, most in flight, first and last request in microseconds since the start, requests in outages.
+/// Host, requests, most in flight, first and last request in microseconds since the start, requests during outages.
 type HostRow = (String, u64, u64, u64, u64, u64);
 
 /// Host, key, accepted, refused, and both by second.
 type LimitedRow = (String, String, u64, u64, Vec<u32>, Vec<u32>);
 
-/// Words, or an HTTP status.
+/// A word, or an HTTP status.
 #[derive(FromPyObject)]
 enum WordsOrStatus {
     Status(u16),

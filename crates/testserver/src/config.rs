@@ -1,16 +1,16 @@
-//! What a server is started with, and why it may refuse to start.
+//! The configuration of a server, and why it may fail to start.
 
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-/// How to listen and how to answer.
+/// How the server listens and responds.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The address to listen on; it must be loopback.
     pub host: IpAddr,
-    /// Which loopback addresses are answered.
+    /// The loopback addresses to serve.
     pub hosts: Hosts,
     /// The port for HTTP/1.1 and h2c; 0 lets the system choose.
     pub port: u16,
@@ -18,13 +18,13 @@ pub struct Config {
     pub tls_port: Option<u16>,
     /// What is wrong with the TLS port, if anything.
     pub tls_fault: Option<TlsFault>,
-    /// Delays and errors laid over every answer.
+    /// Delays and errors applied to every response.
     pub profile: Profile,
     /// What `/robots.txt` says; `None`: 404.
     pub robots: Option<Robots>,
-    /// What it says where that differs, by host: the Host header without its port.
+    /// Its content for hosts where that differs, by the Host header without its port.
     pub robots_by_host: HashMap<String, Robots>,
-    /// Threads that serve, each with its own share of the connections; 1 to 64.
+    /// Server threads, each with its own share of the connections; 1 to 64.
     pub threads: usize,
 }
 
@@ -61,12 +61,12 @@ impl Config {
     }
 }
 
-/// What `/robots.txt` is answered with.
+/// The response to `/robots.txt`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Robots {
     /// 200 and this text.
     Text(String),
-    /// This status, 200 to 999, and a short text that is no rule.
+    /// This status, 200 to 999, and a short text that is not a rule.
     Status(u16),
 }
 
@@ -93,30 +93,30 @@ impl From<String> for Robots {
     }
 }
 
-/// Which loopback addresses are answered.
+/// The loopback addresses to serve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Hosts {
     /// Only [`Config::host`].
     #[default]
     One,
-    /// Every address of 127.0.0.0/8, so that one server plays many hosts.
+    /// Every address of 127.0.0.0/8, so that one server acts as many hosts.
     ///
-    /// No single address stands for that range, so the socket is bound to 0.0.0.0; on Linux also to the loopback
-    /// device, which no other machine can reach. A connection whose local address lies outside 127.0.0.0/8 is
-    /// reset when it is accepted, before a byte is read or written.
+    /// No single address covers that range, so the socket is bound to 0.0.0.0; on Linux also to the loopback device,
+    /// which no other machine can reach. A connection whose local address lies outside 127.0.0.0/8 is reset when it
+    /// is accepted, before a byte is read or written.
     AllLoopback,
 }
 
-/// Delays and errors laid over every answer, from a generator with a fixed seed.
+/// Delays and errors applied to every response, from a generator with a fixed seed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Profile {
-    /// Time before every answer.
+    /// Time before every response.
     pub latency: Duration,
     /// Up to this much more, uniformly distributed.
     pub jitter: Duration,
     /// Share of requests answered with `error_status`, 0.0 to 1.0.
     pub error_rate: f64,
-    /// The status of those answers, 200 to 999.
+    /// The status of those responses, 200 to 999.
     pub error_status: u16,
     /// Share of requests whose connection (HTTP/2: stream) is reset, 0.0 to 1.0.
     pub reset_rate: f64,
@@ -148,20 +148,20 @@ impl Profile {
     }
 }
 
-/// What is wrong with the TLS port. The CA of [`crate::Server::ca_pem`] is good in every case.
+/// What is wrong with the TLS port. The CA of [`crate::Server::ca_pem`] is valid in every case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TlsFault {
-    /// The certificate ended in 2001.
+    /// The certificate expired in 2001.
     Expired,
     /// The certificate is for `wrong.invalid` only.
     WrongName,
-    /// The certificate is signed by itself.
+    /// The certificate is self-signed.
     SelfSigned,
-    /// The certificate is signed by a CA that nobody is given.
+    /// The certificate is signed by a CA that is not published.
     UnknownCa,
     /// The connection is closed in the middle of the handshake.
     Eof,
-    /// The handshake is never answered.
+    /// The server never responds to the handshake.
     Stall,
 }
 
@@ -190,7 +190,7 @@ pub enum StartError {
     /// A thread or its event loop did not start.
     #[error("cannot start a server thread: {0}")]
     Thread(#[source] io::Error),
-    /// The throw-away certificates could not be made.
+    /// The throw-away certificates could not be created.
     #[error("cannot make the certificates: {0}")]
     Certificate(#[source] Box<dyn std::error::Error + Send + Sync>),
 }

@@ -80,7 +80,7 @@ pub(crate) struct Responder {
     site: Arc<Site>,
     link: Arc<Link>,
     peer: SocketAddr,
-    /// The host last asked for, as it was written: nearly every request of a connection has the same.
+    /// The host of the previous request, as it was written: nearly every request of a connection has the same.
     recent: RefCell<Option<(HeaderValue, Arc<HostCounters>)>>,
 }
 
@@ -138,7 +138,7 @@ impl Service<Request<Incoming>> for Responder {
         let (head, body) = request.into_parts();
         let exchange =
             Exchange { site: Arc::clone(&self.site), link, peer: self.peer, head, verdict, in_flight };
-        // Most requests are answered here and now: no allocation, no state machine.
+        // Most requests are answered at once: no allocation, no state machine.
         if body.is_end_stream() && wait.is_zero() && pause == Pause::None {
             return Answer::Now(Some(exchange.answer(&Bytes::new())));
         }
@@ -172,7 +172,7 @@ impl Future for Answer {
     }
 }
 
-/// One request and all that is needed to answer it.
+/// One request and everything needed to answer it.
 struct Exchange {
     site: Arc<Site>,
     link: Option<Arc<Link>>,

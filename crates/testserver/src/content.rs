@@ -1,7 +1,8 @@
 //! The content of `/bytes/N` and of everything that encodes, streams or cuts it.
 //!
-//! It is made of lines of 64 bytes, numbered from 0: line number, N and seed in hexadecimal, so that two bodies
-//! of different length or seed differ from the first line on, and a lost, doubled or swapped part shows. In Python:
+//! It is made of lines of 64 bytes, numbered from 0: line number, N and seed in hexadecimal, so that two bodies of
+//! different length or seed differ from the first line on, and a lost, duplicated or swapped part is noticed. In
+//! Python:
 //!
 //! ```python
 //! def content(n: int, seed: int = 0) -> bytes:
@@ -11,10 +12,10 @@
 use bytes::Bytes;
 
 const LINE: usize = 64;
-/// How much is made at a time when a body is streamed.
+/// How much is generated at a time when a body is streamed.
 pub(crate) const BLOCK: usize = 64 * 1024;
 
-/// The content for one length and seed, made piece by piece.
+/// The content for one length and seed, generated piece by piece.
 #[derive(Debug)]
 pub(crate) struct Content {
     line: [u8; LINE],

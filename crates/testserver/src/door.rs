@@ -1,4 +1,4 @@
-//! What every connection of a port goes through: TLS, or its fault, then HTTP.
+//! The steps of every connection to a port: TLS, or its fault, then HTTP.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ impl Door {
         self.port
     }
 
-    /// Whether a connection may come in; one from another machine is reset.
+    /// Whether a connection is accepted; one from another machine is reset.
     pub(crate) fn admits(&self, stream: &TcpStream) -> bool {
         if self.hosts == Hosts::One || stream.local_addr().is_ok_and(|addr| addr.ip().is_loopback()) {
             return true;
@@ -73,7 +73,7 @@ impl Door {
         let link = Arc::new(Link::default());
         let wire = TokioIo::new(Wire::new(socket, Arc::clone(&link)));
         let responder = Responder::new(Arc::clone(&self.site), link, peer);
-        // Errors here are the client's going away, or the faults it asked for.
+        // Errors here mean that the client has disconnected, or are the faults it asked for.
         let _ = self.protocol.serve_connection(wire, responder).await;
     }
 }

@@ -1,8 +1,8 @@
 //! A scripted HTTP server on loopback: fast enough never to be the bottleneck, slow or broken exactly where asked.
 //!
 //! It answers HTTP/1.1 and h2c (prior knowledge) on one port, and HTTP/1.1 and HTTP/2 by ALPN on a TLS port whose
-//! certificate comes from a throw-away CA. What is answered is written in the request: `/bytes/1000`,
-//! `/delay/50`, `/reset?after=100`; `GET /` lists all of it.
+//! certificate comes from a throw-away CA. The request says what the response will be: `/bytes/1000`, `/delay/50`,
+//! `/reset?after=100`; `GET /` lists all of it.
 //!
 //! ```
 //! use hurtle_testserver::{Config, Server};

@@ -1,4 +1,4 @@
-//! Decides which requests a limit lets through: pure, exact, in whole nanoseconds.
+//! Decides which requests a limit accepts: pure, exact, in whole nanoseconds.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,7 +10,7 @@ pub(crate) enum Window {
     Sliding,
     /// At most `rate` in each span of `per` since the server's start.
     Fixed,
-    /// A bucket of `burst` tokens, of which each request takes one; `rate` flow in every `per`. It starts full.
+    /// A bucket of `burst` tokens, of which each request takes one; `rate` are added in every `per`. It starts full.
     ///
     /// With a bucket of one token requests are spaced: the second of two is refused when it comes less than
     /// `per / rate` after the first.
@@ -30,20 +30,20 @@ pub(crate) struct Rule {
     pub(crate) per: Duration,
 }
 
-/// What a limit says to one request.
+/// A limit's decision about one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ruling {
     pub(crate) accepted: bool,
     /// How many more would be accepted at once.
     pub(crate) remaining: u64,
-    /// Until the limit counts less than now: the oldest request leaves a sliding window, a fixed window ends, a
-    /// bucket is full.
+    /// The time until the limit counts less than now: the oldest request leaves a sliding window, a fixed window
+    /// ends, a bucket is full.
     pub(crate) reset: Duration,
-    /// Until the next request would be accepted; zero when that is now.
+    /// The time until the next request would be accepted; zero when that is now.
     pub(crate) wait: Duration,
 }
 
-/// A rule and what it has seen.
+/// A rule and its state.
 #[derive(Debug)]
 pub(crate) struct Limiter {
     rule: Rule,
@@ -52,14 +52,14 @@ pub(crate) struct Limiter {
 
 #[derive(Debug)]
 enum State {
-    /// When the accepted requests of the last `per` came, oldest first: at most `rate` of them.
+    /// When the accepted requests of the last `per` arrived, oldest first: at most `rate` of them.
     Sliding(VecDeque<Duration>),
     Fixed {
         window: u128,
         accepted: u32,
     },
-    /// When the bucket is full again, in ticks: a nanosecond has `rate` ticks, so that a token is exactly `per`
-    /// nanoseconds' number of ticks, whatever the rate.
+    /// When the bucket is full again, in ticks: a nanosecond has `rate` ticks, so that a token is exactly as many
+    /// ticks as `per` has nanoseconds, whatever the rate.
     ///
     /// Source: the generic cell rate algorithm, ITU-T I.371, as virtual scheduling.
     Bucket {
@@ -81,7 +81,8 @@ impl Limiter {
         self.rule
     }
 
-    /// Rules on a request that comes `now`, a time since the server's start that never goes back. Amortised O(1).
+    /// Decides about a request that arrives at `now`, a time since the server's start that never goes back. Amortised
+    /// O(1).
     pub(crate) fn ask(&mut self, now: Duration) -> Ruling {
         let Rule { window, rate, per } = self.rule;
         match &mut self.state {

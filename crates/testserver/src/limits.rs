@@ -1,4 +1,4 @@
-//! The limits of one host, by key: what they rule, and what they have ruled so far.
+//! The limits of one host, by key, and their counters.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use crate::limiter::{Limiter, Rule, Ruling};
 
-/// Seconds of a server's life that are counted one by one: an hour takes up to 28 kB a key.
+/// Seconds since the server's start that are counted one by one: an hour takes up to 28 kB per key.
 const COUNTED_SECONDS: usize = 3600;
 
-/// What one limit of `/limited` has ruled.
+/// The counters of one limit of `/limited`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LimitedStats {
     /// The Host header without its port, lower case.
@@ -40,9 +40,9 @@ struct Limit {
 }
 
 impl Limits {
-    /// Rules on a request of this key and counts it. Amortised O(1), under a lock of this host.
+    /// Decides about a request with this key and counts it. Amortised O(1), under a lock of this host.
     ///
-    /// A rule that differs from the key's last one starts afresh; the counters go on.
+    /// A rule that differs from the key's last one starts from zero; the counters continue.
     pub(crate) fn ask(&self, key: &str, rule: Rule, started: Instant) -> Ruling {
         let mut limits = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Read under the lock: the limiter's time never goes back.
@@ -53,7 +53,7 @@ impl Limits {
         limits.entry(key.to_owned()).or_insert_with(|| Limit::new(rule)).ask(rule, now)
     }
 
-    /// What every key's limit has ruled, in no order.
+    /// The counters of every key's limit, in no particular order.
     pub(crate) fn stats(&self, host: &str) -> Vec<LimitedStats> {
         let limits = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         limits.iter().map(|(key, limit)| limit.stats(host, key)).collect()

@@ -1,4 +1,4 @@
-//! Ports: taken first, listened on later, so that a server can be down without losing its port.
+//! Ports: reserved first, listened on later, so that a server can be down without losing its port.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
@@ -10,7 +10,7 @@ use crate::config::{Config, Hosts, StartError};
 /// Connections that wait to be accepted, per listener.
 const BACKLOG: i32 = 4096;
 
-/// Where and on how many threads a server listens.
+/// The address a server listens on, and with how many threads.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place {
     ip: IpAddr,
@@ -27,7 +27,7 @@ impl Place {
         Self { ip, hosts: config.hosts, threads: config.threads }
     }
 
-    /// Takes a port, or any free one for 0. Nothing is accepted yet: connections are refused.
+    /// Reserves a port, or any free one for 0. Nothing is accepted yet: connections are refused.
     ///
     /// Linux spreads connections over listeners that share a port, so each thread gets one there; elsewhere the
     /// threads share one listener.
@@ -68,7 +68,7 @@ impl Reservation {
     ///
     /// # Errors
     ///
-    /// [`StartError::Bind`] when somebody else listens on the port by now.
+    /// [`StartError::Bind`] when another program listens on the port by now.
     pub(crate) fn listen(self) -> Result<Vec<TcpListener>, StartError> {
         let Self { addr, sockets, threads } = self;
         let failed = |source| StartError::Bind { addr, source };
@@ -94,7 +94,7 @@ fn bind(addr: SocketAddr, spread: bool, hosts: Hosts) -> io::Result<Socket> {
     socket.set_reuse_port(spread)?;
     #[cfg(not(target_os = "linux"))]
     let _ = spread;
-    // Nothing that comes in over a network card can reach a socket that belongs to the loopback device.
+    // Nothing that arrives at a network card can reach a socket that is bound to the loopback device.
     #[cfg(target_os = "linux")]
     if hosts == Hosts::AllLoopback {
         socket.bind_device(Some(b"lo"))?;

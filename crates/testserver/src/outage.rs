@@ -1,13 +1,13 @@
-//! How a server is down, and the gate that every request passes.
+//! How a server can be down, and the check that every request passes.
 
 use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 
 use crate::config::{StartError, invalid};
 
-/// How a server is down: see [`crate::Server::set_outage`].
+/// How a server can be down: see [`crate::Server::set_outage`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outage {
-    /// Nobody listens: open connections are closed, new ones refused.
+    /// Open connections are closed, new ones refused.
     Refuse,
     /// Every request is answered with this status, 200 to 999.
     Status(u16),
@@ -32,12 +32,12 @@ const OPEN: u16 = 0;
 const RESET: u16 = 1;
 const STALL: u16 = 2;
 
-/// What becomes of the requests that arrive. Each of them reads it once, without a lock.
+/// What happens to the requests that arrive. Each of them reads it once, without a lock.
 #[derive(Debug, Default)]
 pub(crate) struct Gate(AtomicU16);
 
 impl Gate {
-    /// Decides for all requests from now on. [`Outage::Refuse`] leaves the gate open: it lets no request arrive.
+    /// Decides for all requests from now on. [`Outage::Refuse`] changes nothing here: no request arrives.
     pub(crate) fn set(&self, outage: Option<Outage>) {
         let state = match outage {
             None | Some(Outage::Refuse) => OPEN,

@@ -1,4 +1,4 @@
-//! The one body type of all answers: at once, streamed, paced, or broken off on purpose.
+//! The body type of all responses: sent at once, streamed, paced, or broken off on purpose.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::content::Content;
 use crate::stats::InFlight;
 use crate::wire::Link;
 
-/// How a connection (HTTP/2: a stream) is broken off on purpose.
+/// How a connection (HTTP/2: a stream) breaks off on purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Fault {
     #[error("reset on purpose")]
@@ -23,7 +23,7 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    /// Prepares the connection for this end. HTTP/2 has no link: there the stream alone is reset.
+    /// Prepares the connection for this end. HTTP/2 has no link: there only the stream is reset.
     pub(crate) fn prepare(self, link: Option<&Link>) {
         if let (Self::Reset, Some(link)) = (self, link) {
             link.reset_when_dropped();
@@ -31,7 +31,7 @@ impl Fault {
     }
 }
 
-/// The body of an answer.
+/// The body of a response.
 #[derive(Debug)]
 pub(crate) struct Payload {
     source: Source,
@@ -51,7 +51,7 @@ enum Source {
 #[derive(Debug)]
 pub(crate) struct Paced {
     pub(crate) content: Content,
-    /// Bytes a piece.
+    /// Bytes per piece.
     pub(crate) piece: usize,
     /// Time before the first piece.
     pub(crate) before: Duration,
@@ -117,7 +117,7 @@ impl Payload {
         Source::Broken(Box::new(Broken { content, declared, fault, link })).into()
     }
 
-    /// Counts the request as in flight until the last piece is handed out.
+    /// Counts the request as in flight until the last piece has been returned.
     pub(crate) fn hold(&mut self, in_flight: InFlight) {
         self.in_flight = Some(in_flight);
     }

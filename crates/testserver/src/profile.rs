@@ -1,4 +1,4 @@
-//! Decides what a profile does to a request: pure, but for the generator's counter.
+//! Decides what a profile does to a request: pure, except for the generator's counter.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use http::StatusCode;
 
 use crate::config::Profile;
 
-/// What becomes of one request.
+/// What happens to one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Answer,

@@ -33,7 +33,7 @@ pub struct Server {
 #[derive(Debug)]
 enum Listening {
     Open,
-    /// The ports are held without listening, in the order of the doors; those missing could not be taken back.
+    /// The ports are held without listening, in the order of the doors; a missing one could not be reserved again.
     Reserved(Vec<Reservation>),
 }
 
@@ -93,7 +93,7 @@ impl Server {
         &self.ca_pem
     }
 
-    /// The URL of a path, which begins with `/`.
+    /// The URL of a path; the path begins with `/`.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.addr)
     }
@@ -106,31 +106,33 @@ impl Server {
         })
     }
 
-    /// The counters of this moment.
+    /// The current counters.
     pub fn stats(&self) -> Stats {
         self.site.counters.snapshot()
     }
 
-    /// The counters of every host asked for, sorted by name.
+    /// The counters of every requested host, sorted by name.
     pub fn host_stats(&self) -> Vec<HostStats> {
         self.site.counters.hosts()
     }
 
-    /// What `/limited` has ruled for every host and key, sorted by both.
+    /// The counters of `/limited` for every host and key, sorted by both.
     pub fn limited_stats(&self) -> Vec<LimitedStats> {
         self.site.counters.limits()
     }
 
-    /// Takes the server down in some way, or with `None` brings it back, on the same ports. When this returns it is
-    /// so: after [`Outage::Refuse`] every connection is closed, after any other change connections are accepted.
+    /// Takes the server down in some way, or with `None` brings it up again, on the same ports. The change is
+    /// complete when this returns: after [`Outage::Refuse`] every connection is closed, after any other change
+    /// connections are accepted.
     ///
-    /// A request that arrived before keeps its answer, unless its connection is closed. While connections are
-    /// refused the ports are held by sockets that do not listen, so that nobody else gets them. No-op once stopped.
+    /// A request that arrived before still gets its response, unless its connection is closed. While connections are
+    /// refused the ports are held by sockets that do not listen, so that no other program gets them. No-op once
+    /// stopped.
     ///
     /// # Errors
     ///
-    /// [`StartError::Invalid`] for a status out of range. [`StartError::Bind`] when somebody else took a port in the
-    /// moment between closing and holding it, or when the server comes back: calling again tries again.
+    /// [`StartError::Invalid`] for a status out of range. [`StartError::Bind`] when another program took a port
+    /// between closing and holding it, or when the server comes up again: calling again tries again.
     pub fn set_outage(&self, outage: Option<Outage>) -> Result<(), StartError> {
         outage.map_or(Ok(()), Outage::validate)?;
         let mut listening = self.listening();

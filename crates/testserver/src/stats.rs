@@ -1,8 +1,8 @@
-//! What the server has seen: exact counters, written by every thread, read at any moment.
+//! The server's counters: exact, written by every thread, readable at any time.
 //!
 //! A request is in flight from the arrival of its head until the last part of its answer is handed to the connection,
 //! before that part is written. So the server never counts a request that the client has already seen end, and the
-//! highest count is a fair judge of a client's limits: it can only err in the client's favour.
+//! highest count is a fair measure of a client's limits: it can only err in the client's favour.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -38,13 +38,13 @@ pub struct Stats {
     pub max_in_flight: u64,
     /// Most requests in flight at once for one host (the Host header without its port, or the `:authority`).
     pub max_in_flight_per_host: u64,
-    /// Different hosts asked for.
+    /// Different hosts requested.
     pub hosts: u64,
     /// Requests that arrived during an outage; [`crate::Outage::Refuse`] lets none arrive.
     pub outage_requests: u64,
 }
 
-/// What one host was asked.
+/// The counters of one host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostStats {
     /// The Host header without its port, lower case.
@@ -61,7 +61,7 @@ pub struct HostStats {
     pub outage_requests: u64,
 }
 
-/// The present value of something and the highest it has been.
+/// The current value of something and its highest value.
 #[derive(Debug, Default)]
 struct Gauge {
     now: AtomicU64,
@@ -69,7 +69,7 @@ struct Gauge {
 }
 
 impl Gauge {
-    /// Adds one; returns the highest value so far. Exact: of all additions one sees the true peak.
+    /// Adds one; returns the highest value so far. Exact: one of the additions sees the true peak.
     fn rise(&self) -> u64 {
         let now = self.now.fetch_add(1, Relaxed) + 1;
         let max = self.max.load(Relaxed);
@@ -96,12 +96,12 @@ struct Totals {
     outage_requests: AtomicU64,
 }
 
-/// The counters of one host. Connections keep a reference, so the map is asked once per connection and host.
+/// The counters of one host. Connections keep a reference, so the map is used once per connection and host.
 #[derive(Debug)]
 pub(crate) struct HostCounters {
     /// The Host header without its port, lower case.
     pub(crate) name: Arc<str>,
-    /// What `/limited` counts for this host.
+    /// The counters of `/limited` for this host.
     pub(crate) limits: Limits,
     /// The server's start.
     pub(crate) started: Instant,
@@ -201,14 +201,14 @@ impl Counters {
         self.totals.failed_tls.fetch_add(1, Relaxed);
     }
 
-    /// The counters of a host, made when it is first asked for. O(1), under a lock.
+    /// The counters of a host, created with its first request. O(1), under a lock.
     pub(crate) fn host(&self, host: &str) -> Arc<HostCounters> {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(counters) = hosts.get(host) {
             return Arc::clone(counters);
         }
         let name: Arc<str> = host.into();
-        // Asked for because a request has arrived.
+        // Created because a request has arrived.
         let now_us = elapsed_us(self.started);
         let counters = Arc::new(HostCounters {
             name: Arc::clone(&name),
@@ -263,7 +263,7 @@ impl Counters {
         all
     }
 
-    /// What every limit has ruled, sorted by host and key.
+    /// The counters of every limit, sorted by host and key.
     pub(crate) fn limits(&self) -> Vec<LimitedStats> {
         let hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         let mut all: Vec<LimitedStats> =

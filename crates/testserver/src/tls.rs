@@ -1,4 +1,4 @@
-//! Throw-away certificates, made anew for every server, and the TLS port's settings.
+//! Throw-away certificates, created for each server, and the TLS port's settings.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -29,7 +29,7 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// Makes a CA and what it signs, good or with the given fault.
+    /// Creates a CA and the certificates it signs, valid or with the given fault.
     pub(crate) fn new(host: IpAddr, fault: Option<TlsFault>) -> Result<Self, StartError> {
         let ca = authority("hurtle test CA")?;
         let ca_pem = ca.pem();
@@ -53,15 +53,15 @@ type Authority = CertifiedIssuer<'static, KeyPair>;
 /// Chooses the certificate for a client.
 ///
 /// The first one covers `localhost` and the addresses, and clients that name no host. Names below `localhost` and
-/// `test` get their own when they are first asked for: verifiers do not accept a wildcard below a single label.
-/// Source: RFC 6761 reserves both; CA/Browser Forum Baseline Requirements 3.2.2.6 on wildcards.
+/// `test` get their own on first use: verifiers do not accept a wildcard below a single label. Source: RFC 6761
+/// reserves both; CA/Browser Forum Baseline Requirements 3.2.2.6 on wildcards.
 #[derive(Debug)]
 struct Leaves {
     ca: Authority,
     key: KeyPair,
     signer: Arc<dyn SigningKey>,
     first: Arc<CertifiedKey>,
-    /// Only a good server makes more than the first.
+    /// Only a server without a fault creates more than the first.
     extends: bool,
     named: Mutex<HashMap<String, Arc<CertifiedKey>>>,
 }

@@ -1,5 +1,5 @@
-//! The socket under hyper, with two things hyper does not offer: to know when everything was written, and to end
-//! a connection with RST instead of FIN.
+//! The socket under hyper, with two things hyper does not offer: knowing when everything was written, and ending a
+//! connection with RST instead of FIN.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -33,7 +33,7 @@ const IDLE: u8 = 0;
 const WANTED: u8 = 1;
 const FLUSHED: u8 = 2;
 
-/// What a response body and the socket of its HTTP/1 connection tell each other.
+/// The state shared by a response body and the socket of its HTTP/1 connection.
 #[derive(Debug, Default)]
 pub(crate) struct Link {
     reset: AtomicBool,
@@ -85,7 +85,7 @@ impl<S: Socket> Wire<S> {
 impl<S: Socket> Drop for Wire<S> {
     fn drop(&mut self) {
         if self.link.reset.load(Ordering::Relaxed) {
-            // Fails only when the peer was faster, and then there is nobody left to reset.
+            // Fails only if the peer has already closed, and then there is nothing to reset.
             let _ = self.socket.tcp().set_zero_linger();
         }
     }

@@ -1,4 +1,4 @@
-//! A thread that serves: it accepts on the listeners it is given, until they are taken away.
+//! A server thread: it accepts on the listeners it is given, until they are taken away.
 
 use std::io;
 use std::net::TcpListener as StdListener;
@@ -15,7 +15,7 @@ use crate::door::Door;
 /// A listener, and the door its connections go through.
 pub(crate) type Port = (StdListener, Arc<Door>);
 
-/// What a thread is told. It answers when it is done.
+/// A message to a thread. It responds when it is done.
 enum Command {
     Open(Vec<Port>, mpsc::Sender<io::Result<()>>),
     Close(mpsc::Sender<()>),
@@ -88,7 +88,7 @@ fn ended() -> io::Error {
     io::Error::other("the server's thread has ended")
 }
 
-/// Does as told until nobody can tell it anything any more.
+/// Handles messages until their sender is dropped.
 async fn obey(mut commands: UnboundedReceiver<Command>) {
     let mut accepting = JoinSet::new();
     let connections = Arc::new(Connections::default());

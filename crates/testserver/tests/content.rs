@@ -52,7 +52,7 @@ fn test_head_has_length_and_no_body() {
         client.send(&format!("HEAD /bytes/{n} HTTP/1.1\r\nHost: a\r\n\r\n"));
         assert_eq!(client.head().unwrap().header("content-length"), Some(n.to_string().as_str()));
     }
-    // Had a body followed, this answer would not be where it is.
+    // If a body had followed, this response would not be where it is.
     assert_eq!(client.get("/bytes/5").body, content(5, 0));
     assert_eq!(server.stats().in_flight, 0);
 }

@@ -108,7 +108,7 @@ fn test_retry_after_date_is_exactly_so_far_ahead_when_it_arrives() {
     let date = httpdate::parse_http_date(reply.header("retry-after").unwrap()).unwrap();
     let ahead = date.duration_since(now).unwrap();
     assert!(ahead <= Duration::from_secs(2) && ahead > Duration::from_millis(1700), "{ahead:?}");
-    // The success that follows waits for no turn of a second: three of them could not all come at one.
+    // The success that follows does not wait for a second to begin: three of them could not all arrive at one.
     let started = Instant::now();
     for _ in 0..3 {
         assert_eq!(client.get("/retry-after?date=2&key=d").status, 200);

@@ -27,7 +27,7 @@ fn test_requests_above_the_limit_are_refused_by_every_kind_of_window() {
     for (window, accepted) in
         [("sliding", 3), ("fixed", 3), ("bucket", 3), ("bucket&burst=5", 5), ("spaced", 1)]
     {
-        // Nothing comes free within a test of an hour's limit.
+        // With a limit per hour nothing becomes free during a test.
         let target = format!("/limited?rate=3&per=3600&window={window}&key={window}");
         let mut expected = vec![200; accepted];
         expected.resize(6, 429);

@@ -1,4 +1,4 @@
-//! Servers that are down, and come back on the same ports.
+//! Servers that are down, and come up again on the same ports.
 #![allow(clippy::unwrap_used)]
 
 mod common;

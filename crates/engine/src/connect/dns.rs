@@ -1,8 +1,8 @@
 //! Names to addresses: one answer for all ten thousand URLs of a host.
 //!
-//! A [`Resolver`] belongs to one shard. It answers from its cache without allocating, asks for each name once
-//! however many requests wait for it, and bounds how many names it asks for at a time. How one name is asked
-//! for is in `query`, what is remembered in `cache`.
+//! A [`Resolver`] belongs to one shard. It answers from its cache without allocating, resolves each name once however
+//! many requests wait for it, and bounds how many names it resolves at a time. How one name is resolved is in
+//! `query`, the cache in `cache`.
 
 mod cache;
 mod query;
@@ -23,16 +23,16 @@ use crate::error::{Code, Failure};
 /// A host's addresses, in the order in which they are to be tried; or why there are none.
 pub(crate) type Answer = Result<Rc<[IpAddr]>, Failure>;
 
-/// How names are looked up.
+/// How names are resolved.
 #[derive(Clone, Debug)]
 pub(crate) struct DnsConfig {
-    /// The servers to ask; empty means as the system does, hosts file included.
+    /// The servers to query; empty means what the system is configured for, hosts file included.
     pub(crate) nameservers: Vec<SocketAddr>,
     /// The time for one name, with all its queries.
     pub(crate) timeout: Duration,
-    /// The most names that are asked for at a time.
+    /// The most names that are resolved at a time.
     pub(crate) concurrency: usize,
-    /// The most names whose answers are remembered.
+    /// The most names whose answers are cached.
     pub(crate) cache_size: usize,
 }
 
@@ -60,7 +60,7 @@ struct Shared {
     source: OnceCell<Source>,
 }
 
-/// A look-up under way, and those who wait for it.
+/// A lookup in progress, and what its waiters need.
 #[derive(Default)]
 struct Flight {
     answer: OnceCell<Answer>,
@@ -82,14 +82,14 @@ impl Resolver {
 
     /// The addresses of a host, at most 64, IPv6 and IPv4 in turn (RFC 8305 §4).
     ///
-    /// O(1) and without allocation for a name that is remembered. Must run inside a `LocalSet`.
+    /// O(1) and without allocation for a name that is cached. Must run inside a `LocalSet`.
     ///
     /// # Errors
-    /// `dns.not_found`, `dns.no_address`, `dns.temporary`, `timeout.dns`, `local.fds`, `local.ports`. The first
-    /// is remembered for the run, the second for a minute, the others not at all.
+    /// `dns.not_found`, `dns.no_address`, `dns.temporary`, `timeout.dns`, `local.fds`, `local.ports`. The first is
+    /// cached for the run, the second for a minute, the others not at all.
     ///
     /// # Cancel safety
-    /// Dropping the future affects no other waiter: the look-up goes on and its answer is remembered.
+    /// Dropping the future affects no other waiter: the lookup continues and its answer is cached.
     pub(crate) async fn lookup(&self, host: &str) -> Answer {
         if let Some(answer) = self.shared.cache.borrow_mut().get(host, Instant::now()) {
             return answer;
@@ -101,7 +101,7 @@ impl Resolver {
         self.flight(host).wait().await
     }
 
-    /// The look-up of this name that is under way, or a new one.
+    /// The lookup of this name that is in progress, or a new one.
     fn flight(&self, host: &str) -> Rc<Flight> {
         let mut flights = self.shared.flights.borrow_mut();
         if let Some(flight) = flights.get(host) {
@@ -118,7 +118,7 @@ impl Resolver {
 
 impl Shared {
     async fn resolve(&self, host: &str) -> (Answer, Keep) {
-        // Closed never: the semaphore lives as long as `self`.
+        // Never closed: the semaphore lives as long as `self`.
         let _slot = self.slots.acquire().await;
         let source = self.source.get_or_init(|| Source::new(&self.config.nameservers));
         timeout(self.config.timeout, source.resolve(host)).await.unwrap_or_else(|_| {
@@ -134,7 +134,7 @@ impl Shared {
 impl Flight {
     async fn wait(&self) -> Answer {
         loop {
-            // Made before the check: a landing between the two is not missed.
+            // Created before the check: an answer between the two is not missed.
             let landed = self.landed.notified();
             if let Some(answer) = self.answer.get() {
                 return answer.clone();
@@ -144,7 +144,7 @@ impl Flight {
     }
 }
 
-/// Ends a flight exactly once, whatever happens to the task that carries it.
+/// Ends a lookup exactly once, whatever happens to its task.
 struct Landing {
     shared: Rc<Shared>,
     name: Rc<str>,
@@ -155,7 +155,7 @@ impl Landing {
     async fn run(self) {
         let (answer, keep) = self.shared.resolve(&self.name).await;
         self.shared.remember(&self.name, &answer, keep);
-        // Set once, here; the waiters are woken when `self` is dropped.
+        // Set once, here; dropping `self` wakes the waiters.
         let _ = self.flight.answer.set(answer);
     }
 }
@@ -163,12 +163,14 @@ impl Landing {
 impl Drop for Landing {
     fn drop(&mut self) {
         self.shared.flights.borrow_mut().remove(&self.name);
-        self.flight.answer.get_or_init(|| Err(Failure::new(Code::InternalPanic, "the look-up was lost")));
+        self.flight
+            .answer
+            .get_or_init(|| Err(Failure::new(Code::InternalPanic, "the DNS lookup was aborted")));
         self.flight.landed.notify_waiters();
     }
 }
 
-/// What is known without asking: literal addresses, and the names that must not be asked for.
+/// What is known without a query: literal addresses, and the names that must not be queried.
 ///
 /// Source: RFC 6761 §6.3 and §6.4 (`localhost`, `invalid`), RFC 7686 §2 (`onion`).
 fn without_query(host: &str) -> Option<Answer> {
@@ -198,7 +200,7 @@ mod tests {
     const A: u16 = 1;
     const AAAA: u16 = 28;
 
-    /// A name server on a loopback socket that answers by the name's first label, and counts.
+    /// A name server on a loopback socket that answers by the name's first label, and counts queries.
     struct FakeServer {
         address: SocketAddr,
         queries: Rc<RefCell<Vec<(String, u16)>>>,
@@ -343,7 +345,7 @@ mod tests {
                 let before = server.count("broken.example.", A);
                 assert_eq!(code(&resolver.lookup("broken.example").await), Code::DnsTemporary);
                 assert!(server.count("broken.example.", A) > before, "SERVFAIL was remembered");
-                // No A, and AAAA could not be asked for: that is not "no address".
+                // No A, and the query for AAAA failed: that is not "no address".
                 assert_eq!(code(&resolver.lookup("half-broken.example").await), Code::DnsTemporary);
             })
             .await;

@@ -25,7 +25,7 @@ pub(crate) enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// A stream and what was found out on the way.
+/// A stream and what was learned while it was opened.
 pub(crate) struct Opened {
     pub(crate) stream: Stream,
     pub(crate) remote: Option<IpAddr>,
@@ -39,7 +39,7 @@ pub(crate) struct Opened {
 /// `dns.*`, `connect.*`, `tls.*`, `local.*`.
 ///
 /// # Cancel safety
-/// Dropped midway, nothing stays open.
+/// If it is dropped midway, nothing stays open.
 pub(crate) async fn open(
     target: &Target,
     resolver: &Resolver,

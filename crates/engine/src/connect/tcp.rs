@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use crate::error::{Code, Failure};
 
-/// How long one address may take before the next is tried beside it (RFC 8305 §5).
+/// How long one address may take before the next is tried in parallel (RFC 8305 §5).
 const STAGGER: Duration = Duration::from_millis(250);
 
 /// The system's numbers for "no file descriptor is free", in the process and on the machine.
@@ -24,12 +24,12 @@ const OUT_OF_FILES: [i32; 2] = [10024, 4];
 
 /// Connects to the first of `addresses` that answers. Nagle's algorithm is off.
 ///
-/// The next address is tried when one fails, or after 250 ms beside those that have not answered. The caller
-/// limits the time.
+/// The next address is tried when one fails, or after 250 ms in parallel with those that have not answered. The
+/// caller limits the time.
 ///
 /// # Errors
-/// `connect.*`, `timeout.connect` when the system gave up, `local.fds`, `local.ports`; of several addresses the
-/// failure that says most.
+/// `connect.*`, `timeout.connect` when the system gave up, `local.fds`, `local.ports`; of several addresses the most
+/// specific failure.
 ///
 /// # Cancel safety
 /// Dropping the future closes every attempt.
@@ -109,8 +109,8 @@ impl<'a> Race<'a> {
         Poll::Pending
     }
 
-    /// Keeps the failure that says most: "no route" (a host with dead IPv6) says less than any other. A local
-    /// shortage ends the race: another address would meet it too.
+    /// Keeps the most specific failure: "no route" (a host with broken IPv6) is less specific than any other. A local
+    /// shortage ends the race: it would affect every address.
     fn note(&mut self, failure: Failure) -> Result<(), Failure> {
         if matches!(failure.code, Code::LocalFds | Code::LocalPorts) {
             return Err(failure);
@@ -126,10 +126,10 @@ impl<'a> Race<'a> {
     }
 }
 
-/// Names an error of connecting, by its kind or number, never its words.
+/// Classifies an error of connecting by its kind or number, never by its text.
 pub(crate) fn classify(error: &io::Error) -> Failure {
     if error.raw_os_error().is_some_and(|number| OUT_OF_FILES.contains(&number)) {
-        return Failure::new(Code::LocalFds, "no file descriptor was free");
+        return Failure::new(Code::LocalFds, "no file descriptor is free on this machine");
     }
     match error.kind() {
         io::ErrorKind::ConnectionRefused => Failure::new(Code::ConnectRefused, "connection refused"),
@@ -140,23 +140,25 @@ pub(crate) fn classify(error: &io::Error) -> Failure {
         io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
             Failure::new(Code::ConnectReset, "connection reset")
         }
-        io::ErrorKind::TimedOut => Failure::new(Code::TimeoutConnect, "the system gave up connecting"),
+        io::ErrorKind::TimedOut => {
+            Failure::new(Code::TimeoutConnect, "the operating system gave up connecting")
+        }
         io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse => {
-            Failure::new(Code::LocalPorts, "no local port was free")
+            Failure::new(Code::LocalPorts, "no local port is free on this machine")
         }
         _ => Failure::new(Code::ConnectFailed, error.to_string()),
     }
 }
 
-/// Raises this process's soft limit on open files to the hard one. Returns the limit that then holds; none
-/// where the system has no such limit or does not tell.
+/// Raises this process's soft limit on open files to the hard one. Returns the limit that then applies; none where
+/// the system has no such limit or does not report it.
 #[cfg(unix)]
 pub(crate) fn raise_fd_limit() -> Option<u64> {
     let (soft, _) = rlimit::Resource::NOFILE.get().ok()?;
     Some(rlimit::increase_nofile_limit(u64::MAX).unwrap_or(soft))
 }
 
-/// Raises nothing: sockets are not counted here.
+/// Does nothing: sockets are not counted on this system.
 #[cfg(not(unix))]
 pub(crate) fn raise_fd_limit() -> Option<u64> {
     None
@@ -177,7 +179,8 @@ mod tests {
         IpAddr::from([127, 0, 0, last])
     }
 
-    /// A socket that is bound and does not listen: its port refuses, and nobody else is given it meanwhile.
+    /// A socket that is bound and does not listen: its port refuses connections, and no other program gets it
+    /// meanwhile.
     fn refusing() -> (socket2::Socket, u16) {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         socket.bind(&SocketAddr::new(HERE, 0).into()).unwrap();
@@ -211,7 +214,7 @@ mod tests {
         assert!(started.elapsed() < STAGGER);
     }
 
-    /// A listener whose queue is full drops further SYNs, as a black hole does.
+    /// A listener whose queue is full drops further SYNs, like a black hole.
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn c2_the_next_address_is_tried_beside_a_silent_one() {

@@ -1,8 +1,7 @@
 //! TLS: one configuration and one session cache for a whole engine.
 //!
-//! A full handshake costs as much as fifty requests on a kept connection, so sessions are remembered for
-//! thousands of hosts. The system's roots are read at the first handshake: a run without https never pays for
-//! them.
+//! A full handshake costs as much as fifty requests on a kept-alive connection, so sessions are cached for thousands
+//! of hosts. The system's roots are read at the first handshake: a run without https never pays for them.
 
 use std::io;
 use std::sync::{Arc, OnceLock};
@@ -21,13 +20,13 @@ use super::verifier::{AcceptAll, NameSelfSigned, is_self_signed_error};
 use crate::error::{Code, ConfigError, Failure};
 use crate::options::{Http2, Verify};
 
-/// Sessions to remember. rustls keeps up to 8 for a host, so that is 2,048 hosts, at some kilobytes each.
+/// Sessions to cache. rustls keeps up to 8 for a host, so this is enough for 2,048 hosts, at some kilobytes each.
 const SESSIONS: usize = 16 << 10;
 
 /// The most characters of an explanation: a certificate may list thousands of names.
 const MAX_DETAIL: usize = 200;
 
-/// Whom to trust and what to speak, for every connection of an engine.
+/// The trusted certificates and the protocols to offer, for every connection of an engine.
 pub(crate) struct TlsContext {
     trust: Trust,
     protocols: Vec<Vec<u8>>,
@@ -44,7 +43,7 @@ impl TlsContext {
     /// Reads a bundle of certificates if one is named. The system's roots are not read yet.
     ///
     /// # Errors
-    /// For the option `verify`: the file cannot be read, or holds no certificate that can be used.
+    /// Names the option `verify`: the file cannot be read, or contains no usable certificate.
     pub(crate) fn new(verify: &Verify, http2: Http2) -> Result<Self, ConfigError> {
         let trust = match verify {
             Verify::System => Trust::System,
@@ -65,7 +64,7 @@ impl TlsContext {
     /// the system's roots, which blocks for some milliseconds. The caller limits the time.
     ///
     /// # Errors
-    /// `tls.*`; `connect.reset` never: an end of the connection in the handshake is `tls.eof`.
+    /// `tls.*`; never `connect.reset`: if the connection ends during the handshake, that is `tls.eof`.
     ///
     /// # Cancel safety
     /// Dropping the future closes the connection.
@@ -118,14 +117,16 @@ pub(crate) fn negotiated_h2(stream: &TlsStream<TcpStream>) -> bool {
     stream.get_ref().1.alpn_protocol() == Some(H2)
 }
 
-/// Names an error of a TLS stream: of the handshake, or found while reading later (with TLS 1.3 a server
-/// refuses a missing client certificate only then).
+/// Classifies an error of a TLS stream: in the handshake, or while reading later (with TLS 1.3 a server rejects a
+/// missing client certificate only then).
 pub(crate) fn classify(error: &io::Error) -> Failure {
     if let Some(cause) = cause(error) {
         return explain(cause);
     }
     match error.kind() {
-        io::ErrorKind::TimedOut => Failure::new(Code::TimeoutTls, "the system gave up on the connection"),
+        io::ErrorKind::TimedOut => {
+            Failure::new(Code::TimeoutTls, "the operating system gave up on the connection")
+        }
         io::ErrorKind::UnexpectedEof
         | io::ErrorKind::ConnectionReset
         | io::ErrorKind::ConnectionAborted
@@ -146,14 +147,14 @@ fn explain(error: &Error) -> Failure {
     let code = match error {
         Error::InvalidCertificate(error) => certificate_code(error),
         Error::NoCertificatesPresented | Error::InvalidCertRevocationList(_) => Code::TlsCertificate,
-        // What is no TLS record at all: most often an HTTP answer on a plain port.
+        // Not a TLS record at all: most often an HTTP response from a plain port.
         Error::InvalidMessage(
             InvalidMessage::InvalidContentType
             | InvalidMessage::UnknownProtocolVersion
             | InvalidMessage::MessageTooLarge
             | InvalidMessage::InvalidEmptyPayload,
         ) => Code::TlsNotTls,
-        // A server sends these about the client's certificate, and this client has none to show.
+        // A server sends these about the client's certificate, and this client has none.
         Error::AlertReceived(
             Alert::CertificateRequired
             | Alert::NoCertificate
@@ -175,7 +176,8 @@ fn certificate_code(error: &CertificateError) -> Code {
         | CertificateError::NotValidYet
         | CertificateError::NotValidYetContext { .. } => Code::TlsExpired,
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => Code::TlsName,
-        // A bad signature is an issuer of the right name with another key: a test authority made anew.
+        // A bad signature is an issuer of the right name with another key, such as a test authority that was created
+        // again.
         CertificateError::UnknownIssuer | CertificateError::BadSignature => Code::TlsUnknownCa,
         error if is_self_signed_error(error) => Code::TlsSelfSigned,
         _ => Code::TlsCertificate,
@@ -183,11 +185,11 @@ fn certificate_code(error: &CertificateError) -> Code {
 }
 
 fn server_name(host: &str) -> Result<ServerName<'static>, Failure> {
-    // A trailing dot makes a name absolute for the DNS and is no part of what a certificate names (RFC 6066 §3).
+    // A trailing dot makes a name absolute for the DNS and is not part of the name in a certificate (RFC 6066 §3).
     let name = host.strip_suffix('.').unwrap_or(host);
     ServerName::try_from(name)
         .map(|name| name.to_owned())
-        .map_err(|_| Failure::new(Code::TlsName, "no certificate can be for such a host name"))
+        .map_err(|_| Failure::new(Code::TlsName, "the host name cannot appear in a certificate"))
 }
 
 fn read_bundle(path: &std::path::Path) -> Result<RootCertStore, String> {
@@ -196,7 +198,7 @@ fn read_bundle(path: &std::path::Path) -> Result<RootCertStore, String> {
         .map_err(|error| format!("cannot be read as PEM certificates: {error}"))?;
     let mut roots = RootCertStore::empty();
     let (added, _) = roots.add_parsable_certificates(certificates);
-    if added == 0 { Err("holds no usable certificate in PEM form".to_owned()) } else { Ok(roots) }
+    if added == 0 { Err("contains no usable certificate in PEM form".to_owned()) } else { Ok(roots) }
 }
 
 /// The system's roots; Mozilla's list where the system has none.
@@ -278,7 +280,7 @@ mod tests {
         context
     }
 
-    /// Accepts connections for ever, and says one byte on each.
+    /// Accepts connections forever, and sends one byte on each.
     async fn tls_server(config: ServerConfig) -> (SocketAddr, JoinHandle<()>) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let (address, acceptor) = (listener.local_addr().unwrap(), TlsAcceptor::from(Arc::new(config)));
@@ -337,8 +339,8 @@ mod tests {
         as_openssl_makes_it.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         assert_eq!(refusal(&context, self_signed(&as_openssl_makes_it)).await, Code::TlsSelfSigned);
         assert_eq!(refusal(&context, signed(&for_name(NAME), &unknown)).await, Code::TlsUnknownCa);
-        let made_anew = authority("known");
-        assert_eq!(refusal(&context, signed(&for_name(NAME), &made_anew)).await, Code::TlsUnknownCa);
+        let created_again = authority("known");
+        assert_eq!(refusal(&context, signed(&for_name(NAME), &created_again)).await, Code::TlsUnknownCa);
     }
 
     #[tokio::test]
@@ -386,7 +388,7 @@ mod tests {
             )
             .unwrap();
         let (address, server) = tls_server(config).await;
-        // TLS 1.3: the handshake ends for the client before the server has looked.
+        // TLS 1.3: the handshake ends for the client before the server has checked its certificate.
         let mut stream = connect(&trusting(&issuer, Http2::Auto), address).await.unwrap();
         let error = stream.read(&mut [0; 1]).await.unwrap_err();
         assert!(cause(&error).is_some());
@@ -421,7 +423,7 @@ mod tests {
         server.abort();
     }
 
-    /// A file that is removed again.
+    /// A file that is removed when dropped.
     struct Scratch(PathBuf);
 
     impl Scratch {

@@ -1,4 +1,4 @@
-//! Who a server is: the two ways of checking its certificate.
+//! The two ways of checking a server's certificate.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use rustls::crypto::CryptoProvider;
 use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-/// Checks as usual, and tells a certificate that signs itself from one whose issuer is unknown. To rustls both
-/// have no path to a root; to the person who reads the result they are different mistakes.
+/// Checks as usual, and distinguishes a self-signed certificate from one whose issuer is unknown. To rustls both have
+/// no path to a root; to the person who reads the result they are different mistakes.
 #[derive(Debug)]
 pub(super) struct NameSelfSigned {
     inner: Arc<WebPkiServerVerifier>,
@@ -69,8 +69,8 @@ impl ServerCertVerifier for NameSelfSigned {
     }
 }
 
-/// Accepts whatever a server shows. Signatures are not checked either: the certificates that people have to
-/// work around are often too old for rustls to parse.
+/// Accepts any certificate. Signatures are not checked either: the certificates that people have to work around are
+/// often too old for rustls to parse.
 #[derive(Debug)]
 pub(super) struct AcceptAll {
     schemes: Vec<SignatureScheme>,
@@ -123,13 +123,13 @@ struct SelfSigned;
 
 impl fmt::Display for SelfSigned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the certificate signs itself and is not trusted")
+        f.write_str("the certificate is self-signed and not trusted")
     }
 }
 
 impl std::error::Error for SelfSigned {}
 
-/// Whether this is the error that [`NameSelfSigned`] makes.
+/// Whether this is the error that [`NameSelfSigned`] creates.
 pub(super) fn is_self_signed_error(error: &CertificateError) -> bool {
     matches!(error, CertificateError::Other(OtherError(cause)) if cause.is::<SelfSigned>())
 }

@@ -1,4 +1,4 @@
-//! Names what hyper reports of HTTP/2, by its typed questions and the errors beneath, never by its words.
+//! Classifies what hyper reports of HTTP/2, by its typed methods and the source errors, never by its text.
 
 use std::error::Error;
 use std::io;
@@ -6,12 +6,12 @@ use std::io;
 use crate::error::{Code, Failure};
 use crate::timings::Phase;
 
-/// An error from the moment a connection was ready.
+/// An error on a connection that was ready.
 pub(crate) fn failure(error: &hyper::Error, phase: Phase) -> Failure {
     Failure::new(code(error, phase == Phase::Body), words(error))
 }
 
-/// An error while two sides agreed on HTTP/2.
+/// An error in the HTTP/2 handshake.
 pub(crate) fn handshake_failure(error: &hyper::Error) -> Failure {
     let code = source::<io::Error>(error).map_or(Code::ProtocolH2, io_code);
     Failure::new(code, words(error))
@@ -57,8 +57,8 @@ fn h2_code(error: &h2::Error, in_body: bool) -> Code {
     Code::ProtocolH2
 }
 
-/// Whether the peer says that it has not begun to work on the request: it may be sent again at no risk.
-/// Source: RFC 9113, sections 6.8 (GOAWAY) and 8.7 (`REFUSED_STREAM`).
+/// Whether the peer says that it did not process the request: it can safely be sent again. Source: RFC 9113, sections
+/// 6.8 (GOAWAY) and 8.7 (`REFUSED_STREAM`).
 pub(crate) fn was_not_processed(error: &hyper::Error) -> bool {
     source::<h2::Error>(error).is_some_and(|error| {
         error.is_remote()
@@ -67,7 +67,7 @@ pub(crate) fn was_not_processed(error: &hyper::Error) -> bool {
     })
 }
 
-/// The first error of type `E` beneath.
+/// The first error of type `E` among the sources.
 fn source<E: Error + 'static>(error: &hyper::Error) -> Option<&E> {
     let mut next = error.source();
     while let Some(error) = next {

@@ -1,10 +1,10 @@
-//! Undoing Content-Encoding, within limits.
+//! Decodes Content-Encoding, within limits.
 //!
-//! A body is input from a stranger: it may be a bomb, end early, lie about its coding or carry junk. The rules
-//! are the cases E1 to E11 of the fault table. Nothing here does I/O.
+//! A body is untrusted input: it may be a bomb, end early, lie about its coding or carry junk. The rules are the
+//! cases E1 to E11 of the fault table. Nothing here does I/O.
 //!
-//! Memory: beside the body as it came, at most `cap` decoded bytes plus one step ([`STEP`]) exist per layer,
-//! and a layer's input is freed before the next layer starts. Work is bounded by the input's length and the cap.
+//! Memory: besides the body as received, at most `cap` decoded bytes plus one step ([`STEP`]) exist per layer, and a
+//! layer's input is freed before the next layer starts. Work is bounded by the input's length and the cap.
 //!
 //! Source: RFC 9110 §8.4, RFC 1950 to 1952, RFC 7932, RFC 8878, RFC 9659.
 
@@ -17,35 +17,35 @@ use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, ResetDirective, zst
 use crate::error::{Code, Failure};
 use crate::options::OnOversize;
 
-/// The most codings that are undone, one inside the other.
+/// The most codings that are decoded, one inside the other.
 const MAX_LAYERS: usize = 5;
 
-/// The most gzip members or zstd frames of one body that may be empty: beyond, they are there to burn time.
+/// The most gzip members or zstd frames of one body that may be empty: more are meant to waste time.
 const MAX_EMPTY_MEMBERS: u32 = 64;
 
-/// The least room a decoder is given at once, in bytes.
+/// The least space a decoder gets at once, in bytes.
 const STEP: usize = 16 << 10;
 
 /// The largest zstd window, 8 MiB (RFC 9659 §3), as a power of two.
 const ZSTD_WINDOW_LOG: u32 = 23;
 
-/// What a body may become.
+/// The limits of a decoded body.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     /// The most decoded bytes.
     pub(crate) cap: u64,
-    /// What to do with more.
+    /// What to do with a larger one.
     pub(crate) on_oversize: OnOversize,
-    /// Whether the body as it came is known to be a prefix; its early end is then no error.
+    /// Whether the body as received is known to be a prefix; its early end is then no error.
     pub(crate) partial: bool,
 }
 
-/// A body without its codings.
+/// A decoded body.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Decoded {
     /// The bytes.
     pub(crate) body: Vec<u8>,
-    /// The codings that are unknown here and still applied to the bytes, as Content-Encoding would list them.
+    /// The unknown codings that are still applied to the bytes, as Content-Encoding would list them.
     pub(crate) left: Option<String>,
     /// Whether these bytes are only the first part of what was encoded.
     pub(crate) truncated: bool,
@@ -53,11 +53,10 @@ pub(crate) struct Decoded {
     pub(crate) trailing: bool,
 }
 
-/// The first `most` bytes of a body that is kept as it came, without its codings; one that ends early gives what there
-/// is.
+/// The first `most` bytes, decoded, of a body that was kept as received; one that ends early gives what there is.
 ///
 /// # Errors
-/// Those of [`Decoder::decode`], but for an early end and a body that is too long.
+/// Those of [`Decoder::decode`], except for an early end and a body that is too long.
 pub fn decode_body(content_encoding: &str, body: Vec<u8>, most: u64) -> Result<Vec<u8>, Failure> {
     let limits = Limits { cap: most, on_oversize: OnOversize::Truncate, partial: true };
     let mut decoded = Decoder::default().decode([content_encoding.as_bytes()], body, limits)?.body;
@@ -65,8 +64,8 @@ pub fn decode_body(content_encoding: &str, body: Vec<u8>, most: u64) -> Result<V
     Ok(decoded)
 }
 
-/// Decoder state that is worth keeping between bodies: 40 KiB for deflate, 160 KiB and more for zstd. One per
-/// shard; the states are made when first needed.
+/// Decoder state that is worth keeping between bodies: 40 KiB for deflate, 160 KiB and more for zstd. One per shard;
+/// the states are created when first needed.
 #[derive(Default)]
 pub(crate) struct Decoder {
     inflate: Option<Decompress>,
@@ -108,15 +107,15 @@ enum End {
     Cap,
     /// At the end of the input, inside the encoded data.
     Input,
-    /// At the end of the input, with all data and without the check that has to follow.
+    /// At the end of the input, with all data but without the check that has to follow.
     Unchecked,
 }
 
 impl Decoder {
-    /// Undoes the codings that the Content-Encoding lines list, the last one first.
+    /// Decodes the codings that the Content-Encoding lines list, the last one first.
     ///
-    /// A coding that is unknown here stops the work without being an error: see [`Decoded::left`]. An empty body
-    /// is whole under any coding.
+    /// An unknown coding stops the decoding and is no error: see [`Decoded::left`]. An empty body is complete under
+    /// any coding.
     ///
     /// # Errors
     /// - `decode.too_many_layers`: more than five codings.
@@ -229,7 +228,7 @@ impl Decoder {
             Some(context) => context,
             none => none.insert(DCtx::try_create().ok_or_else(|| corrupt("no memory for zstd"))?),
         };
-        // A failed body leaves the context inside a frame.
+        // After a failed body the context is still inside a frame.
         context.reset(ResetDirective::SessionOnly).map_err(zstd_failure)?;
         context.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG)).map_err(zstd_failure)?;
         let mut source = InBuffer::around(input);
@@ -251,8 +250,8 @@ impl Decoder {
     }
 }
 
-/// The decoded bytes. Grows by doubling, never past the cap and one byte: that byte tells a body that just fits
-/// from one that is larger.
+/// The decoded bytes. Grows by doubling, never past the cap and one byte: that byte distinguishes a body that just
+/// fits from a larger one.
 struct Output {
     bytes: Vec<u8>,
     cap: usize,
@@ -261,12 +260,12 @@ struct Output {
 impl Output {
     fn new(cap: u64, input: usize) -> Self {
         let cap = usize::try_from(cap).unwrap_or(usize::MAX).min(isize::MAX as usize - 1);
-        // Text shrinks to about a fourth; what shrinks further costs a few more steps.
+        // Text shrinks to about a quarter; what shrinks further costs a few more steps.
         let first = input.saturating_mul(4).max(STEP).min(cap + 1);
         Self { bytes: Vec::with_capacity(first), cap }
     }
 
-    /// Makes room for at least one more byte. False when the cap is passed.
+    /// Makes room for at least one more byte. False when the cap is exceeded.
     fn grow(&mut self) -> bool {
         let length = self.bytes.len();
         if length > self.cap {
@@ -323,7 +322,7 @@ fn run_inflate(inflate: &mut Decompress, input: &[u8], output: &mut Output) -> R
 
 fn brotli(input: &[u8], output: &mut Output) -> Result<Layer, Failure> {
     let (u8s, u32s, codes) = (HeapAlloc::default(), HeapAlloc::default(), HeapAlloc::default());
-    // Strict: the large-window extension is not what `br` means, and may ask for gigabytes.
+    // Strict: the large-window extension is not part of `br`, and may ask for gigabytes.
     let mut state = BrotliState::new_strict(u8s, u32s, codes);
     let (mut left, mut used, mut total) = (input.len(), 0, 0);
     loop {
@@ -470,7 +469,7 @@ mod tests {
         let data = text(50_000);
         for coding in ALL {
             let whole = encode(coding, &data);
-            // Brotli has no check of its own: only the marks that end it can be broken for sure.
+            // Brotli has no check of its own: only damage to its end markers is sure to be noticed.
             let mut corrupt = whole.clone();
             corrupt.truncate(whole.len() / 2);
             corrupt.extend([0xff; 64]);
@@ -553,7 +552,7 @@ mod tests {
         for coding in ["gzip", "deflate", "zstd"] {
             assert_eq!(code(coding, b"<!doctype html><html>".to_vec()), Code::DecodeCorrupt, "{coding}");
         }
-        // To brotli nearly any byte is a beginning.
+        // Nearly any byte is a valid start of brotli.
         assert!(decode("br", b"<!doctype html><html>".to_vec()).is_err());
         let mut body = encode("gzip", b"x");
         body[3] = 0xff;
@@ -604,7 +603,7 @@ mod tests {
             let data = text(length);
             assert_eq!(decode("deflate", raw_deflate(&data)).unwrap().body, data);
         }
-        // Looks like a zlib header and is raw: a stored block whose padding and length happen to fit.
+        // Raw, but looks like a zlib header: a stored block whose padding and length happen to fit.
         let misleading = [&[0x78, 0x01, 0x00, 0xfe, 0xff][..], b"!"].concat();
         assert!(is_zlib(&misleading));
         assert!(decode("deflate", misleading).is_err());

@@ -1,4 +1,4 @@
-//! The heads of requests. What is alike in all of them is rendered once; a plain GET adds its path and its host.
+//! The heads of requests. What all of them share is rendered once; a plain GET adds its path and its host.
 
 use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
@@ -13,11 +13,11 @@ type Header = (HeaderName, HeaderValue);
 /// The headers of every request.
 pub(crate) struct Heads {
     shared: Vec<Header>,
-    /// All of them as lines, but Host.
+    /// All of them as lines, except Host.
     lines: Vec<u8>,
 }
 
-/// Which headers one request has.
+/// The headers of one request.
 struct Choice<'a> {
     shared: &'a [Header],
     own: &'a [Header],
@@ -27,7 +27,7 @@ struct Choice<'a> {
 }
 
 impl Heads {
-    /// `shared` are the headers of every request, over the engine's own.
+    /// `shared` are the headers of every request; they win over the engine's own.
     pub(crate) fn new(shared: &[Header]) -> Self {
         let engine = [
             (ACCEPT, HeaderValue::from_static("*/*")),
@@ -43,8 +43,8 @@ impl Heads {
         Self { shared: all, lines }
     }
 
-    /// Writes the head of `request` for HTTP/1.1. `left_origin`: a redirect led away from the origin that the
-    /// caller spoke of, so what the caller said to that origin stays behind.
+    /// Writes the head of `request` for HTTP/1.1. `left_origin`: a redirect led away from the origin that the caller
+    /// named, so the headers meant for that origin are left out.
     pub(crate) fn write_http1(&self, out: &mut Vec<u8>, request: &Request, left_origin: bool) {
         let choice = self.choose(request, left_origin);
         let target = &request.target;
@@ -74,7 +74,7 @@ impl Heads {
         out.extend_from_slice(b"\r\n");
     }
 
-    /// The same request for HTTP/2. None: its URL cannot be written as one.
+    /// The same request for HTTP/2. None: its URL cannot be sent there.
     pub(crate) fn http2(&self, request: &Request, left_origin: bool) -> Option<http::Request<SendBody>> {
         let choice = self.choose(request, left_origin);
         let mut uri = Uri::try_from(request.target.as_str()).ok()?;
@@ -107,7 +107,8 @@ impl Heads {
 }
 
 impl<'a> Choice<'a> {
-    /// All headers but Host and those that frame the body: a name of the request's own replaces the shared ones.
+    /// All headers except Host and those that frame the body: a request's own header replaces the shared one of that
+    /// name.
     fn all(&self) -> impl Iterator<Item = &'a Header> {
         let (own, left_origin) = (self.own, self.left_origin);
         let is_own = move |name: &HeaderName| own.iter().any(|(given, _)| given == name);
@@ -117,24 +118,24 @@ impl<'a> Choice<'a> {
         shared.chain(own).filter(kept).chain(self.conditions)
     }
 
-    /// The Host that the caller wants, for the origin the caller spoke of.
+    /// The Host that the caller set, for the origin that the caller named.
     fn host(&self) -> Option<&'a HeaderValue> {
         let all = || self.own.iter().chain(self.shared);
         if self.left_origin { None } else { all().find(|(name, _)| name == HOST).map(|(_, value)| value) }
     }
 }
 
-/// Whether a header frames the body, which is the engine's business.
+/// Whether a header frames the body; those are set by the engine.
 fn frames(name: &HeaderName) -> bool {
     name == CONTENT_LENGTH || name == TRANSFER_ENCODING
 }
 
-/// Whether a server may ask for a length although there is no body. Source: RFC 9110, section 8.6.
+/// Whether a server may expect a length although there is no body. Source: RFC 9110, section 8.6.
 fn expects_body(method: &Method) -> bool {
     matches!(*method, Method::POST | Method::PUT | Method::PATCH)
 }
 
-/// The head of a response over HTTP/2, as HTTP/1.1 has it.
+/// The head of an HTTP/2 response, written as HTTP/1.1.
 pub(super) fn response_head(head: &http::response::Parts) -> Vec<u8> {
     let reason = head.status.canonical_reason().unwrap_or_default();
     let mut out = format!("HTTP/1.1 {} {reason}\r\n", head.status.as_u16()).into_bytes();

@@ -15,20 +15,20 @@ use crate::request::{Request, Target};
 /// What to do with a response.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Redirect {
-    /// It is the answer: no redirect, or one that says not where to.
+    /// It is the final response: not a redirect, or one without a Location.
     None,
-    /// Ask there.
+    /// Send the next request there.
     Follow(Follow),
-    /// It says where to, and that cannot be followed.
+    /// Its Location cannot be followed.
     Fail(Failure),
 }
 
-/// The next request of a chain, as far as it differs from the one before.
+/// The next request of a chain, where it differs from the one before.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Follow {
-    /// Where to.
+    /// The next URL.
     pub(crate) target: Target,
-    /// User and password from the Location; only ever there for the same origin.
+    /// User and password from the Location; only for the same origin.
     pub(crate) userinfo: Option<(String, String)>,
     /// Whether the method becomes GET; then the body is dropped, and with it every header that
     /// [`describes_body`].
@@ -40,7 +40,7 @@ pub(crate) struct Follow {
     pub(crate) downgrade: bool,
 }
 
-/// Decides about the answer to `request`, which `hops` redirects led to.
+/// Decides about the response to `request`, which `hops` redirects led to.
 pub(crate) fn next_hop(request: &Request, hops: u32, outcome: &Outcome, options: &Options) -> Redirect {
     let Some(received) = &outcome.received else { return Redirect::None };
     if !options.follow_redirects || !(300..400).contains(&received.status) || outcome.failure.is_some() {
@@ -79,7 +79,8 @@ fn decide(
     }
 }
 
-/// Whether a response is about another place and nothing else: what [`decide`] will say is not `None`.
+/// Whether a response only points to another URL, so that its body does not matter: [`decide`] does not return
+/// `None`.
 pub(crate) fn leads_on<'a>(status: u16, mut locations: impl Iterator<Item = &'a [u8]>) -> bool {
     is_redirect(status) && locations.any(|location| !location.trim_ascii().is_empty())
 }
@@ -101,7 +102,7 @@ pub(crate) fn keeps_header(name: &HeaderName) -> bool {
     KEPT.contains(name) || (describes_body(name) && name != header::CONTENT_LOCATION)
 }
 
-/// Whether a header says something about the request's body, and goes when that goes.
+/// Whether a header describes the request's body, and is dropped together with it.
 pub(crate) fn describes_body(name: &HeaderName) -> bool {
     const DESCRIBE: [HeaderName; 6] = [
         header::CONTENT_ENCODING,
@@ -118,7 +119,7 @@ fn is_redirect(status: u16) -> bool {
     matches!(status, 301 | 302 | 303 | 307 | 308)
 }
 
-/// The Location to follow; none where there is none or it is empty.
+/// The Location to follow; none if it is missing or empty.
 fn the_one<'a>(locations: &[&'a [u8]]) -> Result<Option<&'a [u8]>, Failure> {
     let mut given =
         locations.iter().map(|location| location.trim_ascii()).filter(|location| !location.is_empty());
@@ -129,7 +130,7 @@ fn the_one<'a>(locations: &[&'a [u8]]) -> Result<Option<&'a [u8]>, Failure> {
     Ok(first)
 }
 
-/// UTF-8 as it is; other bytes as Latin-1, as browsers read them.
+/// UTF-8 unchanged; other bytes as Latin-1, as browsers read them.
 fn text(location: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(location) {
         Ok(text) => text.into(),

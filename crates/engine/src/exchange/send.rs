@@ -21,16 +21,16 @@ pub(crate) enum Channel<'a> {
     Http2(&'a StreamPlace),
 }
 
-/// How far a request got that has no response.
+/// How far a request without a response got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reached {
     /// No byte of it was handed to the connection.
     Nothing,
-    /// The peer, which says that it has not begun to work on it.
+    /// The peer, which says that it did not process it.
     Refusal,
     /// The connection, which closed before the first byte of a response.
     Silence,
-    /// Further, or nobody knows.
+    /// Further, or unknown.
     Further,
 }
 
@@ -47,11 +47,10 @@ impl Exchanged {
     }
 }
 
-/// Sends `request` and reads its response to the end. Whether the connection can take another is then for the
-/// connection to say.
+/// Sends `request` and reads its response to the end. Afterwards the connection knows whether it can take another.
 ///
 /// # Cancel safety
-/// Dropped midway, the connection must not be used again (HTTP/1.1) or its stream is reset (HTTP/2).
+/// If it is dropped midway, the connection must not be used again (HTTP/1.1) or its stream is reset (HTTP/2).
 pub(crate) async fn exchange(
     channel: Channel<'_>,
     request: &Request,
@@ -166,7 +165,10 @@ async fn receive(
     }
     if received.status == StatusCode::SWITCHING_PROTOCOLS.as_u16() {
         keep(&mut received, &mut incoming, None);
-        let failure = Failure::new(Code::ProtocolUpgrade, "the server switched protocols unasked");
+        let failure = Failure::new(
+            Code::ProtocolUpgrade,
+            "the server switched to another protocol, which was not requested",
+        );
         return Exchanged { received: Some(received), ..Exchanged::failed(failure) };
     }
     let read = if rules.follow_redirects && leads_on(received.status, received.headers.get_all("location")) {
@@ -180,7 +182,7 @@ async fn receive(
     Exchanged { received: Some(received), failure, reached: Reached::Further }
 }
 
-/// Puts by what has come, if that is asked for.
+/// Keeps the bytes received so far, if the job keeps them.
 fn keep(received: &mut Received, incoming: &mut Incoming<'_>, truncated: Option<Truncated>) {
     if let (Some(wire), Some(kept)) = (&mut received.wire, incoming.kept()) {
         wire.response = std::mem::take(kept).into();
@@ -188,7 +190,7 @@ fn keep(received: &mut Received, incoming: &mut Incoming<'_>, truncated: Option<
     }
 }
 
-/// Decodes what was read, or says why it is of no use.
+/// Decodes what was read, or says why that is not possible.
 fn settle(received: &mut Received, read: Read, method: &Method, rules: &BodyRules<'_>) -> Option<Failure> {
     received.wire_bytes = read.wire_bytes;
     if read.failure.is_some() || *method == Method::HEAD {

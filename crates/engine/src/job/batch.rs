@@ -1,7 +1,7 @@
 //! Finished rows in columns of fixed width, their bytes in one arena.
 //!
-//! A row's bytes lie together: URL, final URL, reason, error detail, headers, body. So a row can leave its batch
-//! with one copy, and a batch can go back to be filled again. Bodies from `OWN_BODY` up keep a buffer of their own.
+//! A row's bytes are contiguous: URL, final URL, reason, error detail, headers, body. So a row leaves its batch with
+//! one copy, and a batch can be reused. Bodies from `OWN_BODY` up keep a buffer of their own.
 
 use std::mem::size_of;
 use std::net::IpAddr;
@@ -17,22 +17,22 @@ use crate::timings::Timings;
 
 /// A body of this size or more moves into its row without a copy.
 const OWN_BODY: usize = 32 << 10;
-/// Arenas kept for reuse, and the largest that is.
+/// Arenas kept for reuse, and the largest that is kept.
 const KEPT_ARENAS: usize = 8;
 const KEPT_ARENA_BYTES: usize = 2 << 20;
 
-/// What few rows have.
+/// What only few rows have.
 #[derive(Clone, Debug, Default)]
 pub struct Extra {
     /// Redirects that were followed, in order.
     pub hops: Vec<Hop>,
     /// Every attempt but the last, in order.
     pub earlier: Vec<AttemptRecord>,
-    /// What went over the wire in the last attempt, redirects first; empty unless the job keeps it.
+    /// The bytes sent and received in the last attempt, redirects first; empty unless the job keeps them.
     pub exchanges: Vec<Exchange>,
 }
 
-/// The fixed part of a row; the variable part lies in the arena.
+/// The fixed part of a row; the variable part is in the arena.
 #[derive(Clone, Debug)]
 pub struct Row {
     /// Position in the input.
@@ -41,17 +41,17 @@ pub struct Row {
     pub status: Option<u16>,
     /// Why there is no whole response.
     pub code: Option<Code>,
-    /// The phase in which a request failed that was not refused at once.
+    /// The phase in which the request failed, unless it was refused before it started.
     pub phase: Option<&'static str>,
-    /// The method as asked.
+    /// The method of the request.
     pub method: Method,
-    /// Attempts, the first included; 0 when nothing was sent.
+    /// Attempts, including the first; 0 when nothing was sent.
     pub attempts: u32,
     /// HTTP version of the response.
     pub version: Option<Version>,
     /// The peer.
     pub remote: Option<IpAddr>,
-    /// Whether the connection had served before.
+    /// Whether the connection had served an earlier request.
     pub conn_reused: bool,
     /// It repeats the answer of another row's request: nothing was sent for it.
     pub is_copy: bool,
@@ -78,7 +78,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// The response arrived whole and its status is below 400.
+    /// The response is complete and its status is below 400.
     pub fn ok(&self) -> bool {
         self.code.is_none() && self.truncated.is_none() && self.status.is_some_and(|status| status < 400)
     }
@@ -89,7 +89,7 @@ impl Row {
     }
 }
 
-/// What a row is made of before its bytes are laid out.
+/// A row before its bytes are laid out.
 #[derive(Debug)]
 pub(crate) struct Draft<'a> {
     pub(crate) row: Row,
@@ -102,7 +102,7 @@ pub(crate) struct Draft<'a> {
 }
 
 impl Row {
-    /// A row about which nothing is known but what was asked.
+    /// A row with its request and nothing else.
     pub(crate) fn new(index: u64, method: Method) -> Self {
         Self {
             index,
@@ -133,7 +133,7 @@ impl Row {
     }
 }
 
-/// A row with its bytes, wherever they lie.
+/// A row with its bytes, in a batch or detached.
 #[derive(Clone, Copy, Debug)]
 pub struct RowView<'a> {
     /// The fixed part.
@@ -151,12 +151,12 @@ impl<'a> RowView<'a> {
         std::str::from_utf8(self.part(from, to)).unwrap_or_default()
     }
 
-    /// The URL as asked.
+    /// The requested URL.
     pub fn url(&self) -> &'a str {
         self.text(0, self.row.url_end)
     }
 
-    /// Where redirects ended.
+    /// The URL after redirects.
     pub fn final_url(&self) -> &'a str {
         if self.row.final_url_end == self.row.url_end {
             return self.url();
@@ -164,12 +164,12 @@ impl<'a> RowView<'a> {
         self.text(self.row.url_end, self.row.final_url_end)
     }
 
-    /// The reason phrase, where the peer sent one of its own.
+    /// The reason phrase, if it is not the standard one.
     pub fn reason(&self) -> &'a [u8] {
         self.part(self.row.final_url_end, self.row.reason_end)
     }
 
-    /// The failure in words.
+    /// The failure as text.
     pub fn detail(&self) -> &'a str {
         self.text(self.row.reason_end, self.row.detail_end)
     }
@@ -198,7 +198,7 @@ impl OwnedRow {
         &self.row
     }
 
-    /// The row with its bytes; the body is empty, it went its own way.
+    /// The row with its bytes; the body is empty, the caller keeps it elsewhere.
     pub fn view(&self) -> RowView<'_> {
         RowView { row: &self.row, head: &self.head, body: &[] }
     }
@@ -224,7 +224,7 @@ impl Batch {
         self.rows.is_empty()
     }
 
-    /// Memory the rows hold.
+    /// Memory that the rows use.
     pub fn bytes(&self) -> usize {
         self.arena.len() + self.own_bytes + self.rows.len() * size_of::<Row>()
     }
@@ -239,12 +239,12 @@ impl Batch {
         self.rows.get(position).map(|row| self.view(row))
     }
 
-    /// Takes a row out with a copy of all but its body.
+    /// Takes a row out with a copy of everything except its body.
     pub fn detach(&self, position: usize) -> Option<OwnedRow> {
         let row = self.rows.get(position)?;
         let start = row.start as usize;
         let head = self.arena.get(start..start + row.headers_end as usize)?;
-        // The body is left behind: a clone of a large one would be paid for nothing.
+        // Without the body: cloning a large one would be wasted.
         let row = Row { own_body: None, extra: row.extra.clone(), method: row.method.clone(), ..*row };
         Some(OwnedRow { row, head: head.into() })
     }
@@ -296,7 +296,7 @@ impl Drop for Batch {
     }
 }
 
-/// Keeps the memory of spent batches: fresh pages cost more than the copy into them.
+/// Keeps the memory of used batches: fresh pages cost more than the copy into them.
 #[derive(Debug, Default)]
 pub(crate) struct Recycler {
     spent: Mutex<Vec<(Vec<Row>, Vec<u8>)>>,

@@ -1,4 +1,4 @@
-//! What keeps a job from being faster: looked at many times a second, counted, and told in the end.
+//! What keeps a job from being faster: sampled many times a second, counted, and reported at the end.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -23,25 +23,25 @@ macro_rules! bottlenecks {
 bottlenecks! {
     /// The consumer is behind: rows wait for it.
     Consumer = "consumer";
-    /// This machine has no descriptor or port left.
+    /// This machine has no file descriptor or port left.
     Descriptors = "descriptors";
     /// The engine's threads are busy all the time.
     Cpu = "cpu";
     /// All permits are taken.
     Concurrency = "concurrency";
-    /// A rate, or a host's own wish, lets no request go yet.
+    /// A rate limit, or a host's Retry-After, allows no request yet.
     RateLimit = "rate_limit";
     /// Hosts are down.
     HostsDown = "hosts_down";
     /// The permits of single hosts are taken.
     PerHost = "concurrency_per_host";
-    /// Everything that came is on its way, and more is to come.
+    /// All requests so far have been sent, and the input has not ended.
     Input = "input";
-    /// Everything is on its way: what is left is up to the network and the servers.
+    /// All requests have been sent: the rest is up to the network and the servers.
     InFlight = "in_flight";
 }
 
-/// A look at one shard and one job.
+/// One sample of a shard and a job.
 #[allow(clippy::struct_excessive_bools)] // independent facts, not states of one thing
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Look {
@@ -63,7 +63,7 @@ pub(crate) struct Look {
 }
 
 impl Look {
-    /// What holds the job up just now, if anything does. The first that applies: what is named later would not help.
+    /// What holds the job up now, if anything does. The first that applies: fixing a later one would not help.
     pub(crate) fn bottleneck(&self) -> Option<Bottleneck> {
         let found = if self.consumer_is_behind {
             Bottleneck::Consumer
@@ -82,7 +82,7 @@ impl Look {
         } else if self.hosts_down > 0 && !self.in_flight {
             Bottleneck::HostsDown
         } else if self.queued {
-            // What waits does so on other shards: they know what for.
+            // The requests wait on other shards, which know what for.
             return None;
         } else if !self.input_ended {
             Bottleneck::Input
@@ -106,7 +106,7 @@ impl Seen {
         }
     }
 
-    /// The looks that saw each, by its name; those never seen are left out.
+    /// The number of samples of each, by its name; those never seen are left out.
     pub(crate) fn counts(&self) -> Vec<(&'static str, u64)> {
         let seen = self.0.iter().map(|seen| seen.load(Ordering::Relaxed));
         Bottleneck::ALL.iter().map(|one| one.as_str()).zip(seen).filter(|&(_, seen)| seen > 0).collect()

@@ -1,4 +1,4 @@
-//! Bytes that wait for a job's consumer, and what stops while there are too many.
+//! Bytes that wait for a job's consumer, and the shards that stop while there are too many.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -27,19 +27,19 @@ impl Buffer {
         before.saturating_sub(bytes) < self.max && self.stalled.swap(false, Ordering::SeqCst)
     }
 
-    /// Whether too many wait for further requests.
+    /// Whether too many wait to start further requests.
     pub(super) fn is_full(&self) -> bool {
         self.bytes.load(Ordering::Relaxed) >= self.max
     }
 
-    /// Whether a shard has to stop: `times` as many wait as may. If so, it will have to be told when it may resume.
+    /// Whether a shard has to stop: `times` the limit waits. If so, it has to be told when it may resume.
     pub(super) fn stalls(&self, times: u64) -> bool {
         let mark = self.max.saturating_mul(times);
         if self.bytes.load(Ordering::Relaxed) < mark {
             return false;
         }
         self.stalled.store(true, Ordering::SeqCst);
-        // The consumer may have taken some between the look and the note, and told nobody.
+        // The consumer may have taken some between the two lines, without telling anybody.
         self.bytes.load(Ordering::SeqCst) >= mark
     }
 }

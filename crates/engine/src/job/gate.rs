@@ -1,4 +1,4 @@
-//! Where requests of one job wait while its consumer is far behind.
+//! Where the requests of a job wait while its consumer is far behind.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ impl Gate {
         self.job.must_stop_reading()
     }
 
-    /// Waits until reading may go on.
+    /// Waits until reading may continue.
     ///
     /// # Cancel safety
     /// May be dropped at any time.
@@ -30,7 +30,7 @@ impl Gate {
         loop {
             let opened = self.opened.notified();
             tokio::pin!(opened);
-            // Registered before the look: an opening in between is not missed.
+            // Registered before the check: an opening in between is not missed.
             opened.as_mut().enable();
             if !self.is_closed() {
                 return;

@@ -1,8 +1,8 @@
-//! What must not be sent twice: such a request is noted on the disk before its first byte can leave.
+//! The ledger of requests that must not be sent twice: each is recorded on the disk before its first byte is sent.
 //!
-//! A record is the request's index, 8 bytes, little-endian. A thread of its own writes all records that wait, syncs
-//! them once, and lets their requests go: however many are in flight, they share a sync. A record that a crash cut off
-//! belongs to a request that was still waiting; it is dropped.
+//! A record is the request's index, 8 bytes, little-endian. A separate thread writes all records that wait, syncs
+//! them once, and releases their requests: however many are in flight, they share a sync. A record that a crash cut
+//! off belongs to a request that was still waiting; it is dropped.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -18,11 +18,11 @@ const RECORD_BYTES: u64 = 8;
 #[derive(Debug)]
 struct Note {
     index: u64,
-    /// Dropped instead of used, it says that the record is not on the disk.
+    /// Dropped instead of used, it means that the record is not on the disk.
     written: oneshot::Sender<()>,
 }
 
-/// The ledger of one job. File and thread are made by the first note: most jobs have none.
+/// The ledger of one job. The first record creates file and thread: most jobs have none.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     path: PathBuf,
@@ -31,24 +31,24 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// A ledger that goes on in the file at `path`, where there is one.
+    /// A ledger in the file at `path`, which is appended to if it exists.
     pub(crate) fn new(path: PathBuf) -> Self {
         Self { path, notes: OnceLock::new(), failure: Arc::default() }
     }
 
-    /// Notes a request; waits until the record is on the disk. False: it is not, and no later one will be.
+    /// Records a request; waits until the record is on the disk. False: it is not, and no later one will be.
     ///
     /// # Cancel safety
-    /// Dropped, it leaves a record of a request that is not sent.
+    /// If it is dropped, there may be a record of a request that is not sent.
     pub(crate) async fn note(&self, index: u64) -> bool {
         let (written, is_written) = oneshot::channel();
         let notes = self.notes.get_or_init(|| self.start());
-        // To a thread that is gone: the note comes back, is dropped, and that ends the wait.
+        // If the thread has ended, the note is returned and dropped, which ends the wait.
         notes.send(Note { index, written }).unwrap_or_default();
         is_written.await.is_ok()
     }
 
-    /// Why nothing is noted any more.
+    /// Why nothing is recorded any more.
     pub(crate) fn failure(&self) -> Option<&str> {
         self.failure.get().map(String::as_str)
     }
@@ -59,7 +59,7 @@ impl Ledger {
         let keeper = move || {
             let mut waiting = Vec::new();
             if let Err(error) = keep(&path, &notes, &mut waiting) {
-                // Before those that wait are let go: they may ask why.
+                // Set before the waiting requests are released: they may ask for it.
                 fail(&failure, &path, &error);
             }
         };
@@ -74,7 +74,7 @@ fn fail(failure: &OnceLock<String>, path: &Path, error: &io::Error) {
     failure.set(format!("{} could not be written: {error}", path.display())).unwrap_or_default();
 }
 
-/// Writes notes until the job is gone. After an error nothing is tried again: nobody knows what is on the disk.
+/// Writes records until the job ends. After an error nothing is tried again: the state of the disk is unknown.
 fn keep(path: &Path, notes: &Receiver<Note>, waiting: &mut Vec<oneshot::Sender<()>>) -> io::Result<()> {
     let mut records = Vec::new();
     let mut file = None;
@@ -97,7 +97,7 @@ fn keep(path: &Path, notes: &Receiver<Note>, waiting: &mut Vec<oneshot::Sender<(
     Ok(())
 }
 
-/// Opens the file for appending, without the record that a crash cut off, and makes its name last.
+/// Opens the file for appending, removes a record that a crash cut off, and syncs its folder.
 fn open(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().append(true).create(true).open(path)?;
     let length = file.metadata()?.len();
@@ -115,7 +115,7 @@ fn sync_name(path: &Path) -> io::Result<()> {
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
-/// Elsewhere a folder cannot be synced.
+/// On other systems a folder cannot be synced.
 #[cfg(not(unix))]
 #[expect(clippy::unnecessary_wraps, reason = "as on the systems that can fail")]
 fn sync_name(_path: &Path) -> io::Result<()> {
@@ -127,7 +127,7 @@ fn sync_name(_path: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    /// A folder of this process's own for one test, removed at its end.
+    /// A folder for one test, removed when dropped.
     struct Folder(PathBuf);
 
     impl Folder {

@@ -1,7 +1,7 @@
-//! How many requests may wait in the engine before whoever submits them waits.
+//! How many requests may wait in the engine before `submit` blocks.
 //!
-//! More may while none of those that wait may go, in search of others that may: a host that is slow, limited or down
-//! must not hold up those behind it in the input.
+//! The limit grows while none of the waiting requests may start, in search of others that may: a host that is slow,
+//! limited or down must not hold up those behind it in the input.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Condvar, MutexGuard, PoisonError};
@@ -9,12 +9,12 @@ use std::sync::{Condvar, MutexGuard, PoisonError};
 const LOOK_AHEAD: i64 = 8192;
 const LOOK_FAR_AHEAD: i64 = 65_536;
 
-/// The submitter waits with the lock of its job, so that the end of the job wakes it as well.
+/// The submitter waits on the lock of its job, so that the end of the job wakes it as well.
 #[derive(Debug)]
 pub(super) struct LookAhead {
     /// Requests submitted and not yet started.
     waiting: AtomicI64,
-    /// How many may.
+    /// The most that may wait.
     limit: AtomicI64,
     /// The submitter waits for room.
     blocked: AtomicBool,
@@ -44,7 +44,7 @@ impl LookAhead {
     ) -> MutexGuard<'a, T> {
         while self.is_full() && !is_over(&job) {
             self.blocked.store(true, Ordering::SeqCst);
-            // Room made between the look and the note was told to nobody.
+            // Room that appeared between the two lines woke nobody.
             if !self.is_full() {
                 break;
             }
@@ -63,14 +63,14 @@ impl LookAhead {
         self.waiting.fetch_add(i64::try_from(requests).unwrap_or(i64::MAX), Ordering::SeqCst);
     }
 
-    /// Counts one request out. True: the submitter is to be woken.
+    /// Counts one request out. True: the submitter must be woken.
     pub(super) fn leave(&self) -> bool {
         let waiting = self.waiting.fetch_sub(1, Ordering::SeqCst);
-        // Half of the look-ahead at a time: waking for each request would cost more than it wins.
+        // Half of the look-ahead at a time: waking for each request would cost more than it gains.
         waiting <= self.limit.load(Ordering::Relaxed) - LOOK_AHEAD / 2 && self.blocked.load(Ordering::SeqCst)
     }
 
-    /// None of the requests that wait may go: more may wait. True: the submitter is to be woken.
+    /// None of the waiting requests may start: more may wait. True: the submitter must be woken.
     pub(super) fn widen(&self) -> bool {
         if !self.blocked.load(Ordering::SeqCst) {
             return false;
@@ -98,8 +98,8 @@ mod tests {
 
     const MANY: usize = LOOK_AHEAD as usize;
 
-    /// Lets a submitter wait for room, and runs `act`, which says whether to wake it. Returns the same, once it is sure
-    /// that the submitter has gone on, or has not.
+    /// Lets a submitter wait for room, and runs `act`, which returns whether to wake it. Returns the same, after
+    /// checking that the submitter has continued, or has not.
     fn while_blocked(look_ahead: &LookAhead, act: impl FnOnce() -> bool) -> bool {
         let is_over = Mutex::new(false);
         let patience = Instant::now() + Duration::from_secs(10);

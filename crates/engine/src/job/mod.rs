@@ -1,5 +1,5 @@
-//! A job: one stream of requests in, one stream of batches out. Here is what its shards and its consumer share, the
-//! batches that pass between them, and what is counted on the way.
+//! A job: one stream of requests in, one stream of batches out. This folder holds what shards and consumer share, the
+//! batches that pass between them, and the statistics.
 
 mod batch;
 mod bottleneck;

@@ -1,5 +1,5 @@
-//! What the consumer's thread and the shards' threads share of a job. Every wait here is the consumer's or the
-//! submitter's, never a shard's.
+//! The state of a job that the consumer's thread and the shards' threads share. Only the consumer and the submitter
+//! ever wait here, never a shard.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
@@ -12,9 +12,9 @@ use super::buffer::Buffer;
 use super::look_ahead::LookAhead;
 use super::{Ledger, Stats};
 
-/// With so many batches untaken the consumer is slower than the engine.
+/// With this many batches waiting, the consumer is slower than the engine.
 const MANY_BATCHES: usize = 4;
-/// Requests that may wait for another attempt. Beyond, the last attempt stands.
+/// Requests that may wait for another attempt. When there are more, the last attempt is final.
 const MAX_RETRYING: i64 = 16_384;
 
 /// What a consumer gets.
@@ -24,7 +24,7 @@ pub enum Next {
     Batch(Batch),
     /// Nothing yet.
     Pending,
-    /// Every row was taken, or the job was cancelled.
+    /// All rows were taken, or the job was cancelled.
     Done,
 }
 
@@ -32,7 +32,7 @@ pub enum Next {
 struct Output {
     batches: VecDeque<Batch>,
     submitted: u64,
-    /// Rows that came from the shards, and those of them that the consumer took.
+    /// Rows from the shards, and those of them that the consumer took.
     published: u64,
     taken: u64,
     finished: bool,
@@ -46,12 +46,12 @@ pub(crate) struct JobState {
     output: Mutex<Output>,
     /// Signals a batch, the end of input, or cancellation.
     batch_ready: Condvar,
-    /// The consumer waits: rows should not.
+    /// The consumer waits for rows: batches should not.
     starved: AtomicBool,
     /// Bytes that wait for the consumer.
     buffer: Buffer,
     cancelled: AtomicBool,
-    /// Nothing more is to start.
+    /// Nothing more may start.
     stopping: AtomicBool,
     /// Requests submitted and not yet started.
     look_ahead: LookAhead,
@@ -65,9 +65,9 @@ pub(crate) struct JobState {
     stats: Mutex<Stats>,
     limited_by: Seen,
     pub(crate) expires: Option<Instant>,
-    /// Where requests are noted that must not be sent twice.
+    /// Records the requests that must not be sent twice.
     pub(crate) ledger: Option<Ledger>,
-    /// Rows keep what went over the wire for them.
+    /// Rows keep their bytes as sent and received.
     pub(crate) records_exchanges: bool,
     /// Jobs of the engine that have not been dropped, this one included.
     open_jobs: Arc<AtomicUsize>,
@@ -109,8 +109,8 @@ impl JobState {
         self.output.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until there is room for more requests, then counts `requests` in, which will end as `rows`. False: the
-    /// job takes no more.
+    /// Waits until there is room for more requests, then counts `requests` in, which will end as `rows` rows. False:
+    /// the job accepts no more.
     pub(crate) fn admit(&self, requests: usize, rows: usize) -> bool {
         let mut output =
             self.look_ahead.wait_for_room(self.output(), |output| output.cancelled || self.starts_nothing());
@@ -129,7 +129,7 @@ impl JobState {
         }
     }
 
-    /// None of the requests that wait may go, and others might: looks further ahead. Called by shards.
+    /// None of the waiting requests may start, and others might: looks further ahead. Called by shards.
     pub(crate) fn look_further(&self) {
         if self.look_ahead.widen() {
             self.wake_submitter();
@@ -141,7 +141,7 @@ impl JobState {
         self.look_ahead.wake(&self.output());
     }
 
-    /// A request begins to wait for another attempt. False: it must not, too many do. Called by shards.
+    /// A request begins to wait for another attempt. False: too many do already. Called by shards.
     pub(crate) fn begin_retry_wait(&self) -> bool {
         let room = self.retrying.fetch_add(1, Ordering::Relaxed) < MAX_RETRYING;
         if !room {
@@ -155,18 +155,18 @@ impl JobState {
         self.retrying.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Rows now wait for a host that is down. Called by shards.
+    /// Rows begin to wait for a host that is down. Called by shards.
     pub(crate) fn suspend(&self, rows: u64) {
         self.suspended.fetch_add(rows, Ordering::SeqCst);
     }
 
-    /// They do not any more. Called by shards.
+    /// Rows no longer wait for a host that is down. Called by shards.
     pub(crate) fn unsuspend(&self, rows: u64) {
         self.suspended.fetch_sub(rows, Ordering::SeqCst);
     }
 
-    /// Whether all that has come waits for origins that are down. More input may come; but it may also wait for
-    /// these rows, as a crawler's does, or an input that is read no further ahead than its rows are written.
+    /// Whether all requests so far wait for origins that are down. More input may come, but it may also depend on
+    /// these rows: a crawler's does, and so does an input that is read no further ahead than its rows are written.
     pub(crate) fn is_stuck(&self) -> bool {
         let suspended = self.suspended.load(Ordering::SeqCst);
         if suspended == 0 || self.in_flight() > 0 {
@@ -176,12 +176,12 @@ impl JobState {
         output.submitted == output.published + suspended
     }
 
-    /// A request holds its permits. Called by shards.
+    /// A request has got its permits. Called by shards.
     pub(crate) fn started(&self) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A request holds its permits no more. Called by shards.
+    /// A request has given its permits back. Called by shards.
     pub(crate) fn ended(&self) {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
@@ -239,20 +239,20 @@ impl JobState {
         self.buffer.add(bytes);
     }
 
-    /// The consumer is too far behind for further requests. Notes that a shard will have to be told when it is not.
+    /// Whether the consumer is too far behind for further requests. If so, the shards will be told when that changes.
     pub(crate) fn must_wait(&self) -> bool {
         self.buffer.stalls(1)
     }
 
-    /// The consumer is too far behind even for reading what has been asked for.
+    /// Whether the consumer is too far behind even to read the responses to requests in flight.
     ///
-    /// Not so with another job beside it: a body that is not read keeps its permits, and the other job may need
-    /// them, perhaps before this one's consumer goes on (a loop over one job that starts another).
+    /// Never while there is another job: a body that is not read keeps its permits, and the other job may need them,
+    /// perhaps before this one's consumer continues (a loop over one job that starts another).
     pub(crate) fn must_stop_reading(&self) -> bool {
         self.buffer.stalls(2) && self.open_jobs.load(Ordering::SeqCst) <= 1
     }
 
-    /// Waits up to `timeout` for finished rows. The bool says that shards which stopped may go on.
+    /// Waits up to `timeout` for finished rows. True: shards that have stopped may continue.
     pub(crate) fn next(&self, timeout: Duration) -> (Next, bool) {
         let deadline = Instant::now() + timeout;
         let mut output = self.output();
@@ -281,20 +281,20 @@ impl JobState {
         (Next::Batch(batch), resume)
     }
 
-    /// Every row was taken, or the job was cancelled.
+    /// All rows were taken, or the job was cancelled.
     pub(crate) fn is_done(&self) -> bool {
         let output = self.output();
         output.cancelled || (output.finished && output.taken == output.submitted)
     }
 
-    /// From now on nothing starts; what is in flight goes on.
+    /// From now on nothing starts; requests in flight continue.
     pub(crate) fn stop(&self) {
         let output = self.output();
         self.stopping.store(true, Ordering::SeqCst);
         self.look_ahead.wake(&output);
     }
 
-    /// Whether no request is to start any more: the job was stopped or cancelled.
+    /// Whether no further request may start: the job was stopped or cancelled.
     pub(crate) fn starts_nothing(&self) -> bool {
         self.stopping.load(Ordering::Relaxed) || self.is_cancelled()
     }
@@ -314,7 +314,7 @@ impl JobState {
         self.cancelled.load(Ordering::Relaxed)
     }
 
-    /// Counts what holds the job up, as a shard sees it. Called by shards.
+    /// Counts what holds the job up, from one shard's point of view. Called by shards.
     pub(crate) fn look(&self, of_shard: Look) {
         let output = self.output();
         let (behind, finished) = (output.batches.len() >= MANY_BATCHES, output.finished);

@@ -13,12 +13,12 @@ use crate::timings::Timings;
 /// Two significant digits, up to a day in microseconds: about 40 KB.
 const DIGITS: u8 = 2;
 
-/// What is known of the rows taken so far.
+/// Statistics of the rows taken so far.
 #[derive(Clone, Debug, Default)]
 pub struct Stats {
     /// Rows.
     pub done: u64,
-    /// Whole responses with a status below 400.
+    /// Complete responses with a status below 400.
     pub ok: u64,
     /// Attempts, the first of each request included.
     pub attempts: u64,
@@ -44,7 +44,7 @@ impl Stats {
         self.done - self.ok
     }
 
-    /// Adds a batch. What a copy repeats was sent and received once.
+    /// Adds a batch. A copy counts as a row only: its response was sent and received once.
     pub fn add(&mut self, batch: &Batch) {
         for view in batch.iter() {
             let row = view.row;
@@ -71,7 +71,7 @@ impl Stats {
     }
 }
 
-/// Time by phase, summed over requests: many are in a phase at once, so a sum may exceed the time that passed.
+/// Time by phase, summed over requests: many are in a phase at once, so a sum may exceed the elapsed time.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Phases {
     /// Waiting for a slot.
@@ -82,7 +82,7 @@ pub struct Phases {
     pub connect: Duration,
     /// TLS handshakes.
     pub tls: Duration,
-    /// From requests handed over to heads of responses.
+    /// From the request sent to the head of the response.
     pub first_byte: Duration,
     /// Reading bodies.
     pub body: Duration,
@@ -118,7 +118,7 @@ impl Phases {
 /// A histogram of durations.
 #[derive(Clone, Default)]
 pub struct Latencies {
-    /// Made with the first value: a job without a response has none.
+    /// Created with the first value: a job without a response has none.
     histogram: Option<Histogram<u64>>,
 }
 

@@ -1,11 +1,11 @@
-//! How many requests a host bears at once, found by trying: additive increase, multiplicative decrease.
+//! How many requests a host can take at once, found by trying: additive increase, multiplicative decrease.
 //!
 //! Source: Chiu and Jain, "Analysis of the Increase and Decrease Algorithms for Congestion Avoidance", 1989;
 //! the slow start and the one cut per round trip are those of RFC 5681.
 
 use std::time::Instant;
 
-/// A limit that moves.
+/// A limit that adapts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Aimd {
     limit: f64,
@@ -22,13 +22,13 @@ impl Aimd {
         Self { limit: f64::from(first).clamp(1.0, most), most, slow_start: true, last_cut: None }
     }
 
-    /// The limit of this moment.
+    /// The current limit.
     pub(crate) fn limit(&self) -> u32 {
         self.limit as u32
     }
 
-    /// A request succeeded. `in_use`: more would have been sent had the limit been higher. Only then does it grow:
-    /// nobody knows what a limit is worth that was never reached.
+    /// A request succeeded. `in_use`: more would have been sent if the limit were higher. Only then does it grow: a
+    /// limit that was never reached tells nothing.
     pub(crate) fn succeeded(&mut self, in_use: bool) {
         if in_use {
             let step = if self.slow_start { 1.0 } else { 1.0 / self.limit };
@@ -36,7 +36,7 @@ impl Aimd {
         }
     }
 
-    /// A request that began at `started` met trouble. All that began before the last cut say the same thing.
+    /// A request that began at `started` met trouble. Those that began before the last cut report the same trouble.
     pub(crate) fn troubled(&mut self, started: Instant, now: Instant) {
         if self.last_cut.is_none_or(|cut| started >= cut) {
             self.limit = (self.limit / 2.0).max(1.0);
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn it_settles_around_what_the_host_bears() {
-        // Round trips against a host that refuses whatever exceeds 20.
+        // Round trips against a host that refuses everything above 20.
         let (mut aimd, start) = (Aimd::new(4, 1000), Instant::now());
         let (mut seen, mut refused, mut sent) = (Vec::new(), 0, 0);
         for round in 0..2000_u32 {

@@ -1,23 +1,23 @@
-//! Finds the rate that one host bears, from what it accepts, what it refuses and what its headers say.
+//! Finds the rate that one host can take, from what it accepts, what it refuses and what its headers say.
 //!
 //! The rate doubles each second until the first refusal. From then on a ceiling is known: the rate falls below what
-//! was accepted, returns to just under the ceiling, stays there, and after a while creeps on to see whether the
+//! was accepted, returns to just under the ceiling, stays there, and after a while grows slowly to see whether the
 //! ceiling has moved. Headers that name a quota cap the rate and never raise it.
 //!
-//! Source: growth around a known ceiling is shaped as in RFC 9438 (CUBIC); that a rate grows only while it is made
-//! use of is from RFC 7661.
+//! Source: growth around a known ceiling follows RFC 9438 (CUBIC); that a rate grows only while it is used is from
+//! RFC 7661.
 
 use std::time::{Duration, Instant};
 
 use super::advice::Quota;
 
-/// Where the search begins, and what a host that refuses everything is probed with: requests per second.
+/// Where the search begins, and the rate for a host that refuses everything: requests per second.
 const FIRST_PER_S: f64 = 5.0;
 
-/// The least the search falls to: one request in ten seconds.
+/// The lowest rate of the search: one request in ten seconds.
 const LEAST_PER_S: f64 = 0.1;
 
-/// The most it grows to: far above what one client sends to one host.
+/// The highest rate: far above what one client sends to one host.
 const MOST_PER_S: f64 = 1e6;
 
 /// What each success adds while no ceiling is known, requests per second: doubles the rate in a second.
@@ -29,15 +29,16 @@ const CUT: f64 = 0.95;
 /// The part of the rate that a refusal leaves when it comes soon after the last one: the search is still far off.
 const DEEP_CUT: f64 = 0.8;
 
-/// How soon that is.
+/// What counts as soon.
 const SOON: Duration = Duration::from_secs(2);
 
-/// The part of a ceiling that the rate returns to: of one that was come upon slowly, and of one that was run into.
+/// The part of a ceiling that the rate returns to: of one that was approached slowly, and of one that was hit at
+/// speed.
 const SETTLE: f64 = 0.97;
 const SETTLE_UNSURE: f64 = 0.95;
 
-/// The time constant of the return to there: seconds, and requests if those take longer, for a low rate hears from
-/// its host less often.
+/// The time constant of that return: seconds, or requests if those take longer, because a low rate gets fewer
+/// responses.
 const RETURN_S: f64 = 3.0;
 const RETURN_REQUESTS: f64 = 16.0;
 
@@ -45,38 +46,39 @@ const RETURN_REQUESTS: f64 = 16.0;
 const CREEP: f64 = 0.01;
 const CREEP_ABOVE: f64 = 0.03;
 
-/// Growth is so much faster than that if the host's window is a second, and slower in proportion if it is longer.
+/// Growth is faster by this factor if the host's window is a second, and slower in proportion if it is longer.
 const WINDOWS_TO_TELL: f64 = 5.0;
 
-/// How far a ceiling has to be passed to be forgotten.
+/// How far a ceiling must be exceeded before it is forgotten.
 const PASSED: f64 = 1.1;
 
-/// How long the rate stays below a ceiling before it is tried again: at first, and at most.
+/// How long the rate stays below a ceiling before it tries it again: at first, and at most.
 const FIRST_HOLD: Duration = Duration::from_secs(10);
 const LONGEST_HOLD: Duration = Duration::from_secs(120);
 
 /// The window that most limiters count in, and that is assumed until a pause tells of a longer one.
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// The longest pause of our own, and the longest at the host's wish; the retry policy gives up long before that.
+/// The longest pause by our own choice, and the longest that a host can ask for; the retry policy gives up long
+/// before that.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 const LONGEST_WISH: Duration = Duration::from_secs(86_400);
 
 /// A pause of this length says more about the host's window than the last second does.
 const TELLING_PAUSE: Duration = Duration::from_secs(2);
 
-/// Lateness that is made up for: the grain of a timer and a loop turn.
+/// Lateness that is made up for: the granularity of a timer and one turn of the event loop.
 const CREDIT: Duration = Duration::from_millis(2);
 
-/// The rate is in use while the gaps between requests are less than this many intervals: doubling is gentle with a
-/// host that would not bear it, so it may run ahead further than the rest.
+/// The rate is in use while the gaps between requests are less than this many intervals. While it doubles, the rate
+/// may run further ahead of what is sent.
 const SLACK_OF_RAMP: f64 = 2.0;
 const SLACK: f64 = 1.3;
 
 /// Gaps are averaged over about this many requests, and none counts for more than this many intervals.
 const GAPS: f64 = 16.0;
 
-/// What is known of the host's ceiling, requests per second.
+/// What is known about the host's ceiling, requests per second.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Phase {
     /// Nothing yet.
@@ -96,14 +98,14 @@ struct Allowance {
     until: Instant,
 }
 
-/// The last refusal, and what came after it.
+/// The last refusal, and what followed it.
 #[derive(Clone, Copy, Debug)]
 struct Refusal {
-    /// When it was learnt of. Refusals of requests that began earlier are the same one.
+    /// When it arrived. Refusals of requests that began earlier count as the same one.
     at: Instant,
-    /// When the first of a row was learnt of between which nothing was accepted.
+    /// When the first of a series arrived, between which nothing was accepted.
     since: Instant,
-    /// How many of that row came after the first.
+    /// How many of that series followed the first.
     in_vain: u32,
     /// Requests accepted after the pause that followed.
     accepted: u32,
@@ -119,13 +121,13 @@ pub(crate) struct AutoRate {
     window: Duration,
     allowance: Option<Allowance>,
     refusal: Option<Refusal>,
-    /// The end of the last pause, and whether it has yet to be seen that the host accepts requests again.
+    /// The end of the last pause, and whether the host has yet to accept a request after it.
     resume: Instant,
     probing: bool,
-    /// The last request's place on the schedule, and when it really went.
+    /// The last request's place on the schedule, and when it was really sent.
     scheduled: Option<Instant>,
     taken: Instant,
-    /// The gaps between the last requests, in intervals. Above 1, something else than this rate holds them up.
+    /// The gaps between the last requests, in intervals. Above 1, something other than this rate holds them up.
     slack: f64,
     /// When the rate last had a chance to grow.
     grown: Instant,
@@ -158,14 +160,14 @@ impl AutoRate {
         (due > now).then_some(due)
     }
 
-    /// A request goes now.
+    /// A request is sent now.
     pub(crate) fn take(&mut self, now: Instant) {
         let interval = self.interval(now);
         if let Some(scheduled) = self.scheduled {
             let gap = now.saturating_duration_since(self.taken.max(self.resume));
             let gap = (gap.as_secs_f64() / interval.as_secs_f64()).min(GAPS);
             self.slack += (gap - self.slack) / GAPS;
-            // A pause is no lateness.
+            // A pause does not count as lateness.
             let earliest = now.checked_sub(CREDIT).unwrap_or(now).max(self.resume);
             self.scheduled = Some((scheduled + interval).max(earliest));
         } else {
@@ -174,13 +176,13 @@ impl AutoRate {
         self.taken = now;
     }
 
-    /// The request that was last taken did not go after all.
+    /// The last request was not sent after all.
     pub(crate) fn give_back(&mut self) {
         self.scheduled =
             self.scheduled.and_then(|scheduled| scheduled.checked_sub(self.interval(self.taken)));
     }
 
-    /// A request was answered, and not with a refusal.
+    /// A request was accepted.
     pub(crate) fn succeeded(&mut self, now: Instant) {
         self.accepted.add(now);
         if let Some(refusal) = self.refusal.as_mut().filter(|_| now >= self.resume) {
@@ -191,7 +193,7 @@ impl AutoRate {
         self.grow(now);
     }
 
-    /// A request that began at `started` was refused: a 429, or a 503 that says when to come back.
+    /// A request that began at `started` was refused: a 429, or a 503 with a `Retry-After`.
     pub(crate) fn throttled(&mut self, started: Instant, now: Instant, retry_after: Option<Duration>) {
         let wish = retry_after.unwrap_or_default().min(LONGEST_WISH);
         let pause = match self.refusal {
@@ -202,14 +204,14 @@ impl AutoRate {
         self.resume = self.resume.max(now + pause);
     }
 
-    /// The host's headers told what is left.
+    /// The host's headers say what is left.
     pub(crate) fn advised(&mut self, quota: &Quota, now: Instant) {
         let reset = quota.reset.min(LONGEST_WISH);
         let in_whole_seconds = reset.subsec_nanos() == 0;
         let led = self.allowance.is_some_and(|allowance| now < allowance.until);
         if in_whole_seconds && reset <= SOON && !led {
-            // The window is about as short as the unit it is told in: nothing to spread over. What is left to learn is
-            // that it was used up, which is a refusal that cost no request.
+            // The window is about as short as its unit: nothing to spread over. It only tells that the window was
+            // used up, which is a refusal that cost no request.
             if quota.remaining < 1.0 && now >= self.resume {
                 self.throttled(now, now, Some(reset));
             }
@@ -225,7 +227,7 @@ impl AutoRate {
         }
     }
 
-    /// Requests per second as they go now.
+    /// The current requests per second.
     #[cfg(test)]
     pub(crate) fn rate(&self) -> f64 {
         self.rate_at(self.taken)
@@ -242,7 +244,7 @@ impl AutoRate {
         Duration::from_secs_f64(self.rate_at(now).recip())
     }
 
-    /// Grows the rate if it is in use; what it grows by depends on what is known of the ceiling.
+    /// Grows the rate if it is in use; how much depends on what is known about the ceiling.
     fn grow(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.grown.max(self.resume)).min(WINDOW).as_secs_f64();
         self.grown = now;
@@ -262,7 +264,7 @@ impl AutoRate {
             Phase::Hold { .. } => {}
             Phase::Creep { ceiling } => {
                 let creep = if self.per_s < ceiling { CREEP } else { CREEP_ABOVE };
-                // Within one window of a minute or a day nothing can be told: creep accordingly.
+                // Within one window of a minute or a day nothing can be measured: grow slowly in proportion.
                 let windows = passed / (self.window.as_secs_f64() / WINDOWS_TO_TELL).max(1.0);
                 self.per_s *= 1.0 + creep * windows;
                 if self.per_s > PASSED * ceiling {
@@ -273,11 +275,11 @@ impl AutoRate {
         self.per_s = self.per_s.min(MOST_PER_S);
     }
 
-    /// Takes note of a refusal that is not the same as the last one, and returns how long to pause for it.
+    /// Records a refusal that is not the same as the last one, and returns how long to pause for it.
     fn refused(&mut self, started: Instant, now: Instant, last: Option<Refusal>) -> Duration {
         let nothing_since = last.map_or(self.accepted.total(now) < 1.0, |last| last.accepted == 0);
         if nothing_since {
-            // The window is not over yet, which says nothing about the rate within it.
+            // The window has not ended yet, which says nothing about the rate within it.
             let in_vain = last.map_or(1, |last| last.in_vain.saturating_add(1));
             let since = last.map_or(now, |last| last.since);
             self.refusal = Some(Refusal { at: now, since, in_vain, accepted: 0 });
@@ -288,7 +290,7 @@ impl AutoRate {
         let before = self.fall(started, now, last);
         self.refusal = Some(Refusal { at: now, since: now, in_vain: 0, accepted: 0 });
         self.probing |= was_ramp;
-        // What a window of a second has taken in too much drains in this time.
+        // What exceeded a window of a second drains in this time.
         if was_ramp { WINDOW } else { WINDOW.mul_f64((1.0 - self.per_s / before).clamp(0.0, 1.0)) }
     }
 
@@ -296,11 +298,11 @@ impl AutoRate {
     fn fall(&mut self, started: Instant, now: Instant, last: Option<Refusal>) -> f64 {
         let mut before = self.rate_at(now) / self.slack.max(1.0);
         if self.phase == Phase::Ramp {
-            // It has grown since the request went, at most to the double in a second.
+            // It has grown since the request was sent, at most to double in a second.
             let ago = now.saturating_duration_since(started).min(WINDOW);
             before *= (-ago.as_secs_f64()).exp2();
         }
-        // A ceiling come upon slowly is where the rate is: counting requests would be coarser.
+        // A ceiling that was approached slowly is at the current rate: counting requests would be less precise.
         let sure = matches!(self.phase, Phase::Creep { .. });
         let running = now.saturating_duration_since(self.resume);
         let mut accepted = before;
@@ -339,7 +341,7 @@ struct Recent {
     began: Instant,
     /// The number of the newest bucket since then.
     newest: u64,
-    /// Newest first. One more than a second holds, for the newest is never full.
+    /// Newest first. One more than a second holds, because the newest is never full.
     buckets: [u16; Self::PER_WINDOW + 1],
 }
 
@@ -365,7 +367,7 @@ impl Recent {
         sum - self.buckets.last().copied().map_or(0.0, f64::from) * newest_full
     }
 
-    /// Lets the buckets grow old, and returns how much of the newest one's time is over, from 0 to 1.
+    /// Ages the buckets, and returns how much of the newest one's time has passed, from 0 to 1.
     fn advance(&mut self, now: Instant) -> f64 {
         let buckets = now.saturating_duration_since(self.began).as_secs_f64() / Self::BUCKET.as_secs_f64();
         let number = buckets as u64;
@@ -440,7 +442,7 @@ mod tests {
         ]
     }
 
-    /// A client that always has a request to send, and a host far away, on a clock that is only counted.
+    /// A client that always has a request to send, and a distant host, on a simulated clock.
     struct Simulation {
         host: Limiter,
         latency: Duration,
@@ -576,9 +578,9 @@ mod tests {
                 for (name, host) in limiters(per_s) {
                     let what = format!("{name} of {per_s}/s, {latency_ms} ms away");
                     let run = Simulation::new(host, latency_ms).run(MINUTE);
-                    // Ten in flight reach no more than this.
+                    // Ten in flight cannot reach more than this.
                     let reachable = per_s.min(10_000.0 / latency_ms as f64);
-                    // A bucket that was full at 20 s gives what is in it besides.
+                    // A bucket that was full at 20 s adds its content.
                     assert_within(run.per_s(20.0, 60.0) / reachable, 0.9, 1.02, &what);
                     assert_within(run.wasted(), 0.0, 0.05, &what);
                 }

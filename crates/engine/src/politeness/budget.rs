@@ -1,28 +1,28 @@
-//! How many extra requests a host may be sent: a tenth of what it served, and a few in any case.
+//! How many retries a host may get: a tenth of the requests it served, and a few in any case.
 //!
-//! A host that fails must not be asked more often because it fails. Source: the retry budgets of Finagle, whose floor
-//! is ten in a second too; "Handling Overload" in Site Reliability Engineering, 2016.
+//! A host must not get more requests because it fails. Source: the retry budgets of Finagle, whose floor is ten in a
+//! second too; "Handling Overload" in Site Reliability Engineering, 2016.
 
 use std::time::Duration;
 
-/// One extra request for so many served.
+/// One retry for this many requests served.
 const SERVED_PER_RETRY: u32 = 10;
-/// Extra requests that need none served: this many at once, and one more in each `FLOOR_INTERVAL`.
+/// Retries that are always allowed: this many at once, and one more in each `FLOOR_INTERVAL`.
 const FLOOR: u32 = 10;
 const FLOOR_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What one host may still be sent beyond the first attempts: eight bytes, for a million hosts have one.
+/// The retries left for one host: eight bytes, because there may be a million hosts.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Budget {
-    /// Paid with what was served.
+    /// Taken from what was served.
     earned_spent: u32,
-    /// Paid by the floor, as the instant at which all of it will be there again: in intervals since the start.
+    /// Taken from the floor, as the instant at which all of it will be available again: in intervals since the start.
     floor_full_at: u32,
 }
 
 impl Budget {
-    /// Takes one, where `served` requests have been served so far, at `now` since some start that stays the same.
-    /// Err: not before that, unless others are served first.
+    /// Takes one; `served` requests have been served so far, and `now` is the time since a fixed start. Err: none
+    /// before that time, unless other requests are served first.
     pub(crate) fn take(&mut self, served: u32, now: Duration) -> Result<(), Duration> {
         if self.earned_spent < served / SERVED_PER_RETRY {
             self.earned_spent += 1;

@@ -1,7 +1,7 @@
-//! An origin that is down is asked only now and then, by one request at a time, until it answers.
+//! An origin that is down is probed now and then, by one request at a time, until it answers.
 //!
-//! It is the origin, not the host: where nothing listens on one port, another may serve well. And the probes are taken
-//! from all over what waits: where a part of a list fails, another part may show that the origin is well.
+//! This is per origin, not per host: if nothing listens on one port, another may work well. The probes are spread
+//! over all requests that wait: if a part of a list fails, another part may show that the origin works.
 //!
 //! Source: Nygard, "Release It!", 2007, the circuit breaker.
 
@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 
 use super::signal::Signal;
 
-/// So much trouble in a row, and nothing else in between, means that a host is down.
+/// This many failures in a row, with nothing else in between, mean that an origin is down.
 const THRESHOLD: u8 = 10;
-/// However short the caller's backoff is, a host that is down is not asked more often.
+/// However short the caller's backoff is, an origin that is down is not probed more often.
 const SHORTEST: Duration = Duration::from_millis(500);
-/// How many probes decide about an origin that has never answered: fewer, nothing says that it exists.
+/// How many probes decide about an origin that has never answered: fewer, because it may not exist at all.
 const STRANGER_ROUNDS: u32 = 3;
 
 /// The waits between probes: they double from `first` to `longest`.
@@ -37,16 +37,16 @@ pub(crate) enum Change {
     Nothing,
     /// From now on requests wait.
     Opened,
-    /// A probe failed: they go on waiting.
+    /// A probe failed: requests still wait.
     ProbeFailed,
-    /// They may go.
+    /// Requests may start again.
     Closed,
 }
 
-/// Trouble in a row, with nothing else in between: two bytes, for a million hosts have one.
+/// Failures in a row, with nothing else in between: two bytes, because there may be a million hosts.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Streak {
-    /// Of any kind; without an answer at all.
+    /// Failures of any kind; those without any response.
     troubled: u8,
     unanswered: u8,
 }
@@ -67,12 +67,12 @@ impl Streak {
         }
     }
 
-    /// Whether so much trouble in a row means that the origin is down.
+    /// Whether there were so many failures in a row that the origin counts as down.
     pub(super) fn is_down(self) -> bool {
         self.troubled >= THRESHOLD
     }
 
-    /// Whether nobody answered at all, so that nothing is known but that.
+    /// Whether there was no response at all.
     pub(super) fn is_silence(self) -> bool {
         self.unanswered >= THRESHOLD
     }
@@ -82,7 +82,7 @@ impl Streak {
 enum State {
     /// No request before `until`.
     Waiting { until: Instant },
-    /// One request finds out.
+    /// One request is on its way as a probe.
     Probing { since: Instant },
 }
 
@@ -92,9 +92,9 @@ pub(super) struct Outage<T> {
     pub(super) origin: u32,
     state: State,
     probes_failed: u32,
-    /// The origin has been well before.
+    /// The origin has worked before.
     has_served: bool,
-    /// Nobody answers; else it answers with errors only.
+    /// No response at all; otherwise it responds with errors only.
     pub(super) is_silent: bool,
     /// With their priorities.
     pub(super) waiting: VecDeque<(T, i32)>,
@@ -119,7 +119,7 @@ impl<T> Outage<T> {
         self.probes_failed >= if self.has_served { rounds } else { rounds.min(STRANGER_ROUNDS) }
     }
 
-    /// When the next probe may go; None while one is out.
+    /// When the next probe may start; None while one is on its way.
     pub(super) fn next_probe(&self) -> Option<Instant> {
         match self.state {
             State::Waiting { until } => Some(until),
@@ -127,7 +127,7 @@ impl<T> Outage<T> {
         }
     }
 
-    /// Takes the request that finds out how the origin is, if it is time. O(what waits), seldom.
+    /// Takes the next probe out of the waiting requests, if it is time. O(what waits), seldom.
     pub(super) fn take_probe(&mut self, now: Instant) -> Option<T> {
         if self.next_probe().is_none_or(|until| until > now) {
             return None;
@@ -139,21 +139,21 @@ impl<T> Outage<T> {
         Some(item)
     }
 
-    /// The probe has ended without telling anything: another may go.
+    /// The probe has ended without a result: another may start.
     pub(super) fn abandon_probe(&mut self) {
         if let State::Probing { since } = self.state {
             self.state = State::Waiting { until: since };
         }
     }
 
-    /// The next probe may go at once.
+    /// The next probe may start at once.
     pub(super) fn probe_now(&mut self, now: Instant) {
         if let State::Waiting { until } = &mut self.state {
             *until = now.min(*until);
         }
     }
 
-    /// An attempt that began at `started` met trouble. False: it was no probe, and that was known already.
+    /// An attempt that began at `started` failed. False: it was not a probe, so this is nothing new.
     pub(super) fn failed(
         &mut self,
         is_silent: bool,
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn ten_in_a_row_are_needed_and_an_answer_in_between_starts_anew() {
+    fn ten_in_a_row_are_needed_and_an_answer_in_between_starts_again() {
         assert!(!streak(&[(Signal::Down, 9)]).is_down());
         assert!(streak(&[(Signal::Down, 9), (Signal::Silent, 5), (Signal::Down, 1)]).is_down());
         assert!(!streak(&[(Signal::Down, 9), (Signal::Answered, 1), (Signal::Unavailable, 9)]).is_down());

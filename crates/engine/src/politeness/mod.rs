@@ -1,4 +1,4 @@
-//! Decides when a host may be asked. Pure state machines: no I/O, no clock of their own.
+//! Decides when a request may be sent. Pure state machines: no I/O, no clock of their own.
 
 mod advice;
 mod aimd;

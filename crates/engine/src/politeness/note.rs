@@ -1,4 +1,4 @@
-//! What the end of an attempt tells those who decide about the next one.
+//! What the end of an attempt tells about the next one.
 
 use std::time::{Duration, Instant};
 
@@ -11,13 +11,13 @@ pub(crate) struct Note<'a> {
     pub(crate) signal: Signal,
     /// The origin has served a request before; its host may have others that did not.
     pub(crate) has_served: bool,
-    /// It was not the request's first.
+    /// It was a retry.
     pub(crate) is_retry: bool,
     /// When the attempt began and ended.
     pub(crate) started: Instant,
     pub(crate) ended: Instant,
-    /// For how long the host wants to be left alone.
+    /// The wait that the host asks for.
     pub(crate) retry_after: Option<Duration>,
-    /// What the host says that it grants.
+    /// The limits that the host reports.
     pub(crate) quota: Option<&'a Quota>,
 }

@@ -1,4 +1,4 @@
-//! When the next request may follow the last, whoever says so.
+//! When the next request may follow the last: at a fixed rate, or at one that adapts.
 
 use std::time::{Duration, Instant};
 
@@ -11,14 +11,14 @@ use crate::options::{Rate, RateLimit};
 /// The rate of one host, or of all.
 #[derive(Debug)]
 pub(crate) enum Pace {
-    /// As asked for.
+    /// As set by the caller.
     Fixed(Gcra),
-    /// As found out.
+    /// As found by trying.
     Auto(Box<AutoRate>),
 }
 
 impl Pace {
-    /// None: there is nothing to keep to.
+    /// None: there is no limit.
     pub(crate) fn new(limit: RateLimit, now: Instant) -> Option<Self> {
         match limit {
             RateLimit::Unlimited => None,
@@ -37,7 +37,7 @@ impl Pace {
         matches!(self, Self::Auto(_))
     }
 
-    /// None: a request may go now. Else: not before that.
+    /// None: a request may be sent now. Otherwise: not before that instant.
     pub(crate) fn next(&self, now: Instant) -> Option<Instant> {
         match self {
             Self::Fixed(gcra) => gcra.next(now),
@@ -45,7 +45,7 @@ impl Pace {
         }
     }
 
-    /// A request goes.
+    /// A request is sent.
     pub(crate) fn take(&mut self, now: Instant) {
         match self {
             Self::Fixed(gcra) => gcra.take(now),
@@ -53,7 +53,7 @@ impl Pace {
         }
     }
 
-    /// It did not go after all.
+    /// It was not sent after all.
     pub(crate) fn give_back(&mut self) {
         match self {
             Self::Fixed(gcra) => gcra.give_back(),

@@ -1,15 +1,15 @@
-//! The requests of one host that wait: in order of arrival, but for those that were given a priority.
+//! The waiting requests of one host: by priority, and in order of arrival within the same priority.
 
 use std::collections::{BTreeMap, VecDeque};
 
-/// Items by priority, where that is not 0.
+/// Items by priority, if it is not 0.
 type Ranked<T> = BTreeMap<i32, VecDeque<T>>;
 
-/// A queue in which most items have priority 0, and only then costs no more than a plain one.
+/// A queue in which most items have priority 0; those cost no more than in a plain one.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
     plain: VecDeque<T>,
-    /// None while it would be empty: a million hosts have a queue.
+    /// None while it would be empty: there may be a million hosts.
     ranked: Option<Box<Ranked<T>>>,
 }
 
@@ -27,7 +27,8 @@ impl<T> Queue<T> {
         self.iter_mut().count()
     }
 
-    /// Behind all of the same or a higher priority. O(1) for priority 0, else O(log of the priorities in use).
+    /// Adds an item behind all of the same or a higher priority. O(1) for priority 0, else O(log of the priorities in
+    /// use).
     pub(super) fn push(&mut self, item: T, priority: i32) {
         if priority == 0 {
             self.plain.push_back(item);
@@ -36,7 +37,7 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Before all others. O(1).
+    /// Adds an item before all others. O(1).
     pub(super) fn push_front(&mut self, item: T) {
         match self.highest() {
             Some(rank) if rank > 0 => {

@@ -12,13 +12,15 @@ const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// Lateness that is made up for, at most. More would let two requests follow each other too closely.
 const MOST_CREDIT: Duration = Duration::from_millis(20);
 
-/// Lateness that is made up for at least: the grain of a timer and a loop turn, even if many requests fall into it.
+/// Lateness that is made up for at least: the granularity of a timer and one turn of the event loop, even if many
+/// requests fall into it.
 const LEAST_CREDIT: Duration = Duration::from_millis(2);
 
-/// When the next request of a fixed rate may go. Every operation is O(1).
+/// When the next request at a fixed rate may be sent. Every operation is O(1).
 ///
-/// The schedule advances from its own time, not from when a request happened to go, so a request that is up to
-/// `credit` late does not delay those after it. In any span W go at most `burst + (W + credit) / interval` requests.
+/// The schedule advances from its own time, not from when a request was really sent, so a request that is up to
+/// `credit` late does not delay those after it. In any span W at most `burst + (W + credit) / interval` requests are
+/// sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gcra {
     /// The theoretical arrival time of the next request; `None` before the first.
@@ -30,13 +32,13 @@ pub(crate) struct Gcra {
     interval: Duration,
     /// `per % count`, nanoseconds.
     remainder: u32,
-    /// How far ahead of the schedule a request may go: `burst - 1` intervals.
+    /// How far ahead of the schedule a request may be sent: `burst - 1` intervals.
     tolerance: Duration,
     credit: Duration,
 }
 
 impl Gcra {
-    /// A schedule on which the first request, and the rest of its burst, may go at once.
+    /// A schedule on which the first request, and the rest of its burst, may be sent at once.
     pub(crate) fn new(rate: Rate) -> Self {
         let count = rate.count.max(1);
         let per = rate.per.min(LONGEST).as_nanos();
@@ -52,15 +54,15 @@ impl Gcra {
         }
     }
 
-    /// When a request may go: `None` is now.
+    /// When a request may be sent; `None`: now.
     pub(crate) fn next(&self, now: Instant) -> Option<Instant> {
-        // Rounding up a part of a nanosecond keeps the promise that no request goes early.
+        // Rounding up a part of a nanosecond guarantees that no request is early.
         let due = self.due? + Duration::from_nanos(u64::from(self.fraction > 0));
         let wait = due.saturating_duration_since(now).saturating_sub(self.tolerance);
         (!wait.is_zero()).then(|| now + wait)
     }
 
-    /// A request goes now.
+    /// A request is sent now.
     pub(crate) fn take(&mut self, now: Instant) {
         let due = match (self.due, now.checked_sub(self.credit)) {
             (None, _) => now,
@@ -78,7 +80,7 @@ impl Gcra {
         self.due = due.checked_add(self.interval + Duration::from_nanos(carry)).or(Some(due));
     }
 
-    /// The request that was last taken did not go after all.
+    /// The last request was not sent after all.
     pub(crate) fn give_back(&mut self) {
         let (fraction, borrow) = match self.fraction.checked_sub(self.remainder) {
             Some(fraction) => (fraction, 0),
@@ -121,7 +123,8 @@ mod tests {
         }
     }
 
-    /// Sends whenever the schedule lets it until `span` is over, waking `late()` after each instant it is told.
+    /// Sends whenever the schedule allows until `span` has passed, waking `late()` after each instant that the
+    /// schedule names.
     fn sent(
         gcra: &mut Gcra,
         start: Instant,
@@ -262,7 +265,7 @@ mod tests {
         assert_eq!(gcra.next(now + Duration::from_nanos(1)), None);
     }
 
-    /// No span holds more than was promised, whatever the pauses, the lateness and the requests given back.
+    /// No span contains more requests than promised, whatever the pauses, the lateness and the requests given back.
     #[test]
     fn test_no_span_holds_too_many_when_arrivals_are_random() {
         let mut random = Random(42);

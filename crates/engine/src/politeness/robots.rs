@@ -1,8 +1,8 @@
-//! What a host's robots.txt lets us ask for. Pure: the file comes in as bytes, the fetching is done elsewhere.
+//! What an origin's robots.txt allows. Pure: the file comes in as bytes, the fetching is done elsewhere.
 //!
-//! Groups, precedence and matching are those of RFC 9309, done by `robotxt`. Before it sees a file, [`rewrite`]
-//! turns what sites write into what the RFC says: agents lose their version, reserved characters get one spelling,
-//! and lines that decide nothing (comments, sitemaps) are left out, so that they cost no memory per host.
+//! Groups, precedence and matching are those of RFC 9309, done by `robotxt`. Before it sees a file, [`rewrite`] turns
+//! what sites write into what the RFC says: agents lose their version, reserved characters get one spelling, and
+//! lines without effect (comments, sitemaps) are left out, so that they cost no memory per host.
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// The agent of the group for everybody.
 const ANYBODY: &[u8] = b"*";
 
-/// What one host lets one agent ask for. Two words; a host that allows everything allocates nothing.
+/// What one origin allows one agent. Two words; an origin that allows everything allocates nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Rules(State);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
-    /// Everything is allowed: there is no file, or nothing in it is for us.
+    /// Everything is allowed: there is no file, or nothing in it applies to us.
     Open,
     /// Nothing is allowed, because the rules are not known.
     Unknown(Outage),
@@ -33,20 +33,20 @@ enum State {
 /// Why the rules of a host are not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outage {
-    /// No answer: name, connection, time.
+    /// No response: an error of the name or the connection, or a timeout.
     Unreachable,
     /// A 5xx, or a status that no server should send.
     ServerError,
-    /// A 429: the host wants less of us, not more.
+    /// A 429: the host asks for fewer requests.
     TooManyRequests,
 }
 
 impl Rules {
-    /// The rules that follow from the answer to the request for robots.txt, redirects followed. `status` is `None`
-    /// where there was no answer, `agent` the [`product`] of our User-Agent.
+    /// The rules that follow from the response to the request for robots.txt, after redirects. `status` is `None` if
+    /// there was no response, `agent` the [`product`] of our User-Agent.
     ///
-    /// A file that cannot be had (4xx, an endless redirect) forbids nothing; one that is out of reach forbids all.
-    /// A 429 counts as out of reach, although it is a 4xx: it asks us to stop.
+    /// A file that is unavailable (4xx, an endless redirect) forbids nothing; one that is unreachable forbids
+    /// everything. A 429 counts as unreachable, although it is a 4xx: it asks us to stop.
     ///
     /// Source: RFC 9309, sections 2.3.1.1 to 2.3.1.4.
     pub(crate) fn of_answer(status: Option<u16>, body: &[u8], agent: &str) -> Self {
@@ -59,7 +59,7 @@ impl Rules {
         }
     }
 
-    /// The rules for `agent` in the first 500 KiB of `body`. Never fails: a line that cannot be read is passed over.
+    /// The rules for `agent` in the first 500 KiB of `body`. Never fails: an unreadable line is skipped.
     ///
     /// Time and memory are linear in the body, apart from sorting the rules of the group.
     ///
@@ -67,7 +67,7 @@ impl Rules {
     pub(crate) fn parse(body: &[u8], agent: &str) -> Self {
         let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
         let body = whole_lines(body, BYTE_LIMIT);
-        // What means an agent is a part of its name, and so UTF-8.
+        // A line that names our agent contains a part of its name, which is UTF-8.
         let group = std::str::from_utf8(most_specific(body, agent)).unwrap_or_default();
         let robots = Robots::parse(&rewrite(body), Agent::Exact(group));
         if robots.always() == Some(true) && robots.crawl_delay().is_none() {
@@ -76,7 +76,7 @@ impl Rules {
         Self(State::Group(Box::new(robots)))
     }
 
-    /// Whether `path_and_query`, as it goes on the wire, may be asked for. `/robots.txt` always may.
+    /// Whether `path_and_query`, as it is sent, may be requested. `/robots.txt` always may.
     ///
     /// O(rules of the group × length of the path).
     pub(crate) fn allows(&self, path_and_query: &str) -> bool {
@@ -88,20 +88,20 @@ impl Rules {
         }
     }
 
-    /// The pause that the host asks for between two requests: the shortest one in our group, at most an hour.
-    /// `None` where it asks for none, or where what it asks for is no number of seconds.
+    /// The pause that the file asks for between two requests: the shortest one in our group, at most an hour. `None`
+    /// if it asks for none, or if the value is not a number of seconds.
     pub(crate) fn crawl_delay(&self) -> Option<Duration> {
         let State::Group(robots) = &self.0 else { return None };
         let delay = robots.crawl_delay().filter(|delay| !delay.is_zero())?;
         Some(delay.min(MAX_CRAWL_DELAY))
     }
 
-    /// Whether the origin has said what holds; else it was not there to be asked.
+    /// Whether the origin has answered; otherwise the rules are unknown.
     pub(crate) fn is_known(&self) -> bool {
         !matches!(self.0, State::Unknown(_))
     }
 
-    /// Why a path was refused, for the row's detail.
+    /// Why a path is disallowed, for the row's detail.
     pub(crate) fn why(&self) -> &'static str {
         match &self.0 {
             State::Open => "robots.txt allows everything",
@@ -113,8 +113,8 @@ impl Rules {
     }
 }
 
-/// The product token of a User-Agent: `hurtle` of `hurtle/0.1.0 (+https://…)`, `ExampleBot` of
-/// `Mozilla/5.0 (compatible; ExampleBot/0.1; …)`. Empty where there is none; only the group for everybody matches it.
+/// The product token of a User-Agent: `hurtle` of `hurtle/0.1.0 (+https://…)`, `ExampleBot` of `Mozilla/5.0
+/// (compatible; ExampleBot/0.1; …)`. Empty if there is none; only the group for everybody matches it.
 ///
 /// Source: RFC 9309, section 2.2.1.
 pub(crate) fn product(user_agent: &str) -> &str {
@@ -149,7 +149,7 @@ fn is_line_end(byte: u8) -> bool {
     matches!(byte, b'\n' | b'\r' | b'\0')
 }
 
-/// A line that decides something, its value trimmed.
+/// A line with an effect, its value trimmed.
 #[derive(Clone, Copy)]
 enum Directive<'a> {
     UserAgent(&'a [u8]),
@@ -166,7 +166,7 @@ enum Key {
     CrawlDelay,
 }
 
-/// The keys as sites write them, the common mistakes included.
+/// The keys as sites write them, including common mistakes.
 ///
 /// Source: `robots.cc` of google/robotstxt (`kAllowFrequentTypos`) and `_protego.py` of scrapy/protego.
 const SPELLINGS: [(&[u8], Key); 13] = [
@@ -189,7 +189,7 @@ fn directives(body: &[u8]) -> impl Iterator<Item = Directive<'_>> {
     body.split(|&byte| is_line_end(byte)).filter_map(directive)
 }
 
-/// Reads `key: value # comment`; sites that forget the colon mean one.
+/// Reads `key: value # comment`; a missing colon is tolerated.
 fn directive(line: &[u8]) -> Option<Directive<'_>> {
     let line = line.split(|&byte| byte == b'#').next()?.trim_ascii();
     SPELLINGS.iter().find_map(|&(spelling, key)| {
@@ -211,8 +211,8 @@ fn directive(line: &[u8]) -> Option<Directive<'_>> {
     })
 }
 
-/// The product token of a `User-agent` line, without what does not belong there: a version, a second word, a star at
-/// the end.
+/// The product token of a `User-agent` line, without a version, a second word or a star at the end, which do not
+/// belong there.
 fn agent_token(value: &[u8]) -> &[u8] {
     let ends = |byte: &u8| *byte == b'/' || byte.is_ascii_whitespace();
     let token = value.split(ends).next().unwrap_or_default();
@@ -223,8 +223,8 @@ fn agent_token(value: &[u8]) -> &[u8] {
     token.get(..token.len() - stars).unwrap_or_default()
 }
 
-/// The longest agent named in the file that means `agent`: the same, or a whole word at its start (`hurtle` means
-/// `hurtle-images` where the file does not name that). [`ANYBODY`] where none does.
+/// The longest agent named in the file that applies to `agent`: the same, or a whole word at its start (`hurtle`
+/// applies to `hurtle-images` if the file does not name that). [`ANYBODY`] if there is none.
 fn most_specific<'a>(body: &'a [u8], agent: &str) -> &'a [u8] {
     directives(body)
         .filter_map(|directive| match directive {
@@ -242,8 +242,8 @@ fn means(token: &[u8], agent: &[u8]) -> bool {
         && rest.first().is_none_or(|next| !next.is_ascii_alphanumeric())
 }
 
-/// The file as the RFC would have it written. Shorter than what it was, unless it has neither comments nor a space
-/// after its colons; then the root slash of [`push_pattern`] can push its very last rules over [`BYTE_LIMIT`].
+/// The file in the RFC's form. Shorter than the original, unless that has neither comments nor a space after its
+/// colons; then the root slash of [`push_pattern`] can push its very last rules over [`BYTE_LIMIT`].
 fn rewrite(body: &[u8]) -> Vec<u8> {
     let mut file = Vec::with_capacity(body.len());
     for directive in directives(body) {
@@ -270,22 +270,23 @@ fn rewrite(body: &[u8]) -> Vec<u8> {
     file
 }
 
-/// One spelling for every pattern: an octet that is a visible character is that character. `%2A` is kept, as it is how
-/// a pattern writes a star that stands for itself; so are `%2F`, `%3F` and `%23`, which are not what they spell.
+/// One spelling for every pattern: an octet that is a visible character is that character. `%2A` is kept, because
+/// that is how a pattern writes a literal star; so are `%2F`, `%3F` and `%23`, which differ from the characters they
+/// encode.
 ///
-/// Pattern and path both get a slash in front: `robotxt` gives one to a pattern that has none, which would make
-/// `*/private` mean `/*/private` and let `/private` through. An empty pattern matches nothing and stays empty.
+/// Pattern and path both get a slash in front: `robotxt` gives one to a pattern that has none, which would turn
+/// `*/private` into `/*/private` and allow `/private`. An empty pattern matches nothing and stays empty.
 ///
 /// Source: RFC 9309, sections 2.2.2 and 2.2.3.
 fn push_pattern(file: &mut Vec<u8>, pattern: &[u8]) {
     match pattern.first() {
         None => return,
         Some(b'/' | b'*') => file.push(b'/'),
-        // Who writes `private` means `/private`.
+        // `private` means `/private`.
         Some(_) => file.extend_from_slice(b"//"),
     }
     push_plain(file, pattern);
-    // An escaped dollar at the end stands for itself; a star behind it keeps it from being the end of the path.
+    // An escaped dollar at the end is a literal one; a star after it keeps it from meaning the end of the path.
     if pattern.ends_with(b"%24") {
         file.push(b'*');
     }
@@ -300,7 +301,7 @@ fn canonical_path(path_and_query: &str) -> String {
     String::from_utf8_lossy(&path).into_owned()
 }
 
-/// Appends `text`, with the escapes of visible ASCII characters undone where that changes no meaning.
+/// Appends `text`, with the escapes of visible ASCII characters decoded where that does not change the meaning.
 fn push_plain(out: &mut Vec<u8>, mut text: &[u8]) {
     while let [first, rest @ ..] = text {
         let (octet, after) = unescaped(text).unwrap_or((*first, rest));
@@ -309,7 +310,7 @@ fn push_plain(out: &mut Vec<u8>, mut text: &[u8]) {
     }
 }
 
-/// The character that `text` starts with an escape of, and what follows, where it may be undone.
+/// If `text` starts with an escape that may be decoded: the character, and the rest.
 fn unescaped(text: &[u8]) -> Option<(u8, &[u8])> {
     let [b'%', high, low, after @ ..] = text else { return None };
     let digit = |byte: &u8| char::from(*byte).to_digit(16);
@@ -329,7 +330,7 @@ mod tests {
     type Case = (&'static str, &'static str, &'static str, &'static [&'static str], &'static [&'static str]);
 
     /// Source: `google` is `robots_test.cc` of google/robotstxt, `protego` is `tests/test_protego.py` of
-    /// scrapy/protego: the behaviour that each of these tests asks for, in our own words.
+    /// scrapy/protego: the behaviour that each of these tests requires, in our own words.
     #[rustfmt::skip]
     const CASES: &[Case] = &[
         ("google LineSyntax_Line", "FooBot", "user-agent: FooBot\ndisallow: /\n", &[], &["/", "/x/y"]),

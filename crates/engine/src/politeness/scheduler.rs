@@ -1,4 +1,4 @@
-//! Which request goes next: per-host queues and slots, and a ring of the hosts that may be asked.
+//! Which request starts next: per-host queues and slots, and a ring of the hosts that are ready.
 //!
 //! A host is in exactly one state, which follows from its slot:
 //! EMPTY (nothing queued), SATURATED (queued, every permit taken), READY (queued and a permit free; then, and only
@@ -16,8 +16,8 @@ use super::pace::Pace;
 use super::slot::{Place, Retried, Slot};
 use crate::later::Later;
 
-/// How many requests a slot's holder may take in a row while other hosts wait. Long enough to make use of a
-/// warm connection, short enough that a long queue does not starve the rest.
+/// How many requests the holder of a permit may take in a row while other hosts wait. High enough to make use of a
+/// warm connection, low enough that a long queue does not starve the others.
 const QUANTUM: u32 = 16;
 
 /// A host known to a scheduler.
@@ -64,22 +64,22 @@ impl<T> Scheduler<T> {
         id
     }
 
-    /// From now on the host is asked at this pace.
+    /// From now on requests to the host keep this pace.
     pub(crate) fn set_pace(&mut self, host: HostId, pace: Pace) {
         if let Some(slot) = self.slot_mut(host) {
             slot.throttle_or_default().pace = Some(pace);
         }
     }
 
-    /// From now on the host's limit moves.
+    /// From now on the host's limit adapts.
     pub(crate) fn set_aimd(&mut self, host: HostId, aimd: Aimd) {
         if let Some(slot) = self.slot_mut(host) {
             slot.throttle_or_default().aimd = Some(aimd);
         }
     }
 
-    /// From now on two requests to the host are at least `delay` apart, whatever else holds. Of several origins
-    /// that ask for one, the longest counts.
+    /// From now on two requests to the host are at least `delay` apart, whatever the other limits. Of several origins
+    /// that ask for a delay, the longest counts.
     pub(crate) fn set_crawl_delay(&mut self, host: HostId, delay: Duration) {
         if let Some(throttle) = self.slot_mut(host).map(Slot::throttle_or_default)
             && throttle.crawl_delay.as_ref().is_none_or(|(longest, _)| delay > *longest)
@@ -99,7 +99,7 @@ impl<T> Scheduler<T> {
         self.in_flight
     }
 
-    /// Whether some host could be asked now.
+    /// Whether some host is ready for a request.
     pub(crate) fn has_ready(&self) -> bool {
         !self.ring.is_empty() || !self.second_ring.is_empty()
     }
@@ -109,7 +109,7 @@ impl<T> Scheduler<T> {
         self.waiting_count
     }
 
-    /// Whether the host's answers are worth a look at what they grant.
+    /// Whether the limits in the host's responses are used.
     pub(crate) fn learns(&self, host: HostId) -> bool {
         let throttle = self.slot(host).and_then(Slot::throttle);
         throttle.and_then(|throttle| throttle.pace.as_ref()).is_some_and(Pace::is_auto)
@@ -120,7 +120,7 @@ impl<T> Scheduler<T> {
         self.slot(host).is_some_and(|slot| slot.is_down(origin))
     }
 
-    /// Whether the host only ever answers with errors: another attempt is worth nothing.
+    /// Whether the host has responded with errors only: another attempt is pointless.
     pub(crate) fn is_resigned(&self, host: HostId) -> bool {
         self.slot(host).and_then(Slot::throttle).is_some_and(|throttle| throttle.is_resigned)
     }
@@ -151,7 +151,7 @@ impl<T> Scheduler<T> {
         self.refresh(host);
     }
 
-    /// Keeps a request for an origin that is down.
+    /// Queues a request for an origin that is down.
     pub(crate) fn push_suspended(&mut self, host: HostId, origin: u32, item: T, priority: i32) {
         if let Some(slot) = self.slot_mut(host) {
             slot.push_suspended(origin, item, priority);
@@ -190,15 +190,15 @@ impl<T> Scheduler<T> {
         None
     }
 
-    /// The request that the host was last asked for did not go after all; its permit is still taken.
+    /// The last request taken for the host was not sent after all; its permit is still taken.
     pub(crate) fn give_back(&mut self, host: HostId) {
         if let Some(throttle) = self.slot_mut(host).and_then(Slot::throttle_mut) {
             throttle.give_back();
         }
     }
 
-    /// The holder of a permit asks for its host's next request and keeps the permit. `streak` is how many it took
-    /// in a row. None: nothing may go, or another host's turn has come; then the holder calls `finish`. O(1).
+    /// The holder of a permit asks for its host's next request and keeps the permit. `streak` is how many it took in
+    /// a row. None: nothing may start, or it is another host's turn; then the holder calls `finish`. O(1).
     pub(crate) fn next_of(
         &mut self,
         host: HostId,
@@ -213,7 +213,7 @@ impl<T> Scheduler<T> {
         self.slot_mut(host)?.go_on(now)
     }
 
-    /// Gives a permit back. Returns retries that nothing good can come of any more. O(1).
+    /// Gives a permit back. Returns retries that are pointless now. O(1).
     pub(crate) fn finish(&mut self, host: HostId) -> Vec<T> {
         self.in_flight = self.in_flight.saturating_sub(1);
         let mut hopeless = Vec::new();
@@ -245,7 +245,7 @@ impl<T> Scheduler<T> {
         change
     }
 
-    /// Nobody asks the host before `until`.
+    /// Nothing is sent to the host before `until`.
     pub(crate) fn park(&mut self, host: HostId, until: Instant) {
         if let Some(slot) = self.slot_mut(host) {
             slot.throttle_or_default().park(until);
@@ -257,7 +257,7 @@ impl<T> Scheduler<T> {
         self.waiting.next_due().into_iter().chain(self.chores.next_due()).min()
     }
 
-    /// Puts the hosts whose instant has come back into the ring. O(log of the hosts that wait), each.
+    /// Puts the hosts whose instant has come into the ring again. O(log of the hosts that wait), each.
     pub(crate) fn wake_due(&mut self, now: Instant) {
         while let Some((host, until)) = self.waiting.pop_due(now) {
             if self.slot(host).is_some_and(|slot| slot.wakes_at() == Some(until)) {
@@ -293,7 +293,7 @@ impl<T> Scheduler<T> {
         self.down.len()
     }
 
-    /// The origin's next probe need not wait.
+    /// The origin's next probe may start at once.
     pub(crate) fn probe_now(&mut self, host: HostId, origin: u32, now: Instant) {
         let throttle = self.slot_mut(host).and_then(Slot::throttle_mut);
         if let Some(outage) = throttle.and_then(|throttle| throttle.outage(origin)) {
@@ -303,8 +303,8 @@ impl<T> Scheduler<T> {
         self.refresh(host);
     }
 
-    /// Takes out all that waits for an origin that is down. True: nobody answers there; else it answers, but with
-    /// errors only, and from now on counts as what it is.
+    /// Takes out the requests that wait for an origin that is down. True: it does not respond at all; otherwise it
+    /// responds with errors only, and from now on counts as up.
     pub(crate) fn give_up(
         &mut self,
         host: HostId,
@@ -322,7 +322,7 @@ impl<T> Scheduler<T> {
         (taken, false)
     }
 
-    /// All that waits for the host.
+    /// All requests that wait for the host.
     pub(crate) fn waiting_for(&mut self, host: HostId) -> impl Iterator<Item = &mut T> {
         self.slot_mut(host).into_iter().flat_map(Slot::waiting_mut)
     }
@@ -340,7 +340,7 @@ impl<T> Scheduler<T> {
         self.slots.get_mut(host.0 as usize)
     }
 
-    /// The host need not wait for its instant; its entry stays behind and means nothing.
+    /// The host no longer waits for its instant; its entry stays in the heap without effect.
     fn wake(&mut self, host: HostId) {
         let throttle = self.slot_mut(host).and_then(Slot::throttle_mut);
         if throttle.is_some_and(|throttle| throttle.wakes_at.take().is_some()) {
@@ -356,7 +356,7 @@ impl<T> Scheduler<T> {
         }
     }
 
-    /// Lets the probes go whose time has come by `now`, and schedules the next.
+    /// Starts the probes that are due at `now`, and schedules the next.
     fn schedule_probes(&mut self, host: HostId, now: Option<Instant>) {
         let now = now.unwrap_or(self.started);
         if let Some(at) = self.slot_mut(host).and_then(|slot| slot.release_probes(now)) {
@@ -364,7 +364,7 @@ impl<T> Scheduler<T> {
         }
     }
 
-    /// What a host has set apart is looked at again at `at`, if not before.
+    /// Checks what a host has set apart at `at`, or earlier.
     fn schedule_chore(&mut self, host: HostId, at: Instant) {
         let throttle = self.slot_mut(host).and_then(Slot::throttle_mut);
         if let Some(throttle) = throttle.filter(|throttle| throttle.chore_at.is_none_or(|due| at < due)) {
@@ -388,7 +388,7 @@ impl<T> Scheduler<T> {
         None
     }
 
-    /// Puts a host that became ready at the end of its ring. Whether it has to wait is found out at its turn.
+    /// Puts a host that became ready at the end of its ring. Whether it has to wait is decided at its turn.
     fn refresh(&mut self, host: HostId) {
         let Some(slot) = self.slots.get_mut(host.0 as usize) else { return };
         if slot.place == Place::First || slot.wakes_at().is_some() || !slot.wants() {
@@ -434,7 +434,7 @@ mod tests {
         }
     }
 
-    /// Starts all that may start at `now`, and ends it at once with `signal`.
+    /// Starts everything that may start at `now`, and ends it at once with `signal`.
     fn play(scheduler: &mut Scheduler<char>, now: Instant, signal: Signal) -> String {
         scheduler.wake_due(now);
         let mut started = String::new();
@@ -501,7 +501,7 @@ mod tests {
         assert_eq!(play(&mut scheduler, start + Duration::from_millis(1499), Signal::Down), "");
         assert_eq!(scheduler.given_up(1), [(a, 0)]);
         assert_eq!(scheduler.given_up(2), []);
-        // Another port of the same host is asked as ever.
+        // Another port of the same host is not affected.
         scheduler.push(a, 'A', 0);
         assert_eq!(scheduler.start(start), Some((a, 'A')));
         scheduler.note(a, 1, &note(Signal::Served, start));
@@ -592,7 +592,7 @@ mod tests {
         let (mut scheduler, now) = (scheduler(), Instant::now());
         let a = scheduler.add_host(1);
         (0..20).for_each(|item| scheduler.push_retry(a, item, 0, 2, now));
-        // What was tried before comes before what was not.
+        // Retries come before first attempts.
         scheduler.push_retry(a, 99, 0, 3, now);
         (0..10).for_each(|_| {
             scheduler.start(now);
@@ -639,12 +639,12 @@ mod tests {
             std::iter::from_fn(|| scheduler.start(now)).take(count).map(|(_, item)| item).collect()
         };
         assert_eq!(starts(&mut scheduler, 2), "ab");
-        // One of b ends: b may have two more before a, of which nothing is heard.
+        // One of b ends: b may have two more before a, which does not respond.
         scheduler.finish(b);
         assert_eq!(starts(&mut scheduler, 3), "bba");
         scheduler.finish(a);
         assert_eq!(starts(&mut scheduler, 3), "aab");
-        // Where nobody else wants a permit, every one is used.
+        // If nobody else wants a permit, all are used.
         assert_eq!(starts(&mut scheduler, 20).len(), 12);
         assert_eq!((scheduler.queued(), scheduler.in_flight(), scheduler.has_ready()), (0, 18, false));
     }
@@ -755,7 +755,7 @@ mod tests {
             }
             assert_eq!(scheduler.queued(), pushed - taken);
         }
-        // Drain: nothing is ever stranded outside the ring.
+        // Drain: nothing is left outside the ring.
         loop {
             while let Some((_, item)) = scheduler.start(Instant::now()) {
                 in_flight[item] += 1;

@@ -1,7 +1,7 @@
-//! The rate over all hosts, kept by several threads together, each of which gets its turn.
+//! The rate over all hosts, shared by several threads, each of which gets its turn.
 //!
-//! The pace itself is one for all. A thread that may not send yet takes a ticket: the instant at which its next request
-//! may go, which counts as used from then on. So the threads take turns, and none of them waits for a lock.
+//! There is one pace for all. A thread that may not send yet takes a ticket: the instant at which its next request
+//! may be sent, which counts as used from then on. So the threads take turns, and none has to ask again meanwhile.
 
 use std::cell::Cell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,12 +13,12 @@ use super::pace::Pace;
 /// How late a ticket may be used: timers and a busy thread are late by some milliseconds.
 const TICKET_KEEPS: Duration = Duration::from_millis(20);
 
-/// One thread's part in the rate over all hosts. Without a rate, everything may go at any time.
+/// One thread's handle on the rate over all hosts. Without a rate, requests may be sent at any time.
 #[derive(Debug)]
 pub(crate) struct SharedPace {
     pace: Option<Arc<Mutex<Pace>>>,
     ticket: Cell<Option<Instant>>,
-    /// Nothing may go before this, as far as this thread has asked.
+    /// Nothing may be sent before this, according to the last claim.
     blocked_until: Cell<Option<Instant>>,
 }
 
@@ -27,16 +27,16 @@ impl SharedPace {
         Self { pace, ticket: Cell::new(None), blocked_until: Cell::new(None) }
     }
 
-    /// Takes a turn, if a request may go at `now`; that counts as used, whether a request goes or not.
+    /// Takes a turn, if a request may be sent at `now`. The turn counts as used unless it is given back.
     ///
     /// # Errors
-    /// The instant before which none may go.
+    /// The instant before which no request may be sent.
     pub(crate) fn claim(&self, now: impl FnOnce() -> Instant) -> Result<(), Instant> {
         let Some(pace) = &self.pace else { return Ok(()) };
         let now = now();
         let until = match self.ticket.get() {
             Some(ticket) if now < ticket => ticket,
-            // One that was not used in time is worth nothing: its request would go beside that of another thread.
+            // A ticket that was not used in time is void: its request would coincide with one of another thread.
             Some(ticket) if now < ticket + TICKET_KEEPS => {
                 self.ticket.set(None);
                 return Ok(());
@@ -63,19 +63,19 @@ impl SharedPace {
         }
     }
 
-    /// When something may go again; None: nothing is known to be in the way.
+    /// When something may be sent again; None: nothing is known to block it.
     pub(crate) fn blocked_until(&self) -> Option<Instant> {
         self.blocked_until.get()
     }
 
-    /// Forgets what was in the way until `now`.
+    /// Forgets a block that has ended at `now`.
     pub(crate) fn unblock_due(&self, now: Instant) {
         if self.blocked_until.get().is_some_and(|until| until <= now) {
             self.blocked_until.set(None);
         }
     }
 
-    /// Whether answers are worth a look at what they grant.
+    /// Whether the limits in responses are used.
     pub(crate) fn is_auto(&self) -> bool {
         self.pace.as_ref().is_some_and(|pace| locked(pace).is_auto())
     }
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
     use tokio::time::{Instant as Paused, sleep_until, timeout_at};
 
-    /// As many parts in one pace of ten in a second.
+    /// Handles on one pace of ten in a second.
     fn shared<const PARTS: usize>() -> [SharedPace; PARTS] {
         let pace = Arc::new(Mutex::new(Pace::every(Duration::from_millis(100))));
         std::array::from_fn(|_| SharedPace::new(Some(Arc::clone(&pace))))

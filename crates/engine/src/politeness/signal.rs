@@ -5,21 +5,21 @@ use crate::error::Code;
 /// From the best news to the worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Signal {
-    /// A whole response below 400.
+    /// A complete response below 400.
     Served,
-    /// It did its work, and the answer is no: 4xx.
+    /// The host works, and declines the request: 4xx.
     Declined,
-    /// The host works, whatever it said: another status, a response that broke off, a bad certificate.
+    /// The host works, whatever it responded: another status, an incomplete response, a bad certificate.
     Answered,
-    /// Nothing about the host: its name does not exist, this machine had no descriptor.
+    /// Says nothing about the host: its name does not exist, this machine had no descriptor.
     Silent,
-    /// It answers too slowly to be asked more.
+    /// It responds too slowly to get more requests.
     Slow,
-    /// It asks to be left alone: 429.
+    /// It asks for fewer requests: 429.
     Throttled,
-    /// Whatever stands before it gave no answer of its: 502, 503, 504.
+    /// What stands in front of it got no response from it: 502, 503, 504.
     Unavailable,
-    /// No answer at all.
+    /// No response at all.
     Down,
 }
 
@@ -63,7 +63,7 @@ impl Signal {
         }
     }
 
-    /// Whether it is a reason to ask less.
+    /// Whether it is a reason to send less.
     pub(crate) fn is_trouble(self) -> bool {
         matches!(self, Self::Slow | Self::Throttled | Self::Unavailable | Self::Down)
     }

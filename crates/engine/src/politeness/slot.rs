@@ -11,7 +11,7 @@ use super::queue::Queue;
 use super::signal::Signal;
 use super::throttle::Throttle;
 
-/// So many retries that failed, and none that helped, show that retries of this host do not help.
+/// After this many failed retries, and none that succeeded, retries of this host are pointless.
 const HOPELESS: u8 = 100;
 /// Permits that a host may take before one of its requests ends; each end earns as many again.
 const CREDIT: u8 = 2;
@@ -22,20 +22,20 @@ pub(super) enum Place {
     None,
     /// With those whose turn comes first.
     First,
-    /// With those that have requests in flight of which none has ended lately: a host that hangs would collect
-    /// permits up to its limit that others could use.
+    /// With those that have requests in flight of which none has ended lately: a host that hangs would otherwise
+    /// collect permits, up to its limit, that others could use.
     Second,
 }
 
-/// A retry that comes to its host.
+/// What happens to a retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Retried {
     Queued,
-    /// It waits for the budget, which has something again then.
+    /// It waits for the budget, which allows the next at this time.
     Held(Duration),
 }
 
-/// 72 bytes while nothing is queued and nothing is wrong: there may be millions.
+/// 72 bytes while nothing is queued and nothing is wrong: there may be millions of hosts.
 #[derive(Debug)]
 pub(super) struct Slot<T> {
     pub(super) queue: Queue<T>,
@@ -80,7 +80,7 @@ impl<T> Slot<T> {
         self.throttle.as_deref_mut()
     }
 
-    /// What holds it back, created if nothing did so far.
+    /// What holds the host back, created on first use.
     pub(super) fn throttle_or_default(&mut self) -> &mut Throttle<T> {
         self.throttle.get_or_insert_default()
     }
@@ -92,12 +92,12 @@ impl<T> Slot<T> {
             .is_some_and(|throttle| throttle.outages.iter().any(|outage| outage.origin == origin))
     }
 
-    /// The instant it waits for, if it has its place among those that wait.
+    /// The instant it waits for, if it is among the hosts that wait.
     pub(super) fn wakes_at(&self) -> Option<Instant> {
         self.throttle.as_ref().and_then(|throttle| throttle.wakes_at)
     }
 
-    /// Whether it has a request that a permit is free for.
+    /// Whether it has a queued request and a free permit.
     pub(super) fn wants(&self) -> bool {
         !self.queue.is_empty() && self.in_flight < self.limit
     }
@@ -107,7 +107,7 @@ impl<T> Slot<T> {
         if self.in_flight == 0 || self.credit > 0 { Place::First } else { Place::Second }
     }
 
-    /// Whether the permits are all that keeps requests back.
+    /// Whether only the lack of permits keeps requests back.
     pub(super) fn is_saturated(&self) -> bool {
         !self.queue.is_empty() && self.in_flight >= self.limit
     }
@@ -116,7 +116,7 @@ impl<T> Slot<T> {
         self.queue.is_empty() && self.in_flight == 0
     }
 
-    /// When its next request may go; None: now.
+    /// When its next request may be sent; None: now.
     pub(super) fn next(&self, now: Instant) -> Option<Instant> {
         self.throttle.as_ref().and_then(|throttle| throttle.next(now))
     }
@@ -152,7 +152,7 @@ impl<T> Slot<T> {
             return;
         }
         if self.queue.is_empty() {
-            // A million hosts that were asked once must not keep a million empty buffers.
+            // A million hosts with one request each must not keep a million empty buffers.
             self.queue = Queue::new();
         }
         if let Some(throttle) = &mut self.throttle {
@@ -208,7 +208,7 @@ impl<T> Slot<T> {
         Change::Closed
     }
 
-    /// An origin has met trouble: it is down from now on if that was too much in a row.
+    /// An origin has failed: it counts as down after too many failures in a row.
     fn stumbled(&mut self, origin: u32, note: &Note<'_>, waits: ProbeWaits) -> Change {
         let is_silent = self.streak.is_silence();
         if let Some(outage) = self.throttle.as_mut().and_then(|throttle| throttle.outage(origin)) {
@@ -245,7 +245,7 @@ impl<T> Slot<T> {
         }
     }
 
-    /// Lets the probes go whose time has come. Some: when the next may.
+    /// Starts the probes that are due. Some: when the next may start.
     pub(super) fn release_probes(&mut self, now: Instant) -> Option<Instant> {
         let throttle = self.throttle.as_mut()?;
         for outage in &mut throttle.outages {
@@ -257,7 +257,7 @@ impl<T> Slot<T> {
         waiting.filter_map(Outage::next_probe).min()
     }
 
-    /// Gives up an origin that answers with errors only: what waits for it will be asked for once, by itself.
+    /// Gives up an origin that responds with errors only: each waiting request will be sent once.
     pub(super) fn resign(&mut self, origin: u32) {
         if let Some(throttle) = &mut self.throttle {
             throttle.is_resigned = true;
@@ -265,8 +265,8 @@ impl<T> Slot<T> {
         }
     }
 
-    /// A request that was tried before: before all others if the budget allows. `now` is since the start. One that
-    /// was tried more than once is the next to be tried again: it soon shows whether that helps.
+    /// Queues a retry before all other requests, if the budget allows; `now` is since the start. A request that was
+    /// tried more than once is the next to be retried: it soon shows whether retries help.
     pub(super) fn retry(&mut self, item: T, priority: i32, attempt: u32, now: Duration) -> Retried {
         if let Err(until) = self.budget.take(self.served, now) {
             let held = &mut self.throttle_or_default().held;
@@ -281,7 +281,7 @@ impl<T> Slot<T> {
         Retried::Queued
     }
 
-    /// Lets go of the retries that the budget now has something for. Some: when it will have something for the next.
+    /// Queues the retries that the budget now allows. Some: when it will allow the next.
     pub(super) fn release_held(&mut self, now: Duration) -> Option<Duration> {
         loop {
             let held = &mut self.throttle.as_mut()?.held;
@@ -294,8 +294,8 @@ impl<T> Slot<T> {
         }
     }
 
-    /// The held retries of a host from which nothing good can be expected: nothing else is left to ask it, and no
-    /// retry has helped lately.
+    /// Takes the waiting retries of a host if they are pointless: the host has nothing else queued, and no retry has
+    /// succeeded lately.
     pub(super) fn take_hopeless(&mut self) -> Vec<T> {
         let hopeless = self.is_idle() && self.retries_failed >= HOPELESS;
         match &mut self.throttle {
@@ -304,7 +304,7 @@ impl<T> Slot<T> {
         }
     }
 
-    /// All that waits, also for its budget or for an origin that is down.
+    /// All waiting requests, including those that wait for the budget or for an origin that is down.
     pub(super) fn waiting_mut(&mut self) -> impl Iterator<Item = &mut T> {
         let (mut held, mut suspended) = (None, None);
         if let Some(throttle) = self.throttle.as_deref_mut() {
@@ -315,7 +315,7 @@ impl<T> Slot<T> {
         self.queue.iter_mut().chain(apart.map(|(item, _)| item))
     }
 
-    /// Takes out what `which` picks of all that waits.
+    /// Takes out what `which` picks of all waiting requests.
     pub(super) fn take_where(&mut self, mut which: impl FnMut(&T) -> bool) -> Vec<T> {
         let mut taken = self.queue.take_where(&mut which);
         if let Some(throttle) = &mut self.throttle {

@@ -1,4 +1,4 @@
-//! What holds a host back beyond its permits. A host that is well and has no rate has none of this.
+//! What holds a host back beyond its permits. A host that works and has no rate limit has none of this.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -18,14 +18,14 @@ pub(super) struct Throttle<T> {
     parked_until: Option<Instant>,
     /// Origins of the host that are down. Most hosts have two at most.
     pub(super) outages: Vec<Outage<T>>,
-    /// It answers with errors only, and was given up: each request is asked for once, for its own answer.
+    /// It responds with errors only, and was given up: each request is sent once, for its own response.
     pub(super) is_resigned: bool,
     pub(super) aimd: Option<Aimd>,
-    /// Retries that wait until the budget has something for them, with their priorities.
+    /// Retries that wait for the budget, with their priorities.
     pub(super) held: VecDeque<(T, i32)>,
-    /// When somebody will look after what waits apart.
+    /// When what waits apart will be checked.
     pub(super) chore_at: Option<Instant>,
-    /// The host waits for this instant, and has its place among those that wait.
+    /// The host waits for this instant.
     pub(super) wakes_at: Option<Instant>,
 }
 
@@ -46,19 +46,19 @@ impl<T> Default for Throttle<T> {
 }
 
 impl<T> Throttle<T> {
-    /// Whether nothing holds the host back any more, and nothing would be lost without it.
+    /// Whether nothing holds the host back any more, and it can be dropped.
     pub(super) fn is_spent(&self) -> bool {
         let paced = self.pace.is_some() || self.crawl_delay.is_some() || self.aimd.is_some();
         let waits = self.parked_until.is_some() || self.wakes_at.is_some() || !self.held.is_empty();
         !paced && !waits && self.outages.is_empty() && !self.is_resigned
     }
 
-    /// Nobody asks the host before `until`.
+    /// Nothing is sent to the host before `until`.
     pub(super) fn park(&mut self, until: Instant) {
         self.parked_until = self.parked_until.max(Some(until));
     }
 
-    /// When the host's next request may go; None: now.
+    /// When the host's next request may be sent; None: now.
     pub(super) fn next(&self, now: Instant) -> Option<Instant> {
         let parked = self.parked_until.filter(|&until| until > now);
         let pace = self.pace.as_ref().and_then(|pace| pace.next(now));
@@ -66,14 +66,14 @@ impl<T> Throttle<T> {
         parked.max(pace).max(crawl)
     }
 
-    /// A request goes.
+    /// A request is sent.
     pub(super) fn take(&mut self, now: Instant) {
         // Its turn has come, so that instant has passed.
         self.parked_until = None;
         self.paces().for_each(|pace| pace.take(now));
     }
 
-    /// It did not go after all.
+    /// It was not sent after all.
     pub(super) fn give_back(&mut self) {
         self.paces().for_each(Pace::give_back);
     }

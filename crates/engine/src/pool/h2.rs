@@ -19,11 +19,11 @@ use crate::connect::Stream;
 const MAX_STREAMS: usize = 100;
 /// The largest head of a response, in bytes.
 const MAX_HEAD: u32 = 256 << 10;
-/// What may be on the way to us: per stream, and per connection.
+/// Flow control windows for what we receive: per stream, and per connection.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 8 << 20;
 
-/// A connection and what is known of it. Its bytes are moved by a task of its own.
+/// A connection and its state. A task of its own moves its bytes.
 pub(crate) struct H2 {
     sender: SendRequest<SendBody>,
     pub(crate) remote: Option<IpAddr>,
@@ -51,7 +51,7 @@ impl<F: Future<Output: 'static> + 'static> Executor<F> for OnThisThread {
 }
 
 impl H2 {
-    /// Starts to speak HTTP/2.
+    /// Opens the HTTP/2 session.
     ///
     /// # Errors
     /// Those of hyper: the preface could not be sent.
@@ -74,7 +74,7 @@ impl H2 {
         let watcher = Rc::downgrade(&this);
         tokio::task::spawn_local(async move {
             let (mut connection, mut alarm) = (pin!(connection), Alarm::new());
-            // Its errors reach the requests on it.
+            // The requests on it get its errors.
             poll_fn(|cx| {
                 let ended = connection.as_mut().poll(cx).map(Result::unwrap_or_default);
                 let Some(this) = watcher.upgrade() else { return ended };
@@ -86,7 +86,7 @@ impl H2 {
         Ok(this)
     }
 
-    /// Whether it takes new requests at all.
+    /// Whether the connection is open.
     pub(crate) fn is_open(&self) -> bool {
         !self.sender.is_closed()
     }

@@ -1,4 +1,4 @@
-//! Ready connections: a byte stream becomes something that takes requests, and waits here between them.
+//! Connections that take requests: made from a byte stream, and kept here between requests.
 
 mod h1;
 mod h2;

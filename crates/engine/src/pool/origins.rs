@@ -1,4 +1,4 @@
-//! What a shard knows of each origin: its protocol, its shared connections, and those that wait for work.
+//! What a shard knows about each origin: its protocol, its shared connections, and its idle ones.
 //!
 //! A request that has its permits goes out on the first of these that applies. The rules live in several files,
 //! each named here.
@@ -9,8 +9,8 @@
 //!    others can age ([`Origins::assign`]).
 //! 3. **Opened**: the origin speaks HTTP/1.1. The connection belongs to this request (`shard::dial`, as 4 to 7).
 //! 4. **Shared**: an HTTP/2 connection of the origin has a free stream ([`Origin::shared_with_room`]).
-//! 5. **Waited for**: another request is opening a connection to the origin. What comes of it may be 3, 4, or again one
-//!    of 5 to 7.
+//! 5. **Waited for**: another request is opening a connection to the origin. Afterwards the request continues with 3,
+//!    4, or again one of 5 to 7.
 //! 6. **Opened side by side**: the protocol is unknown and the last request to open a connection failed. The origin may
 //!    be down; its requests find out at the same time, not one after the other.
 //! 7. **Opened for all**: otherwise. Meanwhile the others are in case 5.
@@ -19,8 +19,8 @@
 //!
 //! 8. **Evicted**: more than `max_idle` HTTP/1.1 connections of the shard are idle, or this machine lacks a descriptor
 //!    or port: the one that has been idle longest closes ([`Origins::wait`], [`Origins::evict_one`]).
-//! 9. **Closed by the peer**, or the peer sent what nobody asked for (`pool::h1`, `poll_idle`). Where that crosses
-//!    with a request, the request is sent again (`shard::attempt`, `is_free_to_resend`).
+//! 9. **Closed by the peer**, or the peer sent something unexpected (`pool::h1`, `poll_idle`). If that happens just
+//!    as a request is sent, the request is sent again (`shard::attempt`, `is_free_to_resend`).
 //! 10. **Closed for age**: idle for [`IDLE`](super::IDLE) (`shard::worker`, `wait_for_work`; `pool::h2`).
 
 use std::cell::{Cell, RefCell};
@@ -40,25 +40,25 @@ use crate::request::Target;
 pub(crate) struct OriginId(u32);
 
 impl OriginId {
-    /// The number by which others know it, who know nothing of connections.
+    /// Its number, for modules that know nothing about connections.
     pub(crate) fn number(self) -> u32 {
         self.0
     }
 }
 
-/// Which protocol an origin speaks, as far as is known.
+/// The protocol of an origin, as far as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
-    /// Not asked yet.
+    /// Not known yet.
     Unknown,
-    /// HTTP/1.1: each request has a connection to itself.
+    /// HTTP/1.1: each request has a connection of its own.
     Http1,
     /// HTTP/2: requests share connections.
     Http2,
 }
 
 impl Protocol {
-    /// What is settled without asking the origin.
+    /// What is known without a connection to the origin.
     fn before_asking(target: &Target, http2: Http2) -> Self {
         match (http2, target.is_https()) {
             (Http2::Always, _) => Self::Http2,
@@ -75,9 +75,9 @@ pub(crate) struct Idle<T> {
     origin: OriginId,
     /// It is in its origin's stack.
     waiting: Cell<bool>,
-    /// It has to make room for others.
+    /// It has to close, to make room for others.
     evicted: Cell<bool>,
-    /// Counts the times it came to wait, so that an old place in line is not taken for a new one.
+    /// Counts the times it became idle, so that an old place in line is not mistaken for a new one.
     turn: Cell<u32>,
 }
 
@@ -103,7 +103,7 @@ impl<T> Idle<T> {
         self.evicted.get()
     }
 
-    /// Says whom to wake for work.
+    /// Sets the task to wake for work.
     pub(crate) fn register(&self, waker: &Waker) {
         let mut registered = self.waker.borrow_mut();
         if !registered.as_ref().is_some_and(|known| known.will_wake(waker)) {
@@ -112,7 +112,7 @@ impl<T> Idle<T> {
     }
 
     fn wake(&self) {
-        // The borrow ends before the wake: a waker may run code.
+        // The borrow ends before the wake: a waker may run other code.
         let waker = self.waker.borrow().clone();
         if let Some(waker) = waker {
             waker.wake();
@@ -120,35 +120,35 @@ impl<T> Idle<T> {
     }
 }
 
-/// What is known of one origin.
+/// What is known about one origin.
 pub(crate) struct Origin<T> {
     pub(crate) host: HostId,
     pub(crate) protocol: Protocol,
     /// It has served a request.
     has_served: bool,
-    /// Someone is finding out the protocol, or opening a shared connection.
+    /// A request is finding out the protocol, or opening a shared connection.
     pub(crate) opening: bool,
-    /// The last that tried did not get a shared connection.
+    /// The last request that tried did not get a shared connection.
     pub(crate) failed_to_open: bool,
     pub(crate) shared: Vec<Rc<H2>>,
-    /// Last in, first out: the warmest connection first, the others age out.
+    /// Last in, first out: the connection used last comes first, the others age out.
     idle: Vec<Rc<Idle<T>>>,
     changed: Option<Rc<Notify>>,
 }
 
 impl<T> Origin<T> {
-    /// A shared connection that takes a request now; those that are over are forgotten.
+    /// A shared connection that takes a request now; closed ones are removed.
     pub(crate) fn shared_with_room(&mut self) -> Option<Rc<H2>> {
         self.shared.retain(|connection| connection.is_open());
         self.shared.iter().find(|connection| connection.has_room()).map(Rc::clone)
     }
 
-    /// To wait for `announce`.
+    /// For waiting until `announce`.
     pub(crate) fn changed(&mut self) -> Rc<Notify> {
         Rc::clone(self.changed.get_or_insert_default())
     }
 
-    /// Wakes those who wait for the protocol or for a shared connection.
+    /// Wakes the requests that wait for the protocol or for a shared connection.
     pub(crate) fn announce(&mut self) {
         if let Some(changed) = &self.changed {
             changed.notify_waiters();
@@ -156,7 +156,7 @@ impl<T> Origin<T> {
     }
 }
 
-/// All origins of a shard, and its idle connections in the order in which they came to wait.
+/// All origins of a shard, and its idle connections in the order in which they became idle.
 pub(crate) struct Origins<T> {
     by_name: HashMap<Box<str>, OriginId>,
     all: Vec<Origin<T>>,
@@ -166,12 +166,12 @@ pub(crate) struct Origins<T> {
 }
 
 impl<T> Origins<T> {
-    /// `max_idle` connections may wait; the one that waited longest makes room.
+    /// `max_idle` connections may be idle; the one that has been idle longest makes room.
     pub(crate) fn new(max_idle: usize) -> Self {
         Self { by_name: HashMap::new(), all: Vec::new(), line: VecDeque::new(), idle: 0, max_idle }
     }
 
-    /// The origin of `target`, made known with `host` if it is new. O(1).
+    /// The origin of `target`, added with `host` if it is new. O(1).
     pub(crate) fn find_or_add(
         &mut self,
         target: &Target,
@@ -208,7 +208,8 @@ impl<T> Origins<T> {
         self.all.get_mut(id.0 as usize)
     }
 
-    /// Puts a connection in its origin's stack. The one that waited longest is told to close if there are too many.
+    /// Puts a connection in its origin's stack. If there are too many, the one that has been idle longest is told to
+    /// close.
     pub(crate) fn wait(&mut self, connection: &Rc<Idle<T>>) {
         let Some(origin) = self.all.get_mut(connection.origin.0 as usize) else { return };
         origin.idle.push(Rc::clone(connection));
@@ -216,7 +217,7 @@ impl<T> Origins<T> {
         connection.turn.set(connection.turn.get().wrapping_add(1));
         self.idle += 1;
         if self.line.len() > 2 * self.max_idle {
-            // Places of those that got work meanwhile. At most half of the line is live: O(1) amortised.
+            // Removes the places of those that got work meanwhile. At most half of the line is live: O(1) amortised.
             self.line.retain(|(other, turn)| other.waiting.get() && other.turn.get() == *turn);
         }
         self.line.push_back((Rc::clone(connection), connection.turn.get()));
@@ -225,7 +226,7 @@ impl<T> Origins<T> {
         }
     }
 
-    /// Tells the connection that waited longest to close, if one waits. O(1) amortised.
+    /// Tells the connection that has been idle longest to close, if there is one. O(1) amortised.
     pub(crate) fn evict_one(&mut self) {
         while let Some((first, turn)) = self.line.pop_front() {
             if first.waiting.get() && first.turn.get() == turn {
@@ -237,7 +238,7 @@ impl<T> Origins<T> {
         }
     }
 
-    /// Takes a connection out of its stack: it closed, or gave up waiting. O(idle connections of its origin).
+    /// Takes a connection out of its stack: it was closed. O(idle connections of its origin).
     pub(crate) fn leave(&mut self, connection: &Rc<Idle<T>>) {
         if connection.waiting.replace(false)
             && let Some(origin) = self.all.get_mut(connection.origin.0 as usize)
@@ -247,7 +248,7 @@ impl<T> Origins<T> {
         }
     }
 
-    /// Gives `work` to the connection of `origin` that came last to wait; gives it back where none waits. O(1).
+    /// Gives `work` to the connection of `origin` that became idle last; returns it if none is idle. O(1).
     pub(crate) fn assign(&mut self, origin: OriginId, work: T) -> Option<T> {
         let Some(connection) = self.all.get_mut(origin.0 as usize).and_then(|origin| origin.idle.pop())
         else {

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 
-/// HTTP Basic. None where the user's name holds a colon. Source: RFC 7617.
+/// HTTP Basic. None if the user's name contains a colon. Source: RFC 7617.
 pub fn basic(user: &str, password: &str) -> Option<HeaderValue> {
     if user.contains(':') {
         return None;

@@ -1,4 +1,4 @@
-//! What a user asks for, as the engine keeps it while it waits.
+//! Requests and their parts, as the engine keeps them while they wait.
 
 mod auth;
 mod url_text;
@@ -20,13 +20,13 @@ pub(crate) use url_text::{Parsed, Target};
 pub struct Request {
     /// Position in the input, from 0; the request's identity.
     pub index: u64,
-    /// Where to.
+    /// The URL to send.
     pub(crate) target: Target,
     /// What differs from a plain GET.
     pub spec: Option<Box<Spec>>,
 }
 
-/// What one request asks for beyond its URL.
+/// The parts of a request beyond its URL.
 #[derive(Clone, Debug)]
 pub struct Spec {
     /// The method.
@@ -35,20 +35,20 @@ pub struct Spec {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The body to send.
     pub body: Option<Bytes>,
-    /// Limits of one attempt, where they differ from the engine's.
+    /// Limits of one attempt, if they differ from the engine's.
     pub timeout: Option<Timeouts>,
     /// Of the requests that wait for the same host, those with the highest priority go first.
     pub priority: i32,
-    /// The URL as the caller wrote it, without credentials, where it differs from what is sent.
+    /// The URL as the caller wrote it, without credentials, if it differs from what is sent.
     pub asked: Option<Box<str>>,
-    /// Requests that are the same: each ends as a row of its own, none is sent.
+    /// Identical requests: each gets a row of its own, none is sent.
     pub copies: Vec<Twin>,
-    /// What asks whether an earlier answer still holds.
+    /// Conditional headers that check whether an earlier response is still valid.
     pub conditions: Option<Box<Conditions>>,
 }
 
-/// Headers that ask one URL whether it still answers as it did. They go to that URL and nowhere else, wherever
-/// redirects lead: the validators of one URL say nothing about another.
+/// Conditional headers for one URL. They are sent to that URL only, wherever redirects lead: the validators of one
+/// URL say nothing about another.
 ///
 /// Source: RFC 9110, section 15.4 (a redirected request drops validators that the implementation added).
 #[derive(Clone, Debug)]
@@ -59,12 +59,12 @@ pub struct Conditions {
     pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-/// A request that gets the answer of another.
+/// A request that gets the response of another.
 #[derive(Clone, Debug)]
 pub struct Twin {
     /// Position in the input.
     pub index: u64,
-    /// The URL as the caller wrote it, without credentials, where the other was written differently.
+    /// The URL as the caller wrote it, without credentials, if the other was written differently.
     pub asked: Option<Box<str>>,
 }
 
@@ -95,7 +95,7 @@ impl Request {
         Self { index: self.index, target, spec: None }
     }
 
-    /// The conditions of the URL that is asked now.
+    /// The conditions of the URL that is sent now.
     pub(crate) fn conditions(&self) -> &[(HeaderName, HeaderValue)] {
         match self.spec.as_ref().and_then(|spec| spec.conditions.as_deref()) {
             Some(Conditions { url, headers }) if **url == *self.target.as_str() => headers,
@@ -108,19 +108,19 @@ impl Request {
         self.spec.as_ref().map_or(0, |spec| spec.priority)
     }
 
-    /// Requests that get the same answer.
+    /// Requests that get the same response.
     pub fn copies(&self) -> &[Twin] {
         self.spec.as_ref().map_or(&[], |spec| &spec.copies)
     }
 
-    /// Lets the request at `index`, which was written as `url`, have the answer too.
+    /// Lets the request at `index`, which was written as `url`, get the response too.
     pub fn answer_also(&mut self, index: u64, url: &str) {
         let written = without_userinfo(url);
         let asked = (written != self.asked()).then(|| written.into());
         self.spec.get_or_insert_default().copies.push(Twin { index, asked });
     }
 
-    /// Adds conditions for `url`, which redirects may lead to; None: for the URL that is asked for first.
+    /// Adds conditions for `url`, which redirects may lead to; None: for the URL that is requested first.
     pub fn ask_if(&mut self, url: Option<&str>, headers: Vec<(HeaderName, HeaderValue)>) {
         let url = url.unwrap_or_else(|| self.target.as_str()).into();
         self.spec.get_or_insert_default().conditions = Some(Box::new(Conditions { url, headers }));
@@ -147,7 +147,7 @@ impl Request {
     }
 }
 
-/// One row of the input: a request, or the reason why it cannot be one. Either way it ends as one row.
+/// One row of the input: a request, or the reason why it cannot be sent. Either way it ends as one row.
 #[derive(Clone, Debug)]
 pub enum Submission {
     /// To be sent.
@@ -156,7 +156,7 @@ pub enum Submission {
     Refuse {
         /// Position in the input.
         index: u64,
-        /// The method as far as it is known.
+        /// The method, if it is known.
         method: Method,
         /// The URL as given, without credentials.
         url: Box<str>,
@@ -175,7 +175,7 @@ impl Submission {
         }
     }
 
-    /// A row of the input that is not to be sent. Credentials in `url` are left out.
+    /// A row of the input that is not sent. Credentials in `url` are left out.
     pub fn refuse(index: u64, method: Method, url: &str, failure: Failure) -> Self {
         Self::Refuse { index, method, url: without_userinfo(url).into(), failure }
     }
@@ -220,7 +220,7 @@ fn request(
     Request { index, target, spec }
 }
 
-/// The text without what stands between `://` and the last `@` of the authority.
+/// The text without the part between `://` and the last `@` of the authority.
 fn without_userinfo(url: &str) -> Cow<'_, str> {
     let Some((scheme, rest)) = url.split_once("://") else { return Cow::Borrowed(url) };
     let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();

@@ -22,7 +22,7 @@ use crate::error::{Code, Failure};
 /// The longest URL that is read, in bytes.
 pub(crate) const MAX_URL_BYTES: usize = 64 << 10;
 
-/// The longest part of a user's text that an explanation repeats, in characters.
+/// The longest part of a user's text that a message repeats, in characters.
 const MAX_SUGGESTION: usize = 80;
 
 /// An absolute http or https URL without userinfo and fragment, normalised: lower-case host in ASCII, no
@@ -37,7 +37,7 @@ pub(crate) struct Target {
     port: u16,
 }
 
-/// A parsed URL and the credentials that stood in it.
+/// A parsed URL and the credentials that were in it.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Parsed {
     /// The URL without its credentials.
@@ -53,7 +53,7 @@ impl Target {
     /// - `input.too_long`: more than 64 KiB.
     /// - `input.scheme`: neither http nor https.
     /// - `input.url`: a space or control character anywhere, no scheme, port 0, or anything else that the URL
-    ///   standard refuses. The words never repeat credentials or the query.
+    ///   standard refuses. The message never repeats credentials or the query.
     pub(crate) fn parse(text: &str) -> Result<Parsed, Failure> {
         if text.len() > MAX_URL_BYTES {
             return Err(too_long());
@@ -61,7 +61,7 @@ impl Target {
         if let Some(target) = Plain::scan(text).map(|plain| Self::from_plain(text, &plain)) {
             return Ok(Parsed { target, userinfo: None });
         }
-        // The url crate strips tabs and line ends, and trims: a text that holds any would be sent as another URL.
+        // The url crate strips tabs and line ends, and trims: a text that contains any would be sent as another URL.
         if text.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
             return Err(Failure::new(Code::InputUrl, "the URL contains a space or control character"));
         }
@@ -99,7 +99,7 @@ impl Target {
         &self.url
     }
 
-    /// Whether the connection is to be encrypted.
+    /// Whether the connection is encrypted.
     pub(crate) fn is_https(&self) -> bool {
         self.url.as_bytes().get(4) == Some(&b's')
     }
@@ -110,7 +110,7 @@ impl Target {
         host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
     }
 
-    /// The port, the scheme's own where the URL names none.
+    /// The port, the scheme's default if the URL names none.
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
@@ -154,7 +154,7 @@ impl Target {
         Self { url, host_end: plain.host_end as u16, path_start: plain.path_start as u16, port: plain.port }
     }
 
-    /// Takes over what the `url` crate has parsed as http or https.
+    /// Converts what the `url` crate has parsed as http or https.
     fn from_url(mut url: Url) -> Result<Parsed, Failure> {
         let host_length = url.host_str().map_or(0, |host| host.trim_end_matches('.').len());
         if host_length == 0 {
@@ -163,7 +163,7 @@ impl Target {
         if host_length > MAX_HOST_BYTES {
             return Err(Failure::new(Code::InputUrl, "the host name is longer than 253 bytes"));
         }
-        // The URL standard lets some marks stand in a host (`"`, `{`, `|`) that no Host header may carry.
+        // The URL standard allows some characters in a host (`"`, `{`, `|`) that a Host header must not contain.
         if url[Position::BeforeHost..Position::BeforePath].parse::<Authority>().is_err() {
             return Err(invalid(ParseError::InvalidDomainCharacter));
         }
@@ -195,15 +195,15 @@ impl fmt::Debug for Target {
 }
 
 impl fmt::Debug for Parsed {
-    /// Shows whether there are credentials, never which.
+    /// Shows whether there are credentials, but not which.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let userinfo = self.userinfo.as_ref().map(|_| "redacted");
         f.debug_struct("Parsed").field("target", &self.target).field("userinfo", &userinfo).finish()
     }
 }
 
-/// Reads the name of a host as a URL's host is read: in lower case, IDNA in ASCII, an address in its one
-/// spelling, IPv6 with or without brackets on the way in and without them on the way out.
+/// Parses the name of a host as in a URL: in lower case, IDNA in ASCII, an address in its canonical spelling, IPv6
+/// with or without brackets in the input and without them in the result.
 ///
 /// # Errors
 /// `input.url`: anything that is not a host alone.
@@ -228,7 +228,7 @@ fn is_web(url: &Url) -> bool {
 fn take_userinfo(url: &mut Url) -> Result<Option<(String, String)>, Failure> {
     let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
     let (user, password) = (decode(url.username()), decode(url.password().unwrap_or_default()));
-    // Only a URL without host refuses these, and that is excluded above.
+    // Only a URL without a host refuses these, and that is excluded above.
     if url.set_username("").is_err() || url.set_password(None).is_err() {
         return Err(invalid(ParseError::EmptyHost));
     }
@@ -251,13 +251,13 @@ fn explain(text: &str, error: ParseError) -> Failure {
     if error == ParseError::RelativeUrlWithoutBase { no_scheme(text) } else { invalid(error) }
 }
 
-/// Explains a URL of another scheme. `localhost:8080/x` has, to the letter, the scheme `localhost`.
+/// Explains a URL of another scheme. Strictly speaking, `localhost:8080/x` has the scheme `localhost`.
 fn other_scheme(text: &str, url: &Url) -> Failure {
     let rest = text.get(url.scheme().len() + 1..).unwrap_or_default();
     if rest.starts_with(|first: char| first.is_ascii_digit()) {
         return no_scheme(text);
     }
-    // In `user:password@host` the "scheme" is a name that must not be shown.
+    // In `user:password@host` the "scheme" is a user name that must not be shown.
     let words: Cow<'static, str> = if rest.starts_with("//") {
         format!("scheme {:?} is not http or https", shorten(url.scheme())).into()
     } else {
@@ -266,7 +266,7 @@ fn other_scheme(text: &str, url: &Url) -> Failure {
     Failure::new(Code::InputScheme, words)
 }
 
-/// Explains a URL without scheme; repeats host and path only, and nothing where credentials may stand in it.
+/// Explains a URL without a scheme; repeats host and path only, and nothing if it may contain credentials.
 fn no_scheme(text: &str) -> Failure {
     let shown = text.split(['?', '#']).next().unwrap_or_default().trim_start_matches('/');
     if shown.is_empty() || text.contains('@') {
@@ -299,7 +299,7 @@ mod tests {
         }
     }
 
-    /// What the slow way alone makes of a text without credentials.
+    /// The result of the slow way alone, for a text without credentials.
     fn parse_slowly(text: &str) -> Option<Target> {
         if text.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
             return None;
@@ -351,7 +351,7 @@ mod tests {
         "//", "/.",
     ];
 
-    /// A small generator (xorshift64*), so that a failing text can be made again.
+    /// A small generator (xorshift64*), so that a failing text can be reproduced.
     struct Dice(u64);
 
     impl Dice {

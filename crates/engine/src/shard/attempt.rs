@@ -1,4 +1,4 @@
-//! One attempt that has ended, and the limits it may run into: what both mean, apart from what is done about it.
+//! An attempt that has ended, and the limits that may end it: what both mean, not what is done about it.
 
 use std::time::Instant;
 
@@ -10,10 +10,10 @@ use crate::error::{Code, Failure};
 use crate::exchange::{Exchanged, Reached};
 use crate::outcome::{Outcome, Via};
 
-/// How often a request is sent again, uncounted, that no server has worked on.
+/// How often a request is sent again without counting as an attempt, because no server has processed it.
 const MAX_RESENT: u32 = 3;
 
-/// One attempt, ended, before it is known what that means.
+/// An attempt that has ended, before its result is interpreted.
 pub(super) struct Attempted {
     pub(super) exchanged: Exchanged,
     pub(super) via: Via,
@@ -21,8 +21,8 @@ pub(super) struct Attempted {
 }
 
 impl Attempted {
-    /// No server can have worked on it, or a kept-alive connection went away just as it was sent: both are no
-    /// fault of the request. Source: RFC 9112, section 9.3.1, and RFC 9110, section 9.2.2.
+    /// Whether no server can have processed it, or a kept-alive connection was closed just as it was sent: neither is
+    /// the request's fault. Source: RFC 9112, section 9.3.1, and RFC 9110, section 9.2.2.
     pub(super) fn is_free_to_resend(&self, flight: &Flight) -> bool {
         let safe = matches!(*flight.request.method(), Method::GET | Method::HEAD);
         flight.resent() < MAX_RESENT
@@ -34,7 +34,7 @@ impl Attempted {
             }
     }
 
-    /// This machine had no descriptor or port for it.
+    /// Whether this machine had no descriptor or port for it.
     pub(super) fn lacks_local_means(&self) -> bool {
         let code = self.exchanged.failure.as_ref().map(|failure| failure.code);
         matches!(code, Some(Code::LocalFds | Code::LocalPorts))
@@ -54,7 +54,7 @@ impl Attempted {
     }
 }
 
-/// The instants at which an attempt is over, whatever its own limits are.
+/// The instants at which an attempt must end, whatever its own limits are.
 #[derive(Clone, Copy)]
 pub(super) struct Ends {
     /// The request's.
@@ -64,7 +64,7 @@ pub(super) struct Ends {
 }
 
 impl Ends {
-    /// The one that comes first.
+    /// The earlier one.
     pub(super) fn first(self) -> Option<Instant> {
         self.deadline.into_iter().chain(self.expiry).min()
     }
@@ -84,5 +84,5 @@ pub(super) fn timed_out(clock: &PhaseClock, ends: Ends) -> Failure {
         );
     }
     let elapsed = clock.started().elapsed().as_secs_f64();
-    Failure::new(phase.timeout_code(), format!("gave up after {elapsed:.1} s in phase {}", phase.as_str()))
+    Failure::new(phase.timeout_code(), format!("timed out after {elapsed:.1} s in phase {}", phase.as_str()))
 }

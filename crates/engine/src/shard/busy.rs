@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
-/// The share of a span that the thread was on a processor, from which it counts as busy: the rest goes to the looks
-/// themselves and to what else the machine does.
+/// The share of CPU time in a span from which a thread counts as busy: the rest goes to the sampling itself and to
+/// what else the machine does.
 const BUSY: f64 = 0.9;
 
-/// Compares the time a thread was on a processor with the time that passed. To be asked by that thread itself.
+/// Compares the CPU time of a thread with the elapsed time. Must be called on that thread.
 #[derive(Debug)]
 pub(super) struct BusyMeter {
     seen: Option<(Instant, u64)>,
@@ -17,7 +17,7 @@ impl BusyMeter {
         Self { seen: None }
     }
 
-    /// Whether the thread was busy since the last call. False where the system does not tell.
+    /// Whether the thread was busy since the last call. False if the system does not report it.
     pub(super) fn was_busy(&mut self) -> bool {
         let Some(ran_ns) = ran_ns() else { return false };
         let now = Instant::now();
@@ -27,15 +27,14 @@ impl BusyMeter {
     }
 }
 
-/// Nanoseconds that the calling thread was on a processor. Source: the kernel's
-/// documentation of `/proc/<pid>/schedstat`.
+/// CPU time of the calling thread in nanoseconds. Source: the kernel's documentation of `/proc/<pid>/schedstat`.
 #[cfg(target_os = "linux")]
 fn ran_ns() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
     text.split_ascii_whitespace().next()?.parse().ok()
 }
 
-/// No other system tells without a library of its own.
+/// Other systems report it only through a library of their own.
 #[cfg(not(target_os = "linux"))]
 fn ran_ns() -> Option<u64> {
     None

@@ -1,20 +1,20 @@
-//! How many requests in flight this machine bears, found by trying, for `concurrency="auto"`.
+//! How many requests in flight this machine can handle, found by trying, for `concurrency="auto"`.
 //!
-//! Trouble of single hosts says nothing about the machine; trouble of many at once does: a full uplink lets names,
+//! Failures of single hosts say nothing about the machine; failures of many at once do: with a full uplink, names,
 //! handshakes and first bytes time out everywhere. Grows as TCP does (RFC 5681), within what the system allows.
 
 use std::time::Instant;
 
-/// However many descriptors there are, no machine does well with more.
+/// However many descriptors there are, no machine works well with more.
 pub(super) const MOST: u32 = 8192;
-/// Where it starts.
+/// The first limit.
 const FIRST: u32 = 256;
-/// This share of attempts in trouble is more than a list of URLs brings along by itself.
+/// More failures than this share do not come from the list of URLs alone.
 const TROUBLED_SHARE: f64 = 0.2;
-/// What is left of the limit after a cut.
+/// The part of the limit that a cut leaves.
 const CUT: f64 = 0.7;
 
-/// The limit over all hosts, as it moves.
+/// The adaptive limit over all hosts.
 #[derive(Debug)]
 pub(crate) struct Capacity {
     limit: f64,
@@ -26,7 +26,7 @@ pub(crate) struct Capacity {
 }
 
 impl Capacity {
-    /// What this machine's descriptors allow: a part of them is for files, names and what else the process does.
+    /// The limit that this machine's descriptors allow: some of them are for files, DNS and the rest of the process.
     pub(crate) fn within(descriptors: Option<u64>) -> Self {
         let most = descriptors.map_or(u64::from(MOST), |count| (count / 4 * 3).min(u64::from(MOST)));
         Self::new(most as u32)
@@ -45,12 +45,12 @@ impl Capacity {
         }
     }
 
-    /// The limit of this moment.
+    /// The current limit.
     pub(crate) fn limit(&self) -> u32 {
         self.limit as u32
     }
 
-    /// An attempt that began at `started` has ended. `in_use`: more would have been sent had the limit been higher.
+    /// An attempt that began at `started` has ended. `in_use`: more would have been sent if the limit were higher.
     pub(crate) fn ended(&mut self, troubled: bool, in_use: bool, started: Instant, now: Instant) {
         if self.last_cut.is_some_and(|cut| started < cut) {
             return;
@@ -113,7 +113,7 @@ mod tests {
         round(&mut capacity, now, 1);
         assert!(capacity.limit() > 400);
         let before = capacity.limit();
-        // Growth lengthens the round: two make sure that one is whole.
+        // Growth lengthens the round: two rounds include a whole one.
         round(&mut capacity, now, 3);
         round(&mut capacity, now, 3);
         assert!(capacity.limit() < before + before / 2, "{}", capacity.limit());

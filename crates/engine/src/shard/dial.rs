@@ -1,6 +1,6 @@
-//! Finds the way for a request that has no kept-alive connection: a place on a shared HTTP/2 connection, or a
-//! new connection. An origin's protocol is found out once; meanwhile its other requests wait for the answer
-//! instead of opening connections that HTTP/2 would not need.
+//! Finds a connection for a request that has no kept-alive one: a place on a shared HTTP/2 connection, or a new
+//! connection. An origin's protocol is found out once; meanwhile its other requests wait for the result instead of
+//! opening connections that HTTP/2 would not need.
 
 use std::rc::Rc;
 
@@ -15,9 +15,9 @@ use crate::error::{Code, Failure};
 use crate::exchange::handshake_failure;
 use crate::pool::{H1, H2, Origin, OriginId, Protocol, StreamPlace};
 
-/// What a request goes out on.
+/// The connection of a request.
 pub(super) enum Line {
-    /// A connection to itself.
+    /// A connection of its own.
     Http1(H1),
     /// A place on a shared connection.
     Http2(StreamPlace),
@@ -29,13 +29,13 @@ enum Step {
     Wait(Rc<Notify>),
 }
 
-/// A way to the origin of `flight`.
+/// A connection to the origin of `flight`.
 ///
 /// # Errors
 /// Those of [`connect::open`]; `protocol.h2`.
 ///
 /// # Cancel safety
-/// Dropped midway, the others that wait for the outcome find it out themselves.
+/// If it is dropped midway, the requests that wait for the outcome find it out themselves.
 pub(super) async fn dial(shard: &Rc<Shard>, flight: &Flight, clock: &PhaseClock) -> Result<Line, Failure> {
     loop {
         let step = {
@@ -67,14 +67,14 @@ fn next_step(origin: &mut Origin<Seat>) -> Step {
         return Step::Wait(origin.changed());
     }
     if origin.protocol == Protocol::Unknown && origin.failed_to_open {
-        // It may be down: its requests find that out side by side, not one after the other.
+        // It may be down: its requests find that out in parallel, not one after the other.
         return Step::Open { shared: false };
     }
     origin.opening = true;
     Step::Open { shared: true }
 }
 
-/// Whoever opens a connection that others wait for. Whatever comes of it, they are told.
+/// Held while a request opens a connection that others wait for. However that ends, they are woken.
 struct Opening {
     shard: Rc<Shard>,
     origin: OriginId,

@@ -1,4 +1,4 @@
-//! The end of requests: their rows, and what becomes of those that nothing good can come of any more.
+//! The end of requests: their rows, and giving up those that cannot succeed any more.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::job::Row;
 use crate::outcome::Outcome;
 use std::rc::Rc;
 
-/// How long rows wait for company: for a consumer that waits, and for one that is busy.
+/// How long rows wait for others to share a batch: if the consumer waits, and if it is busy.
 const FLUSH_STARVED: Duration = Duration::from_millis(1);
 const FLUSH_BUSY: Duration = Duration::from_millis(4);
 
@@ -30,16 +30,14 @@ impl Shard {
         self.landed(&job, first);
     }
 
-    /// A request that waits for a host of which nothing good can be expected ends as its last attempt did; one that
-    /// was never sent says why.
+    /// Gives up a request that waits for a host that does not work: it ends as its last attempt did, or, if it was
+    /// never sent, with the reason.
     pub(super) fn give_up(&self, mut flight: Flight) {
         flight.leave();
         let outcome = flight.take_last().unwrap_or_else(|| {
             let outages = self.outages.borrow();
             let trouble = outages.trouble(flight.origin.number());
-            let detail = format!(
-                "the host is down and was not asked for this; it ended its last attempt with {trouble}"
-            );
+            let detail = format!("not sent: the host is down; its last attempt ended with {trouble}");
             Outcome::unsent(Failure::new(Code::HostCircuitOpen, detail))
         });
         self.land(flight, outcome);
@@ -59,7 +57,7 @@ impl Shard {
         }
     }
 
-    /// With nothing in flight no company will come for the rows that wait.
+    /// With nothing in flight no other rows will join those that wait.
     pub(super) fn flush_if_at_rest(&self) {
         if self.scheduler.borrow().in_flight() == 0 {
             for job in self.jobs.borrow().values() {

@@ -1,4 +1,5 @@
-//! A request on its way through one shard. What happened to it so far, its course, is changed here and nowhere else.
+//! A request on its way through one shard. Its course, which is what happened to it so far, is changed in this file
+//! only.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -17,29 +18,29 @@ use crate::pool::OriginId;
 use crate::request::{Request, basic};
 use crate::timings::WallClock;
 
-/// What happened to a request before its present attempt. Most have none.
+/// What happened to a request before its current attempt. Most have none.
 #[derive(Debug, Default)]
 pub(super) struct Course {
     /// Attempts that ended, redirects not counted.
     pub(super) earlier: Vec<AttemptRecord>,
-    /// Redirects followed in the present attempt, and what went over the wire for them.
+    /// Redirects followed in the current attempt, and their bytes as sent and received.
     pub(super) hops: Vec<Hop>,
     pub(super) exchanges: Vec<Exchange>,
     /// A hop left the origin: the caller's headers stay behind.
     left_origin: bool,
-    /// Sent again because a kept-alive connection had gone; not an attempt.
+    /// How often it was sent again because a kept-alive connection was closed; these are not attempts.
     resent: u32,
-    /// The wait before the present attempt, in microseconds.
+    /// The wait before the current attempt, in microseconds.
     pub(super) wait_us: u64,
     /// The request before any redirect, for the next attempt and the row.
     pub(super) asked: Option<Box<Request>>,
     /// How the attempt before ended: what the row says if there is no other attempt.
     last: Option<Box<Outcome>>,
-    /// It asks for robots.txt on behalf of a shard's origin, and ends as no row.
+    /// It fetches a robots.txt for an origin of some shard, and does not end as a row.
     robots: Option<Errand>,
 }
 
-/// Who waits for a robots.txt.
+/// The shard and the origin that wait for a robots.txt.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Errand {
     pub(super) shard: usize,
@@ -75,7 +76,7 @@ pub(super) struct Flight {
     pub(super) origin: OriginId,
     /// When it came to the engine.
     pub(super) arrived: Instant,
-    /// When it came to its present queue.
+    /// When it came to its current queue.
     pub(super) queued: Instant,
     course: Option<Box<Course>>,
     /// It counts as waiting in its job's look-ahead.
@@ -84,7 +85,7 @@ pub(super) struct Flight {
     retrying: bool,
     /// It counts among those that wait for a host that is down.
     suspended: bool,
-    /// It stands in the ledger of its job.
+    /// It is in the ledger of its job.
     noted: Cell<bool>,
 }
 
@@ -112,7 +113,7 @@ impl Flight {
         }
     }
 
-    /// A request that the engine sends for itself, so that `other` can go on. It ends as no row.
+    /// A request that the engine sends for itself, so that `other` can continue. It does not end as a row.
     pub(super) fn on_errand(other: &Self, request: Request, errand: Errand) -> Self {
         let course = Course { robots: Some(errand), ..Course::default() };
         Self {
@@ -123,17 +124,17 @@ impl Flight {
         }
     }
 
-    /// The number of the present attempt, from 1.
+    /// The number of the current attempt, from 1.
     pub(super) fn attempt(&self) -> u32 {
         self.course.as_ref().map_or(1, |course| course.earlier.len() as u32 + 1)
     }
 
-    /// On whose behalf it asks for a robots.txt, if it does.
+    /// The errand, if it fetches a robots.txt.
     pub(super) fn errand(&self) -> Option<Errand> {
         self.course.as_ref().and_then(|course| course.robots)
     }
 
-    /// Redirects followed in the present attempt.
+    /// Redirects followed in the current attempt.
     pub(super) fn hops(&self) -> u32 {
         self.course.as_ref().map_or(0, |course| course.hops.len() as u32)
     }
@@ -143,17 +144,17 @@ impl Flight {
         self.course.as_ref().is_some_and(|course| course.left_origin)
     }
 
-    /// How often it was sent again in the present attempt, uncounted.
+    /// How often it was sent again in the current attempt.
     pub(super) fn resent(&self) -> u32 {
         self.course.as_ref().map_or(0, |course| course.resent)
     }
 
-    /// It is sent again, and that is no attempt of its own.
+    /// Counts that it is sent again, which is not an attempt of its own.
     pub(super) fn count_resend(&mut self) {
         self.course.get_or_insert_default().resent += 1;
     }
 
-    /// Whether an attempt has ended before the present one.
+    /// Whether there was an attempt before the current one.
     pub(super) fn was_tried(&self) -> bool {
         self.course.as_ref().is_some_and(|course| course.last.is_some())
     }
@@ -171,7 +172,7 @@ impl Flight {
         }
     }
 
-    /// Its host is down, or is not any more.
+    /// Its host is down, or is up again.
     pub(super) fn set_suspended(&mut self, suspended: bool) {
         if suspended != std::mem::replace(&mut self.suspended, suspended) {
             let count = if suspended { JobState::suspend } else { JobState::unsuspend };
@@ -179,7 +180,7 @@ impl Flight {
         }
     }
 
-    /// It waits no longer, whatever for.
+    /// It no longer waits for anything.
     pub(super) fn leave(&mut self) {
         if std::mem::take(&mut self.counted) {
             self.job.state.left_queue();
@@ -195,9 +196,10 @@ impl Flight {
         self.course.as_ref().and_then(|course| course.asked.as_deref()).unwrap_or(&self.request)
     }
 
-    /// Whether it may be sent. One that must not be sent twice is noted first; once, however often it is tried.
+    /// Whether it may be sent. A request that must not be sent twice is recorded first; once, however often it is
+    /// tried.
     ///
-    /// False: it could not be noted, and its job starts nothing more.
+    /// False: it could not be recorded, and its job starts nothing more.
     pub(super) async fn is_on_record(&self) -> bool {
         let Some(ledger) = &self.job.state.ledger else { return true };
         if self.noted.get() || self.request.method().is_idempotent() {
@@ -211,7 +213,7 @@ impl Flight {
         noted
     }
 
-    /// From now on it counts among those that wait for another attempt. False: too many do.
+    /// From now on it counts among those that wait for another attempt. False: too many do already.
     pub(super) fn begin_retry_wait(&mut self) -> bool {
         self.retrying = self.job.state.begin_retry_wait();
         self.retrying
@@ -262,7 +264,7 @@ impl Flight {
         self.request = request;
     }
 
-    /// Notes an attempt that is not the last, and sets the request back to what was asked.
+    /// Records an attempt that is not the last, and sets the request back to the one before any redirect.
     pub(super) fn take_attempt(&mut self, outcome: Outcome, wait: Duration, wall: &WallClock) {
         let before = self.take_course();
         if let Some(asked) = before.asked {

@@ -1,4 +1,4 @@
-//! What the end of an attempt tells about its host, and what becomes of the request.
+//! What the end of an attempt tells about its host, and what happens to the request.
 
 use std::rc::Rc;
 use std::sync::PoisonError;
@@ -11,8 +11,8 @@ use crate::politeness::{self, Change, HostId, Note, Quota, Signal};
 use crate::pool::OriginId;
 
 impl Shard {
-    /// Learns from the end of an attempt. Returns how long the host wants to be left alone, if it says so; from now
-    /// on it is.
+    /// Learns from the end of an attempt. Returns the wait that the host asks for, if any; from now on nothing is
+    /// sent to it for so long.
     pub(super) fn learn(&self, flight: &Flight, outcome: &mut Outcome) -> Option<Duration> {
         let status = outcome.status();
         let signal = Signal::of(status, outcome.failure.as_ref().map(|failure| failure.code));
@@ -35,7 +35,7 @@ impl Shard {
         retry_after
     }
 
-    /// For how long the response asks to be left alone, up to the cap; beyond it the row keeps what it says.
+    /// The wait that the response asks for, up to the cap; a longer one is kept in the row.
     fn retry_after(&self, outcome: &mut Outcome) -> Option<Duration> {
         let policy = &self.core.options.retries;
         let received = outcome.received.as_ref().filter(|_| policy.respect_retry_after)?;
@@ -53,7 +53,7 @@ impl Shard {
         politeness::quotas(&received.headers, SystemTime::now()).tightest()
     }
 
-    /// A host that several shards ask is left alone by all of them.
+    /// A host that several shards serve is parked by all of them.
     fn park_elsewhere(&self, flight: &Flight, until: Instant) {
         let host = flight.request.target.host();
         if self.core.router.share_of(host, self.at).is_some() {
@@ -68,8 +68,8 @@ impl Shard {
         self.scheduler.borrow_mut().park(host, until);
     }
 
-    /// Requests that wait for an origin that is down are set apart and counted, so that a job knows when nothing
-    /// else is left.
+    /// Sets apart and counts the requests that wait for an origin that is down, so that a job knows when nothing else
+    /// is left.
     fn set_down(&self, host: HostId, origin: OriginId, change: Change, outcome: &Outcome) {
         if change == Change::Nothing {
             return;
@@ -92,7 +92,7 @@ impl Shard {
         }
     }
 
-    /// What one answer says about all hosts.
+    /// What one response says about all hosts.
     fn learn_of_all(&self, note: &Note<'_>) {
         self.pace.learn(note);
         let Some(capacity) = &self.core.capacity else { return };
@@ -105,7 +105,7 @@ impl Shard {
         self.move_limit(before, after);
     }
 
-    /// This machine lacked a descriptor or a port: where the limit over all hosts is to be found, it was found.
+    /// This machine lacked a descriptor or a port: an adaptive limit over all hosts learns from that.
     pub(super) fn learn_of_lack(&self, started: Instant) {
         let Some(capacity) = &self.core.capacity else { return };
         let mut capacity = capacity.lock().unwrap_or_else(PoisonError::into_inner);

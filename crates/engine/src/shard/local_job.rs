@@ -15,7 +15,7 @@ use crate::timings::WallClock;
 /// A batch is full at this many rows or bytes.
 const BATCH_ROWS: usize = 256;
 const BATCH_BYTES: usize = 1 << 20;
-/// A consumer that waits gets its rows from this many on; fewer come with the next flush.
+/// A consumer that waits gets a batch of this many rows at once; fewer come with the next flush.
 const STARVED_ROWS: usize = 64;
 
 /// A shard's end of a job: the batch being filled, and requests that wait for the consumer.
@@ -67,9 +67,9 @@ impl LocalJob {
         }
         let url = asked.asked();
         let remark = outcome.remark.as_deref().unwrap_or_default();
-        // Shared, not copied, by all the rows that have it.
+        // Shared, not copied, by all rows that have it.
         let body = Bytes::from(std::mem::take(&mut received.body));
-        // The fragment and other things the caller wrote are no redirect: only a hop changes where it ended.
+        // A fragment or another spelling by the caller is not a redirect: only a hop changes the final URL.
         let redirected = course.asked.is_some();
         let draft = |row, url, body| Draft {
             row,

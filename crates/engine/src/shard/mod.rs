@@ -49,12 +49,12 @@ pub(crate) use router::Router;
 use seat::Seat;
 use timekeeper::Timekeeper;
 
-/// Connections that may wait for work, per shard, where `concurrency` asks for no more.
+/// Idle connections per shard, unless `concurrency` allows more.
 const MIN_IDLE: usize = 512;
-/// Where a host's limit starts that is still to be found.
+/// The first value of a host's adaptive limit.
 const AUTO_FIRST: u32 = 4;
 
-/// What other threads tell a shard.
+/// Messages from other threads to a shard.
 pub(crate) enum Message {
     /// New requests of a job.
     Submit(Arc<JobState>, Vec<Submission>),
@@ -62,15 +62,15 @@ pub(crate) enum Message {
     Transfer(Box<Transfer>),
     /// The consumer of a job has caught up.
     Resume(u64),
-    /// A job has come beside others: those that have stopped reading may hold what it needs.
+    /// Another job was opened: those that have stopped reading may hold permits that it needs.
     OpenGates,
-    /// A job is over: what is left of it is dropped.
+    /// A job has ended: what is left of it is dropped.
     Cancel(u64),
-    /// A permit, from a shard that needs it no more.
+    /// A permit, from a shard that no longer needs it.
     Permit,
-    /// A host that several shards ask wants to be left alone.
+    /// A host that several shards serve asks for a wait.
     Park(Box<str>, Instant),
-    /// What robots.txt of an origin says, which a redirect led elsewhere.
+    /// The rules of an origin's robots.txt, which a redirect led to another shard.
     Robots(OriginId, Option<Rules>),
     /// The engine ends.
     Close,
@@ -84,7 +84,7 @@ pub(crate) struct Core {
     pub(crate) permits: Permits,
     /// The rate over all hosts.
     pub(crate) pace: Option<Arc<Mutex<Pace>>>,
-    /// The limit over all hosts, where it is still to be found.
+    /// The limit over all hosts, if it is adaptive.
     pub(crate) capacity: Option<Mutex<Capacity>>,
     pub(crate) router: Router,
     pub(crate) wall: WallClock,
@@ -94,7 +94,7 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    /// A shard that is gone needs no messages.
+    /// A shard that has ended needs no messages.
     pub(crate) fn tell(&self, shard: usize, message: Message) {
         if let Some(mailbox) = self.mailboxes.get(shard) {
             mailbox.send(message).unwrap_or_default();
@@ -110,7 +110,7 @@ impl Core {
 
 /// A running worker, as the shard sees it.
 struct Worker {
-    /// The job it works for just now.
+    /// The job it works for now.
     job: Rc<Cell<Option<u64>>>,
     abort: AbortHandle,
 }
@@ -255,7 +255,7 @@ impl Shard {
         }
     }
 
-    /// Puts a request that is on its way already in the queue of its host.
+    /// Puts a request that has started before in the queue of its host.
     fn enqueue_again(&self, mut flight: Flight) {
         let (host, origin, priority) = (flight.host, flight.origin.number(), flight.asked().priority());
         let mut scheduler = self.scheduler.borrow_mut();
@@ -270,7 +270,7 @@ impl Shard {
         }
     }
 
-    /// The origin and the host of a request, made known if they are new.
+    /// The origin and the host of a request, added if they are new.
     fn locate(&self, request: &Request) -> (OriginId, HostId) {
         let mut origins = self.origins.borrow_mut();
         let http2 = self.core.options.http2;
@@ -304,8 +304,8 @@ impl Shard {
         host
     }
 
-    /// Sends a request on that is on its way already: to this shard's own queue, or to the shard of its host.
-    /// Whoever calls this calls `pump` after it.
+    /// Forwards a request that has started before: to a queue of this shard, or to the shard of its host. The caller
+    /// must call `pump` afterwards.
     fn forward(&self, mut flight: Flight) {
         let shard = self.core.router.next_to(self.at, flight.request.target.host());
         if shard == self.at {
@@ -317,7 +317,7 @@ impl Shard {
         }
     }
 
-    /// When a request has to be over, all attempts included.
+    /// When a request must have ended, including all attempts.
     fn deadline(&self, flight: &Flight) -> Option<Instant> {
         self.core.options.deadline.map(|deadline| flight.arrived + deadline)
     }
@@ -329,7 +329,7 @@ impl Shard {
         by_deadline && flight.queued.elapsed() < patience
     }
 
-    /// A worker waits for a descriptor or a port until the result is dropped.
+    /// Counts a worker as waiting for a descriptor or a port until the result is dropped.
     fn lack(&self) -> Lack<'_> {
         self.lacking.set(self.lacking.get() + 1);
         Lack(&self.lacking)
@@ -345,7 +345,7 @@ impl Shard {
         self.pump();
     }
 
-    /// What is queued of the job is dropped when its turn comes; what is in flight is dropped now.
+    /// Queued requests of the job are dropped when their turn comes, requests in flight now.
     fn cancel(self: &Rc<Self>, job: u64) {
         let Some(local) = self.jobs.borrow_mut().remove(&job) else { return };
         local.parked.borrow_mut().clear();

@@ -1,7 +1,7 @@
 //! The engine-wide limit on requests in flight, shared by the shards.
 //!
-//! A permit that is given back goes straight to a shard that waits, if one does: a busy shard cannot starve an
-//! idle one. The common path is one atomic operation; a worker that goes on to its next request does none.
+//! A permit that is given back goes straight to a shard that waits, if one does: a busy shard cannot starve an idle
+//! one. The common path is one atomic operation; a worker that continues with its next request needs none.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -10,7 +10,7 @@ pub(crate) struct Permits {
     free: AtomicU32,
     /// Permits that are taken and will not come back: the limit has shrunk.
     owed: AtomicU32,
-    /// By shard: it has a host that could be asked and no permit.
+    /// By shard: it has a host that is ready, and no permit.
     waiting: Vec<AtomicBool>,
 }
 
@@ -20,14 +20,14 @@ impl Permits {
         Self { free: AtomicU32::new(limit), owed: AtomicU32::new(0), waiting }
     }
 
-    /// Takes a permit; where there is none, notes that `shard` waits for one.
+    /// Takes a permit; if there is none, records that `shard` waits for one.
     pub(crate) fn take(&self, shard: usize) -> bool {
         if self.try_take() {
             return true;
         }
         let Some(waiting) = self.waiting.get(shard) else { return false };
         waiting.store(true, Ordering::SeqCst);
-        // A permit may have come back between the look and the note.
+        // A permit may have come back between the two lines above.
         if self.try_take() {
             waiting.store(false, Ordering::SeqCst);
             return true;
@@ -49,17 +49,17 @@ impl Permits {
         self.owed.load(Ordering::Relaxed) > 0
     }
 
-    /// Raises the limit by one. Some(shard): the permit is that shard's and has to be sent there.
+    /// Raises the limit by one. Some(shard): the permit belongs to that shard and must be sent there.
     pub(crate) fn grow(&self, from: usize) -> Option<usize> {
         self.give_back(from)
     }
 
-    /// Lowers the limit; those that hold permits keep them until they are done.
+    /// Lowers the limit; permits that are held stay until they are given back.
     pub(crate) fn shrink(&self, by: u32) {
         self.owed.fetch_add(by, Ordering::SeqCst);
     }
 
-    /// Gives a permit back. Some(shard): it is that shard's now and has to be sent there.
+    /// Gives a permit back. Some(shard): it now belongs to that shard and must be sent there.
     pub(crate) fn give_back(&self, from: usize) -> Option<usize> {
         if self.owed.load(Ordering::Relaxed) > 0
             && self.owed.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |owed| owed.checked_sub(1)).is_ok()
@@ -70,7 +70,7 @@ impl Permits {
             return Some(other);
         }
         self.free.fetch_add(1, Ordering::SeqCst);
-        // A shard may have begun to wait between the look and the release.
+        // A shard may have begun to wait before the permit was free.
         while let Some(other) = self.claim_waiting(from) {
             if self.try_take() {
                 return Some(other);
@@ -78,7 +78,7 @@ impl Permits {
             if let Some(waiting) = self.waiting.get(other) {
                 waiting.store(true, Ordering::SeqCst);
             }
-            // Whoever took the permit may have given it back while the note was gone, and told nobody.
+            // The shard that took the permit may have given it back while `waiting` was false, and so told nobody.
             if self.free.load(Ordering::SeqCst) == 0 {
                 break;
             }
@@ -139,7 +139,7 @@ mod tests {
         assert!(permits.take(0));
     }
 
-    /// What the threads that play shards share.
+    /// Shared by the threads that act as shards.
     struct Stage {
         permits: Permits,
         mailboxes: Vec<Sender<()>>,
@@ -160,13 +160,13 @@ mod tests {
                 let in_hand = self.permits.take(at) || inbox.recv_timeout(Duration::from_secs(10)).is_ok();
                 assert!(in_hand, "shard {at} was forgotten: {:?}", self.permits);
                 assert!(self.held.fetch_add(1, Ordering::SeqCst) < 2, "more permits than there are");
-                // Lets the others meet a shard that holds one.
+                // Lets other threads run while this one holds a permit.
                 std::thread::yield_now();
                 self.held.fetch_sub(1, Ordering::SeqCst);
                 self.give_back(at);
             }
             self.playing.fetch_sub(1, Ordering::SeqCst);
-            // A shard with nothing to do passes on what is still sent to it.
+            // A shard with nothing to do passes on the permits that it still gets.
             let (mut patience, end) = (50, Instant::now() + Duration::from_secs(20));
             while (self.playing.load(Ordering::SeqCst) > 0 || patience > 0) && Instant::now() < end {
                 match inbox.recv_timeout(Duration::from_millis(1)) {

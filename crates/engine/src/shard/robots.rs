@@ -1,4 +1,4 @@
-//! robots.txt: fetched once per origin, by a request like any other, before the first of that origin goes.
+//! robots.txt: fetched once per origin, by an ordinary request, before the first request of that origin.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -10,20 +10,21 @@ use crate::outcome::Outcome;
 use crate::politeness::{Rules, product};
 use crate::pool::OriginId;
 
-/// What is known of an origin's robots.txt.
+/// What is known about an origin's robots.txt.
 pub(super) enum Robots {
     /// It is being fetched on behalf of a job; these wait for it.
     Fetching { job: u64, waiting: Vec<Flight> },
-    /// Until then it counts.
+    /// Known, and valid until then.
     Known(Rules, Instant),
 }
 
-/// How long an answer counts, and how long it counts that there was none. Source: RFC 9309, sections 2.4 and 2.3.1.4.
+/// How long a response is valid, and how long it is remembered that there was none. Source: RFC 9309, sections 2.4
+/// and 2.3.1.4.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
 const KEPT_UNKNOWN: Duration = Duration::from_secs(60);
 
 impl Shard {
-    /// Whether robots.txt lets a request go, where it is obeyed. None: it does not, or it is not known yet.
+    /// Checks a request against robots.txt, if that is obeyed. None: it is disallowed, or waits for the file.
     pub(super) fn ask_robots(&self, flight: Flight) -> Option<Flight> {
         if !self.core.options.robots || flight.errand().is_some() {
             return Some(flight);
@@ -53,7 +54,7 @@ impl Shard {
         None
     }
 
-    /// Sends for the robots.txt of the request's origin, before whatever else waits for its host.
+    /// Queues the request for the robots.txt of an origin, before all others of its host.
     fn fetch_robots(&self, flight: &Flight) {
         let request = flight.request.sibling("/robots.txt");
         let errand = Errand { shard: self.at, origin: flight.origin };
@@ -61,8 +62,8 @@ impl Shard {
         self.scheduler.borrow_mut().push_front(scout.host, scout);
     }
 
-    /// The rules that an answer to the request for robots.txt amounts to. None: it was not asked for to the end,
-    /// which says nothing: its job was over.
+    /// The rules that follow from the response to the request for robots.txt. None: the job ended before the request
+    /// did, which says nothing.
     pub(super) fn robots_of(&self, outcome: &Outcome) -> Option<Rules> {
         let code = outcome.failure.as_ref().map(|failure| failure.code);
         if matches!(code, Some(Code::TimeoutJob | Code::TimeoutDeadline)) {
@@ -76,7 +77,7 @@ impl Shard {
         Some(Rules::of_answer(whole.map(|received| received.status), body, agent))
     }
 
-    /// Lets those go on that waited for the robots.txt of an origin.
+    /// Continues with the requests that waited for the robots.txt of an origin.
     pub(super) fn robots_known(self: &Rc<Self>, origin: OriginId, rules: Option<Rules>) {
         let Some(rules) = rules else {
             if let Some(Robots::Fetching { waiting, .. }) = self.robots.borrow_mut().remove(&origin) {
@@ -98,7 +99,7 @@ impl Shard {
         self.pump();
     }
 
-    /// A job is over that may have sent for a robots.txt: those of other jobs that wait for it ask again.
+    /// A job has ended that may have been fetching a robots.txt: waiting requests of other jobs fetch it again.
     pub(super) fn robots_abandoned(&self, job: u64) {
         let of_job = |robots: &Robots| matches!(robots, Robots::Fetching { job: by, .. } if *by == job);
         let mut robots = self.robots.borrow_mut();

@@ -1,9 +1,9 @@
 //! Which shard a host belongs to.
 //!
-//! A host belongs to one shard, so that its limits are exact without any agreement between threads. But one big
-//! API would then keep one core busy and leave the others idle: so the first hosts an engine meets, as many as it
-//! has shards, are split, their requests dealt out in turn and their limit divided. Only a fixed number of requests
-//! in flight can be divided: a host with a rate, or with a limit that is still to be found, has one shard.
+//! A host belongs to one shard, so that its limits are exact without coordination between threads. But then one big
+//! API would keep one core busy and leave the others idle. So the first hosts of an engine, as many as it has shards,
+//! are split: their requests are dealt out in turn and their limit is divided. Only a fixed number of requests in
+//! flight can be divided: a host with a rate, or with an adaptive limit, has one shard.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -18,7 +18,7 @@ pub(crate) struct Router {
     limits: LimitTable,
     hasher: RandomState,
     split: RwLock<Vec<Split>>,
-    /// No further host will be split; to be read without the lock.
+    /// No further host will be split; can be read without the lock.
     settled: AtomicBool,
 }
 
@@ -28,8 +28,8 @@ struct Split {
     host: Box<str>,
     /// How many of its requests may be in flight, all shards together.
     limit: u32,
-    /// Requests dealt out so far. Their places in the input would not do: where two hosts take turns in the input,
-    /// each would meet every other shard only.
+    /// Requests dealt out so far. Their positions in the input would not do: if two hosts alternate in the input,
+    /// each would use every other shard only.
     dealt: AtomicUsize,
 }
 
@@ -57,7 +57,7 @@ impl Router {
         (home + place) % self.shards
     }
 
-    /// The shard that goes on with a request to `host` that is on its way at `shard`: the same if it may.
+    /// The shard that continues with a request to `host` that is now at `shard`: the same if possible.
     pub(crate) fn next_to(&self, shard: usize, host: &str) -> usize {
         if self.shards == 1 {
             return 0;
@@ -74,8 +74,8 @@ impl Router {
         &self.limits
     }
 
-    /// How many requests `shard` may have in flight to `host`, where the host is split. Summed over the shards: the
-    /// limit, exactly.
+    /// How many requests `shard` may have in flight to `host`, if the host is split. The sum over all shards is
+    /// exactly the limit.
     pub(crate) fn share_of(&self, host: &str, shard: usize) -> Option<u32> {
         let split = self.split.read().unwrap_or_else(PoisonError::into_inner);
         let limit = find(&split, host)?.limit;
@@ -96,7 +96,7 @@ impl Router {
         self.shards.min(limit as usize).max(1)
     }
 
-    /// Splits a host that is new, while there is room. Once a host has been met this never changes for it.
+    /// Splits a new host, while there is room. For a known host this never changes.
     fn may_split(&self, host: &str) {
         let known = || find(&self.split.read().unwrap_or_else(PoisonError::into_inner), host).is_some();
         if self.settled.load(Ordering::Acquire) || known() {

@@ -8,9 +8,9 @@ use crate::error::{Code, Failure};
 use crate::outcome::Outcome;
 use crate::politeness::HostId;
 
-/// Holds a permit of one host and one of the engine, and the request that uses them. It is the seat that goes from
-/// hand to hand, never a request with permits beside it: wherever it is dropped, with its task aborted, panicked
-/// or never even begun, the permits go back and the row is not lost.
+/// Holds a permit of one host and one of the engine, and the request that uses them. Requests with permits are only
+/// passed around in a seat: wherever it is dropped, even if its task is aborted, panics or never starts, the permits
+/// are given back and the row is not lost.
 pub(super) struct Seat {
     shard: Rc<Shard>,
     host: HostId,
@@ -55,7 +55,7 @@ impl Drop for Seat {
             && !flight.job.state.is_cancelled()
             && !self.shard.is_closing()
         {
-            let failure = Failure::new(Code::InternalPanic, "a defect of hurtle: please report it");
+            let failure = Failure::new(Code::InternalPanic, "a bug in hurtle: please report it");
             self.shard.land(flight, Outcome::unsent(failure));
         }
         self.shard.release(self.host);

@@ -1,4 +1,4 @@
-//! Starting requests: who has a permit, a turn and a reason to go.
+//! Starting requests: permits, turns, and the checks before a request is sent.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -11,18 +11,18 @@ use super::{Message, Shard, Worker};
 use crate::error::Code;
 use crate::politeness::HostId;
 
-/// What came of an attempt to start a request.
+/// The result of trying to start a request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Started {
     Yes,
-    /// Nothing may go just now, or what had its turn is taken care of.
+    /// Nothing may start now, or the request that had its turn was handled otherwise.
     No,
-    /// The rate over all hosts lets nothing go.
+    /// The rate over all hosts allows no request now.
     Blocked,
 }
 
 impl Shard {
-    /// Starts what may start.
+    /// Starts all requests that may start.
     pub(super) fn pump(self: &Rc<Self>) {
         while self.scheduler.borrow().has_ready() && self.core.permits.take(self.at) {
             let started = self.start_one();
@@ -38,7 +38,7 @@ impl Shard {
         self.flush_if_at_rest();
     }
 
-    /// Whether something could start that waits for nobody: a host's limit has grown.
+    /// Whether a request could start at once: a host's limit has grown.
     pub(super) fn has_room(&self) -> bool {
         self.scheduler.borrow().has_ready() && !self.core.permits.are_exhausted()
     }
@@ -50,7 +50,8 @@ impl Shard {
         self.pump();
     }
 
-    /// With a permit in hand: starts the next request. But for `Yes`, the permit is still in hand.
+    /// Starts the next request with a permit that the caller holds; unless it returns `Yes`, the caller still holds
+    /// it.
     fn start_one(self: &Rc<Self>) -> Started {
         let now = Instant::now();
         if !self.claim_pace(|| now) {
@@ -71,7 +72,7 @@ impl Shard {
         Started::Yes
     }
 
-    /// Whether the rate over all hosts lets a request go; then it counts as gone.
+    /// Whether the rate over all hosts allows a request now; if so, that counts as used.
     fn claim_pace(&self, now: impl FnOnce() -> Instant) -> bool {
         let claimed = self.pace.claim(now);
         if let Err(until) = claimed {
@@ -80,14 +81,14 @@ impl Shard {
         claimed.is_ok()
     }
 
-    /// With permits left and nobody here to use them, others may stand further back in the input.
+    /// If permits are left and no host here can use them, there may be others further back in the input.
     pub(super) fn look_further(&self) {
         if !self.scheduler.borrow().has_ready() && !self.core.permits.are_exhausted() {
             self.jobs.borrow().values().for_each(|job| job.state.look_further());
         }
     }
 
-    /// Whether a request that has its turn may go. None: it is taken care of.
+    /// Checks whether a request that has its turn may be sent. None: no, and it was handled otherwise.
     fn admit(&self, mut flight: Flight) -> Option<Flight> {
         if flight.job.state.starts_nothing() {
             flight.leave();
@@ -122,7 +123,7 @@ impl Shard {
         has_passed(self.deadline(flight)).then_some(late)
     }
 
-    /// Gives a request that holds its permits to a connection that waits, or to a new worker.
+    /// Gives a request that holds its permits to an idle connection, or to a new worker.
     pub(super) fn dispatch(self: &Rc<Self>, seat: Seat) {
         let Some(flight) = seat.flight() else { return };
         let (origin, job) = (flight.origin, flight.job.state.id);
@@ -178,7 +179,7 @@ impl Shard {
         }
     }
 
-    /// Forgets a worker that ended.
+    /// Removes a worker that has ended.
     pub(super) fn worker_ended(&self, id: u64) {
         self.workers.borrow_mut().remove(&id);
     }

@@ -1,4 +1,4 @@
-//! What happens at an instant: hosts wake, retries come up, deadlines strike, jobs expire.
+//! What happens at an instant: hosts wake, retries are due, deadlines pass, jobs expire.
 
 use std::rc::Rc;
 use std::time::Instant;
@@ -48,7 +48,7 @@ impl Shard {
         }
     }
 
-    /// What waits of a job whose `max_duration` has ended was not sent, and will not be.
+    /// Waiting requests of a job whose `max_duration` has ended will not be sent.
     fn expire_jobs(&self, now: Instant) {
         while let Some(job) = self.time.pop_expired(now) {
             for flight in self.take_waiting(|flight| flight.job.state.id == job) {
@@ -75,7 +75,7 @@ impl Shard {
         taken
     }
 
-    /// A request ends that waits for an attempt: as its last one did, or else with `code`.
+    /// Ends a request that waits for an attempt: as its last one did, or with `code` if there was none.
     pub(super) fn end_unsent(&self, mut flight: Flight, code: Code, why: &'static str) {
         let last = flight.take_last();
         self.land(flight, last.unwrap_or_else(|| Outcome::unsent(Failure::new(code, why))));

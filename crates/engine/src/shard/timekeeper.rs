@@ -1,4 +1,4 @@
-//! What a shard has to do at an instant, and until when it may sleep.
+//! What a shard has to do at which instant, and until when it may sleep.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 
 use crate::later::Later;
 
-/// Deadlines that strike at about the same time strike together: this share of a deadline may lie between them, ...
+/// Deadlines that pass at about the same time are handled together: this share of a deadline may be between them, ...
 const GRAIN_SHARE: u32 = 1000;
 /// ... and at least this.
 const MIN_GRAIN: Duration = Duration::from_millis(20);
@@ -18,9 +18,9 @@ pub(super) struct Timekeeper<T> {
     retries: RefCell<Later<T>>,
     /// Jobs by their end.
     expiries: RefCell<Later<u64>>,
-    /// When deadlines strike of what came, in order.
+    /// When the deadlines of known requests pass, in order.
     deadlines: RefCell<VecDeque<Instant>>,
-    /// Until when the shard sleeps; None: until it is told.
+    /// Until when the shard sleeps; None: until it is woken.
     sleeps_until: Cell<Option<Instant>>,
     changed: Notify,
 }
@@ -44,7 +44,7 @@ impl<T> Timekeeper<T> {
         }
     }
 
-    /// Sleeps until something of its own is due, or at `other`; less if it is told that something is due earlier.
+    /// Sleeps until something of its own is due, or `other`; less if `wake_by` names an earlier instant.
     ///
     /// # Cancel safety
     /// May be dropped at any time.
@@ -91,8 +91,8 @@ impl<T> Timekeeper<T> {
         self.expiries.borrow_mut().pop_due(now)
     }
 
-    /// Something came at `now` that has to be over after `deadline`, wherever it waits then. Few instants are kept,
-    /// however many requests there are: one sweep takes all that came at about the same time.
+    /// A request came at `now` that must end within `deadline`, wherever it waits then. Few instants are kept,
+    /// however many requests there are: one sweep handles all that came at about the same time.
     pub(super) fn note_deadline(&self, now: Instant, deadline: Duration) {
         let mut deadlines = self.deadlines.borrow_mut();
         if deadlines.back().is_none_or(|&last| now + deadline > last) {
@@ -103,7 +103,7 @@ impl<T> Timekeeper<T> {
         }
     }
 
-    /// Takes out the instants that have come. False: there was none, no deadline can have passed.
+    /// Removes the instants that have passed. False: there was none, so no deadline can have passed.
     pub(super) fn take_deadlines(&self, now: Instant) -> bool {
         let mut deadlines = self.deadlines.borrow_mut();
         let mut strikes = false;
@@ -130,7 +130,7 @@ mod tests {
         let at = |count| start.into_std() + ms(count);
         time.retry_at(at(300), 'r');
         time.expire_at(at(200), 7);
-        // It was told of these while it did not sleep, and looks once for nothing.
+        // These were added while it did not sleep, so that it wakes once too often.
         time.sleep(None).await;
         assert_eq!(start.elapsed(), ms(0));
         time.sleep(Some(at(250))).await;

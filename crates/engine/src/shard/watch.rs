@@ -1,4 +1,4 @@
-//! Looking after jobs from time to time: what holds them up, and whether hosts that are down are all that is left.
+//! Checks jobs at intervals: what holds them up, and whether only hosts that are down are left.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use super::flight::Flight;
 use super::local_job::LocalJob;
 use crate::job::Look;
 
-/// How often. An engine without jobs is not looked at.
+/// The interval. An engine without jobs is not checked.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 impl Shard {
@@ -21,7 +21,7 @@ impl Shard {
             }
             tokio::time::sleep(LOOK_EVERY).await;
             self.look(busy.was_busy());
-            // The input may have stopped after the last time anything moved here.
+            // The input may have stopped after the last event on this shard.
             self.look_further();
             if self.scheduler.borrow().origins_down() > 0 {
                 self.give_up_the_dead();
@@ -48,8 +48,8 @@ impl Shard {
         }
     }
 
-    /// Where a job waits for nothing but hosts that are down: each of them that failed as often as it may is asked
-    /// once more, and then its requests are given up.
+    /// If a job waits only for hosts that are down: each of them that has failed too often gets one last probe, and
+    /// then its requests are given up.
     fn give_up_the_dead(&self) {
         let stuck: Vec<Rc<LocalJob>> =
             self.jobs.borrow().values().filter(|job| job.state.is_stuck()).map(Rc::clone).collect();
@@ -68,12 +68,12 @@ impl Shard {
                 if is_silent || flight.was_tried() {
                     self.give_up(flight);
                 } else {
-                    // It answers, if only with errors: each request gets its own.
+                    // It responds, even if only with errors: each request gets its own response.
                     flight.set_suspended(false);
                     self.enqueue(flight);
                 }
             }
-            // A later job finds out at once how the origin is then.
+            // So that a later job finds out at once how the origin is then.
             self.outages.borrow_mut().forgive(origin);
             self.scheduler.borrow_mut().probe_now(host, origin, Instant::now());
         }

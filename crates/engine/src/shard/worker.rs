@@ -1,5 +1,5 @@
-//! The one loop: a connection asks for its host's next request, sends it, decides what its end means, and asks
-//! again. When nothing is left it waits for work, and ends when that takes too long.
+//! The main loop: a connection takes its host's next request, sends it, decides what its end means, and takes the
+//! next. When nothing is left it becomes idle, and ends when that takes too long.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -22,24 +22,24 @@ use crate::pool::{H1, IDLE, Idle, OriginId};
 use crate::random;
 use crate::retry::{self, Ended};
 
-/// The wait before a request is tried again that this machine had no descriptor or port for.
+/// The wait before a request is tried again for which this machine had no descriptor or port.
 const LOCAL_WAIT: Duration = Duration::from_millis(50);
 
-/// The most of a robots.txt that counts. Source: RFC 9309, section 2.5.
+/// The most bytes of a robots.txt that count. Source: RFC 9309, section 2.5.
 const MAX_ROBOTS: u64 = 500 << 10;
 
 /// A kept-alive connection and the place where it waits.
 struct Held {
     connection: H1,
     origin: OriginId,
-    /// Made when it first waits.
+    /// Created when it first waits.
     idle: Option<Rc<Idle<Seat>>>,
 }
 
 struct Worker {
     shard: Rc<Shard>,
     id: u64,
-    /// The job it works for, for the shard to see.
+    /// The job it works for, visible to the shard.
     job: Rc<Cell<Option<u64>>>,
     alarm: Alarm,
     held: Option<Held>,
@@ -49,14 +49,14 @@ impl Drop for Worker {
     fn drop(&mut self) {
         if let Some(idle) = self.held.as_ref().and_then(|held| held.idle.as_ref()) {
             self.shard.origins.borrow_mut().leave(idle);
-            // Work that came too late: its seat knows what becomes of it.
+            // Work that came too late: dropping its seat ends it properly.
             drop(idle.take_work());
         }
         self.shard.worker_ended(self.id);
     }
 }
 
-/// Serves requests, that of `seat` first, until its connection is gone and nothing is left to do.
+/// Serves requests, the one in `seat` first, until its connection is closed and nothing is left to do.
 ///
 /// # Cancel safety
 /// May be dropped at any time, also before it is first polled.
@@ -79,11 +79,11 @@ pub(super) fn run(
 
 /// What the end of an attempt means.
 enum Verdict {
-    /// The same seat goes on with it at once.
+    /// The same seat sends it again at once.
     Again(Flight),
-    /// It has gone to another queue.
+    /// It is in another queue now.
     Moved,
-    /// It has ended, or goes on later by itself.
+    /// It has ended, or waits for a retry.
     Gone,
 }
 
@@ -92,7 +92,7 @@ impl Worker {
         let mut streak = 0;
         while let Some(flight) = seat.flight() {
             if self.held.as_ref().is_some_and(|held| held.origin != flight.origin) {
-                // The host's next request is for its other origin: a connection of that one has to take it.
+                // The host's next request is for another origin: a connection to that one has to take it.
                 return self.shard.dispatch(seat);
             }
             self.job.set(Some(flight.job.state.id));
@@ -100,7 +100,8 @@ impl Worker {
             if !flight.job.state.is_cancelled() && flight.is_on_record().await {
                 let attempted = self.attempt(flight).await;
                 if attempted.lacks_local_means() && self.shard.has_time(flight) {
-                    // Its permits stay taken meanwhile: with less in flight there will be descriptors and ports.
+                    // It keeps its permits meanwhile: with fewer requests in flight there will be descriptors and
+                    // ports.
                     self.shard.origins.borrow_mut().evict_one();
                     self.shard.learn_of_lack(attempted.clock.started());
                     let lack = self.shard.lack();
@@ -121,7 +122,7 @@ impl Worker {
                 seat.put(flight);
             }
             if matches!(verdict, Verdict::Moved) || self.shard.has_room() {
-                // Only now: what moved within the host has just been taken by this seat.
+                // Only now: a request that moved within the host has just been taken by this seat.
                 self.shard.pump();
             }
         }
@@ -206,7 +207,7 @@ impl Worker {
     }
 }
 
-/// Finds a connection and sends the request on it. Gives the connection back if it can be used again.
+/// Finds a connection and sends the request on it. Returns the connection if it can be used again.
 async fn once(
     shard: &Rc<Shard>,
     flight: &Flight,

@@ -15,10 +15,10 @@ use hurtle_testserver::{Config, Hosts, Profile, Server};
 
 pub(crate) use script::{Peer, Script};
 
-/// Nothing that a test waits for takes longer.
+/// The longest that a test waits for anything.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// A row, copied out.
+/// A copy of a row.
 #[derive(Debug)]
 pub(crate) struct Row {
     pub(crate) index: u64,
@@ -115,7 +115,7 @@ pub(crate) fn engine(options: Options) -> Engine {
     Engine::start(options).unwrap()
 }
 
-/// No retries, so that a fault is seen as it comes.
+/// No retries, so that a test sees the fault itself.
 pub(crate) fn one_attempt() -> Options {
     let mut options = Options::default();
     options.retries.total = 0;
@@ -135,7 +135,7 @@ pub(crate) fn submissions<T: AsRef<str>>(urls: &[T], params: Option<&str>) -> Ve
     urls.iter().zip(0..).map(|(url, index)| Submission::new(index, url.as_ref(), None, params)).collect()
 }
 
-/// Starts a job for `urls` and says that no more come.
+/// Starts a job for `urls` and declares its input finished.
 pub(crate) fn start<T: AsRef<str>>(engine: &Engine, urls: &[T]) -> Job {
     let job = engine.job(JobOptions::default()).unwrap();
     assert!(job.submit(submissions(urls, engine.options().params.as_deref())));

@@ -1,4 +1,4 @@
-//! A server on a bare socket that misbehaves as a test says, where the test server is too well brought up.
+//! A server on a bare socket that misbehaves as a test says, in ways that the test server does not.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// A connection that nothing comes from for this long ends.
+/// A connection that is silent for this long ends.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Plays the same part on every connection, each in a thread of its own, which ends with its connection.
+/// Runs the same script on every connection, each in its own thread, which ends with its connection.
 pub(crate) struct Script {
     address: SocketAddr,
     seen: Arc<Seen>,

@@ -23,7 +23,7 @@ const MAX_HEADER_BYTES: u64 = 16 << 20;
 const CACHED_BODY: usize = 256 * 1024;
 const CACHED_TOTAL: usize = 32 << 20;
 
-/// What makes a body: length, seed, and the content coding's name or nothing.
+/// The key of a body: length, seed, and the name of the content coding, if any.
 pub(super) type BodyKey = (u64, u64, &'static str);
 
 #[derive(Default)]
@@ -33,12 +33,12 @@ struct Cache {
 }
 
 thread_local! {
-    /// Bodies asked for again and again cost a look-up and a reference. Each server thread has its own, so there is
-    /// no lock; when it is full it starts anew.
+    /// A body that is requested again costs a lookup and a reference. Each server thread has its own cache, so there
+    /// is no lock; when it is full it is cleared.
     static CACHE: RefCell<Cache> = RefCell::default();
 }
 
-/// The body for a key, made at most once while it stays in the cache.
+/// The body for a key, created at most once while it stays in the cache.
 pub(super) fn cached<E>(key: BodyKey, make: impl FnOnce() -> Result<Bytes, E>) -> Result<Bytes, E> {
     if let Some(body) = CACHE.with_borrow(|cache| cache.bodies.get(&key).cloned()) {
         return Ok(body);
@@ -63,7 +63,7 @@ pub(super) fn bytes(ask: &Ask<'_>, length: &str) -> Outcome {
     plain(length, seed).map(octets)
 }
 
-/// The content of a length: kept when small, made while it is sent when large.
+/// The content of a length: cached when small, generated while it is sent when large.
 pub(super) fn plain(length: u64, seed: u64) -> Result<Payload, Refusal> {
     if length > CACHED_BODY as u64 {
         return Ok(Payload::content(Content::new(length, seed)));

@@ -1,4 +1,4 @@
-//! The content of `/bytes/N` in the content codings of the web.
+//! The content of `/bytes/N` in the usual content codings.
 
 use std::io::{self, Write};
 
@@ -20,7 +20,7 @@ use crate::payload::Payload;
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Coding {
     Gzip,
-    /// The zlib format, which is what RFC 9110 section 8.4.1.2 means by `deflate`.
+    /// The zlib format, which RFC 9110 section 8.4.1.2 calls `deflate`.
     Deflate,
     /// A bare deflate stream, which some servers send under that name.
     RawDeflate,

@@ -1,4 +1,4 @@
-//! Answers that break off.
+//! Responses that break off.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Answers that steer a client: statuses, redirects, delays.
+//! Responses that direct a client: statuses, redirects, delays.
 
 use bytes::Bytes;
 use http::header::LOCATION;
@@ -11,7 +11,7 @@ use crate::payload::Payload;
 
 const MAX_REDIRECTS: u64 = 1_000_000;
 
-/// `/delay/MS?bytes=N`; the wait lies behind us.
+/// `/delay/MS?bytes=N`; the wait is already over here.
 pub(super) fn delayed(ask: &Ask<'_>, ms: &str) -> Outcome {
     number("MS", ms, 0..=MAX_MS)?;
     let length = ask.query().number("bytes", 0, 0..=MAX_BODY)?;
@@ -58,7 +58,7 @@ pub(super) fn redirect_with(status: StatusCode, location: String) -> Outcome {
     Ok(response)
 }
 
-/// 1xx would announce a further answer, so they begin at 200.
+/// 1xx would announce another response, so they begin at 200.
 pub(super) fn status_code(name: &str, value: &str) -> Result<StatusCode, Refusal> {
     let code = number(name, value, 200..=999)?;
     StatusCode::from_u16(code as u16).map_err(|_| Refusal::NotFound)

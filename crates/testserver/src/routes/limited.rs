@@ -1,4 +1,4 @@
-//! A hard limit on requests over time, and the headers in which servers speak of theirs.
+//! A hard limit on requests over time, and the headers in which servers report theirs.
 
 use std::time::{Duration, SystemTime};
 
@@ -85,7 +85,7 @@ fn retry_after(query: Query<'_>) -> Result<Option<RetryAfter>, Refusal> {
 }
 
 impl RetryAfter {
-    /// Rounded up: whoever comes back then is accepted.
+    /// Rounded up: a request that comes back then is accepted.
     fn write(self, wait: Duration) -> Result<HeaderValue, Refusal> {
         match self {
             Self::Seconds => Ok(whole_seconds(wait).into()),
@@ -97,14 +97,14 @@ impl RetryAfter {
     }
 }
 
-/// The header fields a server tells its limit in.
+/// The header fields in which a server reports its limit.
 #[derive(Debug, Clone, Copy)]
 enum Dialect {
     /// `RateLimit-Limit`, `-Remaining`, `-Reset` in seconds.
     ///
     /// Source: draft-ietf-httpapi-ratelimit-headers-03.
     Draft,
-    /// The same names behind `X-`, and the reset as seconds since 1970, as GitHub has them.
+    /// The same names with `X-`, and the reset as seconds since 1970, as GitHub sends them.
     X,
     /// `RateLimit` and `RateLimit-Policy` as structured fields.
     ///
@@ -148,7 +148,7 @@ impl Dialect {
     }
 }
 
-/// The window is a whole number of seconds there, and left out where it is none.
+/// The window is a whole number of seconds there, and left out if it is not.
 fn policy(rule: Rule) -> String {
     let quota = format!(r#""default";q={}"#, rule.rate);
     if rule.per.subsec_nanos() == 0 { format!("{quota};w={}", rule.per.as_secs()) } else { quota }

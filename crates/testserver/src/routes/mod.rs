@@ -1,4 +1,4 @@
-//! What is answered to what: one file per family of paths, all of them pure but for the counters of attempts.
+//! The routes: one file per family of paths, all of them pure except for the counters of attempts.
 
 mod bodies;
 mod encoded;
@@ -58,10 +58,10 @@ ANY  /truncate/N                      declares N + 100 bytes, sends N, closes
 ANY  /close                           closes without an answer
 ";
 
-/// One request, as a route sees it.
+/// One request, as passed to a route.
 pub(crate) struct Ask<'a> {
     pub(crate) head: &'a request::Parts,
-    /// Empty unless [`reads_body`] says that the path wants it.
+    /// Empty unless [`reads_body`] says that the path needs it.
     pub(crate) body: &'a Bytes,
     pub(crate) peer: SocketAddr,
     /// `None` on HTTP/2.
@@ -76,7 +76,7 @@ impl Ask<'_> {
     }
 }
 
-/// What a request waits for before it is answered.
+/// What a request waits for before its response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pause {
     None,
@@ -84,7 +84,7 @@ pub(crate) enum Pause {
     Forever,
 }
 
-/// Why a route has no regular answer.
+/// Why a route has no regular response.
 #[derive(Debug)]
 enum Refusal {
     NotFound,
@@ -98,7 +98,7 @@ type Outcome = Result<Response<Payload>, Refusal>;
 pub(crate) fn pause(uri: &Uri, site: &Site) -> Pause {
     match split(uri.path()) {
         ("hang", "") => Pause::Forever,
-        // Anything else is refused by the route, at once.
+        // The route refuses anything else, at once.
         ("delay", ms) => match ms.parse() {
             Ok(ms @ 1..=bodies::MAX_MS) => Pause::For(Duration::from_millis(ms)),
             _ => Pause::None,
@@ -108,7 +108,7 @@ pub(crate) fn pause(uri: &Uri, site: &Site) -> Pause {
     }
 }
 
-/// Whether a path wants the request's body; for all others it is read and dropped.
+/// Whether a path needs the request's body; for all others it is read and dropped.
 pub(crate) fn reads_body(path: &str) -> bool {
     path == "/echo"
 }

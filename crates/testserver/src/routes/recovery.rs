@@ -1,4 +1,4 @@
-//! Failures that pass: the first requests of a key fail, the later ones do not.
+//! Temporary failures: the first requests of a key fail, the later ones do not.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,7 +13,7 @@ use crate::payload::Fault;
 
 const MAX_SECONDS: u64 = 10_000_000;
 
-/// So soon after the turn of a second an answer counts as given at it.
+/// This soon after the start of a second a response counts as sent at it.
 const TURN: Duration = Duration::from_millis(10);
 
 /// `/retry-after?seconds=S&status=N&times=K&key=X`, or `date=S`, `value=TEXT` in place of the seconds;
@@ -54,7 +54,8 @@ pub(super) fn http_date(time: SystemTime) -> Result<HeaderValue, Refusal> {
         .map_err(|_| Refusal::BadRequest("the date cannot be sent in a header".to_owned()))
 }
 
-/// Says how long a `/retry-after` waits: with a date until the second turns, because a date has whole seconds only.
+/// Says how long a `/retry-after` waits: with a date until the next second begins, because a date has whole seconds
+/// only.
 pub(super) fn pause(query: Query<'_>, site: &Site) -> Pause {
     if query.get("date").is_none() || !times_left(query, site) {
         return Pause::None;

@@ -1,4 +1,4 @@
-//! A bare HTTP/1.1 client on a std socket: it shows what is really on the wire. Every wait is bounded.
+//! A bare HTTP/1.1 client on a std socket: it shows what is really sent. Every wait is bounded.
 #![allow(dead_code, missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub)]
 
 use std::io::{self, ErrorKind, Read, Write};

@@ -1,4 +1,4 @@
-//! What is remembered of the DNS. Pure: the time is an argument.
+//! The cache of DNS answers. Pure: the time is an argument.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::Answer;
 /// How long an answer may be used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Keep {
-    /// By those who wait for it, no longer.
+    /// Only for the requests that wait for it.
     Not,
     /// For this time.
     For(Duration),
@@ -18,8 +18,9 @@ pub(super) enum Keep {
     Forever,
 }
 
-/// A bounded cache in two generations. New and used names are young; when the young fill half the room, they
-/// become the old, and the old, not used since, are forgotten. All operations are O(1), amortised.
+/// A bounded cache in two generations. New and used names are young; when the young fill half the room, they become
+/// the old generation, and the names of the previous old generation that were not used are dropped. All operations
+/// are O(1), amortised.
 pub(super) struct Cache {
     young: HashMap<Box<str>, Entry>,
     old: HashMap<Box<str>, Entry>,
@@ -38,7 +39,7 @@ impl Cache {
         Self { young: HashMap::new(), old: HashMap::new(), half: (size / 2).max(1) }
     }
 
-    /// The answer, if one is remembered and has not expired at `now`.
+    /// The answer, if one is cached and has not expired at `now`.
     pub(super) fn get(&mut self, host: &str, now: Instant) -> Option<Answer> {
         if let Some(entry) = self.young.get(host) {
             if entry.is_fresh(now) {
@@ -53,7 +54,7 @@ impl Cache {
         Some(answer)
     }
 
-    /// Remembers an answer found at `now`, instead of an earlier one.
+    /// Caches an answer found at `now`, in place of an earlier one.
     pub(super) fn insert(&mut self, host: &str, answer: &Answer, keep: Keep, now: Instant) {
         let expires = match keep {
             Keep::Not => return,

@@ -1,4 +1,4 @@
-//! How one name is asked for: hosts file, then A and AAAA at the same time.
+//! Resolves one name: the hosts file, then A and AAAA at the same time.
 
 use std::future::poll_fn;
 use std::io;
@@ -28,17 +28,17 @@ const MAX_ADDRESSES: usize = 64;
 /// How long the second kind of address may take once the first is there (RFC 8305 §3, "Resolution Delay").
 const GRACE: Duration = Duration::from_millis(50);
 
-/// Bounds on the time that a zone asks its addresses to be remembered: short enough to follow a change, long
-/// enough that a zone with zero does not cost a query per connection.
+/// Bounds on a zone's time to live: short enough to follow a change, long enough that a zone with zero does not cost
+/// a query per connection.
 const SHORTEST: Duration = Duration::from_secs(5);
 const LONGEST: Duration = Duration::from_secs(3_600);
 
-/// How long an answer is kept that comes without a time.
+/// How long an answer without a time to live is kept.
 const DEFAULT_TIME: Duration = Duration::from_secs(60);
 
-/// Who is asked.
+/// Who answers.
 pub(super) enum Source {
-    /// Name servers, by our own queries.
+    /// Name servers, with our own queries.
     Servers(Box<Servers>),
     /// The C library: its configuration cannot be read here.
     System,
@@ -115,7 +115,7 @@ impl Servers {
 
 type Reply = Result<Lookup, NetError>;
 
-/// The two queries of a name and what came of them.
+/// The two queries of a name and their results.
 struct Both<V4, V6> {
     v4: V4,
     v6: V6,
@@ -123,7 +123,7 @@ struct Both<V4, V6> {
 }
 
 impl<V4: Future<Output = Reply> + Unpin, V6: Future<Output = Reply> + Unpin> Both<V4, V6> {
-    /// Waits for both; once one has addresses, for the other only a moment: some servers never answer AAAA.
+    /// Waits for both; once one has addresses, only a moment for the other: some servers never answer AAAA.
     async fn replies(mut self) -> (Option<Reply>, Option<Reply>) {
         let has_addresses =
             |reply: &Option<Reply>| matches!(reply, Some(Ok(lookup)) if !addresses(lookup).is_empty());
@@ -185,8 +185,8 @@ fn conclude(v4: Option<Reply>, v6: Option<Reply>) -> (Answer, Keep) {
     (Err(failure), keep)
 }
 
-/// Of two failures of one name, the one that decides: a name that does not exist has neither kind of address,
-/// and "no address" of one kind says nothing where the other kind could not be asked for.
+/// Of two failures of one name, the one that decides: a name that does not exist has neither kind of address, and "no
+/// address" of one kind says nothing when the query for the other kind failed.
 fn worse(known: Option<Failure>, new: Failure) -> Failure {
     let rank = |failure: &Failure| match failure.code {
         Code::DnsNoAddress => 0,
@@ -220,7 +220,7 @@ fn explain_io(error: &io::Error) -> Failure {
     match failure.code {
         Code::LocalFds | Code::LocalPorts => failure,
         Code::TimeoutConnect => Failure::new(Code::TimeoutDns, "the name server did not answer in time"),
-        _ => Failure::new(Code::DnsTemporary, format!("the name server cannot be asked: {error}")),
+        _ => Failure::new(Code::DnsTemporary, format!("cannot query the name server: {error}")),
     }
 }
 
@@ -232,7 +232,7 @@ fn addresses(lookup: &Lookup) -> Vec<IpAddr> {
     lookup.answers().iter().filter_map(|record| record.data.ip_addr()).take(MAX_ADDRESSES).collect()
 }
 
-/// IPv6 first, then in turn, so that a dead family costs one try and not half of them (RFC 8305 §4).
+/// IPv6 first, then alternating, so that a broken family costs one try and not half of them (RFC 8305 §4).
 fn interleave(v6: &[IpAddr], v4: &[IpAddr]) -> Rc<[IpAddr]> {
     let turns = v6.len().max(v4.len());
     let in_turn = (0..turns).flat_map(|turn| v6.get(turn).into_iter().chain(v4.get(turn)));
@@ -245,8 +245,8 @@ async fn ask_library(host: &str) -> (Answer, Keep) {
             let (v6, v4): (Vec<_>, Vec<_>) = found.map(|address| address.ip()).partition(IpAddr::is_ipv6);
             (Ok(interleave(&v6, &v4)), Keep::For(DEFAULT_TIME))
         }
-        // The C library's reason reaches Rust as words only, and words decide nothing: the case that may be
-        // tried again is the safe one.
+        // The C library's reason reaches Rust as text only, and text decides nothing here: assuming that a retry may
+        // help is the safe choice.
         Err(error) => (Err(explain_io(&error)), Keep::Not),
     }
 }

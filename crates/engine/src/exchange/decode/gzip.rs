@@ -3,7 +3,7 @@
 use super::corrupt;
 use crate::error::Failure;
 
-/// What every member starts with: two identifying bytes, and deflate as its method.
+/// The start of every member: two identifying bytes, and deflate as its method.
 pub(super) const MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
 /// The length of a member's end: check and length.
 pub(super) const TRAILER: usize = 8;

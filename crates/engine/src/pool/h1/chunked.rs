@@ -1,13 +1,13 @@
-//! The chunked transfer coding, decoded piece by piece. Strict where leniency has led to smuggled messages: line
-//! ends in the framing are CR LF, sizes are hexadecimal digits. Source: RFC 9112, section 7.1.
+//! The chunked transfer coding, decoded piece by piece. Strict where leniency has led to request smuggling: line ends
+//! in the framing are CR LF, sizes are hexadecimal digits. Source: RFC 9112, section 7.1.
 
 use crate::error::{Code, Failure};
 
-/// Bytes of extensions, and of trailers, that one body may have: beyond, they are there to fill memory or time.
+/// Bytes of extensions, and of trailers, that one body may have: more are meant to waste memory or time.
 const MAX_EXTENSIONS: u32 = 16 << 10;
 const MAX_TRAILERS: u32 = 64 << 10;
 
-/// Where a chunked body is.
+/// The position in a chunked body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Chunked {
     state: State,
@@ -17,12 +17,12 @@ pub(crate) struct Chunked {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// In a size, of which this much is known.
+    /// In a size, read this far.
     Size {
         size: u64,
         digits: u8,
     },
-    /// Behind a size: white space and extensions, up to CR.
+    /// After a size: white space and extensions, up to CR.
     Extension {
         size: u64,
     },
@@ -34,7 +34,7 @@ enum State {
     },
     DataCr,
     DataLf,
-    /// At the start of a trailer line, or of the empty line that ends all.
+    /// At the start of a trailer line, or of the empty line that ends the body.
     TrailerStart,
     Trailer,
     TrailerLf,

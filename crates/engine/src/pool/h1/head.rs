@@ -1,4 +1,4 @@
-//! Reads the head of a response, and from it how the body is framed and whether the connection lives on. Pure.
+//! Reads the head of a response, and from it how the body is framed and whether the connection stays open. Pure.
 //! httparse splits the text; what the fields mean is decided here. Source: RFC 9112, sections 4, 5, 6 and 9.3.
 
 use std::mem::MaybeUninit;
@@ -14,10 +14,10 @@ use crate::headers::HeaderBlock;
 pub(crate) const MAX_HEAD: usize = 256 << 10;
 const MAX_HEADER: usize = 64 << 10;
 const MAX_HEADERS: usize = 5000;
-/// Headers that are read without memory from the heap.
+/// Headers that are read without a heap allocation.
 const FEW_HEADERS: usize = 64;
 
-/// How a body is framed, and what is left of it.
+/// How a body is framed, and how much of it is left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Framing {
     /// This many more bytes.
@@ -33,7 +33,7 @@ pub(crate) enum Framing {
 pub(crate) struct Head {
     pub(crate) status: u16,
     pub(crate) version: Version,
-    /// The reason phrase, where it is not the standard one.
+    /// The reason phrase, if it is not the standard one.
     pub(crate) reason: Option<Box<[u8]>>,
     pub(crate) headers: HeaderBlock,
     pub(crate) framing: Framing,
@@ -41,12 +41,12 @@ pub(crate) struct Head {
     pub(crate) keep_alive: bool,
 }
 
-/// What the bytes so far hold.
+/// What the bytes so far contain.
 #[derive(Debug)]
 pub(crate) enum Parsed {
     /// Not yet a whole head.
     Partial,
-    /// An interim response of this length: the final one is to come.
+    /// An interim response of this length: the final one follows.
     Interim(usize),
     /// A head of this length.
     Final(Box<Head>, usize),
@@ -102,22 +102,23 @@ fn malformed(error: Error) -> Failure {
 }
 
 fn too_large() -> Failure {
-    let limits = format!("over {MAX_HEAD} bytes, {MAX_HEADER} in one header, or {MAX_HEADERS} headers");
+    let limits =
+        format!("the head exceeds {MAX_HEAD} bytes, {MAX_HEADER} in one header, or {MAX_HEADERS} headers");
     Failure::new(Code::TooLargeHeaders, limits)
 }
 
 /// What Transfer-Encoding says.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Coding {
-    /// It is not there.
+    /// Missing.
     #[default]
     Absent,
-    /// Chunked, and nothing else: all that was asked for.
+    /// Chunked, and nothing else: the only coding that was requested.
     Chunked,
     Other,
 }
 
-/// What the fields of a head say about its body and its connection.
+/// What the fields of a head say about the body and the connection.
 #[derive(Default)]
 struct Fields {
     length: Option<u64>,
@@ -162,8 +163,8 @@ fn understand(
         version,
         reason: reason.map(Into::into),
         headers,
-        // With both a length and a coding someone on the way may see another end of the body: nobody else's
-        // response must follow on this connection. Source: RFC 9112, section 6.3.
+        // With both a length and a coding, an intermediary may see another end of the body: no other response must
+        // follow on this connection. Source: RFC 9112, section 6.3.
         keep_alive: keep_alive && !both && framing != Framing::Close && status != 101,
         framing,
     };
@@ -183,7 +184,7 @@ fn unfold(value: &[u8]) -> Vec<u8> {
 
 impl Fields {
     fn read(&mut self, name: &str, value: &[u8]) -> Result<(), Failure> {
-        // Only few names matter: their lengths tell most others apart at once.
+        // Only few names matter: most others already differ in length.
         match name.len() {
             10 if name.eq_ignore_ascii_case("connection") => {
                 for option in tokens(value) {
@@ -203,19 +204,19 @@ impl Fields {
         Ok(())
     }
 
-    /// The same length more than once is one length; anything else is an attack or a defect.
+    /// The same length more than once is one length; anything else is an attack or a bug.
     fn read_length(&mut self, value: &[u8]) -> Result<(), Failure> {
         let invalid = |detail| Failure::new(Code::ProtocolContentLength, detail);
         let mut any = false;
         for text in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
             any = true;
             if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
-                return Err(invalid("Content-Length is no number"));
+                return Err(invalid("Content-Length is not a number"));
             }
             let length = text.iter().try_fold(0_u64, |length, digit| {
                 length.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
             });
-            // A number beyond all bounds is still a number: it is over every limit.
+            // A number that overflows is still a number: it is over every limit.
             let length = length.unwrap_or(u64::MAX);
             if self.length.is_some_and(|known| known != length) {
                 return Err(invalid("Content-Length contradicts itself"));
@@ -234,7 +235,8 @@ impl Fields {
             Coding::Absent => Ok(self.length.map_or(Framing::Close, Framing::Length)),
             Coding::Chunked => Ok(Framing::Chunked(Chunked::new())),
             Coding::Other => {
-                let detail = "Transfer-Encoding holds more than chunked, which is all that was asked for";
+                let detail =
+                    "Transfer-Encoding contains more than chunked, the only coding that was requested";
                 Err(Failure::new(Code::ProtocolTransferEncoding, detail))
             }
         }

@@ -1,5 +1,5 @@
-//! One HTTP/1.1 connection, driven by the task that uses it: no task of its own, no hand-over, no buffer that is
-//! held while it waits. A request costs one write and one read.
+//! One HTTP/1.1 connection, driven by the task that uses it: no task of its own, no handover, no buffer while it is
+//! idle. A request costs one write and one read.
 
 mod chunked;
 mod head;
@@ -21,15 +21,15 @@ use self::head::{MAX_HEAD, Parsed};
 use crate::connect::{Stream, tls_cause, tls_failure};
 use crate::error::{Code, Failure};
 
-/// What is read at once, into memory that all connections of a shard share.
+/// Bytes read at once, into memory that all connections of a shard share.
 const SCRATCH: usize = 64 << 10;
-/// Memory set aside at once for a body that declares its length: a lie must not cost more.
+/// Memory reserved at once for a body that declares its length: a false length must not cost more.
 const MAX_RESERVE: usize = 1 << 20;
-/// A body up to this size goes out in one write with its head.
+/// A body up to this size is sent in one write with its head.
 const SMALL_BODY: usize = 16 << 10;
 /// Memory of a request that is kept for the next.
 const KEPT_REQUEST: usize = 2 << 10;
-/// Interim responses before the final one.
+/// The most interim responses before the final one.
 const MAX_INTERIM: u32 = 32;
 
 /// Memory to read into, shared by the connections of one thread: borrowed within one poll only.
@@ -42,26 +42,26 @@ impl Default for Scratch {
     }
 }
 
-/// A connection and what is known of it.
+/// A connection and its state.
 pub(crate) struct H1 {
     stream: Stream,
     scratch: Scratch,
-    /// Read, and not yet looked at.
+    /// Read, and not yet parsed.
     pending: Vec<u8>,
-    /// The request: its head, and its body if that is small. How much of it all was written.
+    /// The request: its head, and its body if that is small. And how much of it was written.
     request: Vec<u8>,
     written: usize,
     flushed: bool,
-    /// The final response so far, as it came, if that is kept.
+    /// The final response so far, as received, if that is kept.
     kept: Option<Vec<u8>>,
-    /// The peer has closed, or broken the connection.
+    /// The peer has closed or broken the connection.
     over: bool,
     pub(crate) remote: Option<IpAddr>,
     /// Requests it has served.
     pub(crate) served: u32,
 }
 
-/// Why there is no head of a response.
+/// Why there is no response head.
 #[derive(Debug)]
 pub(crate) struct NoHead {
     pub(crate) failure: Failure,
@@ -78,19 +78,19 @@ impl H1 {
         Self { stream, scratch, pending, request, written, flushed, kept: None, over, remote, served: 0 }
     }
 
-    /// Whether it can take another request: nothing has come that nobody asked for.
+    /// Whether it can take another request: it is open, and nothing unexpected has arrived.
     pub(crate) fn is_open(&self) -> bool {
         !self.over && self.pending.is_empty()
     }
 
-    /// It takes no further request: part of a body is still to come.
+    /// It takes no further request: part of a body has not been read.
     pub(crate) fn give_up(&mut self) {
         self.over = true;
     }
 
-    /// While it waits: whether it is still of use. The task is woken when that changes.
+    /// While it is idle: whether it can still be used. The task is woken when that changes.
     pub(crate) fn poll_idle(&mut self, cx: &mut Context<'_>) -> bool {
-        // Whatever comes, a response nobody asked for or the end: no request may follow on it.
+        // Whether a response without a request arrives or the connection ends: no request may follow on it.
         if self.poll_fill(cx).is_ready() {
             self.over = true;
         }
@@ -106,22 +106,22 @@ impl H1 {
         &mut self.request
     }
 
-    /// Keeps the response to the request that was begun, as it comes. Returns the request's head.
+    /// Keeps the response to the request that was begun, as received. Returns the request's head.
     pub(crate) fn keep(&mut self) -> &[u8] {
         self.kept = Some(Vec::new());
         &self.request
     }
 
-    /// What has come since, whole or not.
+    /// What was received since, complete or not.
     pub(crate) fn kept(&mut self) -> Option<&mut Vec<u8>> {
         self.kept.as_mut()
     }
 
     /// Sends the request that was begun, with `body`, and reads the head of the final response. A response that
-    /// comes before the request is all sent counts; the connection is not used again then.
+    /// arrives before the whole request is sent counts; then the connection is not used again.
     ///
     /// # Cancel safety
-    /// Dropped midway, the connection must not be used again.
+    /// If it is dropped midway, the connection must not be used again.
     pub(crate) async fn response(&mut self, body: Bytes, without_body: bool) -> Result<Box<Head>, NoHead> {
         let body = if body.len() <= SMALL_BODY {
             self.request.extend_from_slice(&body);
@@ -146,13 +146,15 @@ impl H1 {
     ) -> Poll<Result<Box<Head>, NoHead>> {
         let (all, mut broken) = (self.request.len() + body.len(), None);
         if self.served > 1 && self.written == 0 && self.poll_fill(cx).is_ready() {
-            // The peer closed, or said something unasked (408), while the connection waited: too late for this request.
+            // The peer closed, or sent something unexpected (408), while the connection was idle: it cannot take this
+            // request.
             self.over = true;
-            let failure = Failure::new(Code::ProtocolEmpty, "the kept-alive connection had ended");
+            let failure =
+                Failure::new(Code::ProtocolEmpty, "the server had closed the kept-alive connection");
             return Poll::Ready(Err(NoHead { failure, unsent: true, silence: true }));
         }
         if let Poll::Ready(Err(error)) = self.poll_send(cx, body) {
-            // The peer may have said why before it closed.
+            // The peer may have sent the reason before it closed.
             broken = Some(error);
         }
         loop {
@@ -200,7 +202,7 @@ impl H1 {
         Poll::Ready(Ok(()))
     }
 
-    /// Reads once, behind what is pending. 0: the peer has closed.
+    /// Reads once, after what is pending. 0: the peer has closed.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut scratch = self.scratch.0.borrow_mut();
         scratch.clear();
@@ -209,14 +211,14 @@ impl H1 {
         Poll::Ready(Ok(read))
     }
 
-    /// Whether the last `read` bytes cannot have ended a head that had begun before. A head that drips in byte by
-    /// byte is so read once a line, not once a byte.
+    /// Whether the last `read` bytes cannot have ended a head that began before them. So a head that drips in byte by
+    /// byte is parsed once per line, not once per byte.
     fn is_inside_line(&self, read: usize) -> bool {
         let (before, new) = self.pending.split_at(self.pending.len().saturating_sub(read));
         !before.is_empty() && !new.contains(&b'\n') && self.pending.len() < MAX_HEAD
     }
 
-    /// The final head, if it is all there; interim ones are passed over.
+    /// The final head, if it is complete; interim ones are skipped.
     fn take_head(&mut self, without_body: bool, interim: &mut u32) -> Result<Option<Box<Head>>, NoHead> {
         let failed = |failure| NoHead { failure, unsent: false, silence: false };
         loop {
@@ -244,7 +246,7 @@ impl H1 {
     fn no_head(&self, error: Option<io::Error>, without_body: bool) -> NoHead {
         let silence = self.pending.is_empty();
         let failure = match error {
-            // What came may be no HTTP at all: then that says more than its end.
+            // The bytes may not be HTTP at all: then that is a better reason than their end.
             _ if !silence => match head::parse(&self.pending, without_body) {
                 Err(failure) => failure,
                 Ok(_) => Failure::new(Code::ProtocolEmpty, "the connection ended inside the response's head"),
@@ -261,7 +263,7 @@ impl H1 {
     /// `truncated.*`, `protocol.chunk`, `protocol.header`.
     ///
     /// # Cancel safety
-    /// Dropped midway, nothing is lost.
+    /// If it is dropped midway, nothing is lost.
     pub(crate) async fn read_body(
         &mut self,
         framing: &mut Framing,
@@ -288,7 +290,7 @@ impl H1 {
             Framing::Length(0) => Poll::Ready(Ok(false)),
             Framing::Length(left) => {
                 let read = if self.pending.is_empty() {
-                    // Straight into its place: a large body is copied once less.
+                    // Read directly into `out`: this saves a copy of a large body.
                     let room = usize::try_from(*left).unwrap_or(usize::MAX).min(MAX_RESERVE);
                     out.reserve(room);
                     let mut room = (&mut *out).limit(room);
@@ -337,7 +339,7 @@ impl H1 {
         }
     }
 
-    /// Moves up to `most` pending bytes to `out`; all of them, the common case, without a copy.
+    /// Moves up to `most` pending bytes to `out`; without a copy if those are all, the common case.
     fn take_pending(&mut self, most: u64, out: &mut Vec<u8>) -> usize {
         let length = usize::try_from(most).unwrap_or(usize::MAX).min(self.pending.len());
         if out.capacity() == 0 && length == self.pending.len() {
@@ -365,8 +367,8 @@ fn classify(error: &io::Error) -> Failure {
     Failure::new(code, error.to_string())
 }
 
-/// Why a body is only a prefix. Without its `close_notify` the end of a TLS connection proves nothing: anyone on the
-/// way can make it. Source: RFC 9112, section 9.8.
+/// Why a body is only a prefix. Without `close_notify` the end of a TLS connection proves nothing: anyone on the path
+/// can cause it. Source: RFC 9112, section 9.8.
 fn cut_short(error: Option<&io::Error>) -> Failure {
     match error {
         Some(error) if error.kind() == io::ErrorKind::UnexpectedEof => {

@@ -1,7 +1,7 @@
 //! The fast way to read a URL: recognises a text that is already in its normal form.
 //!
-//! One pass over the bytes, no allocation. It may always say "do not know"; it must never accept what the URL
-//! standard would change.
+//! One pass over the bytes, no allocation. It may always return "unknown"; it must never accept what the URL standard
+//! would change.
 
 /// The longest host name the DNS can hold in its text form, in bytes, without a trailing dot (RFC 1035 §2.3.4).
 pub(super) const MAX_HOST_BYTES: usize = 253;
@@ -9,7 +9,7 @@ pub(super) const MAX_HOST_BYTES: usize = 253;
 pub(super) const HTTP: &str = "http://";
 pub(super) const HTTPS: &str = "https://";
 
-/// Where the pieces of a text lie that is already normalised.
+/// The positions of the parts in a text that is already normalised.
 pub(super) struct Plain {
     pub(super) host_end: usize,
     pub(super) path_start: usize,
@@ -47,7 +47,7 @@ const HOST: u8 = 1;
 const PATH: u8 = 2;
 const QUERY: u8 = 4;
 
-/// For each byte, the pieces of a URL in which it stands for itself.
+/// For each byte, the parts of a URL in which it needs no encoding.
 static CLASSES: [u8; 256] = {
     let mut classes = [0; 256];
     let mut byte: u8 = 0x21;
@@ -141,7 +141,7 @@ fn plain_end(bytes: &[u8], path_start: usize) -> Option<usize> {
     }
 }
 
-/// Whether a segment may be `.` or `..` in any spelling. Says yes to every segment that starts like one.
+/// Whether a segment may be `.` or `..` in any spelling. True for every segment that starts like one.
 fn has_dot_segment(path: &[u8]) -> bool {
     let mut after_slash = false;
     for (position, &byte) in path.iter().enumerate() {
