@@ -17,7 +17,7 @@ BLOCK = 1 << 20
 
 
 class NewestPart(Protocol):
-    """A file of rows, and those of them that another file has in a newer form."""
+    """A file of rows, some of which another file has in a newer form."""
 
     @property
     def stored(self) -> "StoredRows":
@@ -42,7 +42,7 @@ class Newest(Protocol):
 
 
 class CopiedLines:
-    """Rows that are copied from another file, as a writer of lines takes them."""
+    """Rows copied from another file, in the form that a writer of lines accepts."""
 
     def __init__(self, lines: bytes) -> None:
         self._lines = lines
@@ -61,9 +61,9 @@ class Format(ABC):
         stored: What reads a file.
         beside: The name of a folder that its parts refer to, if they do; then they never become one file.
         records_exchanges: Whether it wants what went over the wire with each row.
-        holds_bodies: Whether a file has the bodies of its rows.
+        holds_bodies: Whether a file contains the bodies of its rows.
         is_empty_without_rows: Whether a file of no rows has no bytes.
-        has_footer: Whether a file cannot be read before its end is written: one that can has every row.
+        has_footer: Whether a file is unreadable without its end, so that a readable one has every row.
 
     Args:
         name: What callers call it, and what a run records.
@@ -124,9 +124,9 @@ class Format(ABC):
         """
 
     def copies(self, newest: Newest) -> Iterator[object]:
-        """Yield the newest rows of several files as `writer` takes them, to make one file of them.
+        """Yield the newest rows of several files, in the form that `writer` accepts, to write one file.
 
-        Of what is yielded here, `writer` may ask `to_jsonl` alone.
+        Unless a format overrides this, its writer may call nothing but `to_jsonl` on them.
         """
         return map(CopiedLines, newest.lines())
 

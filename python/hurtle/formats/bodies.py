@@ -134,7 +134,7 @@ class Bodies:
         Raises:
             OSError: It could not be written.
         """
-        # Imported here: most runs have no bodies apart, and it takes as long as ten modules of this package.
+        # Imported here: few runs have bodies apart, and this import is slow.
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor(SYNC_THREADS) as threads:

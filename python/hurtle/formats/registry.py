@@ -1,6 +1,6 @@
-"""The formats of files, in one list: by name, by the end of a file's name, by first bytes.
+"""The formats of files, in one list: by name, by extension, by first bytes.
 
-The module of a format is imported when the format is first looked up: who writes one needs no other.
+The module of a format is imported when the format is first looked up: a run imports the one that it uses.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,9 +17,9 @@ class Line:
 
     Attributes:
         name: What callers call it, and what a run records.
-        home: Its module and class, with a colon between; empty where `apart_of` says it.
+        home: Its module and class, separated by a colon; empty if `apart_of` is set.
         extensions: What the names of its files end with, dots included. Parts get the first one.
-        apart_of: The format that this is, but for bodies apart.
+        apart_of: The format that this one is, with bodies apart.
     """
 
     name: str
@@ -44,7 +44,7 @@ LINES: tuple[Line, ...] = (
 
 
 class _Formats(Mapping[str, Format]):
-    """Every format, by the name that a run records. To iterate is to know them all: it imports them."""
+    """Every format, by the name that a run records. Iterating imports all of them."""
 
     def __getitem__(self, name: str) -> Format:
         if (line := _line(name)) is not None:
@@ -68,21 +68,21 @@ FORMATS: Mapping[str, Format] = _Formats()
 """By the name that a run records."""
 
 _APART = "+bodies"
-"""What stands behind the name of a format whose bodies are apart, where it has no name of its own."""
+"""The suffix of a format with bodies apart that has no line of its own."""
 
 
 def format_names() -> tuple[str, ...]:
-    """Return what callers may say. The others, with bodies apart, are said beside it."""
+    """Return the formats that a caller may name; the others are these with `bodies="apart"`."""
     return tuple(line.name for line in LINES)
 
 
 def extensions() -> dict[str, str]:
-    """Return the formats that the ends of files' names say."""
+    """Return the format that each extension stands for."""
     return {extension: line.name for line in LINES for extension in line.extensions}
 
 
 def marked_format(head: bytes) -> str | None:
-    """Return the format of a file by its first bytes; None: it is none of these.
+    """Return the format of a file by its first bytes; None if it is none of these.
 
     Example:
         >>> marked_format(b'{"index":0,'), marked_format(b"%PDF-1.7")
@@ -92,7 +92,10 @@ def marked_format(head: bytes) -> str | None:
 
 
 def bodies_apart(name: str) -> Format | None:
-    """Return a format with its bodies apart; None: it has them so, or cannot.
+    """Return a format with its bodies apart; None if they are apart already, or cannot be.
+
+    Raises:
+        KeyError: No format has this name.
 
     Example:
         >>> [one and one.name for one in map(bodies_apart, ("jsonl", "csv", "files", "warc"))]

@@ -11,17 +11,17 @@ HEAD_BYTES = 4096
 
 
 def format_names() -> tuple[str, ...]:
-    """Return what a caller may say: formats of files, and databases."""
+    """Return the formats that a caller may name: those of files, and databases."""
     return (*registry.format_names(), *DATABASES)
 
 
 def extensions() -> dict[str, str]:
-    """Return what the end of a file's name says: a format of files, or a database."""
+    """Return the format of files or the database that each extension stands for."""
     return registry.extensions() | databases.EXTENSIONS
 
 
 def named_format(name: str) -> str | None:
-    """Return what the end of a file's name says; None: nothing.
+    """Return what the extension of a file stands for; None if it is not known.
 
     Example:
         >>> named_format("Rows.JSONL.gz"), named_format("rows.txt")
@@ -32,10 +32,10 @@ def named_format(name: str) -> str | None:
 
 
 def format_of(path: Path, shown: str) -> str:
-    """Return what a file holds, by its first bytes: its name may be any. Of an empty file the name counts.
+    """Return what a file holds, by its first bytes; of an empty file the name decides.
 
     Raises:
-        ConfigError: Nothing that can be read back.
+        ConfigError: It cannot be read, or holds nothing that hurtle wrote.
     """
     try:
         with path.open("rb") as file:
@@ -44,7 +44,7 @@ def format_of(path: Path, shown: str) -> str:
         raise ConfigError(f"{shown} cannot be read: {error.strerror or error}", option="out") from error
     if not head:
         return _format_of_empty(path, shown)
-    # Databases first: a checksum stands before the mark of one, and may begin as a line of JSON does.
+    # Databases first: one has a checksum before its mark, which may begin like a line of JSON.
     if (found := databases.marked_database(head) or registry.marked_format(head)) is not None:
         return found
     raise unreadable(f"{shown} is no output of hurtle's")

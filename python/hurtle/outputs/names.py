@@ -1,4 +1,4 @@
-"""Where an output is, by what a caller calls it; and how that may be shown."""
+"""Where an output is, from the name or address that a caller gives, and how to show that name."""
 
 import os
 import re
@@ -41,9 +41,9 @@ class DatabaseAt:
 
     Attributes:
         kind: Which one, by name.
-        make: Makes it, not open.
+        make: Makes it; not open yet.
         shown: What to call it in messages.
-        path: Its file; None: it has an address.
+        path: Its file; None if it has an address.
     """
 
     kind: str
@@ -72,7 +72,7 @@ class File:
     Attributes:
         path: As the caller wrote it.
         shown: What to call it in messages.
-        format: What it is or is to be, by name; None: nobody knows.
+        format: Its format or kind of database, by name; None if unknown.
     """
 
     path: Path
@@ -96,14 +96,14 @@ Place: TypeAlias = Remote | DatabaseAt | Folder | File | Stream
 
 
 def place_of(out: object, format: str | None = None) -> Place:  # noqa: A002 - the public name
-    """Return where an output is to be written. A file is what its name says, whatever it holds now.
+    """Return where an output is to be written. A file's name says what it is, not its content.
 
     Args:
         out: As the caller wrote it: a folder, if it is one or ends in "/"; "-" is stdout.
-        format: What a file is to be, where its name is not to say it.
+        format: The format of a file, if its name does not decide.
 
     Raises:
-        ConfigError: It is no path.
+        ConfigError: It is not a path.
 
     Example:
         >>> place_of("S3://bucket/prefix/"), place_of("rows.csv").format, place_of("postgres://host/db").kind
@@ -125,13 +125,13 @@ def place_of(out: object, format: str | None = None) -> Place:  # noqa: A002 - t
 
 
 def place_found(out: object) -> Remote | DatabaseAt | Folder | File:
-    """Return where an output is that is to be read. A file is what its first bytes say, whatever its name.
+    """Return where an output to be read is. A file's first bytes say what it is, not its name.
 
     Args:
         out: As the caller wrote it.
 
     Raises:
-        ConfigError: It is no path of an output, or a file that cannot be read or is no output.
+        ConfigError: It is not a path, or a file that cannot be read or is not an output.
     """
     text = _text_of(out)
     if text in (None, "", "-"):
@@ -145,7 +145,7 @@ def place_found(out: object) -> Remote | DatabaseAt | Folder | File:
 
 
 def is_same(one: str, other: str) -> bool:
-    """Whether two names are of one output.
+    """Whether two names lead to the same output.
 
     Example:
         >>> is_same("S3://bucket/a", "s3://bucket/a/"), is_same("rows.csv", "./rows.csv.run")
@@ -155,7 +155,7 @@ def is_same(one: str, other: str) -> bool:
 
 
 def _settled(place: Place) -> str:
-    """Return where an output is, written in one way."""
+    """Return the location of an output in normal form."""
     match place:
         case Folder(path) | File(path) | DatabaseAt(path=Path() as path):
             return str(path.resolve()).removesuffix(RUN_SUFFIX)
@@ -189,7 +189,7 @@ def _file(text: str, format: str | None) -> DatabaseAt | File:  # noqa: A002 - t
 
 
 def _is_special(path: Path) -> bool:
-    """Whether it is there and no file: a pipe, a device."""
+    """Whether it exists and is not a regular file: a pipe, a device."""
     try:
         return not stat.S_ISREG(path.stat().st_mode)
     except OSError:

@@ -135,10 +135,10 @@ def record_at(out: str | PathLike[str]) -> Record:
 
 
 def find(place: Folder | File) -> Found:
-    """Return what of a run is at a place on this disk, and beside it.
+    """Return where the files of a run are: at a place on this disk, or beside it.
 
     Raises:
-        ConfigError: There is nothing.
+        ConfigError: There is none.
     """
     path, shown = place.path.resolve(), place.shown
     if path.is_dir():
