@@ -122,7 +122,7 @@ def test_each_host_may_have_its_own_robots_txt() -> None:
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        ({"host": "example.com"}, "no IP address"),
+        ({"host": "example.com"}, "not an IP address"),
         ({"latency": -1.0}, "latency"),
         ({"tls_fault": "rude"}, "tls_fault"),
         ({"robots": 100}, "robots"),

@@ -1,4 +1,4 @@
-//! The families of rate limit headers that are no structured fields: three names that belong together, and the rates
+//! The families of rate limit headers that are not structured fields: three names that belong together, and the rates
 //! of buckets.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,7 +12,7 @@ use crate::headers::Headers;
 /// A reset above this is a point in time: seconds since 1970.
 const YEAR_S: f64 = 365.0 * 86_400.0;
 
-/// A reset above this is a point in time in milliseconds: in seconds it would be the year 5138.
+/// A reset above this is a point in time in milliseconds: in seconds it would be in the year 5138.
 const MILLISECONDS: f64 = 1e11;
 
 /// The names of three headers that belong together, with the one that stands for the third at Discord.
@@ -23,7 +23,7 @@ pub(super) struct Family {
     reset_after: &'static str,
 }
 
-/// Those that follow a draft come first. Spelled out, so that looking for them allocates nothing.
+/// Those that follow a draft come first. Spelled out, so that the search allocates nothing.
 pub(super) const FAMILIES: [Family; 3] = [
     Family {
         limit: "ratelimit-limit",
@@ -83,8 +83,8 @@ pub(super) fn reset_of(value: &str, now: SystemTime) -> Option<Duration> {
 }
 
 impl Quotas {
-    /// Limiters that refill a bucket and tell the rate, which is what a request waits for when the bucket is empty:
-    /// Spring Cloud Gateway, which tells no reset, and tollbooth, whose reset is always one second.
+    /// Limiters that refill a bucket and report the rate, which determines the wait when the bucket is empty: Spring
+    /// Cloud Gateway, which reports no reset, and tollbooth, whose reset is always one second.
     pub(super) fn add_bucket(&mut self, headers: &Headers<'_>) {
         let read = |field| lines(headers, field, "").find_map(count);
         let told = |field| read(field).filter(|&count| count > 0.0);

@@ -1,5 +1,5 @@
-//! What a response says about when to come back and what is left of a limit: `Retry-After` and its kin, and the
-//! families of rate limit headers. Pure functions of the headers and a given clock.
+//! What a response says about when to come back and what is left of a limit: `Retry-After` and similar headers, and
+//! the families of rate limit headers. Pure functions of the headers and a given clock.
 //!
 //! Source: RFC 9110 5.6.7 and 10.2.3, RFC 9651; draft-ietf-httpapi-ratelimit-headers-03 to -12; the documentation of
 //! GitHub, X, Reddit, Discord, GitLab, Brave and `OpenAI` for the headers that came before them; and what the limiters
@@ -24,10 +24,10 @@ pub(crate) use unreadable::unreadable;
 
 use crate::headers::Headers;
 
-/// The longest time anything here is read as, seconds: 136 years. An `Instant` can still be added to it.
+/// The longest time that any value is read as, in seconds: 136 years. It can still be added to an `Instant`.
 const LONGEST_S: f64 = u32::MAX as f64;
 
-/// More elements or items than that are not read: no server has so many windows.
+/// No more elements or items than this are read: no server has that many windows.
 const MOST: usize = 16;
 
 /// A line of a response's headers.
@@ -89,7 +89,7 @@ fn count(text: &str) -> Option<f64> {
     number(text).filter(|count| count.is_finite())
 }
 
-/// A `Duration` of so many seconds, none if negative, at most `LONGEST_S`.
+/// A `Duration` of this many seconds, none if negative, at most `LONGEST_S`.
 fn seconds(count: f64) -> Duration {
     Duration::try_from_secs_f64(count.clamp(0.0, LONGEST_S)).unwrap_or_default()
 }

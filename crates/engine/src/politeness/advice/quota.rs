@@ -1,5 +1,5 @@
-//! What is told of a host's limits: what is left of each window, and its policies. `RateLimit` and `RateLimit-Policy`
-//! are read here, the families before them in `families`.
+//! What a response says about a host's limits: what is left of each window, and its policies. `RateLimit` and
+//! `RateLimit-Policy` are read here, the older families in `families`.
 
 use std::time::{Duration, SystemTime};
 
@@ -18,15 +18,15 @@ pub(crate) struct Quota {
     pub limit: Option<f64>,
     /// Requests that may still be sent before the reset.
     pub remaining: f64,
-    /// Until more may be sent, as it was told. Most tell whole seconds, and not all mean the same: the window's end,
-    /// the next request that fits, or the last.
+    /// The time until more may be sent, as the host reports it. Most report whole seconds, and not all mean the same:
+    /// the window's end, the next request that fits, or the last.
     pub reset: Duration,
-    /// How long a whole window is.
+    /// The length of a whole window.
     pub window: Option<Duration>,
 }
 
 impl Quota {
-    /// Requests per second that use it up just by its reset.
+    /// The requests per second that use it up exactly by its reset.
     fn pace(&self) -> f64 {
         if self.remaining > 0.0 { self.remaining / self.reset.as_secs_f64() } else { 0.0 }
     }
@@ -37,19 +37,19 @@ impl Quota {
     }
 }
 
-/// So many requests in each window of that length, which is never zero.
+/// This many requests in each window of that length, which is never zero.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Policy {
     pub(crate) limit: f64,
     pub(crate) window: Duration,
 }
 
-/// All that a response says of its host's limits.
+/// Everything that a response says about its host's limits.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Quotas {
     /// What is left of each window. All of them count.
     pub(crate) windows: SmallVec<[Quota; 1]>,
-    /// Every limit whose window is told, whether or not it is told what is left of it.
+    /// Every limit with a known window, whether or not the response says what is left of it.
     pub(crate) policies: SmallVec<[Policy; 2]>,
     /// Requests that may be in flight at a time, at least one.
     pub(crate) concurrent: Option<u32>,
@@ -86,7 +86,7 @@ impl Quotas {
         self.windows.iter().copied().reduce(Quota::tighter)
     }
 
-    /// The policies of requests. Units other than requests limit nothing that is known before it is sent.
+    /// The policies that count requests. Other units cannot be known before a request is sent.
     fn add_policies(&mut self, headers: &Headers<'_>) {
         for item in policies(headers) {
             match (item.unit, item.window_s) {
@@ -106,7 +106,7 @@ impl Quotas {
     }
 
     /// `RateLimit`, a list of items since draft 8 and a dictionary in draft 7. What an item leaves out is in its
-    /// policy. Whatever partition an item is of, this answer's request was counted there.
+    /// policy. Whatever an item's partition, this response's request was counted there.
     fn add_items(&mut self, headers: &Headers<'_>) {
         for item in limits(headers) {
             let same = |same_partition| policies(headers).find(|policy| policy.is_of(&item, same_partition));
@@ -138,7 +138,7 @@ impl Quotas {
         }
     }
 
-    /// The window of the policy that has this limit; that of the only one where no limit is told.
+    /// The window of the policy with this limit; if no limit is given, that of the only policy.
     pub(super) fn window_of(&self, limit: Option<f64>) -> Option<Duration> {
         let same = |policy: &&Policy| limit.is_none_or(|limit| policy.limit.total_cmp(&limit).is_eq());
         let is_known = limit.is_some() || self.policies.len() == 1;
@@ -146,7 +146,7 @@ impl Quotas {
     }
 }
 
-/// Where policies are told apart from what is left, as items with a window. The second is Brave's.
+/// The headers with policies only, as items with a window. The second is Brave's.
 pub(super) const POLICIES: [&str; 2] = ["ratelimit-policy", "x-ratelimit-policy"];
 
 fn limits<'a>(headers: &Headers<'a>) -> impl Iterator<Item = LimitItem<'a>> + use<'a> {

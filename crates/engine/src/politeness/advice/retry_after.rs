@@ -6,7 +6,7 @@ use super::dates::{clock, date, span_s, until};
 use super::{Line, elements, number, seconds, text};
 use crate::headers::HeaderBlock;
 
-/// For how long a response asks to be left alone, and the line that says so.
+/// The wait that a response asks for, and the header line with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Wait<'a> {
     pub(crate) wait: Duration,
@@ -32,12 +32,12 @@ pub(crate) fn retry_after(headers: &HeaderBlock, now: SystemTime) -> Option<Wait
     if plain.is_some_and(|told| !told.wait.is_zero()) { plain } else { longest(false).or(plain) }
 }
 
-/// How a field says for how long to wait.
+/// The form in which a field gives the wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     /// `Retry-After`: seconds or a date.
     Plain,
-    /// The same by another name: `Retry-After-NAME` of a named throttler, `X-Rate-Limit-Retry-After-Seconds`.
+    /// The same under another name: `Retry-After-NAME` of a named throttler, `X-Rate-Limit-Retry-After-Seconds`.
     Alias,
     Milliseconds,
     /// A Go duration.

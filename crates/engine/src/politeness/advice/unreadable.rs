@@ -1,4 +1,4 @@
-//! What a response says about limits that nobody can read. Such a field is ignored, and the row says so.
+//! The limits in a response that cannot be read. Such a field is ignored, and the row says so.
 
 use std::time::UNIX_EPOCH;
 
@@ -12,8 +12,7 @@ use super::structured::{Dictionary, LimitItem, PolicyItem, items};
 use super::{Line, count, elements, name_of, text};
 use crate::headers::HeaderBlock;
 
-/// The first line that ought to say something about a wait or a limit and does not: it is ignored, as if it had not
-/// been sent.
+/// The first line that should give a wait or a limit and is unreadable: it is ignored, as if it had not been sent.
 #[cfg_attr(not(test), expect(dead_code, reason = "the row's error_detail does not say it yet"))]
 pub(crate) fn unreadable(headers: &HeaderBlock) -> Option<Line<'_>> {
     headers
@@ -22,9 +21,9 @@ pub(crate) fn unreadable(headers: &HeaderBlock) -> Option<Line<'_>> {
         .map(|(field, value)| Line { field, value })
 }
 
-/// Whether the field is none of those that are read, or its value is one that is.
+/// Whether the field is not one of those that are read here, or its value is readable.
 fn is_readable(field: &str, value: &[u8]) -> bool {
-    // What a date is measured from plays no part.
+    // The reference time does not matter here.
     let now = UNIX_EPOCH;
     if let Some(form) = Form::of(field) {
         return form.read(value, now).is_some();
