@@ -8,7 +8,7 @@ import pytest
 from hurtle import _engine
 from hurtle.errors import ConfigError
 from hurtle.limits import Limits
-from hurtle.options import USER_AGENT, Options, Retry, Timeout
+from hurtle.options import USER_AGENT, Options, OutputOptions, Retry, RunOptions, Timeout, split_output
 from hurtle.rates import GRAMMAR, Rate
 
 
@@ -290,6 +290,24 @@ def test_an_unknown_option_gets_a_hint() -> None:
         ConfigError, match=r"unknown option 'zzz'; the options are auth, concurrency, .*, verify"
     ):
         resolved(zzz=3)
+    with pytest.raises(ConfigError, match=r"unknown option 'formt'; did you mean format\?"):
+        resolved(formt="csv")
+
+
+@pytest.mark.parametrize("name", sorted(OutputOptions.__annotations__))
+def test_an_argument_of_run_is_refused_where_no_output_is_written(name: str) -> None:
+    words = f"{name} is an argument of run and arun"
+    with pytest.raises(ConfigError, match=words) as caught:
+        resolved(**{name: None})
+    assert caught.value.option == name
+    with pytest.raises(ConfigError, match=words):
+        Options().for_job({name: None})
+
+
+def test_the_options_of_the_output_are_told_from_all_others() -> None:
+    given: RunOptions = {"format": "csv", "ordered": True, "since": None}
+    assert split_output(given) == ({"format": "csv", "since": None}, {"ordered": True})
+    assert given == {"format": "csv", "ordered": True, "since": None}
 
 
 @pytest.mark.parametrize(

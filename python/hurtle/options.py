@@ -7,7 +7,7 @@ value that crosses the boundary. The engine has the same defaults; a contract te
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from os import PathLike
-from typing import Any, Literal, TypeAlias, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict, cast, get_args
 
 from hurtle import checks, rates, wire
 from hurtle.errors import ConfigError
@@ -178,6 +178,51 @@ class OptionsDict(EngineOptions, JobOptions, total=False):
     """Every option by its public name."""
 
 
+BodyPlace: TypeAlias = Literal["inline", "apart"]
+"""Where bodies are: in their rows, or each in a file of its own."""
+
+BODY_PLACES: tuple[BodyPlace, ...] = get_args(BodyPlace)
+
+
+class OutputOptions(TypedDict, total=False):
+    """How `run` and `arun` write their output, and what they do with a run that it already holds.
+
+    Attributes:
+        format: "parquet", "jsonl", "warc" or another, if the extension does not name it.
+        bodies: "apart", for a folder on this disk: each body is a file there, stored once if equal, and
+            its row names it in the column `body_path`. "inline": in the rows. None: the format's default.
+        resume: Whether to resume a run that the output holds. None: if input and options are provably the
+            same. True: also if the input can be read only once. False: never.
+        restart: Drop a run that the output holds, and start over.
+        resend_unknown: Whether to resend requests that an earlier run may have sent and that must not be
+            sent twice, such as a POST. False: such a request gets a row with the error `local.sent_unknown`.
+        since: The output of an earlier run to compare with. URLs that it has are downloaded only if they
+            have changed; the column `change` says what happened to each.
+    """
+
+    format: str | None
+    bodies: BodyPlace | None
+    resume: bool | None
+    restart: bool
+    resend_unknown: bool
+    since: str | PathLike[str] | None
+
+
+class RunOptions(OutputOptions, JobOptions, total=False):
+    """What `Client.run` and `Client.arun` take: the options of the output, and of the call."""
+
+
+class RunOptionsDict(OutputOptions, OptionsDict, total=False):
+    """What `run` and `arun` take: the options of the output, and every other one."""
+
+
+def split_output(given: RunOptions) -> tuple[OutputOptions, OptionsDict]:
+    """Return the options of the output apart from all others, known or not."""
+    output = {name: value for name, value in given.items() if name in OutputOptions.__annotations__}
+    others = {name: value for name, value in given.items() if name not in output}
+    return cast("OutputOptions", output), cast("OptionsDict", others)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """All options, resolved: the attributes that the engine reads, and those that the Python side needs.
@@ -304,10 +349,12 @@ def _named(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _unknown(name: str) -> ConfigError:
+    if name in OutputOptions.__annotations__:
+        return ConfigError(f"{name} is an argument of run and arun, not an option of a client", option=name)
     from difflib import get_close_matches
 
     names = sorted(_KNOWN - _UNAVAILABLE.keys() - ALIASES.keys())
-    close = get_close_matches(name, names, n=1)
+    close = get_close_matches(name, [*names, *OutputOptions.__annotations__], n=1)
     hint = f"did you mean {close[0]}?" if close else f"the options are {', '.join(names)}"
     return ConfigError(f"unknown option {name!r}; {hint}", option=name)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from hurtle import _engine
-from hurtle.options import Options, OptionsDict
+from hurtle.options import Options, RunOptionsDict
 from tests.contracts.tree import ROOT
 
 ALIASES = {"allow_redirects"}
@@ -21,7 +21,7 @@ def rows(page: str, heading: str = "") -> list[list[str]]:
 
 def test_every_option_is_documented() -> None:
     documented = [name for row in rows("options.md") for name in re.findall(r"`(\w+)`", row[0])]
-    assert sorted(documented) == sorted(OptionsDict.__annotations__.keys() - ALIASES)
+    assert sorted(documented) == sorted(RunOptionsDict.__annotations__.keys() - ALIASES)
 
 
 def test_the_documented_defaults_are_the_real_ones() -> None:

@@ -19,7 +19,8 @@ from hurtle.errors import ConfigError, SinkError
 from hurtle.formats import FORMATS
 from hurtle.formats import bodies as bodies_module
 from hurtle.formats.registry import bodies_apart
-from hurtle.sinks import BODY_PLACES, BodyPlace, new_sink
+from hurtle.options import BODY_PLACES, BodyPlace
+from hurtle.sinks import new_sink
 from hurtle.testing import Server
 from tests.outputs.breaking import (
     Found,

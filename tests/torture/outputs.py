@@ -14,7 +14,7 @@ from pathlib import Path
 import fastwarc.warc
 import pyarrow.parquet
 
-from hurtle.sinks import BodyPlace
+from hurtle.options import BodyPlace
 from tests.torture.workload import ROWS, body_of, urls_at
 
 

@@ -16,7 +16,7 @@ from hurtle.sinks import parts
 from tests.torture.workload import IN_FLIGHT, MAX_BUFFER, PART_ROWS, urls_at
 
 if TYPE_CHECKING:
-    from hurtle.sinks import BodyPlace
+    from hurtle.options import BodyPlace
 
 P = ParamSpec("P")
 T = TypeVar("T")

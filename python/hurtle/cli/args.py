@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from hurtle.errors import ConfigError
-from hurtle.options import Options
+from hurtle.options import BODY_PLACES, Options
 from hurtle.outputs.kinds import format_names
-from hurtle.sinks import BODY_PLACES
 from hurtle.sources import FORMATS as INPUT_FORMATS
 from hurtle.version import __version__
 

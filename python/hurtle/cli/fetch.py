@@ -9,17 +9,18 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hurtle.api import Client, open_job, summary_of
+from hurtle.api import Client
 from hurtle.cli.args import RESUMING
 from hurtle.cli.consent import consent_hint, sent_unknown
 from hurtle.cli.run_options import given_options
 from hurtle.cli.status import EXIT_OK, EXIT_SOME_FAILED
 from hurtle.errors import ConfigError
 from hurtle.models import Request, Row
-from hurtle.outputs import Resume
+from hurtle.options import OutputOptions
 from hurtle.report.text import summary_text
 from hurtle.rows import Rows
 from hurtle.sources import Source, open_source
+from hurtle.wiring import open_job, summary_of
 
 if TYPE_CHECKING:
     from hurtle._engine import Response
@@ -37,18 +38,14 @@ def fetch(given: Namespace) -> int:
     with Client(**({"progress": True} | options)) as client:
         client.engine()  # options that only the engine can check fail here, before the output is touched
         source, observe = given_source(given), _tell if given.verbose else None
-        job = open_job(
-            client,
-            source,
-            given.output,
-            given.format,
-            client.options,
-            bodies=given.bodies,
-            resume=_RESUME[given.resume],
-            resend_unknown=given.resend_unknown,
-            since=given.since,
-            observe=observe,
-        )
+        output: OutputOptions = {
+            "format": given.format,
+            "bodies": given.bodies,
+            "resend_unknown": given.resend_unknown,
+            "since": given.since,
+        }
+        output |= _RESUME[given.resume]
+        job = open_job(client, source, given.output, client.options, observe=observe, **output)
         try:
             outcome = job.run()
         except BaseException:
@@ -65,7 +62,13 @@ def fetch(given: Namespace) -> int:
     return EXIT_OK if summary.all_ok else EXIT_SOME_FAILED
 
 
-_RESUME: dict[str | None, Resume] = {None: "auto", "never": "refuse", "restart": "restart", "trust": "trust"}
+_RESUME: dict[str | None, OutputOptions] = {
+    None: {},
+    "never": {"resume": False},
+    "restart": {"restart": True},
+    "trust": {"resume": True},
+}
+"""What the flags of `cli.args.RESUMES` ask for."""
 
 _SECRETS = ("user", "bearer", "header", "cookie", "data", "json", "param")
 """Arguments that may hold secrets: a command with one of them is not printed again."""

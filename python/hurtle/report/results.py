@@ -1,6 +1,7 @@
 """The responses of a `fetch`, in input order."""
 
 from collections.abc import Sequence
+from contextlib import aclosing
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, overload
 
@@ -71,35 +72,50 @@ class Results(Sequence["Response"]):
         return f"<Results: {len(self)} responses, {self._summary.failed} failed>"
 
 
-class Gathered:
-    """Collects the batches and responses of a `fetch`.
+def gathered(transfer: Transfer, options: Options) -> Results:
+    """Take every batch of a transfer, and return all rows.
 
     Args:
         transfer: Where they come from.
         options: The options in force.
-    """
 
-    def __init__(self, transfer: Transfer, options: Options) -> None:
+    Raises:
+        RequestError: With `on_error="raise"`, the first row's error.
+        BaseException: As `Transfer.batches`.
+    """
+    found = _Gathered(transfer)
+    for batch in transfer.batches():
+        found.add(batch)
+    return found.results(options)
+
+
+async def agathered(transfer: Transfer, options: Options) -> Results:
+    """Do what `gathered` does on the running event loop."""
+    found = _Gathered(transfer)
+    async with aclosing(transfer.abatches()) as batches:
+        async for batch in batches:
+            found.add(batch)
+    return found.results(options)
+
+
+class _Gathered:
+    """The batches and responses of a transfer, as they arrive."""
+
+    def __init__(self, transfer: Transfer) -> None:
         self._transfer = transfer
-        self._options = options
         self._batches: list[Batch] = []
         self._responses: list[Response] = []
 
     def add(self, batch: "Batch") -> None:
-        """Add a batch.
-
-        Raises:
-            RequestError: With `on_error="raise"`, the first failure.
-        """
         self._responses += self._transfer.checked(batch)
         self._batches.append(batch)
 
-    def results(self) -> Results:
+    def results(self, options: Options) -> Results:
         """Return all of them, once the transfer has ended."""
         transfer = self._transfer
         summary = Summary.from_counters(
             transfer.counters(),
-            self._options,
+            options,
             seconds=transfer.seconds,
             skipped=transfer.skipped,
             copied=transfer.copied,

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from hurtle import checks
-from hurtle.api import Client, summary_of
+from hurtle.api import Client
 from hurtle.errors import ConfigError
 from hurtle.job import Job
-from hurtle.options import Options, OptionsDict, ProgressCallback
+from hurtle.options import OptionsDict
 from hurtle.outputs.identity import path_of, recalled, unlike
 from hurtle.outputs.record import Identity, input_difference
 from hurtle.report import Summary
@@ -20,11 +20,10 @@ from hurtle.rerun.input import FirstRows, OpenInput, RowsSource, difference
 from hurtle.rerun.retried import open_retry
 from hurtle.runs import record_at
 from hurtle.sources import Requests, Source, open_source
+from hurtle.wiring import summary_of, watched
 
 if TYPE_CHECKING:
     from hurtle.refresh import Refresh
-    from hurtle.report.progress import ProgressView
-
 
 NOT_OK = "not ok"
 """The rows that are asked for again where nothing else is said."""
@@ -169,7 +168,7 @@ class Rerun:
             self.close()
             return self._client.fetch([]).summary()
         options = self._client.options
-        view = _progress_view(len(self._sink.wanted), options)
+        progress, at_end = watched(options, self.rows)
         self._job = Job(
             self._client,
             self._source,
@@ -178,8 +177,8 @@ class Rerun:
             identity=self._identity,
             resend_unknown=self._resend_unknown,
             refresh=self._refresh,
-            progress=_callback(options) if view is None else view.update,
-            at_end=None if view is None else view.close,
+            progress=progress,
+            at_end=at_end,
         )
         outcome = self._job.run()
         sink = self._sink
@@ -274,15 +273,3 @@ class Rerun:
                 f"the input is not that of {self._sink.shown}: it ends before row {min(asked)}",
                 option="requests",
             )
-
-
-def _progress_view(total: int, options: Options) -> "ProgressView | None":
-    if options.progress is not True:
-        return None
-    from hurtle.report.progress import open_progress
-
-    return open_progress(total, options)
-
-
-def _callback(options: Options) -> ProgressCallback | None:
-    return None if isinstance(options.progress, bool) else options.progress

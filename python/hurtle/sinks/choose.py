@@ -5,11 +5,11 @@ What writes to object stores and databases is imported when one is chosen: most 
 
 from os import PathLike
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
 
 from hurtle.errors import ConfigError
 from hurtle.formats import FORMATS, Format
 from hurtle.formats.registry import FILES, bodies_apart
+from hurtle.options import BODY_PLACES, BodyPlace
 from hurtle.outputs.databases import DATABASES
 from hurtle.outputs.folder import RunFolder
 from hurtle.outputs.kinds import extensions, format_names, named_format
@@ -21,11 +21,6 @@ from hurtle.sinks.stream import StreamSink
 IN_FOLDERS = "parquet"
 ON_STDOUT = "jsonl"
 """What a folder's parts and what comes on stdout are, where nothing else is said."""
-
-BodyPlace: TypeAlias = Literal["inline", "apart"]
-"""Where bodies are: in their rows, or each in a file of its own."""
-
-BODY_PLACES: tuple[BodyPlace, ...] = get_args(BodyPlace)
 
 
 def new_sink(
