@@ -1,6 +1,7 @@
-"""What is on the disk stays there: fsynced, whole under its name, and the name fsynced too."""
+"""Files that last: whole under their name, fsynced, and the name fsynced too; and how one is known again."""
 
 import os
+from hashlib import file_digest
 from pathlib import Path
 from typing import IO
 
@@ -33,6 +34,16 @@ def replace_file(path: Path, data: bytes) -> None:
     with temporary.open("wb") as file:
         file.write(data)
         put_in_place(file, temporary, path)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the hash of a file, as hexadecimal digits.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
 
 
 def sync_folder(folder: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 import hurtle
 from hurtle.cli.main import main
-from hurtle.outputs.folder import JOURNAL
+from hurtle.outputs.layout import JOURNAL
 from hurtle.positions import Done
 from hurtle.testing import Server
 from tests.outputs.breaking import raise_at

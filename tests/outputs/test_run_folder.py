@@ -10,9 +10,9 @@ from hurtle import disk
 from hurtle.disk import sync_folder
 from hurtle.errors import ConfigError, JournalError, SinkError
 from hurtle.formats.registry import FORMATS
-from hurtle.outputs import Identity
-from hurtle.outputs import folder as folder_module
-from hurtle.outputs.folder import DROPPED, RunFolder
+from hurtle.outputs import Identity, layout
+from hurtle.outputs.folder import RunFolder
+from hurtle.outputs.layout import DROPPED
 from hurtle.testing import Server
 from tests.outputs.resuming import (
     ROWS,
@@ -155,7 +155,7 @@ def test_a_stale_lock_does_not_stop_a_run(folder: Path, server: Server, text: by
 def published(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file that is complete, whose run was killed before it could remove its folder."""
     with monkeypatch.context() as patch:
-        patch.setattr(RunFolder, "remove", lambda folder: folder._lock.release())
+        patch.setattr(RunFolder, "remove", RunFolder.let_go)
         run(urls_of(server), tmp_path / "out.jsonl")
     assert {"run.json", "journal.jsonl", "part-000001.jsonl"} < set(names_in(tmp_path / "out.jsonl.run"))
     return tmp_path / "out.jsonl"
@@ -232,7 +232,7 @@ def test_a_complete_file_is_left_alone_when_an_input_that_was_the_same_is_longer
 ) -> None:
     out, urls = tmp_path / "out.jsonl", urls_of(server)
     with monkeypatch.context() as patch:
-        patch.setattr(RunFolder, "remove", lambda folder: folder._lock.release())
+        patch.setattr(RunFolder, "remove", RunFolder.let_go)
         run(iter(urls[:50]), out)
     with pytest.raises(SinkError, match="is complete, and its input has more rows now"):
         run(iter(urls), out, resume=True)
@@ -254,7 +254,7 @@ def test_failures_are_known_of_a_run_that_was_killed_while_it_removed_its_folder
         part.write_text("{}\n" * len(indexes))
         first.commit(part, len(indexes), indexes, failed)
     with monkeypatch.context() as patch:
-        patch.setattr(RunFolder, "remove", lambda folder: folder._lock.release())
+        patch.setattr(RunFolder, "remove", RunFolder.let_go)
         first.end(FORMATS["jsonl"])
     second = opened()
     done = second.begin(identity, "auto")
@@ -276,7 +276,7 @@ def test_the_names_of_folders_last_through_a_power_failure(
         synced.append(folder)
         sync_folder(folder)
 
-    for module in (folder_module, disk):
+    for module in (layout, disk):
         monkeypatch.setattr(module, "sync_folder", noted)
     run(urls_of(server)[:5], f"{out}/", format="jsonl")
     before_the_record = synced[: synced.index(out)]

@@ -169,7 +169,7 @@ def test_a_run_that_has_not_ended_is_not_retried(tmp_path: Path, hurtle_server: 
             run_to(
                 (hurtle_server.url("/status/404") for _ in range(10**5)), f"{tmp_path}/{name}", progress=stop
             )
-        with pytest.raises(ConfigError, match="has not ended: the command that began it goes on with it"):
+        with pytest.raises(ConfigError, match="has not ended: the command that started it resumes it"):
             hurtle.retry(tmp_path / name)
 
 
@@ -226,7 +226,7 @@ def test_an_interrupted_retry_is_gone_on_with(
     assert (run.rows, run.complete) == (30, False)
     assert 2 <= len(done) < 30
     assert not raw or out.read_bytes() == raw  # the old file stays whole until the new one is
-    with pytest.raises(ConfigError, match="where '1' has not ended: the same goes on with it"):
+    with pytest.raises(ConfigError, match="where '1' has not ended: the same call resumes it"):
         hurtle.retry(out)
     asked = requests_at(server)
     summary = hurtle.retry(out, where="1", concurrency_per_host=32)
@@ -273,7 +273,7 @@ def test_a_retry_of_a_file_that_was_replaced_is_refused(
     lines = out.read_bytes().splitlines(keepends=True)
     out.write_bytes(b"".join(lines[:10]))
     assert hurtle.open_run(out).rows == 10
-    with pytest.raises(ConfigError, match="is not the file any more whose retry was interrupted"):
+    with pytest.raises(ConfigError, match="is not the file whose retry was interrupted"):
         hurtle.retry(out, where="1")
     assert hurtle.retry(out, where="1", restart=True, concurrency_per_host=32).requests == 10
 

@@ -1,53 +1,53 @@
 """The folder of a run: what it is, what of it is done, and its parts."""
 
 import json
-import re
-from collections.abc import Iterable
-from contextlib import suppress
-from hashlib import file_digest
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from hurtle.disk import replace_file, sync_folder
+from hurtle.disk import replace_file, sha256_of, sync_folder
 from hurtle.errors import ConfigError, JournalError, SinkError
-from hurtle.formats import FORMATS, Format
-from hurtle.formats.bodies import recover, remove_bodies, settle
+from hurtle.formats import Format
+from hurtle.formats.bodies import recover, settle
 from hurtle.formats.writer import refuse_unwritable
 from hurtle.outputs.journal import Committed, Journal
+from hurtle.outputs.layout import (
+    JOINED,
+    JOURNAL,
+    LEDGER,
+    LOCK,
+    bodies_in,
+    clear_run,
+    drop_run,
+    last_number,
+    make_folder,
+    part_name,
+    refuse_foreign_files,
+    sweep,
+)
 from hurtle.outputs.lock import Lock
 from hurtle.outputs.record import (
     ENDED,
+    RERUN_OF,
+    RUN,
     Identity,
-    OtherVersionError,
     Record,
     Resume,
     difference,
     gone_on_with,
-    is_record,
+    read_record,
     record_of,
     refuse_another,
-    refuse_other_version,
+    resumable,
 )
-from hurtle.positions import Done, Span, spans_of
+from hurtle.outputs.reruns import RERUNS, RerunLog
+from hurtle.positions import Done, Span
 
-RUN, JOURNAL, LOCK, LEDGER = "run.json", "journal.jsonl", "lock", "ledger"
-RETRIES = "retries.jsonl"
-"""The journal of a run's retries: what each asks for again, and whether it has ended."""
-PART = "part-{number:06}{extension}"
-DROPPED = ".run.json.dropped"
-"""What run.json is called while a run is dropped: after a crash in between, it says whose the rest is."""
 FILE = "file"
 """The key of run.json for the one file that has every row: its size and time, and its positions as of a part.
 
 Written before the file goes to its place, gone with the folder: in between, a crash makes nobody ask again.
 """
-JOINED = ".joined.tmp"
-"""The one file of a run, until it goes to its place."""
-
-RETRIED = "retried"
-"""The key of run.json that makes it the retry of a file: that file's size and hash."""
-
-_PART = re.compile(r"part-(\d{6,})")
-_OF_A_RUN = re.compile(r"part-\d{6,}(\.\w+)+|" + "|".join(map(re.escape, (JOURNAL, RETRIES, LEDGER))))
 
 
 class RunFolder:
@@ -71,7 +71,7 @@ class RunFolder:
         self.ledger = path / LEDGER
         self._format = format
         self._shown = shown
-        self._bodies = _bodies_of(path, format)
+        self._bodies = bodies_in(path, format)
         self._final = final
         self._lock = Lock(path / LOCK)
         self._journal = Journal(path / JOURNAL)
@@ -82,6 +82,11 @@ class RunFolder:
         self._failed: list[Span] = []
         self._next = 1
         self._is_published = False
+
+    @property
+    def record(self) -> Record:
+        """What the run is; empty where none has begun or was found."""
+        return self._record
 
     @property
     def ledger_elsewhere(self) -> str | None:
@@ -103,60 +108,57 @@ class RunFolder:
             ConfigError: See `Sink.begin`.
             JournalError: The journal is damaged.
         """
+        with self.opening():
+            return self._begin(identity, resume)
+
+    @contextmanager
+    def opening(self) -> Iterator[None]:
+        """Make the folder, and take its lock: what follows looks for a run in it, or begins one.
+
+        The lock is kept, unless that fails.
+
+        Raises:
+            ConfigError: The folder has other files, cannot be written, or another run uses it.
+        """
         if self._final is not None:
             refuse_unwritable(self._final)
         try:
-            self._refuse_foreign_files()
-            _make_folder(self.path)
+            refuse_foreign_files(self.path, self._shown)
+            make_folder(self.path)
             self._lock.take()
+            try:
+                yield
+            except BaseException:
+                self._lock.release()
+                raise
         except OSError as error:
             raise ConfigError(
                 f"{self._shown} cannot be written: {error.strerror or error}", option="out"
             ) from error
-        try:
-            return self._begin(identity, resume)
-        except OSError as error:
-            self._lock.release()
-            raise ConfigError(
-                f"{self._shown} cannot be written: {error.strerror or error}", option="out"
-            ) from error
-        except BaseException:
-            self._lock.release()
-            raise
 
     def _begin(self, identity: Identity, resume: Resume) -> Done:
         now = record_of(identity, self._format)
-        try:
-            before = self._read_run()
-        except OtherVersionError:
-            if resume != "restart":
-                raise
-            before = None
-        if before is None or resume == "restart" or self._is_over(before, now):
-            self._drop()
-            self._write_run(now)
+        before = resumable(self.read_record, resume)
+        if before is None or self._is_over(before, now):
+            self.drop()
+            self.write_record(now)
             return Done()
-        if RETRIED in before:
+        if RERUN_OF in before:
             raise ConfigError(
                 f"a retry of {self._shown} has not ended: hurtle retry goes on with it; --restart"
                 " (restart=True) drops it",
                 option="out",
             )
-        self._record = before
         refuse_another(before, now, resume, self._shown)
         if (file := self._published(before)) is None:
-            done = self._recover()
-            changed = gone_on_with(before, now, done, resume, self._shown, is_retried=self._is_retried())
+            done = self.recover(before)
+            has_rerun = RerunLog(self.path).read().open is not None
+            changed = gone_on_with(before, now, done, resume, self._shown, has_rerun=has_rerun)
             if changed:
-                self._write_run(before | changed)
+                self.write_record(before | changed)
             return done
-        self._is_published = True
+        self._record, self._is_published = before, True
         return file
-
-    def _is_retried(self) -> bool:
-        """Whether a retry of the run has begun and not ended."""
-        retries = Journal(self.path / RETRIES).read()
-        return bool(retries) and "ended" not in retries[-1]
 
     def _is_over(self, before: Record, now: Record) -> bool:
         """Whether a run had become its file, and is none to go on with: another one, or its file is gone."""
@@ -179,93 +181,68 @@ class RunFolder:
                 return done
         return None
 
-    def _read_run(self) -> Record | None:
-        try:
-            run = json.loads((self.path / RUN).read_bytes())
-        except FileNotFoundError:
-            return None
-        except ValueError as error:
-            raise JournalError(f"{self.path / RUN} is damaged: {error}") from error
-        return refuse_other_version(run, self._shown)
+    def read_record(self) -> Record | None:
+        """Return what the run in the folder is; None: there is none. Raises as `record.read_record`."""
+        return read_record(self.path, self._shown)
 
-    def _write_run(self, record: Record) -> None:
-        """Write what the run is, before the first request, so that it is there whole or not at all."""
+    def write_record(self, record: Record) -> None:
+        """Write what the run is, before the first request: it is there whole, or not at all.
+
+        Raises:
+            OSError: It could not be written.
+        """
         replace_file(self.path / RUN, json.dumps(record, indent=1, sort_keys=True).encode() + b"\n")
         self._record = record
 
-    def _refuse_foreign_files(self) -> None:
-        """Leave alone what is no run: a folder of somebody's files, in which nothing is written."""
-        if not self.path.exists() or (self.path / RUN).exists() or self._is_dropped():
-            return
-        for path in self.path.iterdir():
-            if path.name != LOCK and not _is_temporary(path.name):
-                raise ConfigError(
-                    f"{self._shown} is a folder with files of no run ({path.name}); name an empty one",
-                    option="out",
-                )
+    def recover(self, record: Record) -> Done:
+        """Take up the run that is there: read its journal, and remove what a crash left uncommitted.
 
-    def _is_dropped(self) -> bool:
-        """Whether a crash came while a run was dropped: then the rest is of no use to anybody."""
-        with suppress(OSError, ValueError):
-            return is_record(json.loads((self.path / DROPPED).read_bytes()))
-        return False
+        Args:
+            record: What the run is.
 
-    def _recover(self) -> Done:
-        """Read the journal, and remove what a crash left between a part's file and its line."""
+        Returns:
+            The positions whose rows are committed.
+
+        Raises:
+            JournalError: The journal is damaged, or a part is gone.
+        """
+        self._record = record
         done = Done()
-        for part in self._journal.parts():
-            self._check_part(part)
+        for part in self.committed():
+            part.check(self.path)
             self._sums[part.name] = part.sha256
             self._add(part)
             done.add_spans(part.done, part.failed)
-        numbers = (found[1] for name in self._parts if (found := _PART.match(name)))
-        self._next = max(map(int, numbers), default=0) + 1
-        self._sweep({JOURNAL, RETRIES, LEDGER, *self._parts})
+        self._next = last_number(self._parts) + 1
+        sweep(self.path, {JOURNAL, RERUNS, LEDGER, *self._parts})
         if self._bodies is not None:
             recover(self._bodies, self._parts)
         return done
+
+    def committed(self) -> list[Committed]:
+        """Return the parts that are committed, in order.
+
+        Raises:
+            JournalError: The journal is damaged.
+        """
+        return self._journal.parts()
 
     def _add(self, part: Committed) -> None:
         self._parts.append(part.name)
         self._end = max(self._end, part.done[-1][1] + 1 if part.done else 0)
         self._failed += part.failed
 
-    def _check_part(self, part: Committed) -> None:
-        path = self.path / part.name
-        try:
-            found = path.stat().st_size
-        except FileNotFoundError:
-            raise JournalError(f"{path} is gone; the journal says it is there") from None
-        if found != part.size:
-            raise JournalError(f"{path} has {found} bytes, and the journal says {part.size}")
+    def drop(self) -> None:
+        """Drop the run, if there is one, or what a crash left of one that was being dropped.
 
-    def _drop(self) -> None:
-        """Drop the run, if there is one, or what a crash left of one that was being dropped."""
-        dropped = self.path / DROPPED
-        with suppress(FileNotFoundError):
-            (self.path / RUN).replace(dropped)
-            sync_folder(self.path)
-        self._sweep(set())
-        if (bodies := _bodies_of(self.path, _format_in(dropped))) is not None:
-            remove_bodies(bodies)
-        dropped.unlink(missing_ok=True)
-
-    def _clear(self) -> None:
-        """Remove a run that has become its file; what says so goes last."""
-        (self.path / JOURNAL).unlink(missing_ok=True)
-        self._sweep(set())
-        sync_folder(self.path)
-        (self.path / RUN).unlink()
-
-    def _sweep(self, keep: set[str]) -> None:
-        """Remove what runs make and leave; files that somebody else put here are theirs."""
-        for path in self.path.iterdir():
-            if path.name not in keep and (_is_temporary(path.name) or _OF_A_RUN.fullmatch(path.name)):
-                path.unlink(missing_ok=True)
+        Raises:
+            OSError: Something could not be removed.
+        """
+        drop_run(self.path)
 
     def new_part(self, extension: str) -> Path:
         """Return the path of the next part; nothing is there yet."""
-        path = self.path / PART.format(number=self._next, extension=extension)
+        path = self.path / part_name(self._next, extension)
         self._next += 1
         return path
 
@@ -281,13 +258,9 @@ class RunFolder:
                 f"{self._shown} is complete, and its input has more rows now; --restart begins again"
             )
         try:
-            with part.open("rb") as file:
-                digest = file_digest(file, "sha256").hexdigest()
-            size = part.stat().st_size
+            committed = Committed.of_file(part, rows, done, failed)
         except OSError as error:
             raise SinkError(f"{part} cannot be read back: {error.strerror or error}") from error
-        spans = tuple(spans_of(done)), tuple(spans_of(failed))
-        committed = Committed(part.name, rows, size, digest, *spans)
         self._journal.append(committed.entry)
         self._add(committed)
         if self._bodies is not None:
@@ -305,11 +278,22 @@ class RunFolder:
         if self._is_published:
             self.remove()
             return
+        self.publish(self.join(format), self._final)
+
+    def join(self, format: Format) -> Path:  # noqa: A002 - the public name
+        """Make the one file of the parts, here, where the next run finds what a crash leaves.
+
+        Returns:
+            Where it is; see `publish`.
+
+        Raises:
+            JournalError: A part is not what was committed; all of them stay.
+            SinkError: The file could not be written.
+        """
         self._verify_parts()
-        # Here, where the next run finds what a crash leaves.
         joined = self.path / JOINED
         format.join([self.path / name for name in self._parts], str(joined))
-        self.publish(joined, self._final)
+        return joined
 
     def _verify_parts(self) -> None:
         """Find out whether parts of earlier runs are what they were; those of this one were read back.
@@ -320,8 +304,7 @@ class RunFolder:
         for name, expected in self._sums.items():
             path = self.path / name
             try:
-                with path.open("rb") as file:
-                    found = file_digest(file, "sha256").hexdigest()
+                found = sha256_of(path)
             except OSError as error:
                 raise JournalError(f"{path} cannot be read: {error.strerror or error}") from error
             if found != expected:
@@ -334,8 +317,8 @@ class RunFolder:
             SinkError: It could not be put there.
         """
         try:
-            if RETRIED not in self._record:
-                self._write_run(self._record | {FILE: _marks_of(joined) | self._positions()})
+            if RERUN_OF not in self._record:
+                self.write_record(self._record | {FILE: _marks_of(joined) | self._positions()})
             joined.replace(final)
             sync_folder(final.parent)
         except OSError as error:
@@ -355,13 +338,13 @@ class RunFolder:
         self._journal.close()
         if not self._record.get(ENDED):
             try:
-                self._write_run(self._record | {ENDED: True})
+                self.write_record(self._record | {ENDED: True})
             except OSError as error:
                 raise SinkError(f"{self._shown} could not be written: {error.strerror or error}") from error
-            self._forget_noted()  # what is noted in a run that had ended before is a retry's
+            self.forget_noted()  # what is noted in a run that had ended before is a rerun's
         self._lock.release()
 
-    def _forget_noted(self) -> None:
+    def forget_noted(self) -> None:
         """Drop the ledger: every request that it notes has its row."""
         with suppress(OSError):
             self.ledger.unlink()
@@ -372,55 +355,32 @@ class RunFolder:
         Returns:
             Whether a run is in it that can be gone on with.
         """
-        self._journal.close()
         if not self._parts and not self.ledger.exists() and FILE not in self._record:
             self.remove()
             return False
-        self._lock.release()
+        self.let_go()
         return True
+
+    def let_go(self) -> None:
+        """Let others use the folder, with all that is in it."""
+        self._journal.close()
+        self._lock.release()
 
     def remove(self) -> None:
         """Drop the run and its folder. What cannot be removed is removed by the next run."""
         self._journal.close()
         with suppress(OSError):
             if FILE in self._record:
-                self._clear()
+                clear_run(self.path)
             else:
-                self._drop()
+                self.drop()
         # Last: whoever takes the lock next must not lose what it writes.
         self._lock.release()
         with suppress(OSError):
             self.path.rmdir()
 
 
-def _bodies_of(folder: Path, format: str) -> Path | None:  # noqa: A002 - the public name
-    """Return where the bodies are that parts of a format name; None: it has none apart."""
-    beside = FORMATS[format].beside if format in FORMATS else None
-    return None if beside is None else folder / beside
-
-
-def _format_in(record: Path) -> str:
-    """Return the format of a run that is dropped; empty where nobody knows it."""
-    with suppress(FileNotFoundError, ValueError, AttributeError):
-        return str(json.loads(record.read_bytes()).get("format"))
-    return ""
-
-
-def _make_folder(folder: Path) -> None:
-    """Make a folder, and its name and those of the folders around it durable where they are new."""
-    missing = [one for one in (folder, *folder.parents) if not one.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    # Its own also where it is there: who made it may have been killed before it could do this.
-    for one in missing or [folder]:
-        with suppress(PermissionError):  # one may be made where nothing may be read
-            sync_folder(one.parent)
-
-
 def _marks_of(file: Path) -> dict[str, object]:
     """Return what tells one file from another and stays when it is renamed."""
     found = file.stat()
     return {"bytes": found.st_size, "mtime_ns": found.st_mtime_ns}
-
-
-def _is_temporary(name: str) -> bool:
-    return name.startswith(".") and name.endswith(".tmp")

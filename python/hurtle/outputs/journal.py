@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from hurtle.disk import sync_folder
+from hurtle.disk import sha256_of, sync_folder
 from hurtle.errors import JournalError
-from hurtle.positions import Span
+from hurtle.positions import Span, spans_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,44 @@ class Committed:
             # Of an older run nobody recorded which rows failed.
             failed=_spans(entry.get("failed", ())),
         )
+
+    @classmethod
+    def of_file(cls, path: Path, rows: int, done: Iterable[int], failed: Iterable[int]) -> Self:
+        """Return a part that is on this disk, and in no journal yet.
+
+        Raises:
+            OSError: It cannot be read back.
+        """
+        spans = tuple(spans_of(done)), tuple(spans_of(failed))
+        return cls(path.name, rows, path.stat().st_size, sha256_of(path), *spans)
+
+    def check(self, folder: Path) -> None:
+        """Check that the part is in a folder on this disk, with its size.
+
+        Raises:
+            JournalError: It is gone, or has another size.
+        """
+        path = folder / self.name
+        try:
+            found = path.stat().st_size
+        except FileNotFoundError:
+            found = None
+        self.check_size(found, str(path))
+
+    def check_size(self, found: int | None, where: str) -> None:
+        """Check that the part is there, with its size.
+
+        Args:
+            found: The bytes that it has; None: it is not there.
+            where: What to call it in messages.
+
+        Raises:
+            JournalError: It is gone, or has another size.
+        """
+        if found is None:
+            raise JournalError(f"{where} is gone; the journal says it is there")
+        if found != self.size:
+            raise JournalError(f"{where} has {found} bytes, and the journal says {self.size}")
 
     @property
     def entry(self) -> dict[str, object]:

@@ -1,17 +1,21 @@
 """What an output records of its run, and whether another run is the same."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 from hurtle import checks
-from hurtle.errors import ConfigError
+from hurtle.errors import ConfigError, JournalError
 from hurtle.positions import Done
 from hurtle.version import __version__
 
 SCHEMA = 1
 """The version of the record, and of the journal or the tables beside it."""
+
+RUN = "run.json"
+"""The file that has the record, in a folder or in an object store."""
 
 ENDED = "ended"
 """The key that says: every row of the input has its row here."""
@@ -19,8 +23,11 @@ ENDED = "ended"
 ORDERED = "ordered"
 """The key that says: every row so far came in the order of the input."""
 
-RETRY = "retry"
-"""The key of a database's run that is there while a retry is under way."""
+RERUN = "retry"
+"""The key of a database's run that is there while a rerun is in progress."""
+
+RERUN_OF = "retried"
+"""The key of run.json that makes it the rerun of a file: that file's size and hash."""
 
 WRITTEN_BY = "hurtle"
 """The key that says which version began the run."""
@@ -50,7 +57,7 @@ class Identity:
     Attributes:
         input: Size and hash of the input; None where it can be read once only.
         options: Options that shape requests and rows, by name. No secrets: hashes of values that may be one.
-        path: Where the input is, for a later retry. No part of what two runs are compared by.
+        path: Where the input is, for a later rerun. No part of what two runs are compared by.
         since: Name, size and hash of the earlier run that this one refreshes; None: it refreshes none.
         ordered: Whether rows are written in the order of the input. A run may go on without it, and not with
             it where it was without.
@@ -93,8 +100,8 @@ def record_of(identity: Identity, format: str) -> Record:  # noqa: A002 - the pu
 
 
 def is_under_way(record: Record) -> bool:
-    """Whether rows are still to come to a database's run, of the run itself or of a retry."""
-    return not record.get(ENDED) or RETRY in record
+    """Whether rows are still to come to a database's run, of the run itself or of a rerun."""
+    return not record.get(ENDED) or RERUN in record
 
 
 class OtherVersionError(ConfigError):
@@ -137,6 +144,45 @@ def refuse_other_version(record: object, shown: str) -> Record:
     return record
 
 
+def read_record(folder: Path, shown: str) -> Record | None:
+    """Return what the run in a folder on this disk is; None: there is none.
+
+    Args:
+        folder: The folder.
+        shown: What to call the output in messages.
+
+    Raises:
+        ConfigError: The record cannot be read, or is not of hurtle.
+        OtherVersionError: It is of another version.
+        JournalError: It is damaged.
+    """
+    try:
+        record = json.loads((folder / RUN).read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise ConfigError(f"{shown} cannot be read: {error.strerror or error}", option="out") from error
+    except ValueError as error:
+        raise JournalError(f"{folder / RUN} is damaged: {error}") from error
+    return refuse_other_version(record, shown)
+
+
+def resumable(read: Callable[[], Record | None], resume: Resume) -> Record | None:
+    """Return the run that an output holds and that may be resumed; None: a new one begins there.
+
+    Args:
+        read: Reads the record. It raises also where the run is to be dropped: what is not of hurtle stays.
+        resume: What the caller asked for.
+    """
+    try:
+        record = read()
+    except OtherVersionError:
+        if resume != "restart":
+            raise
+        return None
+    return None if resume == "restart" else record
+
+
 def refuse_another(before: Record, now: Record, resume: Resume, shown: str) -> None:
     """Go on only with a run that is the same, as far as anybody can know.
 
@@ -162,7 +208,7 @@ def refuse_another(before: Record, now: Record, resume: Resume, shown: str) -> N
 
 
 def gone_on_with(
-    before: Record, now: Record, done: Done, resume: Resume, shown: str, *, is_retried: bool
+    before: Record, now: Record, done: Done, resume: Resume, shown: str, *, has_rerun: bool
 ) -> Record:
     """Return what the record of a run has to say otherwise once it is gone on with.
 
@@ -172,15 +218,15 @@ def gone_on_with(
         done: What of it is done.
         resume: What the caller asked for.
         shown: What to call the output in messages.
-        is_retried: Whether a retry of it has begun and not ended.
+        has_rerun: Whether a rerun of it has begun and not ended.
 
     Raises:
-        ConfigError: The retry has to end first: what it has noted counts. Or rows are to be in order from now
+        ConfigError: The rerun has to end first: what it has noted counts. Or rows are to be in order from now
             on, and are not so far.
     """
     if before.get(ENDED) and resume != "trust":
         return {}
-    if before.get(ENDED) and is_retried:
+    if before.get(ENDED) and has_rerun:
         raise ConfigError(f"a retry of {shown} has not ended: hurtle retry goes on with it", option="out")
     if now[ORDERED] and not before.get(ORDERED) and done:
         raise ConfigError(

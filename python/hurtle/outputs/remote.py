@@ -12,18 +12,17 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from hashlib import file_digest
 from pathlib import Path
 from uuid import uuid4
 
 from hurtle.errors import ConfigError, JournalError, SinkError
 from hurtle.formats import Format
-from hurtle.outputs.folder import RUN
 from hurtle.outputs.journal import Committed
 from hurtle.outputs.local_state import LocalState, elsewhere
 from hurtle.outputs.objects import ChangedError, Objects, StoreError, Version
 from hurtle.outputs.record import (
     ENDED,
+    RUN,
     Identity,
     Record,
     Resume,
@@ -34,7 +33,7 @@ from hurtle.outputs.record import (
     refuse_other_version,
 )
 from hurtle.outputs.remote_lock import LOCK, RemoteLock
-from hurtle.positions import Done, spans_of
+from hurtle.positions import Done
 
 EXTRA = "remote"
 """The optional package that it needs."""
@@ -120,7 +119,7 @@ class RemoteFolder:
         if self._state is not None:
             self._state.sweep()
         done = self._recover(takes_over=resume == "trust" or not before.get(ENDED))
-        changed = gone_on_with(before, now, done, resume, self._objects.shown, is_retried=False)
+        changed = gone_on_with(before, now, done, resume, self._objects.shown, has_rerun=False)
         if changed.get(ENDED) is False:
             self._state = LocalState.begin(EXTRA)
             changed |= self._state.entry
@@ -152,11 +151,7 @@ class RemoteFolder:
         sizes = dict(self._objects.names())
         done = Done()
         for part in committed:
-            if (size := sizes.get(part.name)) != part.size:
-                words = "is gone; the journal says it is there"
-                if size is not None:
-                    words = f"has {size} bytes, and the journal says {part.size}"
-                raise JournalError(f"{self._objects.shown}{part.name} {words}")
+            part.check_size(sizes.get(part.name), self._objects.shown + part.name)
             done.add_spans(part.done, part.failed)
         self._parts, self._next = len(committed), len(committed) + 1
         self._sweep({part.name for part in committed}, sizes)
@@ -224,13 +219,10 @@ class RemoteFolder:
         """
         self._lock.check()
         with self._failing_as(SinkError):
-            with part.open("rb") as file:
-                digest = file_digest(file, "sha256").hexdigest()
-            size = part.stat().st_size
+            committed = Committed.of_file(part, rows, done, failed)
             self._objects.upload(part.name, part)
         with self._failing_as(JournalError):
-            spans = tuple(spans_of(done)), tuple(spans_of(failed))
-            self._commit_entry(Committed(part.name, rows, size, digest, *spans).entry)
+            self._commit_entry(committed.entry)
         self._parts += 1
         with suppress(OSError):
             part.unlink()

@@ -7,7 +7,7 @@ from typing import Any
 
 from hurtle.errors import ConfigError
 from hurtle.models import BadRow, Request, Row
-from hurtle.rerun.again import RetrySink
+from hurtle.rerun.base import RerunSink
 from hurtle.sources import Source
 
 OpenInput = Callable[[Any], Source]
@@ -55,7 +55,7 @@ class RowsSource(Source):
         ConfigError: A wanted row was no GET: nobody knows what its body was.
     """
 
-    def __init__(self, sink: RetrySink, end: int) -> None:
+    def __init__(self, sink: RerunSink, end: int) -> None:
         self._end = end
         self._requests: dict[int, Row] = {}
         for row in sink.rows():

@@ -16,8 +16,8 @@ from hurtle.options import OptionsDict
 from hurtle.outputs.identity import path_of, recalled, unlike
 from hurtle.outputs.record import Identity, input_difference
 from hurtle.report import Summary
+from hurtle.rerun.choose import open_rerun
 from hurtle.rerun.input import FirstRows, OpenInput, RowsSource, difference
-from hurtle.rerun.retried import open_retry
 from hurtle.runs import record_at
 from hurtle.sources import Requests, Source, open_source
 from hurtle.wiring import summary_of, watched
@@ -124,7 +124,7 @@ class Rerun:
         self._open_input = open_input
         self._resend_unknown = resend_unknown
         self._job: Job | None = None
-        self._sink = open_retry(out, where, restart=restart, resend_unknown=resend_unknown)
+        self._sink = open_rerun(out, where, restart=restart, resend_unknown=resend_unknown)
         self._refresh: Refresh | None = None
         try:
             self._refresh = self._refreshed(out, since)
@@ -136,12 +136,12 @@ class Rerun:
     @property
     def rows(self) -> int:
         """How many rows are asked for again; of one that is gone on with, those that are left."""
-        return len(self._sink.wanted)
+        return len(self._sink.picked.wanted)
 
     @property
     def withheld(self) -> int:
         """How many rows more would be asked for, which may have been sent: they need consent."""
-        return self._sink.withheld
+        return self._sink.picked.withheld
 
     @property
     def from_rows(self) -> bool:
@@ -164,7 +164,7 @@ class Rerun:
         Raises:
             BaseException: As `Job.run`.
         """
-        if not self.rows and not self._sink.goes_on:
+        if not self.rows and not self._sink.picked.is_resumed:
             self.close()
             return self._client.fetch([]).summary()
         options = self._client.options
@@ -181,8 +181,8 @@ class Rerun:
             at_end=at_end,
         )
         outcome = self._job.run()
-        sink = self._sink
-        outcome = replace(outcome, resumed=sink.resumed, resumed_failed=sink.resumed_failed)
+        picked = self._sink.picked
+        outcome = replace(outcome, resumed=picked.resumed, resumed_failed=picked.resumed_failed)
         return summary_of(outcome, options)
 
     def close(self) -> None:
@@ -226,7 +226,7 @@ class Rerun:
 
     def _requests(self, requests: object) -> tuple[Source, Identity]:
         """Return what to send, after it was compared with what was sent."""
-        record, end = self._sink.record, max(self._sink.wanted, default=-1) + 1
+        record, end = self._sink.record, max(self._sink.picked.wanted, default=-1) + 1
         if requests is None:
             path = record.get("path")
             if not isinstance(path, str) or not Path(path).is_file():

@@ -1,6 +1,5 @@
 """Find the run that an output holds: a folder of parts, a file, what waits beside it, or a database."""
 
-import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,12 +11,12 @@ from hurtle.errors import ConfigError, JournalError
 from hurtle.formats import FORMATS
 from hurtle.formats.stored import Stored
 from hurtle.outputs.database import Database
-from hurtle.outputs.folder import JOURNAL, RETRIED, RUN
 from hurtle.outputs.journal import Journal
 from hurtle.outputs.kinds import format_of, unreadable
+from hurtle.outputs.layout import JOURNAL
 from hurtle.outputs.names import RUN_SUFFIX, DatabaseAt, File, Folder, Remote, place_found
-from hurtle.outputs.record import ENDED, Record, is_under_way, refuse_other_version
-from hurtle.outputs.retries import RetryLog, digest_of
+from hurtle.outputs.record import ENDED, RERUN_OF, RUN, Record, is_under_way, read_record
+from hurtle.outputs.reruns import RerunLog, digest_of
 from hurtle.positions import Span
 from hurtle.runs.referred import ReferredRun
 from hurtle.runs.remote import open_remote, remote_record
@@ -43,7 +42,7 @@ class Found:
 def open_run(out: str | PathLike[str]) -> Run:
     """Open the output of a run to read it, whether the run has ended or not.
 
-    Only what is committed is shown, and of a request that was retried only the newest row.
+    Only what is committed is shown, and of a request that was sent again only the newest row.
 
     Args:
         out: What `run` was given: a file, a folder, or the address of a database or of a folder of an object
@@ -145,7 +144,7 @@ def find(place: Folder | File) -> Found:
         record = read_record(path, shown)
         if record is None:
             raise ConfigError(f"{shown} is a folder without a run", option="out")
-        if RETRIED in record:
+        if RERUN_OF in record:
             return Found(path, path.with_name(path.name.removesuffix(RUN_SUFFIX)), shown)
         return Found(path, None, shown)
     beside = path.with_name(path.name + RUN_SUFFIX)
@@ -160,29 +159,11 @@ def _run_of(found: Found) -> Run:
     if found.file is None:
         return run_of_folder(found.folder, found.shown)
     record = read_record(found.folder, found.shown)
-    retried = None if record is None else record.get(RETRIED)
+    rerun_of = None if record is None else record.get(RERUN_OF)
     # A retry of another file of this name, or one that has taken its place already, is none of this one.
-    if isinstance(retried, dict) and is_of(found.file, retried):
-        return run_of_file(found, with_retry=True)
+    if isinstance(rerun_of, dict) and is_of(found.file, rerun_of):
+        return run_of_file(found, with_rerun=True)
     return run_of_file(found)
-
-
-def read_record(folder: Path, shown: str) -> Record | None:
-    """Return what the run in a folder is; None: there is none.
-
-    Raises:
-        ConfigError: It is of another version.
-        JournalError: It is damaged.
-    """
-    try:
-        record = json.loads((folder / RUN).read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise ConfigError(f"{shown} cannot be read: {error.strerror or error}", option="out") from error
-    except ValueError as error:
-        raise JournalError(f"{folder / RUN} is damaged: {error}") from error
-    return refuse_other_version(record, shown)
 
 
 def is_of(file: Path, digest: dict[str, object]) -> bool:
@@ -201,20 +182,20 @@ def run_of_folder(folder: Path, shown: str) -> Run:
         JournalError: The record is damaged.
     """
     record = read_record(folder, shown) or {}
-    retries = RetryLog(folder).read()
+    reruns = RerunLog(folder).read()
     files, spans = _committed(folder, str(record.get("format")), shown)
-    first_again = len(files) if retries.first_after is None else retries.first_after
+    first_again = len(files) if reruns.first_after is None else reruns.first_after
     hidden, _ = superseded(spans, first_again)
     parts = [Part(stored, rows, over) for (stored, rows), over in zip(files, hidden, strict=True)]
-    return Run(shown, parts, bool(record.get(ENDED)) and retries.open is None)
+    return Run(shown, parts, bool(record.get(ENDED)) and reruns.open is None)
 
 
-def run_of_file(found: Found, *, with_retry: bool = False) -> Run:
+def run_of_file(found: Found, *, with_rerun: bool = False) -> Run:
     """Return the run that has become a file.
 
     Args:
         found: The file.
-        with_retry: Whether a retry of it is in the folder beside it, with newer rows.
+        with_rerun: Whether a retry of it is in the folder beside it, with newer rows.
 
     Raises:
         ConfigError: Its format cannot be read back.
@@ -224,7 +205,7 @@ def run_of_file(found: Found, *, with_retry: bool = False) -> Run:
     name = format_of(found.file, found.shown)
     format = FORMATS[name]  # noqa: A001 - the public name
     file = format.stored(found.file)
-    if not with_retry:
+    if not with_rerun:
         return Run(found.shown, [Part(file, None)], True if format.has_footer else None)
     files, spans = _committed(found.folder, name, found.shown)
     hidden, again = superseded(spans, 0)
@@ -271,9 +252,7 @@ def _committed(
     files: list[tuple[Stored, int]] = []
     spans: list[Sequence[Span]] = []
     for part in Journal(folder / JOURNAL).parts():
-        path = folder / part.name
-        files.append((FORMATS[format].stored(path), part.rows))
+        part.check(folder)
+        files.append((FORMATS[format].stored(folder / part.name), part.rows))
         spans.append(part.done)
-        if not path.is_file() or path.stat().st_size != part.size:
-            raise JournalError(f"{path} is not what the journal says: it is gone, or has another size")
     return files, spans

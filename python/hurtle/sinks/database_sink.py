@@ -11,15 +11,15 @@ from hurtle.formats.table import columns_of
 from hurtle.outputs.database import Database
 from hurtle.outputs.record import (
     ENDED,
-    RETRY,
+    RERUN,
     Identity,
-    OtherVersionError,
     Record,
     Resume,
     gone_on_with,
     is_under_way,
     record_of,
     refuse_another,
+    resumable,
 )
 from hurtle.positions import Done
 from hurtle.rows import Rows
@@ -35,12 +35,17 @@ class DatabaseSink(Sink):
 
     Args:
         database: Where to; not open yet.
+
+    Attributes:
+        database: Where to.
+        record: What the run is; empty before it has begun.
+        begun: Whether it has begun, and not ended.
     """
 
     def __init__(self, database: Database) -> None:
-        self._database = database
-        self._begun = False
-        self._record: Record = {}
+        self.database = database
+        self.begun = False
+        self.record: Record = {}
         self._rows = 0
         self._bytes = 0
         self._due = 0.0
@@ -48,82 +53,79 @@ class DatabaseSink(Sink):
     @property
     def ledger_path(self) -> Path | None:
         """Beside the database's file; of one on a server, in this machine's state of the run."""
-        return self._database.ledger
+        return self.database.ledger
 
     @property
     def ledger_elsewhere(self) -> str | None:
         """As the run's record says."""
-        return self._database.ledger_elsewhere
+        return self.database.ledger_elsewhere
 
     def take_ledger(self) -> None:
         """Begin a ledger here, and change the run's record."""
-        with stops_held(), self._failing_as(SinkError, "could not be written"):
-            self._change_record(self._database.begin_ledger())
+        with stops_held(), self.failing_as(SinkError, "could not be written"):
+            self._change_record(self.database.begin_ledger())
 
     def _change_record(self, changed: Record) -> None:
-        self._record = self._record | changed
-        self._database.write_record(self._record)
-        self._database.commit()
+        self.record = self.record | changed
+        self.database.write_record(self.record)
+        self.database.commit()
 
     def begin(self, identity: Identity, resume: Resume) -> Done:
         """Make the tables, or go on with the run that they hold."""
-        self._database.require()
+        self.database.require()
         try:
-            with stops_held(), self._failing_as(ConfigError, "cannot be used"):
-                self._database.open()
-                done = self._begin(record_of(identity, self._database.name), resume)
+            with stops_held(), self.failing_as(ConfigError, "cannot be used"):
+                self.database.open()
+                done = self._begin(record_of(identity, self.database.name), resume)
         except BaseException:
-            self._database.close()
+            self.database.close()
             raise
-        self._begun = True
+        self.begun = True
         return done
 
     def _begin(self, now: Record, resume: Resume) -> Done:
-        self._database.columns = columns_of(now)
+        self.database.columns = columns_of(now)
         try:
-            before = self._database.read_run()
-        except OtherVersionError:
-            if resume != "restart":
-                raise
-            before = None
+            before = resumable(self.database.read_run, resume)
         except json.JSONDecodeError as error:
-            raise JournalError(f"{self._database.shown} is damaged: {error}") from error
-        if before is None or resume == "restart":
-            self._record = self._database.begin_run(now)
+            raise JournalError(f"{self.database.shown} is damaged: {error}") from error
+        if before is None:
+            self.record = self.database.begin_run(now)
             return Done()
-        refuse_another(before, now, resume, self._database.shown)
-        self._record = before
-        done, is_retried = self._database.done(), RETRY in before
-        changed = gone_on_with(before, now, done, resume, self._database.shown, is_retried=is_retried)
-        if changed.get(ENDED) is False or self._database.lacks_ledger(before):
-            changed |= self._database.begin_ledger()
+        refuse_another(before, now, resume, self.database.shown)
+        self.record = before
+        done, has_rerun = self.database.done(), RERUN in before
+        changed = gone_on_with(before, now, done, resume, self.database.shown, has_rerun=has_rerun)
+        if changed.get(ENDED) is False or self.database.lacks_ledger(before):
+            changed |= self.database.begin_ledger()
         if changed:
             self._change_record(changed)
         return done
 
     def write(self, rows: Rows) -> None:
         """Insert rows; end the transaction when it is full or old."""
-        if not self._begun:
+        if not self.begun:
             raise ValueError("the run has not begun")
         with stops_held():
             if not self._rows:
-                self._due = monotonic() + self._database.commit_seconds
+                self._due = monotonic() + self.database.commit_seconds
             if rows.unrepeatable:
                 self._due = min(self._due, monotonic() + UNREPEATABLE_SECONDS)
             try:
-                with self._failing_as(SinkError, "could not be written"):
-                    self._insert(rows)
+                with self.failing_as(SinkError, "could not be written"):
+                    self.insert(rows)
             except BaseException:
                 self._forget()
                 raise
             self._rows += len(rows)
             self._bytes += rows.nbytes
-            if self._rows >= self._database.commit_rows or self._bytes >= COMMIT_BYTES:
+            if self._rows >= self.database.commit_rows or self._bytes >= COMMIT_BYTES:
                 self._commit()
         self.tick()
 
-    def _insert(self, rows: Rows) -> None:
-        self._database.insert(rows)
+    def insert(self, rows: Rows) -> None:
+        """Add rows to the open transaction."""
+        self.database.insert(rows)
 
     def tick(self) -> None:
         """End the transaction when it has become old."""
@@ -135,69 +137,76 @@ class DatabaseSink(Sink):
         if not (self._rows or at_the_end):
             return
         try:
-            with self._failing_as(SinkError, "could not be written"):
+            with self.failing_as(SinkError, "could not be written"):
                 if at_the_end:
-                    self._record_end()
-                self._database.commit()
+                    self.record_end()
+                self.database.commit()
         except BaseException:
             self._forget()
             raise
         self._rows, self._bytes = 0, 0
 
-    def _record_end(self) -> None:
+    def record_end(self) -> None:
         """Record in the last transaction that every row is there."""
-        self._record = self._record | {ENDED: True}
-        self._database.write_record(self._record)
+        self.record = self.record | {ENDED: True}
+        self.database.write_record(self.record)
 
     def _forget(self) -> None:
         """Drop the open transaction: of a bundle that failed nothing stays."""
         self._rows, self._bytes = 0, 0
-        with suppress(OSError, self._database.error):
-            self._database.rollback()
+        with suppress(OSError, self.database.error):
+            self.database.rollback()
 
     def close(self) -> None:
         """Commit the last rows and disconnect."""
-        if not self._begun:
+        if not self.begun:
             return
         with stops_held():
             self._commit(at_the_end=True)
-            with suppress(OSError, self._database.error):
-                self._database.complete()
-            if not is_under_way(self._record):
+            with suppress(OSError, self.database.error):
+                self.database.complete()
+            if not is_under_way(self.record):
                 with suppress(OSError):
-                    self._database.drop_ledger()
-            self._end()
+                    self.database.drop_ledger()
+            self.disconnect()
 
     def leave(self) -> str | None:
         """Commit what has come and disconnect."""
-        if not self._begun:
+        if not self.begun:
             return None
         with stops_held():
             try:
                 self._commit()
             finally:
-                self._end()
-        return self._database.shown
+                self.disconnect()
+        return self.database.shown
 
     def abort(self) -> str | None:
         """Drop the open transaction and disconnect."""
-        if not self._begun:
+        if not self.begun:
             return None
         with stops_held():
             self._forget()
-            self._end()
-        return self._database.shown
+            self.disconnect()
+        return self.database.shown
 
-    def _end(self) -> None:
-        self._begun = False
-        with suppress(OSError, self._database.error):
-            self._database.close()
+    def disconnect(self) -> None:
+        """Let others use the database; nothing more is written."""
+        self.begun = False
+        with suppress(OSError, self.database.error):
+            self.database.close()
 
     @contextmanager
-    def _failing_as(self, kind: type[ConfigError | SinkError], words: str) -> Iterator[None]:
+    def failing_as(self, kind: type[ConfigError | SinkError], words: str) -> Iterator[None]:
+        """Translate what the database and its driver raise.
+
+        Args:
+            kind: What is raised instead.
+            words: What the message says of the output.
+        """
         try:
             yield
-        except (OSError, self._database.error) as error:
+        except (OSError, self.database.error) as error:
             reason = error.strerror if isinstance(error, OSError) else None
-            message = f"{self._database.shown} {words}: {reason or self._database.words(error)}"
+            message = f"{self.database.shown} {words}: {reason or self.database.words(error)}"
             raise kind(message) from error

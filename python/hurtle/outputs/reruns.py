@@ -1,14 +1,16 @@
-"""The retries of a run, as its folder records them: what each asks for again, and whether it has ended."""
+"""The reruns of a run, as its folder records them: what each requests again, and whether it has ended."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from hashlib import file_digest
 from pathlib import Path
 
+from hurtle.disk import sha256_of
 from hurtle.errors import JournalError
-from hurtle.outputs.folder import RETRIES
 from hurtle.outputs.journal import Journal
 from hurtle.positions import Span
+
+RERUNS = "retries.jsonl"
+"""The journal of a run's reruns."""
 
 Digest = dict[str, object]
 """Size and hash of a file."""
@@ -16,12 +18,12 @@ Digest = dict[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a retry asks for again.
+    """What a rerun requests again.
 
     Attributes:
         spans: The positions.
         where: The expression that picked them.
-        after: How many parts were committed when it began: those behind are its own.
+        after: How many parts were committed when it began: later ones are its own.
     """
 
     spans: tuple[Span, ...]
@@ -30,13 +32,13 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Retries:
-    """All retries of a run.
+class Reruns:
+    """All reruns of a run.
 
     Attributes:
         open: The last one, if it has not ended.
         first_after: How many parts the run had before the first one; None: there was none.
-        joined: The file that was to take the place of the one that is retried.
+        joined: The file that was to replace the one that the run had become.
     """
 
     open: Wanted | None
@@ -44,19 +46,19 @@ class Retries:
     joined: Digest | None
 
 
-class RetryLog:
-    """Writes and reads the retries of a run.
+class RerunLog:
+    """Writes and reads the reruns of a run.
 
     Args:
         folder: The folder of the run.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / RETRIES
+        self._path = folder / RERUNS
         self._journal = Journal(self._path)
 
-    def read(self) -> Retries:
-        """Return the retries so far.
+    def read(self) -> Reruns:
+        """Return the reruns so far.
 
         Raises:
             JournalError: The record is damaged.
@@ -76,10 +78,10 @@ class RetryLog:
                     latest = None
             except (KeyError, TypeError, ValueError) as error:
                 raise JournalError(f"{self._path} is damaged: {entry!r:.200}") from error
-        return Retries(latest, first, joined)
+        return Reruns(latest, first, joined)
 
     def begin(self, wanted: Wanted) -> None:
-        """Record what a retry asks for, before it sends anything.
+        """Record what a rerun requests, before it sends anything.
 
         Raises:
             JournalError: It could not be recorded.
@@ -89,7 +91,7 @@ class RetryLog:
         )
 
     def join(self, joined: Digest) -> None:
-        """Record what is about to take the file's place.
+        """Record what is about to replace the file.
 
         Raises:
             JournalError: It could not be recorded.
@@ -97,7 +99,7 @@ class RetryLog:
         self._journal.append({"joined": joined})
 
     def end(self) -> None:
-        """Record that the retry is complete.
+        """Record that the rerun is complete.
 
         Raises:
             JournalError: It could not be recorded.
@@ -115,8 +117,7 @@ def digest_of(path: Path) -> Digest:
     Raises:
         OSError: It cannot be read.
     """
-    with path.open("rb") as file:
-        return {"bytes": path.stat().st_size, "sha256": file_digest(file, "sha256").hexdigest()}
+    return {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
 
 
 def _as_lists(spans: Iterable[Span]) -> list[list[int]]:

@@ -1,0 +1,134 @@
+"""The folder of a run on this disk: what its files are called, and which files are a run's to remove."""
+
+import json
+import re
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from hurtle.disk import sync_folder
+from hurtle.errors import ConfigError
+from hurtle.formats import FORMATS
+from hurtle.formats.bodies import remove_bodies
+from hurtle.outputs.record import RUN, is_record
+from hurtle.outputs.reruns import RERUNS
+
+JOURNAL, LOCK, LEDGER = "journal.jsonl", "lock", "ledger"
+DROPPED = ".run.json.dropped"
+"""What run.json is called while a run is dropped: after a crash in between, it says whose the rest is."""
+JOINED = ".joined.tmp"
+"""The one file of a run, until it goes to its place."""
+
+_PART = re.compile(r"part-(\d{6,})")
+_OF_A_RUN = re.compile(r"part-\d{6,}(\.\w+)+|" + "|".join(map(re.escape, (JOURNAL, RERUNS, LEDGER))))
+
+
+def part_name(number: int, extension: str) -> str:
+    """Return what a part is called.
+
+    Example:
+        >>> part_name(1, ".csv")
+        'part-000001.csv'
+    """
+    return f"part-{number:06}{extension}"
+
+
+def last_number(names: Iterable[str]) -> int:
+    """Return the highest number of parts, by their names; 0: there are none."""
+    return max((int(found[1]) for name in names if (found := _PART.match(name))), default=0)
+
+
+def bodies_in(folder: Path, format: str) -> Path | None:  # noqa: A002 - the public name
+    """Return where the bodies are that parts of a format name; None: it has none apart."""
+    beside = FORMATS[format].beside if format in FORMATS else None
+    return None if beside is None else folder / beside
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and its name and those of the folders around it durable where they are new.
+
+    Raises:
+        OSError: It could not be made.
+    """
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    # Its own also where it is there: the process that made it may have been killed before it could do this.
+    for one in missing or [folder]:
+        with suppress(PermissionError):  # one may be made where nothing may be read
+            sync_folder(one.parent)
+
+
+def refuse_foreign_files(folder: Path, shown: str) -> None:
+    """Leave a folder alone that has files and no run: nothing is written there.
+
+    Raises:
+        ConfigError: It is such a folder.
+    """
+    if not folder.exists() or (folder / RUN).exists() or _is_dropped(folder):
+        return
+    for path in folder.iterdir():
+        if path.name != LOCK and not _is_temporary(path.name):
+            raise ConfigError(
+                f"{shown} is a folder with files of no run ({path.name}); name an empty one", option="out"
+            )
+
+
+def _is_dropped(folder: Path) -> bool:
+    """Whether a crash came while a run was dropped: then the rest is of no use to anybody."""
+    with suppress(OSError, ValueError):
+        return is_record(json.loads((folder / DROPPED).read_bytes()))
+    return False
+
+
+def drop_run(folder: Path) -> None:
+    """Drop the run, if there is one, or what a crash left of one that was being dropped.
+
+    Raises:
+        OSError: Something could not be removed.
+    """
+    dropped = folder / DROPPED
+    with suppress(FileNotFoundError):
+        (folder / RUN).replace(dropped)
+        sync_folder(folder)
+    sweep(folder)
+    if (bodies := bodies_in(folder, _format_in(dropped))) is not None:
+        remove_bodies(bodies)
+    dropped.unlink(missing_ok=True)
+
+
+def _format_in(record: Path) -> str:
+    """Return the format of a run that is dropped; empty where nobody knows it."""
+    with suppress(FileNotFoundError, ValueError, AttributeError):
+        return str(json.loads(record.read_bytes()).get("format"))
+    return ""
+
+
+def clear_run(folder: Path) -> None:
+    """Remove a run that has become its file; the record, which says so, goes last.
+
+    Raises:
+        OSError: Something could not be removed.
+    """
+    (folder / JOURNAL).unlink(missing_ok=True)
+    sweep(folder)
+    sync_folder(folder)
+    (folder / RUN).unlink()
+
+
+def sweep(folder: Path, keep: Collection[str] = ()) -> None:
+    """Remove what runs make and leave. Files that somebody else put here stay.
+
+    Args:
+        folder: The folder.
+        keep: Names that stay.
+
+    Raises:
+        OSError: Something could not be removed.
+    """
+    for path in folder.iterdir():
+        if path.name not in keep and (_is_temporary(path.name) or _OF_A_RUN.fullmatch(path.name)):
+            path.unlink(missing_ok=True)
+
+
+def _is_temporary(name: str) -> bool:
+    return name.startswith(".") and name.endswith(".tmp")
