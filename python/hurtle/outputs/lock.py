@@ -94,7 +94,7 @@ class Lock:
         if sys.platform != "win32":
             os.close(fd)
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
         """Let go in a child: what it shares with the holder would outlive that one."""
         fd, self._fd = self._fd, None
         if fd is not None:
@@ -107,7 +107,7 @@ _HELD: set[Lock] = set()
 
 def _forget_all() -> None:
     while _HELD:
-        _HELD.pop()._forget()
+        _HELD.pop().forget()
 
 
 if hasattr(os, "register_at_fork"):
