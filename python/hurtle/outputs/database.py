@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hurtle.errors import JournalError
 from hurtle.formats.table import COLUMNS, REFRESH_COLUMNS, REQUIRED, Kind
-from hurtle.outputs.record import Record
+from hurtle.outputs.record import Record, refuse_other_version
 from hurtle.positions import Done
 from hurtle.rows import Rows
 
@@ -78,12 +79,31 @@ class Database(ABC):
         """
 
     @abstractmethod
+    def tables(self) -> set[str]:
+        """Return the names of the tables that are there."""
+
     def read_run(self) -> Record | None:
-        """Return the record of the run; None where there is no run.
+        """Return the record of the run, and find its ledger; None where there is no run.
 
         Raises:
             ConfigError: The tables are there, and are not of hurtle.
+            OtherVersionError: The run is of another version.
+            JournalError: The record is damaged.
         """
+        if RUN not in self.tables():
+            return None
+        texts = [text for (text,) in self.ask(f"SELECT CAST({RECORD} AS VARCHAR) FROM {RUN}")]
+        try:
+            found = json.loads(texts[0]) if texts else None
+        except (TypeError, ValueError) as error:
+            raise JournalError(f"{self.shown} is damaged: {error}") from error
+        record = refuse_other_version(found, self.shown)
+        self.find_ledger(record)
+        return record
+
+    @abstractmethod
+    def find_ledger(self, record: Record) -> None:
+        """Set `ledger` and `ledger_elsewhere`: where what a run has noted is."""
 
     def lacks_ledger(self, record: Record) -> bool:
         """Whether a crash came before the ledger of a new run had begun."""

@@ -10,7 +10,7 @@ from hurtle.formats.table import REQUIRED, arrow_schema_of
 from hurtle.formats.writer import refuse_unwritable
 from hurtle.outputs.database import FETCH_ROWS, RESULTS, RUN, WANTED
 from hurtle.outputs.database_file import DatabaseFile
-from hurtle.outputs.record import Record, refuse_other_version
+from hurtle.outputs.record import Record
 from hurtle.rows import Rows
 
 if TYPE_CHECKING:
@@ -88,18 +88,10 @@ class DuckdbDatabase(DatabaseFile):
         query = f"SELECT table_name, column_name FROM duckdb_columns() WHERE NOT internal AND {HERE}"
         self.refuse_foreign(self._opened.execute(query).fetchall())
 
-    def _tables(self) -> set[str]:
+    def tables(self) -> set[str]:
+        """Ask DuckDB."""
         query = f"SELECT table_name FROM duckdb_tables() WHERE {HERE}"
         return {name for (name,) in self._opened.execute(query).fetchall()}
-
-    def read_run(self) -> Record | None:
-        """Read the table `run`."""
-        if RUN not in self._tables():
-            return None
-        row = self._opened.execute(f"SELECT record FROM {RUN}").fetchone()
-        record = refuse_other_version(None if row is None else json.loads(row[0]), self.shown)
-        self.find_ledger(record)
-        return record
 
     def make_tables(self, record: Record) -> None:
         """Make the tables."""

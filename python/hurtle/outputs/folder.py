@@ -1,7 +1,7 @@
 """The folder of a run: what it is, what of it is done, and its parts."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -278,10 +278,13 @@ class RunFolder:
         if self._is_published:
             self.remove()
             return
-        self.publish(self.join(format), self._final)
+        self.publish(self.join(format.join), self._final)
 
-    def join(self, format: Format) -> Path:  # noqa: A002 - the public name
+    def join(self, write: Callable[[Sequence[Path], str], None]) -> Path:
         """Make the one file of the parts, here, where the next run finds what a crash leaves.
+
+        Args:
+            write: Writes it, given the parts and its path.
 
         Returns:
             Where it is; see `publish`.
@@ -292,7 +295,7 @@ class RunFolder:
         """
         self._verify_parts()
         joined = self.path / JOINED
-        format.join([self.path / name for name in self._parts], str(joined))
+        write([self.path / name for name in self._parts], str(joined))
         return joined
 
     def _verify_parts(self) -> None:

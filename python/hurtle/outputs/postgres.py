@@ -11,7 +11,7 @@ from hurtle.errors import ConfigError, MissingExtraError
 from hurtle.formats.table import Kind, column_definitions, values
 from hurtle.outputs.database import FETCH_ROWS, RESULTS, RUN, WANTED, Database, foreign_table
 from hurtle.outputs.local_state import LocalState, elsewhere
-from hurtle.outputs.record import Record, is_under_way, refuse_other_version
+from hurtle.outputs.record import Record, is_under_way
 from hurtle.rows import Rows
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class PostgresDatabase(Database):
         try:
             self._connection = psycopg.connect(**self._parameters(), autocommit=True)
             self._opened.execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
-            tables = self._tables()
+            tables = self.tables()
         except psycopg.Error as error:
             raise ConfigError(f"{self.shown} cannot be read: {self.words(error)}", option="out") from error
         if RESULTS not in tables or RUN not in tables:
@@ -143,20 +143,16 @@ class PostgresDatabase(Database):
                 raise ConfigError(f"another run is using {self.shown}: wait for its end", option="out")
             sleep(0.1)
 
-    def _tables(self) -> set[str]:
+    def tables(self) -> set[str]:
+        """Ask the server."""
         query = "SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace"
         return {name for (name,) in self._opened.execute(query)}
 
-    def read_run(self) -> Record | None:
-        """Read the table `run`."""
-        if RUN not in self._tables():
-            return None
-        row = self._opened.execute(f"SELECT record::text FROM {RUN}").fetchone()
-        record = refuse_other_version(None if row is None else json.loads(row[0]), self.shown)
+    def find_ledger(self, record: Record) -> None:
+        """Look for this machine's state of the run."""
         self._keep(LocalState.of(record, "postgres"))
         is_elsewhere = self._state is None and is_under_way(record)
         self.ledger_elsewhere = elsewhere(record) if is_elsewhere else None
-        return record
 
     def _keep(self, state: LocalState | None) -> None:
         self._state = state

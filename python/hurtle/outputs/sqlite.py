@@ -11,7 +11,7 @@ from hurtle.formats.table import Kind, column_definitions, values
 from hurtle.formats.writer import refuse_unwritable
 from hurtle.outputs.database import FETCH_ROWS, RESULTS, RUN, WANTED
 from hurtle.outputs.database_file import DatabaseFile
-from hurtle.outputs.record import Record, refuse_other_version
+from hurtle.outputs.record import Record
 from hurtle.rows import Rows
 
 TYPES: dict[Kind, str] = {
@@ -113,14 +113,11 @@ class SqliteDatabase(DatabaseFile):
         )
         self.refuse_foreign(connection.execute(query))
 
-    def read_run(self) -> Record | None:
-        """Read the table `run`."""
-        if not self._opened.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (RUN,)).fetchone():
-            return None
-        row = self._opened.execute(f"SELECT record FROM {RUN}").fetchone()
-        record = refuse_other_version(None if row is None else json.loads(row[0]), self.shown)
-        self.find_ledger(record)
-        return record
+    def tables(self) -> set[str]:
+        """Ask SQLite."""
+        return {
+            name for (name,) in self._opened.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        }
 
     def make_tables(self, record: Record) -> None:
         """Make the tables."""

@@ -4,13 +4,12 @@ In a folder the new parts are beside the old ones. A file is rewritten at the en
 parts of the rerun, which are in a folder beside it until then: after a crash the old file is whole.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import cast
 
 from hurtle.errors import ConfigError, SinkError
 from hurtle.formats import FORMATS, Format
-from hurtle.formats.writer import Writer
 from hurtle.outputs.folder import RunFolder
 from hurtle.outputs.kinds import format_of, unreadable
 from hurtle.outputs.ledger import keep_noted, unsettled
@@ -206,7 +205,7 @@ class RerunFolder:
             self._folder.forget_noted()
             self._folder.record_end()
             return
-        joined = self._folder.join(format)
+        joined = self._folder.join(lambda _, out: _write_newest(self.run(), format, out))
         self._log.join(digest_of(joined))
         self._log.close()
         self._folder.publish(joined, self._found.file)
@@ -234,7 +233,7 @@ class RerunPartsSink(PartsSink, RerunSink):
     """
 
     def __init__(self, found: Found, folder: RerunFolder, format: Format) -> None:  # noqa: A002
-        super().__init__(folder, format if found.file is None else _NewestRows(format, folder.run))
+        super().__init__(folder, format)
         format.require()
         self._rerun = folder
         self.shown = found.shown
@@ -273,40 +272,16 @@ def rerun_in_parts(found: Found, where: str, *, restart: bool, resend_unknown: b
     return RerunPartsSink(found, folder, FORMATS[name])
 
 
-class _NewestRows(Format):
-    """A format whose one file is made of the newest rows of a run, not of all its parts."""
-
-    def __init__(self, format: Format, run: Callable[[], Run]) -> None:  # noqa: A002 - the public name
-        super().__init__(format.name, format.extensions)
-        self._format = format
-        self._run = run
-        self.marks, self.stored = format.marks, format.stored
-        self.records_exchanges = format.records_exchanges
-
-    def require(self) -> None:
-        """Look for what the format needs."""
-        self._format.require()
-
-    def writer(self, path: str) -> Writer:
-        """Return the format's writer."""
-        return self._format.writer(path)
-
-    def count(self, path: Path) -> int:
-        """Count as the format does."""
-        return self._format.count(path)
-
-    def join(self, parts: Sequence[Path], out: str) -> None:
-        """Write the newest row of each request."""
-        del parts
-        run = self._run()
-        writer = self.writer(out)
-        writer.open()
-        try:
-            for piece in self._format.copies(run):
-                writer.write(cast("Rows", piece))
-        except BaseException:
-            writer.abort()
-            raise
-        writer.close()
-        if (found := self.count(Path(out))) != run.rows:
-            raise SinkError(f"{out} reads back with {found} of {run.rows} rows")
+def _write_newest(run: Run, format: Format, out: str) -> None:  # noqa: A002 - the public name
+    """Write one file of the newest row of each request."""
+    writer = format.writer(out)
+    writer.open()
+    try:
+        for piece in format.copies(run):
+            writer.write(cast("Rows", piece))
+    except BaseException:
+        writer.abort()
+        raise
+    writer.close()
+    if (found := format.count(Path(out))) != run.rows:
+        raise SinkError(f"{out} reads back with {found} of {run.rows} rows")

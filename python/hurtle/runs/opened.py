@@ -1,6 +1,6 @@
 """Find the run that an output holds: a folder of parts, a file, what waits beside it, or a database."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -9,7 +9,6 @@ from pathlib import Path
 
 from hurtle.errors import ConfigError, JournalError
 from hurtle.formats import FORMATS
-from hurtle.formats.stored import Stored
 from hurtle.outputs.database import Database
 from hurtle.outputs.journal import Journal
 from hurtle.outputs.kinds import format_of, unreadable
@@ -17,7 +16,7 @@ from hurtle.outputs.layout import JOURNAL
 from hurtle.outputs.names import RUN_SUFFIX, DatabaseAt, File, Folder, Remote, place_found
 from hurtle.outputs.record import ENDED, RERUN_OF, RUN, Record, is_under_way, read_record
 from hurtle.outputs.reruns import RerunLog, digest_of
-from hurtle.positions import Span
+from hurtle.positions import Done
 from hurtle.runs.referred import ReferredRun
 from hurtle.runs.remote import open_remote, remote_record
 from hurtle.runs.run import BodyOf, Part, Run, superseded
@@ -160,7 +159,7 @@ def _run_of(found: Found) -> Run:
         return run_of_folder(found.folder, found.shown)
     record = read_record(found.folder, found.shown)
     rerun_of = None if record is None else record.get(RERUN_OF)
-    # A retry of another file of this name, or one that has taken its place already, is none of this one.
+    # A rerun of another file of this name, or one that has replaced it already, is not of this one.
     if isinstance(rerun_of, dict) and is_of(found.file, rerun_of):
         return run_of_file(found, with_rerun=True)
     return run_of_file(found)
@@ -183,10 +182,7 @@ def run_of_folder(folder: Path, shown: str) -> Run:
     """
     record = read_record(folder, shown) or {}
     reruns = RerunLog(folder).read()
-    files, spans = _committed(folder, str(record.get("format")), shown)
-    first_again = len(files) if reruns.first_after is None else reruns.first_after
-    hidden, _ = superseded(spans, first_again)
-    parts = [Part(stored, rows, over) for (stored, rows), over in zip(files, hidden, strict=True)]
+    parts, _ = _committed(folder, str(record.get("format")), shown, reruns.first_after)
     return Run(shown, parts, bool(record.get(ENDED)) and reruns.open is None)
 
 
@@ -195,11 +191,11 @@ def run_of_file(found: Found, *, with_rerun: bool = False) -> Run:
 
     Args:
         found: The file.
-        with_rerun: Whether a retry of it is in the folder beside it, with newer rows.
+        with_rerun: Whether a rerun of it is in the folder beside it, with newer rows.
 
     Raises:
         ConfigError: Its format cannot be read back.
-        JournalError: The record of the retry is damaged.
+        JournalError: The record of the rerun is damaged.
     """
     assert found.file is not None
     name = format_of(found.file, found.shown)
@@ -207,9 +203,7 @@ def run_of_file(found: Found, *, with_rerun: bool = False) -> Run:
     file = format.stored(found.file)
     if not with_rerun:
         return Run(found.shown, [Part(file, None)], True if format.has_footer else None)
-    files, spans = _committed(found.folder, name, found.shown)
-    hidden, again = superseded(spans, 0)
-    parts = [Part(stored, rows, over) for (stored, rows), over in zip(files, hidden, strict=True)]
+    parts, again = _committed(found.folder, name, found.shown, 0)
     return Run(found.shown, [Part(file, None, list(again)), *parts], complete=False)
 
 
@@ -232,9 +226,7 @@ def _database_record(make: Callable[[], Database]) -> Record:
     with opened_to_read(make) as database:
         try:
             record = database.read_run()
-        except ConfigError:
-            raise
-        except (database.error, ValueError) as error:
+        except database.error as error:
             raise JournalError(f"{database.shown} is damaged: {database.words(error)}") from error
         if record is None:
             raise ConfigError(f"{database.shown} holds no run", option="out")
@@ -245,14 +237,29 @@ def _committed(
     folder: Path,
     format: str,  # noqa: A002 - the public name
     shown: str,
-) -> tuple[list[tuple[Stored, int]], list[Sequence[Span]]]:
-    """Return the parts that the journal knows, each with its rows; and the positions in each."""
+    first_again: int | None,
+) -> tuple[list[Part], Done]:
+    """Return the parts that the journal knows.
+
+    Args:
+        folder: The folder of the run.
+        format: What they are, by name.
+        shown: What to call the output in messages.
+        first_again: The first part of a rerun; None: there was none.
+
+    Returns:
+        The parts, and the positions whose rows a rerun wrote.
+    """
     if format not in FORMATS:
         raise unreadable(f"{shown} is written as {format}")
-    files: list[tuple[Stored, int]] = []
-    spans: list[Sequence[Span]] = []
-    for part in Journal(folder / JOURNAL).parts():
+    committed = Journal(folder / JOURNAL).parts()
+    for part in committed:
         part.check(folder)
-        files.append((FORMATS[format].stored(folder / part.name), part.rows))
-        spans.append(part.done)
-    return files, spans
+    spans = [part.done for part in committed]
+    hidden, again = superseded(spans, len(spans) if first_again is None else first_again)
+    stored = FORMATS[format].stored
+    parts = [
+        Part(stored(folder / part.name), part.rows, over)
+        for part, over in zip(committed, hidden, strict=True)
+    ]
+    return parts, again

@@ -1,12 +1,11 @@
 """Rows to a database: inserted, and committed in bundles."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
 
-from hurtle.errors import ConfigError, JournalError, SinkError
+from hurtle.errors import ConfigError, SinkError
 from hurtle.formats.table import columns_of
 from hurtle.outputs.database import Database
 from hurtle.outputs.record import (
@@ -85,10 +84,7 @@ class DatabaseSink(Sink):
 
     def _begin(self, now: Record, resume: Resume) -> Done:
         self.database.columns = columns_of(now)
-        try:
-            before = resumable(self.database.read_run, resume)
-        except json.JSONDecodeError as error:
-            raise JournalError(f"{self.database.shown} is damaged: {error}") from error
+        before = resumable(self.database.read_run, resume)
         if before is None:
             self.record = self.database.begin_run(now)
             return Done()
