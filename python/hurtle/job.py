@@ -1,4 +1,4 @@
-"""One run: source, client and sink joined. The only place that joins them."""
+"""One run: the only place that joins source, client and sink."""
 
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Container
@@ -22,18 +22,23 @@ if TYPE_CHECKING:
 
 
 GRACE_S = 5.0
-"""Seconds that what is in flight has when the run is asked to stop; a second request ends it at once."""
+"""Seconds for requests in flight to finish after a request to stop; a second one ends the run at once."""
 
 TICK_S = 0.1
-"""Seconds after which a sink is asked what has waited long enough, while no rows come to an event loop."""
+"""Seconds between two ticks of a sink while an event loop gets no rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a job left.
+    """The numbers of a job that has ended.
 
-    Its last counters, the seconds it took, lines passed over, rows that were copies, rows done before, and
-    how many of those are not ok.
+    Attributes:
+        counters: Its last counters.
+        seconds: How long it took.
+        skipped: Lines of the input that were skipped.
+        copied: Rows that are copies of another row's answer.
+        resumed: Rows that were done before.
+        resumed_failed: How many of those are not ok.
     """
 
     counters: "Progress"
@@ -47,18 +52,18 @@ class Outcome:
 class Job:
     """Sends every row of a source and writes one row of the result table for each.
 
-    The sink is the job's from its beginning to its end. What has come is kept when the run is interrupted or
-    the source fails, and another run can go on from there.
+    The job owns the sink. If the run is interrupted or the source fails, the rows so far are kept, and
+    another run can resume from there.
 
     Args:
-        client: Who sends.
+        client: Sends.
         source: The rows.
         sink: Where results go; not begun yet.
         options: The job's options, resolved.
         identity: What the run is.
         resume: What to do with a run that the output holds.
         resend_unknown: Whether to send requests again that may have arrived and must not be sent twice.
-        refresh: The comparison with an earlier run; it is the job's to close.
+        refresh: The comparison with an earlier run; the job closes it.
         progress: Called with the job's counters, about ten times a second.
         observe: Called with rows once they are written.
         at_end: Called once when the job has ended, however it ended.
@@ -98,12 +103,12 @@ class Job:
 
     @property
     def waits_at(self) -> str | None:
-        """Where a run that was interrupted waits for another to go on with it."""
+        """Where an interrupted run can be resumed; None: it cannot, or was not interrupted."""
         return self._waits_at
 
     @property
     def is_out_of_order(self) -> bool:
-        """Whether rows were written, when it was interrupted, whose earlier ones are still to come."""
+        """Whether an interrupted run has rows whose earlier rows are still missing."""
         return self._is_out_of_order
 
     def run(self) -> Outcome:
@@ -112,9 +117,9 @@ class Job:
         Raises:
             ConfigError: The output cannot be written, or holds another run; nothing was sent.
             SinkError: The output could not be written.
-            JournalError: What is done could not be recorded.
-            RequestError: With `on_error="raise"`, the first row's error; rows up to its batch are kept.
-            BaseException: What the source raised, after the rows that came before it, or a callback.
+            JournalError: Progress could not be recorded.
+            RequestError: With `on_error="raise"`, the first error; the rows up to its batch are kept.
+            BaseException: From the source, after the rows before it, or from a callback.
         """
         try:
             begun = self._begin()
@@ -122,7 +127,7 @@ class Job:
                 for batch in begun.transfer.batches():
                     self._take(begun, batch)
             except STOPPED:
-                # An output that breaks meanwhile takes nothing more; the first reason is the one to report.
+                # An output that fails meanwhile gets no more rows; the first error is the one to report.
                 with suppress(SinkError, JournalError):
                     self._drain(begun)
                 raise
@@ -144,7 +149,7 @@ class Job:
             BaseException: As `run`.
         """
         batches: AsyncGenerator[Batch, None] | None = None
-        self._ticks = False  # counters come on the loop, while a thread may be writing
+        self._ticks = False  # counters arrive on the loop, while a thread may be writing
         try:
             begun = await _on_a_thread(self._begin)
             batches = begun.transfer.abatches()
@@ -155,7 +160,7 @@ class Job:
             try:
                 if batches is not None:
                     await batches.aclose()
-                self._end(wait=False)  # one that never started has no generator to close
+                self._end(wait=False)  # a transfer that never started has no generator to close
             finally:
                 await _on_a_thread(self._leave, error)
             raise
@@ -164,7 +169,7 @@ class Job:
         return self._outcome(begun)
 
     async def _next(self, batches: "AsyncGenerator[Batch, None]") -> "Batch | None":
-        """Return the next batch; while none comes, let the sink commit what has waited long enough."""
+        """Return the next batch; until it is there, let the sink commit what has waited long enough."""
         from asyncio import ensure_future, wait
 
         coming = ensure_future(anext(batches, None))
@@ -179,7 +184,7 @@ class Job:
                 await wait([coming])
 
     def _begin(self) -> "_Begun":
-        """Begin the output's run, or go on with it; then send what is not done."""
+        """Begin or resume the output's run, and prepare to send what is not done."""
         if self._refresh is not None:
             self._identity = replace(self._identity, since=self._refresh.load())
         done = self._sink.begin(self._identity, self._resume)
@@ -189,11 +194,11 @@ class Job:
         ledger, elsewhere = self._sink.ledger_path, self._sink.ledger_elsewhere
         noted = frozenset[int]() if ledger is None else unsettled(ledger, done)
         unknown: Container[int] = noted if elsewhere is None else NotedElsewhere(elsewhere)
-        goes_on = bool(done or noted or elsewhere)
+        is_resumed = bool(done or noted or elsewhere)
         if self._options.ordered and done.end > len(done):
             raise ConfigError(
-                "ordered: rows of this run are there whose earlier ones are not; go on without it, and sort"
-                " by the column index",
+                "ordered: this run has rows whose earlier rows are missing; resume without it, and sort by"
+                " the column index",
                 option="ordered",
             )
         transfer = Transfer(
@@ -202,7 +207,7 @@ class Job:
             self._options,
             progress=self._told,
             at_end=self._at_end,
-            done=done if goes_on else None,
+            done=done if is_resumed else None,
             precautions=Precautions(
                 ledger=ledger,
                 unknown=None if self._resend_unknown else unknown,
@@ -223,7 +228,7 @@ class Job:
             self._sink.tick()
 
     def _take(self, begun: "_Begun", batch: "Batch") -> None:
-        # Rows on their way between two hands would be lost to whoever asks for the end meanwhile.
+        # A request to stop between reading and writing would lose the rows.
         with stops_held():
             rows: Rows = batch if begun.reorder is None else begun.reorder.pass_on(batch)
             if len(rows):
@@ -235,7 +240,7 @@ class Job:
             deque(begun.transfer.checked(batch), maxlen=0)
 
     def _drain(self, begun: "_Begun") -> None:
-        """Start nothing more, and take what is in flight, for as long as GRACE_S."""
+        """Start nothing more, and take what is in flight, for GRACE_S at most."""
         for batch in begun.transfer.last_batches(GRACE_S):
             self._take(begun, batch)
 
@@ -247,13 +252,13 @@ class Job:
 
     def _leave(self, error: BaseException) -> None:
         begun = self._begun
-        # A ledger that broke says nothing against the sink: what has come is worth keeping.
+        # A broken ledger says nothing about the sink: the rows so far are worth keeping.
         of_sink = isinstance(error, (SinkError, JournalError)) and not isinstance(error, LedgerError)
         if begun is None or of_sink or isinstance(error, BrokenPipeError):
             waits_at = self._sink.abort()
             self._waits_at = None if begun is None else waits_at
             return
-        # The first error is the one to report; a second one on the way out would hide it.
+        # The first error is the one to report; a second one here would hide it.
         with suppress(SinkError, JournalError):
             if begun.reorder is not None and (rest := begun.reorder.rest()) and self._keeps(rest):
                 self._sink.write(rest if self._refresh is None else self._refresh.compared(rest))
@@ -261,16 +266,15 @@ class Job:
             self._waits_at = self._sink.leave()
 
     def _keeps(self, rest: Rows) -> bool:
-        """Whether rows are written whose earlier ones never came.
+        """Whether to write rows whose earlier rows are missing.
 
-        Where another run goes on, they are asked for again, and come in their order; but not what must not be
-        sent twice.
+        A run that can be resumed requests them again, in their order; but not what must not be sent twice.
         """
-        can_go_on = self._sink.ledger_path is not None
-        return not can_go_on or rest.unrepeatable > 0
+        can_resume = self._sink.ledger_path is not None
+        return not can_resume or rest.unrepeatable > 0
 
     def _forget(self) -> None:
-        """Let go of the earlier run."""
+        """Close the earlier run."""
         if self._refresh is not None:
             self._refresh.close()
 
@@ -299,9 +303,9 @@ _T = TypeVar("_T")
 
 
 async def _on_a_thread(call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-    """Call on a thread of the loop's executor and wait for its end, also when the task is cancelled.
+    """Call on a thread of the loop's executor and wait until it returns, even if the task is cancelled.
 
-    A thread cannot be cancelled: to leave it behind would let it write to a sink that is being closed.
+    A thread cannot be cancelled: if it were left behind, it could write to a sink that is being closed.
     """
     from asyncio import CancelledError, get_running_loop, shield, wait
     from functools import partial
@@ -314,6 +318,6 @@ async def _on_a_thread(call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwar
         except CancelledError as error:
             cancelled = error
     if cancelled is not None:
-        future.exception()  # looked at: asyncio logs one that nobody saw
+        future.exception()  # retrieved: asyncio logs an exception that never is
         raise cancelled
     return future.result()

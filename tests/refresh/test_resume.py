@@ -110,7 +110,7 @@ def test_a_retry_of_a_file_is_told_what_to_compare_with(
     tmp_path: Path, site: ValidatingServer, name: str
 ) -> None:
     _, old, new = make_refresh(site, tmp_path, name)
-    with pytest.raises(ConfigError, match="as a file it does not say of which run") as caught:
+    with pytest.raises(ConfigError, match="a file does not record of which run") as caught:
         hurtle.retry(new)
     assert caught.value.option == "since"
     assert site.taken() == []
@@ -124,9 +124,11 @@ def test_a_retry_does_not_compare_with_another_run(tmp_path: Path, site: Validat
     urls, old, new = make_refresh(site, tmp_path, "new/")
     hurtle.run(urls, old, restart=True)
     site.taken()
-    with pytest.raises(ConfigError, match=r"is a refresh of .* \(5 rows\), and .* is not that run"):
+    with pytest.raises(
+        ConfigError, match=r"is a refresh of .* \(5 rows\), but .* is another run, or has changed"
+    ):
         hurtle.retry(new)
-    with pytest.raises(ConfigError, match="is no refresh"):
+    with pytest.raises(ConfigError, match="is not a refresh"):
         hurtle.retry(old, since=new)
     assert site.taken() == []
 

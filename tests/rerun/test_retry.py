@@ -92,7 +92,7 @@ def test_requests_with_a_body_come_from_the_input(tmp_path: Path, hurtle_server:
     requests = [{"url": url, "method": "POST", "content": "a"}, {"url": hurtle_server.url("/echo")}]
     out = tmp_path / "out.parquet"
     hurtle.run(requests, out, retries=0)
-    with pytest.raises(ConfigError, match=r"row 0 of .* was a POST, and rows do not hold what was sent"):
+    with pytest.raises(ConfigError, match=r"row 0 of .* was a POST, and rows do not contain what was sent"):
         hurtle.retry(out)
     assert not Path(f"{out}.run").exists()
     hurtle.retry(out, requests, retries=0)
@@ -122,7 +122,7 @@ def test_another_input_is_refused_and_the_difference_named(
     (tmp_path / "urls.jsonl").write_text("".join(lines[:-1]))
     with pytest.raises(ConfigError, match="the input is not that of"):
         hurtle.retry(out)
-    with pytest.raises(ConfigError, match="can be read once only"):
+    with pytest.raises(ConfigError, match="can be read only once"):
         hurtle.retry(out, iter([]))
     with pytest.raises(ConfigError, match="no such file"):
         hurtle.retry(out, tmp_path / "nowhere.jsonl")
@@ -138,7 +138,7 @@ def test_an_input_is_compared_with_the_rows_of_a_file(
         hurtle.retry(out, [*urls[:3], hurtle_server.url("/other"), *urls[4:]])
     with pytest.raises(ConfigError, match="row 3 was a GET and is a POST now"):
         hurtle.retry(out, [*urls[:3], {"url": urls[3], "method": "POST"}, *urls[4:]])
-    with pytest.raises(ConfigError, match="row 3 was of the id '3' and is of 'x' now"):
+    with pytest.raises(ConfigError, match="row 3 had the id '3' and has 'x' now"):
         hurtle.retry(out, [*urls[:3], {"url": urls[3], "id": "x"}, *urls[4:]])
     with pytest.raises(ConfigError, match="ends before row 39"):
         hurtle.retry(out, urls[:-1])
@@ -175,7 +175,7 @@ def test_a_run_that_has_not_ended_is_not_retried(tmp_path: Path, hurtle_server: 
 
 def test_options_are_checked_before_the_output_is_touched(make_run: MakeRun) -> None:
     out = make_run("out.parquet")
-    with pytest.raises(ConfigError, match="ordered does not fit a retry"):
+    with pytest.raises(ConfigError, match="ordered does not work with a retry"):
         hurtle.retry(out, ordered=True)
     with pytest.raises(ConfigError, match="no such column: nonsense"):
         hurtle.retry(out, where="nonsense = 1")

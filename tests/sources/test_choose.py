@@ -105,7 +105,7 @@ def test_a_table_without_an_arrow_stream_is_refused() -> None:
 def test_a_format_is_refused_when_unknown_or_without_a_path(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="must be one of"):
         open_source(tmp_path / "a.txt", "xml")
-    with pytest.raises(ConfigError, match="fits a path only"):
+    with pytest.raises(ConfigError, match="works with a path only"):
         open_source(["http://a/"], "text")
 
 

@@ -90,9 +90,9 @@ def test_a_column_that_is_read_as_the_requests_own_is_named() -> None:
     columns = {"url": ["http://a/"] * 2, "data": ["text", None], "priority": [None, 1.5]}
     first, second = rows_of(pyarrow.table(columns))
     assert "data takes a mapping" in first.detail
-    assert first.detail.endswith("(read as the request's own: column data)")
+    assert first.detail.endswith("(columns that are request keys: data)")
     assert "priority takes a whole number, not 1.5" in second.detail
-    assert second.detail.endswith("column priority)")
+    assert second.detail.endswith("(columns that are request keys: priority)")
 
 
 def test_headers_of_a_result_table_are_read_as_headers() -> None:
@@ -118,7 +118,7 @@ def test_parquet_is_read_by_the_row(tmp_path: Path) -> None:
 def test_a_file_that_is_no_parquet_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     path.write_bytes(b"no parquet at all")
-    with pytest.raises(ConfigError, match="no Parquet file"):
+    with pytest.raises(ConfigError, match="cannot be read as Parquet"):
         open_source(path)
 
 

@@ -1,4 +1,4 @@
-"""Picked rows of a run that has ended, asked for again: their newer rows take the place of the old ones."""
+"""Picked rows of a run that has ended, requested again: newer rows replace the old ones."""
 
 from hurtle.rerun.rerun import Rerun, recorded_options, retry
 

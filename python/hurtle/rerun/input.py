@@ -1,4 +1,4 @@
-"""What a retry sends: the first rows of the run's input, or requests made of the run's rows."""
+"""What a rerun sends: the first rows of the run's input, or requests made from the run's rows."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +11,7 @@ from hurtle.rerun.base import RerunSink
 from hurtle.sources import Source
 
 OpenInput = Callable[[Any], Source]
-"""Turns what a caller gave, or the path that the run recorded, into a source."""
+"""Makes a source of what a caller gave, or of the path that the run recorded."""
 
 
 class FirstRows(Source):
@@ -30,7 +30,7 @@ class FirstRows(Source):
 
     @property
     def skipped(self) -> int:  # type: ignore[override]
-        """Lines that the source passed over."""
+        """Lines that the source skipped."""
         return self._source.skipped
 
     def __iter__(self) -> Iterator[Row]:
@@ -43,16 +43,16 @@ class FirstRows(Source):
 
 
 class RowsSource(Source):
-    """The wanted rows of a run as requests: plain GETs, with their id and meta. Others are placeholders.
+    """The wanted rows of a run as requests: plain GETs, with their id and meta. All others are placeholders.
 
-    What is wanted is held in memory, but for bodies.
+    The wanted rows are in memory, without their bodies.
 
     Args:
         sink: Knows which rows are wanted.
-        end: The last position that is wanted, and one.
+        end: One more than the last wanted position.
 
     Raises:
-        ConfigError: A wanted row was no GET: nobody knows what its body was.
+        ConfigError: A wanted row was not a GET: the body of its request is unknown.
     """
 
     def __init__(self, sink: RerunSink, end: int) -> None:
@@ -61,14 +61,14 @@ class RowsSource(Source):
         for row in sink.rows():
             if row["method"] != "GET":
                 raise ConfigError(
-                    f"row {row['index']} of {sink.shown} was a {row['method']}, and rows do not hold what was"
-                    " sent: give the input (-i)",
+                    f"row {row['index']} of {sink.shown} was a {row['method']}, and rows do not contain what"
+                    " was sent: give the input (-i)",
                     option="requests",
                 )
             self._requests[row["index"]] = _request_of(row)
 
     def __iter__(self) -> Iterator[Row]:
-        """Yield a request for each wanted position."""
+        """Yield a row for each position; a request for a wanted one."""
         other = BadRow("input.row", "not wanted")
         return (self._requests.get(index, other) for index in range(self._end))
 
@@ -80,15 +80,15 @@ def _request_of(row: Mapping[str, Any]) -> Row:
 
 
 def difference(row: Mapping[str, Any], request: Row) -> str | None:
-    """Say how a request differs from the one that a row answers; None: it does not."""
+    """Say how a request differs from that of a row ("was a GET and is a POST now"); None: it does not."""
     if isinstance(request, BadRow):
         was_bad = str(row["error"]).startswith("input.")
-        return None if was_bad else f"{row['method']} {row['url']} and is no request now"
+        return None if was_bad else f"was {row['method']} {row['url']} and is not a request now"
     now = Request(request) if isinstance(request, str) else request
     if now.url != row["url"]:
-        return f"{row['method']} {row['url']} and is {now.method} {now.url} now"
+        return f"was {row['method']} {row['url']} and is {now.method} {now.url} now"
     if now.method != row["method"]:
-        return f"a {row['method']} and is a {now.method} now (the command's -X, -d and --json count)"
+        return f"was a {row['method']} and is a {now.method} now (the command's -X, -d and --json count)"
     if now.id is not None and now.id != row["id"]:
-        return f"of the id {row['id']!r} and is of {now.id!r} now"
+        return f"had the id {row['id']!r} and has {now.id!r} now"
     return None

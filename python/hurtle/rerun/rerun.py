@@ -1,4 +1,4 @@
-"""`retry`: ask again for picked rows of a run that has ended, and give the run their newer rows."""
+"""`retry`: request picked rows of an ended run again, and replace them with the newer ones."""
 
 import json
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from hurtle.refresh import Refresh
 
 NOT_OK = "not ok"
-"""The rows that are asked for again where nothing else is said."""
+"""The default of `where`."""
 
 
 def retry(
@@ -39,23 +39,23 @@ def retry(
     since: str | PathLike[str] | None = None,
     **options: Unpack[OptionsDict],
 ) -> Summary:
-    """Ask again for some rows of a run that has ended; their newer rows take the place of the old ones.
+    """Request some rows of a run that has ended again; their newer rows replace the old ones.
 
-    An interrupted retry is gone on with by the same call. Options that shape requests and rows are those of
-    the run where its output records them and they are not given here; headers and `params`, which may be
-    secrets, are recorded nowhere. The requests come from `requests`, else from the file that the run was made
-    from, which must be the same; where that is gone, from the rows themselves, if all of them were GETs:
-    without the credentials (`user:password@` of a URL too), headers and parameters that a request may have
-    had of its own. A row that was good may fail then.
+    The same call resumes an interrupted retry. Options that shape requests and rows and are not given here
+    are those of the run, if its output records them; headers and `params`, which may be secrets, are never
+    recorded. The requests come from `requests`, or else from the input file of the run, which must not have
+    changed. If that is gone, they are made from the rows themselves, provided that all of them were GETs:
+    without the headers, parameters and credentials (also `user:password@` of a URL) that a request may have
+    had of its own, so that a row that was good may fail.
 
     Args:
         out: The output of the run: a file, a folder, or the address of a database.
-        requests: The input of the run, where it is somewhere else now, or was no file.
+        requests: The input of the run, if it has moved or was not a file.
         where: Which rows: SQL over the scalar columns of the result table, such as "error like 'timeout.%'".
-        restart: Drop what an interrupted retry still wanted, and pick the rows anew.
-        since: Of a refresh, the earlier run that it compares with, where the output does not say it: a file.
-        resend_unknown: Ask also for rows whose error is "local.sent_unknown": they may have been sent.
-        **options: See `OptionsDict`; `ordered` does not fit.
+        restart: Drop what an interrupted retry still wanted, and pick the rows again.
+        since: For a refresh whose output is a file, which does not name it: the earlier run it compares with.
+        resend_unknown: Also request rows whose error is "local.sent_unknown": they may have been sent.
+        **options: See `OptionsDict`; `ordered` is refused.
 
     Returns:
         The numbers of the retry.
@@ -63,7 +63,7 @@ def retry(
     Raises:
         ConfigError: A wrong option or expression, no such run, one that has not ended, or another input;
             nothing was sent.
-        SinkError: The output could not be written; the run is as it was, with what is committed of the retry.
+        SinkError: The output could not be written; the run is as it was, with the rows committed so far.
         JournalError: The record of the run could not be read or written.
 
     Example:
@@ -76,7 +76,7 @@ def retry(
 
 
 def recorded_options(out: str | PathLike[str], given: OptionsDict) -> OptionsDict:
-    """Return options as given, and for those that were not, what an output records of its run.
+    """Return options as given; those that were not are what an output records of its run.
 
     Raises:
         ConfigError: There is no run, or it cannot be read now.
@@ -86,17 +86,17 @@ def recorded_options(out: str | PathLike[str], given: OptionsDict) -> OptionsDic
 
 
 class Rerun:
-    """A retry that is picked and checked, and has sent nothing yet. `run` or `close` it.
+    """A rerun whose rows are picked and checked; nothing is sent yet. Call `run` or `close`.
 
     Args:
-        client: Who sends, under its options.
-        out: As of `retry`.
-        requests: As of `retry`.
-        where: As of `retry`.
-        restart: As of `retry`.
-        resend_unknown: As of `retry`.
-        since: As of `retry`.
-        open_input: What makes a source of `requests`, or of the path that the run recorded.
+        client: Sends, under its options.
+        out: See `retry`.
+        requests: See `retry`.
+        where: See `retry`.
+        restart: See `retry`.
+        resend_unknown: See `retry`.
+        since: See `retry`.
+        open_input: Makes a source of `requests`, or of the path that the run recorded.
 
     Raises:
         ConfigError: As `retry`.
@@ -116,7 +116,9 @@ class Rerun:
         open_input: OpenInput = open_source,
     ) -> None:
         if client.options.ordered:
-            raise ConfigError("ordered does not fit a retry; sort by the column index", option="ordered")
+            raise ConfigError(
+                "ordered does not work with a retry; sort by the column index", option="ordered"
+            )
         checks.flag("restart", restart)
         checks.flag("resend_unknown", resend_unknown)
         client.engine()  # options that only the engine can judge fail here, before the output is touched
@@ -135,27 +137,27 @@ class Rerun:
 
     @property
     def rows(self) -> int:
-        """How many rows are asked for again; of one that is gone on with, those that are left."""
+        """How many rows are requested again; of a rerun that is resumed, those that are left."""
         return len(self._sink.picked.wanted)
 
     @property
     def withheld(self) -> int:
-        """How many rows more would be asked for, which may have been sent: they need consent."""
+        """How many more rows match, which may have been sent already: they need consent."""
         return self._sink.picked.withheld
 
     @property
     def from_rows(self) -> bool:
-        """Whether the requests are made from the rows, because the input is not there."""
+        """Whether the requests are made from the rows, because the input is missing."""
         return isinstance(self._source, RowsSource)
 
     @property
     def unlike(self) -> list[str]:
-        """The options that are not those of the run and that it does not record: they may be secrets."""
+        """The options that differ from those of the run, which does not record them: they may be secrets."""
         return unlike(self._sink.record.get("options"), self._client.options)
 
     @property
     def waits_at(self) -> str | None:
-        """Where a retry that was interrupted waits for another to go on with it."""
+        """Where an interrupted rerun can be resumed; None: it cannot, or was not interrupted."""
         return None if self._job is None else self._job.waits_at
 
     def run(self) -> Summary:
@@ -186,24 +188,26 @@ class Rerun:
         return summary_of(outcome, options)
 
     def close(self) -> None:
-        """Let go of the output; nothing was sent."""
+        """Let others use the output; nothing was sent."""
         self._sink.release()
         if self._refresh is not None:
             self._refresh.close()
 
     def _refreshed(self, out: str | PathLike[str], since: str | PathLike[str] | None) -> "Refresh | None":
-        """Return the comparison that the rows of a refresh need; None: the run is none."""
+        """Return the comparison for the rows of a refresh; None: the run is not a refresh."""
         shown, recorded = self._sink.shown, self._sink.record.get("since")
         if not isinstance(recorded, dict):
             recorded = None
             first = next(self._sink.run().chunks(("index", "change")), [])
             if not any(row.get("change") for row in first):
                 if since is not None:
-                    raise ConfigError(f"{shown} is no refresh: since does not fit its retry", option="since")
+                    raise ConfigError(
+                        f"{shown} is not a refresh, and its retry takes no since", option="since"
+                    )
                 return None
             if since is None:
                 raise ConfigError(
-                    f"{shown} is a refresh, and as a file it does not say of which run: give since (--since)",
+                    f"{shown} is a refresh, and a file does not record of which run: give since (--since)",
                     option="since",
                 )
         from hurtle.refresh import Refresh
@@ -211,21 +215,21 @@ class Rerun:
         earlier = str((recorded or {})["run"]) if since is None else since
         refresh = Refresh(earlier, out, self._client.options)
         if recorded is not None:
-            self._refuse_another_past(refresh, recorded)
+            self._refuse_other_earlier_run(refresh, recorded)
         return refresh
 
-    def _refuse_another_past(self, refresh: "Refresh", recorded: Mapping[str, Any]) -> None:
+    def _refuse_other_earlier_run(self, refresh: "Refresh", recorded: Mapping[str, Any]) -> None:
         found = refresh.load()
         if any(recorded[name] != found[name] for name in ("rows", "digest")):
             refresh.close()
             raise ConfigError(
-                f"{self._sink.shown} is a refresh of {recorded['run']} ({recorded['rows']} rows), and"
-                f" {found['run']} ({found['rows']} rows) is not that run, or not as it was",
+                f"{self._sink.shown} is a refresh of {recorded['run']} ({recorded['rows']} rows), but"
+                f" {found['run']} ({found['rows']} rows) is another run, or has changed",
                 option="since",
             )
 
     def _requests(self, requests: object) -> tuple[Source, Identity]:
-        """Return what to send, after it was compared with what was sent."""
+        """Return what to send, compared with what was sent."""
         record, end = self._sink.record, max(self._sink.picked.wanted, default=-1) + 1
         if requests is None:
             path = record.get("path")
@@ -239,7 +243,7 @@ class Rerun:
             raise ConfigError(f"{requests}: {error.strerror or error}", option="requests") from error
         if fingerprint is None:
             raise ConfigError(
-                "the input can be read once only, and a retry compares it first: give a file or a list",
+                "the input can be read only once, but a retry compares it first: give a file or a list",
                 option="requests",
             )
         before = record.get("input")
@@ -259,13 +263,13 @@ class Rerun:
             )
 
     def _compare_rows(self, source: Source, end: int) -> None:
-        """Compare the input with the rows themselves: of a file nobody recorded what it was made from."""
+        """Compare the input with the rows themselves: a file does not record its input."""
         asked = {row["index"]: row for row in self._sink.rows()}
         for index, request in enumerate(islice(source, end)):
             row = asked.pop(index, None)
             if row is not None and (words := difference(row, request)):
                 raise ConfigError(
-                    f"the input is not that of {self._sink.shown}: row {index} was {words}",
+                    f"the input is not that of {self._sink.shown}: row {index} {words}",
                     option="requests",
                 )
         if asked:

@@ -34,10 +34,10 @@ class Source(ABC):
     """Rows to send, read lazily. Iterate once; the thread that iterates also closes.
 
     Attributes:
-        steady: Whether the next row is always at hand; False where iterating may wait for anything.
+        steady: Whether the next row is always at hand; False if iterating may block.
         skipped: Blank lines and comments passed over so far.
-        path: The file that is read; None where it is no file.
-        format: What the file is read as.
+        path: The file that is read; None if it is not a file.
+        format: The format that the file is read as.
     """
 
     steady: bool = True
@@ -47,13 +47,13 @@ class Source(ABC):
 
     @property
     def total(self) -> int | None:
-        """How many rows there are; None where that takes reading them."""
+        """How many rows there are; None if only reading them would tell."""
         return None
 
     def fingerprint(self) -> dict[str, object] | None:
-        """Return size, hash and format of the input, by which a later run knows it again.
+        """Return size, hash and format of the input, by which a later run recognizes it.
 
-        None: it can be read once only.
+        None: it can be read only once.
 
         Raises:
             OSError: The file cannot be read.
@@ -69,15 +69,15 @@ class Source(ABC):
 
     @abstractmethod
     def __iter__(self) -> Iterator[Row]:
-        """Yield rows; one that is no request as a BadRow in its place."""
+        """Yield rows; a BadRow for one that is not a request."""
 
     def close(self) -> None:
-        """Let go of what is open. Idempotent."""
+        """Close what is open. Idempotent."""
         return
 
 
 def as_row(item: object) -> Row:
-    """Turn what a caller's iterable yields into a row; what is no request becomes a BadRow."""
+    """Turn an item of a caller's iterable into a row; what is not a request becomes a BadRow."""
     if isinstance(item, (str, Request, BadRow)):
         return item
     if isinstance(item, Mapping):
@@ -97,18 +97,18 @@ def request_row(values: Mapping[str, Any], line: int | None = None) -> Request |
 
 
 def shown(value: object) -> str:
-    """Return the start of what stood in a row."""
+    """Return the start of a row's text."""
     text = (value if isinstance(value, str) else repr(value))[:TEXT_SHOWN]
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 _AT_HAND: tuple[type, ...] = (list, tuple, set, frozenset, range, deque, type({}.keys()), type({}.values()))
-"""Collections whose next item is always there. A length alone says nothing: a progress bar round a generator
+"""Collections whose next item is always at hand. A length does not say so: a progress bar around a generator
 has one, and so has a data set that reads its items from a disk."""
 
 
 class IterableSource(Source):
-    """A caller's iterable. A collection that is known is steady; anything else may wait for anything."""
+    """A caller's iterable. The collections of `_AT_HAND` are steady; anything else may block."""
 
     def __init__(self, items: Iterable[object]) -> None:
         self._items = items
@@ -116,14 +116,14 @@ class IterableSource(Source):
 
     @property
     def total(self) -> int | None:
-        """The iterable's length, None where it has none, or none that it can tell."""
+        """The iterable's length; None if it has none, or cannot tell it."""
         try:
             return len(self._items) if isinstance(self._items, Sized) else None
-        except TypeError:  # as of a progress bar round a generator
+        except TypeError:  # such as a progress bar around a generator
             return None
 
     def fingerprint(self) -> dict[str, object] | None:
-        """Return length and hash of a sequence; None of anything else."""
+        """Return length and hash of a sequence; None for anything else."""
         if not isinstance(self._items, Sequence):
             return None
         digest = sha256()

@@ -1,4 +1,4 @@
-"""Pick the source that fits what a caller gave, before anything is sent."""
+"""Choose the source for what a caller gave, before anything is sent."""
 
 from collections.abc import AsyncIterable, Iterable, Mapping
 from os import PathLike, fspath
@@ -14,7 +14,7 @@ EXTENSIONS = {
     ".csv": "csv", ".tsv": "tsv",
     ".parquet": "parquet", ".pq": "parquet",
 }  # fmt: skip
-"""The format of a file by its extension, after .gz or .zst was taken off."""
+"""The format of a file by its extension, without .gz or .zst."""
 
 COMPRESSED = (".gz", ".zst")
 
@@ -24,17 +24,17 @@ def open_source(requests: object, format: str | None = None) -> Source:  # noqa:
 
     Args:
         requests: See `Requests`.
-        format: One of FORMATS, where a path's extension does not say it or says something else.
+        format: One of FORMATS, if a path's extension does not name it or names another one.
 
     Raises:
-        ConfigError: Nothing that requests can be read from: no such file, an unknown format, a single dict.
+        ConfigError: Requests cannot be read from it: no such file, an unknown format, a single dict.
         MissingExtraError: The format needs an optional package.
     """
     if isinstance(requests, (str, PathLike)):
         return _from_path(fspath(requests), format)
     if format is not None:
         raise ConfigError(
-            f"format={format!r} fits a path only, not {type(requests).__name__}", option="format"
+            f"format={format!r} works with a path only, not with {type(requests).__name__}", option="format"
         )
     if hasattr(requests, "__arrow_c_stream__") or hasattr(requests, "__arrow_c_array__"):
         from hurtle.sources.table import arrow_source
@@ -51,14 +51,14 @@ def open_source(requests: object, format: str | None = None) -> Source:  # noqa:
         )
     if hasattr(requests, "columns"):
         raise ConfigError(
-            f"requests={type(requests).__name__}: a table without an Arrow stream; pass its urls as a list",
+            f"requests={type(requests).__name__}: a table without an Arrow stream; pass its URLs as a list",
             option="requests",
         )
     return IterableSource(requests)
 
 
 def open_async_source(requests: object, format: str | None = None) -> Source | AsyncSource:  # noqa: A002
-    """Return the source for what a caller gave an asyncio verb: also async iterables.
+    """Return the source for what a caller gave to an asyncio verb, which may be an async iterable.
 
     Raises:
         ConfigError: As `open_source`.
@@ -110,11 +110,11 @@ def _format_of(path: str) -> str:
     extension = name.suffix.lower()
     if extension in COMPRESSED:
         extension = name.with_suffix("").suffix.lower()
-    # A pipe such as /dev/fd/63 has no extension worth the name.
+    # A pipe such as /dev/fd/63 has no meaningful extension.
     if extension not in EXTENSIONS and not (name.exists() and not name.is_file()):
         raise ConfigError(
             f"{path}: unknown input format {extension!r}; known: {', '.join(filter(None, EXTENSIONS))};"
-            " another name needs --input-format on the command line",
+            " on the command line, --input-format names the format of any file",
             option="format",
         )
     return EXTENSIONS.get(extension, "text")

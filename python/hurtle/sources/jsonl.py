@@ -8,7 +8,7 @@ from hurtle.sources.lines import LineSource, escaped
 
 
 class JsonlSource(LineSource):
-    """The requests of a JSONL file or of stdin; blank lines are passed over."""
+    """The requests of a JSONL file or of stdin; blank lines are skipped."""
 
     def _row(self, line: bytes, number: int) -> Row:
         try:

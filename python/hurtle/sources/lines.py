@@ -1,4 +1,4 @@
-"""The lines of a file, of stdin or of a compressed file: numbered, bounded, broken ones in their place."""
+"""The lines of a file, compressed or not, or of stdin: numbered and bounded; a broken one is a BadRow."""
 
 import sys
 from abc import abstractmethod
@@ -14,7 +14,7 @@ LONGEST_LINE = 16 << 20
 """Bytes of the longest line: a JSONL row may hold a body; a file without line ends must not fill memory."""
 
 LARGEST_COUNTED = 256 << 20
-"""Bytes of a file whose lines are counted for a progress line's ETA: a second's reading at most."""
+"""Bytes of the largest file whose lines are counted for a progress line's ETA: read in about a second."""
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -36,7 +36,7 @@ class LineReader:
         self._file: IO[bytes] | None = None
         self._open()
         if self.regular:
-            # Opened again when it is read: a source that nobody iterates must not hold a file.
+            # Opened again when it is read: a source that is never iterated must not hold a file open.
             self.close()
 
     def _open(self) -> IO[bytes]:
@@ -50,7 +50,7 @@ class LineReader:
     def numbered(self) -> Iterator[tuple[int, bytes | BadRow]]:
         """Yield each line's number, from 1, and its bytes without the line end.
 
-        A line over LONGEST_LINE, or the place where a compressed file breaks off, comes as a BadRow.
+        A line over LONGEST_LINE is a BadRow, and so is the place where a compressed file is cut off.
         """
         number = 0
         read = self._open().readline
@@ -91,7 +91,7 @@ class LineReader:
 
 
 def escaped(line: bytes) -> str:
-    r"""Return a line as text: UTF-8 where it is, other bytes as \\xNN."""
+    r"""Return a line as text; bytes that are not UTF-8 become \\xNN."""
     return line.decode("utf-8", "backslashreplace")
 
 
@@ -109,17 +109,17 @@ def _opened(path: str) -> IO[bytes]:
 
 
 def _opened_stdin() -> IO[bytes]:
-    """Return a reader of its own on stdin's descriptor.
+    """Open stdin's descriptor with a reader of its own.
 
-    A thread may sit in a read when the interpreter ends, which takes the lock of sys.stdin and aborts when
-    it is held.
+    A thread may be blocked in a read when the interpreter exits, which takes the lock of sys.stdin and aborts
+    if it is held.
     """
     if sys.stdin is None:
         raise ConfigError("stdin is closed; name a file", option="requests")
     try:
         return open(sys.stdin.fileno(), "rb", closefd=False)
     except (OSError, ValueError):
-        return sys.stdin.buffer  # replaced by something without a descriptor
+        return sys.stdin.buffer  # it was replaced by something without a descriptor
 
 
 def _opened_zstd(path: str) -> IO[bytes]:
@@ -137,7 +137,7 @@ def _opened_zstd(path: str) -> IO[bytes]:
 
 
 class LineSource(Source):
-    """A source of one row a line.
+    """A source with one row per line.
 
     Args:
         path: A file, also .gz or .zst; "-" is stdin.
@@ -151,7 +151,7 @@ class LineSource(Source):
 
     @property
     def total(self) -> int | None:
-        """How many rows the file holds, counted at the first call; None for pipes, .gz, .zst, huge files."""
+        """How many rows the file has, counted at the first call; None for pipes, .gz, .zst and huge files."""
         if self._total is None and self._lines.countable():
             reader = LineReader(self._lines.path)
             try:
@@ -161,7 +161,7 @@ class LineSource(Source):
         return self._total
 
     def __iter__(self) -> Iterator[Row]:
-        """Yield each line's row; a line that is none as a BadRow with its number."""
+        """Yield a row for each line; a BadRow with the line's number for a line that is not one."""
         for number, line in self._lines.numbered():
             if self._is_skipped(line):
                 self.skipped += 1

@@ -1,6 +1,6 @@
-"""Requests in rows and columns: CSV by the standard library, Parquet and Arrow by pyarrow.
+"""Requests in rows and columns: CSV with the standard library, Parquet and Arrow with pyarrow.
 
-A table has a `url` column. Columns named like a key of `Request` are that key; all others travel in `meta`.
+A table has a `url` column. A column named like a key of `Request` is that key; all others go into `meta`.
 """
 
 import csv
@@ -17,7 +17,7 @@ from hurtle.sources.base import IterableSource, Source, request_row, shown
 from hurtle.sources.lines import LineReader
 
 JSON_KEYS = frozenset({"params", "headers", "cookies", "json", "data", "auth", "meta"})
-"""Keys whose text in a cell is JSON where it looks like an object, an array or a string."""
+"""Keys whose cells are read as JSON if they look like an object, an array or a string."""
 
 NUMBER_KEYS: Mapping[str, type[float] | type[int]] = {"timeout": float, "priority": int}
 ARROW_ROWS = 1024
@@ -25,9 +25,9 @@ LONGEST_CELL = 16 << 20
 
 
 class _WideCells:
-    """Lets the csv module read cells of LONGEST_CELL bytes while anyone here reads.
+    """Lets the csv module read cells of LONGEST_CELL bytes while a source reads.
 
-    The module has one limit for the whole process, others' too: it is put back after the last reader.
+    The module has one limit for the whole process, other code included: the last reader restores it.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class _WideCells:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Widen the limit until the block is left."""
+        """Raise the limit until the end of the block."""
         with self._lock:
             if not self._readers:
                 self._before = csv.field_size_limit(LONGEST_CELL)
@@ -59,7 +59,7 @@ class CsvSource(Source):
 
     Args:
         path: A file, also .gz or .zst; "-" is stdin.
-        delimiter: What stands between two cells.
+        delimiter: The character between two cells.
 
     Raises:
         ConfigError: There is no `url` column.
@@ -78,7 +78,7 @@ class CsvSource(Source):
             self._lines.close()
             raise
         if self.steady:
-            # Read again from the start when it is iterated: until then it holds no file.
+            # Opened again when it is iterated: until then it holds no file open.
             self._lines.close()
 
     def _start(self) -> None:
@@ -88,7 +88,7 @@ class CsvSource(Source):
             self._columns = _columns(next(self._rows, []), self._lines.path)
         except csv.Error as error:
             raise ConfigError(
-                f"{self._lines.path}: the header line is no CSV: {error}", option="requests"
+                f"{self._lines.path}: the header line is not CSV: {error}", option="requests"
             ) from error
 
     def _decoded(self) -> Iterator[str]:
@@ -96,11 +96,11 @@ class CsvSource(Source):
             if isinstance(line, BadRow):
                 self._broken = line
                 return
-            # The line end is put back: inside quotes it belongs to the cell.
+            # With its line end: inside quotes it belongs to the cell.
             yield line.decode("utf-8", "backslashreplace") + "\n"
 
     def __iter__(self) -> Iterator[Row]:
-        """Yield each row's request; a row with another number of cells than the header as a BadRow."""
+        """Yield each row's request; a BadRow if the row has more or fewer cells than the header."""
         with _wide_cells.reading():
             if self.steady:
                 self._start()
@@ -108,7 +108,7 @@ class CsvSource(Source):
                 try:
                     cells = next(self._rows, None)
                 except csv.Error as error:
-                    yield BadRow("input.row", f"no CSV: {error}", self._rows.line_num)
+                    yield BadRow("input.row", f"not CSV: {error}", self._rows.line_num)
                     continue
                 if cells is None:
                     break
@@ -121,9 +121,9 @@ class CsvSource(Source):
 
     def _row(self, cells: list[str], line: int) -> Row:
         if len(cells) != len(self._columns):
-            detail = f"{len(cells)} cells, where the header has {len(self._columns)}"
+            detail = f"{len(cells)} cells, but the header has {len(self._columns)}"
             return BadRow("input.row", detail, line, shown(",".join(cells)))
-        # An empty cell is an absent value: CSV has no other way to say so.
+        # An empty cell is a missing value: CSV has no other way to say so.
         values = {name: cell for name, cell in zip(self._columns, cells, strict=True) if cell}
         return table_row(values, line)
 
@@ -133,10 +133,10 @@ class CsvSource(Source):
 
 
 class ParquetSource(Source):
-    """The rows of a Parquet file, read by the row group.
+    """The rows of a Parquet file, read row group by row group.
 
     Raises:
-        ConfigError: No Parquet file, or no `url` column.
+        ConfigError: It is not a Parquet file, or has no `url` column.
         MissingExtraError: pyarrow is not installed.
     """
 
@@ -146,12 +146,10 @@ class ParquetSource(Source):
         if path == "-":
             raise ConfigError("a Parquet file cannot be read from stdin", option="requests")
         try:
-            # Open already: a name with a colon would be an address to pyarrow.
+            # Passed as an open file: pyarrow would take a name with a colon for an address.
             self._file = parquet.ParquetFile(_pyarrow(None, path).OSFile(path))
         except (OSError, ValueError) as error:
-            raise ConfigError(
-                f"{path}: no Parquet file that can be read: {error}", option="requests"
-            ) from error
+            raise ConfigError(f"{path} cannot be read as Parquet: {error}", option="requests") from error
         self._columns = _columns(self._file.schema_arrow.names, path)
 
     @property
@@ -169,18 +167,18 @@ class ParquetSource(Source):
 
 
 class ArrowSource(Source):
-    """The rows of a table that came through the Arrow C stream interface."""
+    """The rows of a table with the Arrow C stream interface."""
 
     def __init__(self, reader: Any, total: int | None) -> None:  # noqa: ANN401 - pyarrow has no types
         self._reader = reader
         self._total = total
-        # A stream may be a query that is still running; a table in memory is at hand.
+        # A stream may be a query that is still running; the rows of a table in memory are at hand.
         self.steady = total is not None
         self._columns = _columns(reader.schema.names, "the table")
 
     @property
     def total(self) -> int | None:
-        """The table's length, None for a stream."""
+        """The table's length; None for a stream."""
         return self._total
 
     def __iter__(self) -> Iterator[Row]:
@@ -209,13 +207,13 @@ def arrow_source(table: object) -> Source:
     try:
         reader = arrow.RecordBatchReader.from_stream(table)
     except (arrow.ArrowInvalid, TypeError):
-        # A single column (a Series, a ChunkedArray) is a stream whose type is no struct.
+        # A single column (a Series, a ChunkedArray) is a stream whose type is not a struct.
         return IterableSource(arrow.chunked_array(table).to_pylist())
     return ArrowSource(reader, length)
 
 
 def table_row(values: Mapping[str, Any], line: int | None = None) -> Row:
-    """Turn a row's values by column name into a request; a row of nothing but a URL stays text."""
+    """Turn a row's values, by column name, into a request; a row with only a URL stays text."""
     if values.keys() == {"url"} and isinstance(values["url"], str):
         return str(values["url"])
     request: dict[str, Any] = {}
@@ -235,8 +233,8 @@ def table_row(values: Mapping[str, Any], line: int | None = None) -> Row:
         )
     row = request_row(request, line)
     if isinstance(row, BadRow) and (own_keys := sorted(request.keys() - {"url", "meta"})):
-        # Whoever wrote the table may not know that these names mean something.
-        return replace(row, detail=f"{row.detail} (read as the request's own: column {', '.join(own_keys)})")
+        # The author of the table may not know that these names have a meaning.
+        return replace(row, detail=f"{row.detail} (columns that are request keys: {', '.join(own_keys)})")
     return row
 
 
@@ -247,7 +245,7 @@ def _cell(name: str, value: Any) -> Any:  # noqa: ANN401 - a cell holds JSON val
         try:
             return NUMBER_KEYS[name](value)
         except ValueError:
-            raise ValueError(f"{name}: {value!r} is no number") from None
+            raise ValueError(f"{name}: {value!r} is not a number") from None
     if name in JSON_KEYS and value[:1] in ("{", "[", '"'):
         try:
             return json.loads(value)
@@ -269,7 +267,7 @@ def _columns(names: Sequence[str], where: str) -> list[str]:
 def _batch_rows(batches: Iterable[Any]) -> Iterator[Row]:
     for batch in batches:
         if batch.schema.names == ["url"]:
-            # A null is a row too: it has no url, and says so.
+            # A null is a row, too: one without a url, which its error says.
             yield from (table_row({"url": url}) for url in batch.column(0).to_pylist())
         else:
             yield from (table_row(values) for values in batch.to_pylist())

@@ -1,11 +1,11 @@
-"""A list of URLs as text: one a line, blank lines and `#` comments passed over."""
+"""A list of URLs as text: one per line; blank lines and `#` comments are skipped."""
 
 from hurtle.models import BadRow, Row
 from hurtle.sources.lines import LineSource, escaped
 
 
 class TextSource(LineSource):
-    """The URLs of a text file or of stdin; a line that is no UTF-8 is a BadRow, its bytes escaped."""
+    """The URLs of a text file or of stdin; a line that is not UTF-8 is a BadRow, with its bytes escaped."""
 
     def _row(self, line: bytes, number: int) -> Row:
         try:
