@@ -7,15 +7,15 @@ from typing import IO
 
 
 def put_in_place(file: IO[bytes], temporary: Path, final: Path) -> None:
-    """Complete a file that was written under another name: it is in its place whole, or not at all.
+    """Complete a file that was written under another name: it is in place complete, or not at all.
 
     Args:
-        file: Open; closed then.
-        temporary: The name that it has, in the folder of the final one.
-        final: The name that it gets. What had that name is gone.
+        file: The open file; closed afterwards.
+        temporary: Its current name, in the folder of the final one.
+        final: Its new name. An existing file of that name is replaced.
 
     Raises:
-        OSError: The disk failed. Which name it has then, and whether that lasts, is not known.
+        OSError: The disk failed. It is unknown which name the file has then, and whether that lasts.
     """
     file.flush()
     os.fsync(file.fileno())
@@ -25,10 +25,10 @@ def put_in_place(file: IO[bytes], temporary: Path, final: Path) -> None:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Write a small file anew: it is as it was, or whole.
+    """Replace the content of a small file: afterwards it is unchanged, or complete.
 
     Raises:
-        OSError: It could not be written.
+        OSError: The file could not be written.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     with temporary.open("wb") as file:
@@ -47,7 +47,7 @@ def sha256_of(path: Path) -> str:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder last through a power failure, where the system can.
+    """Make the names in a folder survive a power failure, if the system can.
 
     Raises:
         OSError: The disk failed.

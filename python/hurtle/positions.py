@@ -1,4 +1,4 @@
-"""Positions in the input: as spans, and as a set that knows which of their rows failed."""
+"""Positions in the input: as spans, and as a set that knows which rows failed."""
 
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
@@ -8,7 +8,7 @@ Span = tuple[int, int]
 
 
 class Done:
-    """A set of input positions, one bit for each up to the highest; and which of their rows are failures.
+    """A set of input positions, one bit for each up to the highest, and which of their rows failed.
 
     Example:
         >>> done = Done([(0, 2), (5, 5)])
@@ -39,16 +39,16 @@ class Done:
 
     @property
     def end(self) -> int:
-        """One more than the highest position; 0 where there is none."""
+        """One more than the highest position; 0 if there is none."""
         return 8 * (len(self._bits) - 1) + self._bits[-1].bit_length() if self._bits else 0
 
     @property
     def failed(self) -> int:
-        """How many of the positions have a row that is not ok, as far as that was recorded."""
+        """How many of the positions have a row that is not ok, as far as recorded."""
         return 0 if self._failures is None else len(self._failures)
 
     def add(self, index: int, *, failed: bool = False) -> None:
-        """Add a position; of one that is there already, the newer row is what counts.
+        """Add a position; if it is already there, the newer row counts.
 
         Args:
             index: The position.
@@ -77,8 +77,8 @@ class Done:
         """Add the positions of a part.
 
         Args:
-            spans: Of its rows.
-            failed: Of those that are not ok.
+            spans: The positions of its rows.
+            failed: The positions of the rows that are not ok.
         """
         for some, are_failed in ((spans, False), (failed, True)):
             for first, last in some:

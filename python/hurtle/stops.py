@@ -33,10 +33,10 @@ def stops_held() -> Iterator[None]:
     """Hold back Ctrl-C and similar signals until the block ends; their own handlers then decide what happens.
 
     Python runs handlers on the main thread alone, between any two of its instructions: also in the middle of
-    a row group, which would leave a file that nobody can read. Elsewhere there is nothing to hold.
+    a row group, which would leave an unreadable file. On other threads there is nothing to hold back.
 
-    A sink comes here with every batch. `signal` makes enums of all it takes and gives, for 8 µs of 10, or 14
-    of 16 where both have a handler; `_signal` is what it calls, and takes 1.
+    Every batch comes through here, so this uses `_signal`, which takes 1 µs. `signal`, which wraps it, takes
+    10, or 16 if both signals have a handler, most of that to convert to and from enums.
     """
     if current_thread() is not main_thread():
         yield

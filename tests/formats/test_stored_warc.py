@@ -149,8 +149,8 @@ def test_a_damaged_file_has_fewer_rows_and_reading_it_says_so(tmp_path: Path, hu
     for damaged, words in (
         (whole[:-20], "is cut off"),
         (whole[:3000] + b"\xff" * 40 + whole[3040:], "is damaged"),
-        (whole + gzip.compress(b"WARC/1.1\r\nContent-Length: 5\r\n\r\nfour\r\n\r\n"), "no whole WARC record"),
-        (whole + gzip.compress(b"{}\n"), "no whole WARC record"),
+        (whole + gzip.compress(b"WARC/1.1\r\nContent-Length: 5\r\n\r\nfour\r\n\r\n"), "not a complete WARC"),
+        (whole + gzip.compress(b"{}\n"), "not a complete WARC"),
     ):
         out.write_bytes(damaged)
         assert count_rows(out) < 50 or damaged.startswith(whole)

@@ -247,7 +247,7 @@ def test_a_body_that_is_gone_is_named(make_run: MakeRun) -> None:
     with pytest.raises(JournalError, match="No such file"):
         run.body(row)
     for name in ("../urls.jsonl", "/etc/hostname"):
-        with pytest.raises(JournalError, match="is no file of this output"):
+        with pytest.raises(JournalError, match="is not a file of this output"):
             run.body(row | {"body_path": name})
 
 

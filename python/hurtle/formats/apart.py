@@ -1,4 +1,4 @@
-"""Rows whose bodies are files of their own, whatever the format of the rows."""
+"""Rows in any format, with their bodies in separate files."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -16,12 +16,12 @@ from hurtle.stops import stops_held
 
 
 class RowsApart(WrappedRows):
-    """Rows without their bodies, and with the column that names the files of these.
+    """Rows without their bodies, and with the column that names the file of each body.
 
     Args:
-        rows: The rows as they came.
-        paths: The file of each row's body; None where there is no body.
-        body_bytes: The size of all bodies.
+        rows: The rows as they arrived.
+        paths: The file of each row's body; None if it has no body.
+        body_bytes: The total size of the bodies.
     """
 
     def __init__(self, rows: Rows, paths: Sequence[str | None], body_bytes: int) -> None:
@@ -31,7 +31,7 @@ class RowsApart(WrappedRows):
 
     @property
     def nbytes(self) -> int:
-        """Memory of their columns, about, in bytes."""
+        """Approximate memory of the columns, in bytes."""
         return max(0, super().nbytes - self._body_bytes)
 
     def to_jsonl(self, *, bodies: bool = True) -> bytes:
@@ -48,7 +48,7 @@ class RowsApart(WrappedRows):
         at = batch.schema.get_field_index("body")
         body = batch.schema.field(at)
         batch = batch.set_column(at, body, pyarrow.nulls(len(batch), body.type))
-        # A copy: the columns that came keep the bodies beside them in memory for as long as there is one.
+        # A copy: each of the original columns would keep the bodies in memory.
         batch = batch.take(pyarrow.array(range(len(batch))))
         whole = batch.append_column(BODY_PATH, pyarrow.array(self._paths, pyarrow.string()))
         capsules: tuple[object, object] = whole.__arrow_c_array__(requested_schema)
@@ -56,13 +56,13 @@ class RowsApart(WrappedRows):
 
 
 class ApartWriter(Writer):
-    """Puts bodies in files, and gives the rows that name them to the writer of a format.
+    """Writes bodies to files, and passes the rows that name them to the writer of a format.
 
-    The bodies are in their places before the part is.
+    The bodies are in place before the part is.
 
     Args:
         writer: Writes the part; not open yet.
-        bodies: Those of the part; not open yet.
+        bodies: The bodies of the part; not open yet.
     """
 
     def __init__(self, writer: Writer, bodies: Bodies) -> None:
@@ -72,7 +72,7 @@ class ApartWriter(Writer):
         self._whole = True
 
     def open(self) -> None:
-        """Open the part and make the folders."""
+        """Open the part and create the folders."""
         try:
             self._bodies.open()
         except OSError as error:
@@ -113,13 +113,13 @@ class ApartWriter(Writer):
         self._writer.flush()
 
     def close(self) -> None:
-        """Put the bodies in their places, then the part."""
+        """Put the bodies in place, then the part."""
         with stops_held():
             if not self._open:
                 return
             try:
                 if not self._whole:
-                    raise SinkError(f"{self._bodies.folder}: a write before was interrupted or failed")
+                    raise SinkError(f"{self._bodies.folder}: an earlier write was interrupted or failed")
                 self._bodies.publish()
                 self._writer.close()
             except OSError as error:
@@ -131,7 +131,7 @@ class ApartWriter(Writer):
             self._open = False
 
     def abort(self) -> None:
-        """Drop the part, and the bodies that it names first."""
+        """Drop the part, and the bodies that no earlier part names."""
         with stops_held():
             if self._open:
                 self._open = False
@@ -143,24 +143,24 @@ class ApartWriter(Writer):
 
 
 def _bodies_of(rows: Rows) -> Iterator[tuple[bytes | None, str | None]]:
-    """Yield the body of each row, None where the row has none, and its content type."""
+    """Yield the body of each row, None if it has none, and its content type."""
     for record, response in zip(records(rows, bodies=False), rows, strict=True):
-        # Without a response there is no body; one that has not changed is in an earlier run.
+        # Without a response there is no body; an unchanged body is in an earlier run.
         has_body = record["status"] is not None and record.get("body_run") is None
         yield response.content if has_body else None, record["content_type"]
 
 
 def _line(line: bytes, path: str | None) -> bytes:
-    """Return a line with the path of its body behind its other keys."""
+    """Return a line with the path of its body after its other keys."""
     return line[:-1] + b',"%s":%s}\n' % (BODY_PATH.encode(), json.dumps(path).encode())
 
 
 class Apart(Format):
-    """Another format, with the bodies as files in a folder beside the parts.
+    """Another format, with the bodies as files in a folder next to the parts.
 
     Args:
-        inner: What the rows are written as.
-        name: What it is called.
+        inner: The format of the rows.
+        name: The name of the combination.
     """
 
     beside = "bodies"
@@ -172,7 +172,7 @@ class Apart(Format):
         self.marks, self.stored = inner.marks, inner.stored
 
     def require(self) -> None:
-        """Look for what the rows need."""
+        """Check the format of the rows."""
         self._inner.require()
 
     def writer(self, path: str) -> Writer:
@@ -185,5 +185,5 @@ class Apart(Format):
         return self._inner.count(path)
 
     def join(self, parts: Sequence[Path], out: str) -> None:
-        """Join the rows: they name their bodies as before."""
+        """Join the rows; they still name their bodies."""
         self._inner.join(parts, out)

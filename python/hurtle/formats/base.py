@@ -1,4 +1,4 @@
-"""A format of files: what they are known by, what writes and reads them, and how several become one."""
+"""The interface of a file format: its name and first bytes, its writer and reader, and how to join files."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Sequence
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hurtle.formats.stored import Stored, StoredRows
 
 BLOCK = 1 << 20
-"""Bytes; files are read so many at a time."""
+"""Bytes to read from a file at a time."""
 
 
 class NewestPart(Protocol):
@@ -48,7 +48,7 @@ class CopiedLines:
         self._lines = lines
 
     def to_jsonl(self, *, bodies: bool = True) -> bytes:
-        """Return the rows as JSON lines, with the bodies that the other file holds."""
+        """Return the rows as JSON lines, with the bodies that the other file has."""
         del bodies
         return self._lines
 
@@ -57,17 +57,17 @@ class Format(ABC):
     """A format of files.
 
     Attributes:
-        marks: What its files begin with: one of these.
-        stored: What reads a file.
-        beside: The name of a folder that its parts refer to, if they do; then they never become one file.
-        records_exchanges: Whether it wants what went over the wire with each row.
+        marks: Its files begin with one of these.
+        stored: The class that reads a file.
+        beside: The name of the folder that its parts refer to, if any; such parts never become one file.
+        records_exchanges: Whether it needs what went over the wire for each row.
         holds_bodies: Whether a file contains the bodies of its rows.
-        is_empty_without_rows: Whether a file of no rows has no bytes.
+        is_empty_without_rows: Whether a file without rows has no bytes.
         has_footer: Whether a file is unreadable without its end, so that a readable one has every row.
 
     Args:
-        name: What callers call it, and what a run records.
-        extensions: What the names of its files end with, dots included. Parts get the first one.
+        name: Its name, for callers and in the record of a run.
+        extensions: The extensions of its files, dots included. Parts get the first one.
     """
 
     marks: tuple[bytes, ...]
@@ -84,43 +84,43 @@ class Format(ABC):
 
     @property
     def extension(self) -> str:
-        """What the names of parts end with."""
+        """The extension of its parts."""
         return self.extensions[0]
 
     def is_marked(self, head: bytes) -> bool:
-        """Whether a file may be of this format.
+        """Whether a file may be in this format.
 
         Args:
-            head: Its first bytes.
+            head: The first bytes of the file.
         """
         return head.startswith(self.marks)
 
     def require(self) -> None:
-        """Find out whether it can be written here.
+        """Check that it can be written here.
 
         Raises:
-            MissingExtraError: It needs an optional package.
+            MissingExtraError: It needs an optional package that is not installed.
         """
         return
 
     @abstractmethod
     def writer(self, path: str) -> Writer:
-        """Return what writes a file; not open yet."""
+        """Return a writer for a file; not open yet."""
 
     @abstractmethod
     def count(self, path: Path) -> int:
-        """Return how many rows a file holds, as a reader finds them.
+        """Return how many rows a reader finds in a file.
 
         Raises:
-            SinkError: It cannot be read.
+            SinkError: The file cannot be read.
         """
 
     @abstractmethod
     def join(self, parts: Sequence[Path], out: str) -> None:
-        """Make one file of several; it appears when it is whole.
+        """Join several files into one, which appears when it is complete.
 
         Raises:
-            SinkError: It could not be written.
+            SinkError: The file could not be written.
         """
 
     def copies(self, newest: Newest) -> Iterator[object]:
@@ -132,10 +132,10 @@ class Format(ABC):
 
 
 class EndToEnd(Format):
-    """A format of which several files, put behind each other, are one."""
+    """A format whose files can be concatenated."""
 
     def join(self, parts: Sequence[Path], out: str) -> None:
-        """Put the files behind each other; of none, make an empty one."""
+        """Concatenate the files; if there are none, write an empty one."""
         if not parts:
             empty = self.writer(out)
             empty.open()
@@ -150,14 +150,14 @@ class EndToEnd(Format):
 
 @contextmanager
 def reading_back(path: Path) -> Iterator[None]:
-    """Tell what goes wrong with a file that was just written.
+    """Report what goes wrong while a file that was just written is read back.
 
     Raises:
-        SinkError: In place of what its reader raises.
+        SinkError: Instead of what the reader raises.
     """
     try:
         yield
-    # pyarrow's and csv's errors about what is in a file are ValueErrors, or close to it.
+    # For bad content, pyarrow and `csv_file` raise ValueError or a subclass.
     except (OSError, ValueError) as error:
         words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise SinkError(f"{path} cannot be read back: {words}") from error

@@ -1,4 +1,4 @@
-"""Bodies as files, named by what is in them: equal ones are there once, and what has a name is whole."""
+"""Bodies as files, named by their content: equal bodies are stored once, and a named file is complete."""
 
 import json
 import os
@@ -23,7 +23,7 @@ EXTENSIONS = {
     "audio/mpeg": ".mp3", "audio/ogg": ".ogg", "audio/wav": ".wav", "video/mp4": ".mp4",
     "video/webm": ".webm", "font/woff": ".woff", "font/woff2": ".woff2", "font/ttf": ".ttf",
 }  # fmt: skip
-"""The extension for a content type. Nothing that a double click would run: a server chooses the type."""
+"""The extension for a content type. None that a double click would run: the server chooses the type."""
 
 STRUCTURED = {"json": ".json", "xml": ".xml"}
 """The extension for `…+json` and `…+xml`. Source: RFC 6839."""
@@ -31,13 +31,13 @@ STRUCTURED = {"json": ".json", "xml": ".xml"}
 UNKNOWN = ".bin"
 
 NEW = ".new"
-"""Where files lie until they are whole and fsynced."""
+"""The folder for files that are not yet complete and fsynced."""
 
 PUBLISHED = "published"
-"""The file in NEW that says which names were given for a part that is not recorded yet."""
+"""The file in NEW that lists the names given for a part that is not recorded yet."""
 
 SYNC_THREADS = 8
-"""A disk takes several fsyncs at once for little more than one."""
+"""A disk does several fsyncs at once in little more time than one."""
 
 _PLAIN_NAME = re.compile(r"([0-9a-f]{2})/([0-9a-f]{62})\.\w+")
 _NAME = re.compile(rf"(?:.*/)?{_PLAIN_NAME.pattern}")
@@ -51,7 +51,7 @@ _EXCLUSIVE = (
 
 
 def extension_of(content_type: str | None) -> str:
-    """Return the extension for a content type, whatever a server wrote there.
+    """Return the extension for a content type, whatever the server sent.
 
     Example:
         >>> extension_of("Text/HTML; charset=utf-8"), extension_of("application/x-msdownload")
@@ -62,29 +62,29 @@ def extension_of(content_type: str | None) -> str:
 
 
 def digest_of_name(name: str) -> bytes | None:
-    """Return the SHA-256 of a body by its name, as `Bodies.put` makes it, whatever stands before.
+    """Return the SHA-256 of a body from its name, as made by `Bodies.put`, with any path before it.
 
-    None: it is no such name.
+    None: it is not such a name.
     """
     found = _NAME.fullmatch(name)
     return None if found is None else bytes.fromhex(found[1] + found[2])
 
 
 class Bodies:
-    """The bodies of one part. What was `put` is in its place after `publish`, or gone after `drop`.
+    """The bodies of one part. A body that was `put` is in place after `publish`, or gone after `drop`.
 
-    The part is recorded behind that. Until then, `settle` or `recover`, a file says which names are new, so
-    that none stays that no row has. One part at a time for one folder: the lock of the run sees to that.
+    The part is recorded after that. Until `settle` or `recover`, a file lists the new names, so that no body
+    stays without a row. One part at a time for each folder: the lock of the run ensures that.
 
     Args:
-        folder: The folder of all bodies of the run; made by `open`.
+        folder: The folder of all bodies of the run; created by `open`.
         part: The name of the part.
     """
 
     def __init__(self, folder: Path, part: str) -> None:
         self.folder = folder
         self._part = part
-        # Text: to make a `Path` of each of thousands of names costs as much as to write the files.
+        # Text: creating a `Path` for each of thousands of names costs as much as writing the files.
         self._place = str(folder)
         self._new: dict[str, str] = {}
         self._first: list[str] = []
@@ -93,32 +93,32 @@ class Bodies:
         self._published: list[str] = []
 
     def open(self) -> None:
-        """Make the folders, and remove what a crash left of files that were not whole.
+        """Create the folders, and remove incomplete files that a crash left.
 
         Raises:
-            OSError: It cannot be written there.
+            OSError: The folders cannot be written.
         """
         _make_folder(self.folder)
         _remove_new(self.folder)
         _make_folder(self.folder / NEW)
 
     def put(self, body: bytes, content_type: str | None) -> str:
-        """Take a body, which may be there already.
+        """Take a body, which may be stored already.
 
         Returns:
             The name that it has after `publish`, relative to the folder.
 
         Raises:
-            OSError: It could not be written.
+            OSError: The body could not be written.
         """
         digest = sha256(body).hexdigest()
         name = f"{digest[:2]}/{digest[2:]}{extension_of(content_type)}"
-        # Also of what is there: who gave it its name may have been killed before that was fsynced.
+        # Even for an existing file: the process that named it may have been killed before the fsync.
         self._folders.add(self.folder / digest[:2])
         if name in self._new:
             return name
         found = _status_of(f"{self._place}/{name}")
-        # Files get such names when they are whole: only the size is looked at.
+        # Only complete files get such names, so comparing the size is enough.
         if found is None or not S_ISREG(found.st_mode) or found.st_size != len(body):
             self._written += 1
             temporary = f"{self._place}/{NEW}/{self._written}"
@@ -129,10 +129,10 @@ class Bodies:
         return name
 
     def publish(self) -> None:
-        """Fsync what was put, and give it its names; fsync these, too, and those of what was there.
+        """Fsync the new files and give them their names; fsync the names, too, new and existing ones.
 
         Raises:
-            OSError: It could not be written.
+            OSError: The disk failed.
         """
         # Imported here: few runs have bodies apart, and this import is slow.
         from concurrent.futures import ThreadPoolExecutor
@@ -149,7 +149,7 @@ class Bodies:
                 pass
 
     def _note(self) -> None:
-        """Write which names are about to be given; not those of files that an earlier row may have."""
+        """Record which names are about to be given, without those that an earlier row may have."""
         if self._first:
             note = f"{self._place}/{NEW}/{PUBLISHED}"
             _write_file(note, json.dumps({"part": self._part, "names": self._first}).encode())
@@ -159,7 +159,7 @@ class Bodies:
             self._published, self._first = self._first, []
 
     def drop(self) -> None:
-        """Remove what was put, published or not: there will be no such part. Never raises. Idempotent."""
+        """Remove what was put, published or not: the part will not exist. Never raises. Idempotent."""
         with suppress(OSError):
             _remove(self.folder, self._published)
             _remove_new(self.folder)
@@ -169,24 +169,24 @@ class Bodies:
 
 
 def settle(folder: Path) -> None:
-    """Forget which names were given last: the part that has them is recorded. Never raises."""
+    """Delete the list of new names: the part that has them is recorded. Never raises."""
     with suppress(OSError):
         _remove_new(folder)
 
 
 def recover(folder: Path, parts: Container[str]) -> None:
-    """Remove what a crash left: files that were not whole, and bodies of a part that was not recorded.
+    """Remove what a crash left: incomplete files, and bodies of a part that was not recorded.
 
     Args:
-        folder: As of `Bodies`; it may not be there.
-        parts: The names of the parts that are recorded.
+        folder: The folder of all bodies; it may not exist.
+        parts: The names of the recorded parts.
 
     Raises:
-        OSError: It could not be removed.
+        OSError: A file could not be removed.
     """
     if not _is_folder(folder):
         return
-    # A note that is not whole was not fsynced, and nothing was given its name.
+    # An incomplete list was not fsynced yet, so no file has its name yet.
     with suppress(FileNotFoundError, ValueError, KeyError, TypeError):
         note = json.loads((folder / NEW / PUBLISHED).read_bytes())
         if note["part"] not in parts:
@@ -195,10 +195,10 @@ def recover(folder: Path, parts: Container[str]) -> None:
 
 
 def remove_bodies(folder: Path) -> None:
-    """Remove all bodies, and the folders that are empty then; whatever else is in them stays.
+    """Remove all bodies, and the folders that are then empty; any other files stay.
 
     Raises:
-        OSError: One could not be removed.
+        OSError: A body could not be removed.
     """
     if not _is_folder(folder):
         return
@@ -212,7 +212,7 @@ def remove_bodies(folder: Path) -> None:
 
 
 def _remove(folder: Path, names: Iterable[str]) -> None:
-    """Remove bodies; no file of another name, and none through a link."""
+    """Remove bodies, but no file with another kind of name, and none through a link."""
     for name in names:
         path = folder / name
         if _PLAIN_NAME.fullmatch(name) and _is_folder(path.parent):
@@ -220,7 +220,7 @@ def _remove(folder: Path, names: Iterable[str]) -> None:
 
 
 def _remove_new(folder: Path) -> None:
-    """Remove what is on its way, and the note of it."""
+    """Remove incomplete files and the list of new names."""
     new = folder / NEW
     if _is_folder(folder) and _is_folder(new):
         for path in list(new.iterdir()):
@@ -231,13 +231,13 @@ def _remove_new(folder: Path) -> None:
 
 
 def _is_folder(path: Path) -> bool:
-    """Whether it is a folder, and no link to one."""
+    """Whether it is a folder, not a link to one."""
     found = _status_of(path)
     return found is not None and S_ISDIR(found.st_mode)
 
 
 def _status_of(path: str | Path) -> os.stat_result | None:
-    """Return what has a name, a link where it is one; None: nothing has it."""
+    """Return the status of a file, or of the link itself; None: there is no such file."""
     try:
         return os.lstat(path)
     except FileNotFoundError:
@@ -245,7 +245,7 @@ def _status_of(path: str | Path) -> os.stat_result | None:
 
 
 def _make_folder(folder: Path) -> None:
-    """Make a folder where there is none; never write through a link that somebody put there."""
+    """Create a folder if there is none; never write through a link that somebody put there."""
     folder.mkdir(exist_ok=True)
     if folder.is_symlink():
         raise OSError(ELOOP, os.strerror(ELOOP), str(folder))

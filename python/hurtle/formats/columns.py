@@ -1,4 +1,4 @@
-"""The rows of a run as Arrow has them: the columns of the result table, and those that a file adds."""
+"""The rows of a run in Arrow: the columns of the result table, and those that a file adds."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ ADDED: dict[str, Kind] = {
     **APART_COLUMNS, "warc_file": "text", "warc_offset": "integer", "warc_length": "integer",
     **REFRESH_COLUMNS,
 }  # fmt: skip
-"""Columns that only some outputs have. Any other one is text to a reader."""
+"""Columns that only some outputs have. A reader treats any other column as text."""
 
 
 def kind_of(name: str) -> Kind:
@@ -48,7 +48,7 @@ def table_schema(names: Collection[str] | None = None) -> Any:  # noqa: ANN401 -
 
 
 def batch_of(rows: Sequence[StoredRow], schema: Any) -> Any:  # noqa: ANN401 - pyarrow has no types
-    """Return rows as a `pyarrow.RecordBatch`; a key that a row has not is null.
+    """Return rows as a `pyarrow.RecordBatch`; a key that a row lacks is null.
 
     Raises:
         ValueError, TypeError: A value does not fit its column.
@@ -64,7 +64,7 @@ def batch_of(rows: Sequence[StoredRow], schema: Any) -> Any:  # noqa: ANN401 - p
 
 
 def fitted(batch: Any, schema: Any) -> Any:  # noqa: ANN401 - pyarrow has no types
-    """Return a batch with the columns of a schema; one that it has not is null."""
+    """Return a batch with the columns of a schema; a column that the batch lacks is null."""
     if batch.schema.equals(schema):
         return batch
     pyarrow = arrow("reading as Arrow")
@@ -79,12 +79,12 @@ def fitted(batch: Any, schema: Any) -> Any:  # noqa: ANN401 - pyarrow has no typ
 
 
 def batches_without(batches: Iterable[Any], hidden: Collection[int]) -> Iterator[Any]:
-    """Leave out the rows of some positions, in columns."""
+    """Yield Arrow batches without the rows at some positions."""
     return _filtered(batches, hidden, keep=False) if hidden else iter(batches)
 
 
 def batches_with(batches: Iterable[Any], wanted: Collection[int]) -> Iterator[Any]:
-    """Leave out the rows of all other positions, in columns."""
+    """Yield Arrow batches with only the rows at some positions."""
     return _filtered(batches, wanted, keep=True)
 
 
@@ -100,10 +100,10 @@ def _filtered(batches: Iterable[Any], indexes: Collection[int], *, keep: bool) -
 
 
 def arrow(needed_for: str, module: str = "pyarrow") -> Any:  # noqa: ANN401 - pyarrow has no types
-    """Return pyarrow, or a module of it.
+    """Return pyarrow, or one of its modules.
 
     Raises:
-        MissingExtraError: It is not installed.
+        MissingExtraError: pyarrow is not installed.
     """
     from importlib import import_module
 

@@ -1,4 +1,4 @@
-"""JSON lines compressed: a file is one gzip member or one zstd frame, so that files join end to end."""
+"""Compressed JSON lines: a file is one gzip member or one zstd frame, so that files can be concatenated."""
 
 import gzip
 import io
@@ -31,15 +31,15 @@ ZSTD_MARK = b"\x28\xb5\x2f\xfd"
 
 
 class Compressor(ABC):
-    """Compresses a stream. Not for several threads at once."""
+    """Compresses a stream. Not thread-safe."""
 
     @abstractmethod
     def add(self, data: bytes) -> bytes:
-        """Take data, and return what is ready."""
+        """Add data, and return what is ready."""
 
     @abstractmethod
     def end(self) -> bytes:
-        """Return the rest; nothing may be added any more."""
+        """Return the rest; nothing can be added after that."""
 
 
 class CompressedWriter(LinesWriter):
@@ -62,13 +62,13 @@ class CompressedWriter(LinesWriter):
 
 
 class GzipCompressor(Compressor):
-    """One gzip member. It holds no time and no name: equal rows give equal bytes."""
+    """One gzip member, without a time or a name: equal rows give equal bytes."""
 
     def __init__(self) -> None:
         self._deflate = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, GZIP)
 
     def add(self, data: bytes) -> bytes:
-        """Take data, and return what is ready."""
+        """Add data, and return what is ready."""
         return self._deflate.compress(data)
 
     def end(self) -> bytes:
@@ -84,7 +84,7 @@ class ZstdCompressor(Compressor):
         self._stream: Any = _zstd_writer(self._ready)
 
     def add(self, data: bytes) -> bytes:
-        """Take data, and return what is ready."""
+        """Add data, and return what is ready."""
         self._stream.write(data)
         return self._ready.taken()
 
@@ -95,7 +95,7 @@ class ZstdCompressor(Compressor):
 
 
 class _Ready(io.RawIOBase):
-    """What a compressor writes to: keeps it until it is taken, also after it was closed."""
+    """The output of a compressor: keeps data until it is taken, even after closing."""
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
@@ -115,7 +115,7 @@ class _Ready(io.RawIOBase):
 
 
 def require_zstd() -> None:
-    """Find out whether zstd can be written here.
+    """Check that zstd can be written here.
 
     Raises:
         MissingExtraError: It needs an optional package on Python before 3.14.
@@ -153,7 +153,7 @@ def open_zstd(path: Path) -> IO[bytes]:
 
 
 def unpacked(head: bytes) -> bytes:
-    """Return the first bytes of what a gzip file holds; none where it is damaged.
+    """Return the first bytes of what a gzip file contains; empty if the file is damaged.
 
     Args:
         head: The first bytes of the file.
@@ -173,14 +173,14 @@ def count_lines(file: IO[bytes]) -> int:
 
 
 class StoredJsonlGzip(StoredLines):
-    """The same, compressed by gzip."""
+    """A file of JSON lines, compressed with gzip."""
 
     def _open(self) -> IO[bytes]:
         return open_gzip(self.path)
 
 
 class StoredJsonlZstd(StoredLines):
-    """The same, compressed by zstd."""
+    """A file of JSON lines, compressed with zstd."""
 
     def _open(self) -> IO[bytes]:
         return open_zstd(self.path)
@@ -193,7 +193,7 @@ class JsonlGzip(EndToEnd):
     stored = StoredJsonlGzip
 
     def is_marked(self, head: bytes) -> bool:
-        """Whether the first gzip member holds lines, or nothing."""
+        """Whether the first gzip member contains lines, or nothing."""
         text = unpacked(head) if super().is_marked(head) else None
         return text is not None and (not text or text.startswith(Jsonl.marks))
 

@@ -22,13 +22,13 @@ SHOWN = {name: kind for name, kind in COLUMNS.items() if kind != "bytes"}
 """The columns of the file, in order; some runs have more."""
 
 KINDS = SHOWN | REFRESH_COLUMNS | APART_COLUMNS
-"""All that a file may have, in order."""
+"""All columns that a file may have, in order."""
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""How a cell begins that a spreadsheet may take for a formula. Source: OWASP, "CSV Injection"."""
+"""The beginnings of a cell that a spreadsheet may take for a formula. Source: OWASP, "CSV Injection"."""
 
 LONGEST_CELL = (1 << 31) - 1
-"""Bytes; what fits the C long of every system."""
+"""Bytes; the most that fits into a C long on every system."""
 
 
 PARSE: dict[Kind, Callable[[str], Any]] = {
@@ -40,7 +40,7 @@ PARSE: dict[Kind, Callable[[str], Any]] = {
     "json": json.loads,
     "bytes": str.encode,
 }
-"""What makes a value of a cell's text."""
+"""Converts the text of a cell to a value."""
 
 
 class CsvWriter(LinesWriter):
@@ -54,7 +54,7 @@ class CsvWriter(LinesWriter):
         found = list(records(rows, bodies=False))
         lines: list[list[object]] = []
         if not self._columns and found:
-            # Runs of some kinds have more columns than others: the first rows show them.
+            # Some kinds of run have more columns; the first rows show which.
             self._columns = {name: kind for name, kind in KINDS.items() if name in found[0]}
             lines.append(list(self._columns))
         shown = self._columns.items()
@@ -66,7 +66,7 @@ class CsvWriter(LinesWriter):
 
 
 def cell(value: object, kind: Kind) -> object:
-    """Return what stands in a cell: numbers as they are, JSON on one line, no text that is a formula.
+    """Return the content of a cell: numbers as they are, JSON on one line, no text that is a formula.
 
     Example:
         >>> cell("=1+1", "text"), cell(-1, "integer"), cell(True, "boolean"), cell(None, "text")
@@ -78,7 +78,7 @@ def cell(value: object, kind: Kind) -> object:
 
 
 def text_of(written: str) -> str:
-    """Return the text that a cell was made of.
+    """Return the text that a cell was made from.
 
     Example:
         >>> text_of("'=1+1"), text_of("''=1+1"), text_of("'tis")
@@ -88,7 +88,7 @@ def text_of(written: str) -> str:
 
 
 def _is_formula(text: str) -> bool:
-    """Whether a cell would be one, or looks as if its apostrophe had been put there for that."""
+    """Whether a cell would be a formula, or looks as if an apostrophe had been added to prevent that."""
     return text.lstrip("'").startswith(FORMULA)
 
 
@@ -102,9 +102,9 @@ def read(path: Path) -> Iterator[list[str]]:
     """Yield the cells of each row, the header's first.
 
     Raises:
-        ValueError: The file is no CSV.
+        ValueError: The file is not CSV.
     """
-    # The module's own limit is 128 KiB, for the whole process, and headers may be longer.
+    # The default limit of the csv module is 128 KiB, for the whole process; headers may be longer.
     csv.field_size_limit(LONGEST_CELL)
     with path.open(encoding="utf-8", newline="") as file:
         try:
@@ -114,12 +114,12 @@ def read(path: Path) -> Iterator[list[str]]:
 
 
 def count_rows(path: Path) -> int:
-    """Return how many rows a file holds, the header not counted."""
+    """Return how many rows a file has, not counting the header."""
     return sum(1 for _ in read(path)) - 1
 
 
 def _head_of(part: Path) -> bytes:
-    """Return the header: names of columns, which hold no line end."""
+    """Return the header: column names, which contain no line ends."""
     with part.open("rb") as lines:
         return lines.readline()
 
@@ -133,7 +133,7 @@ class StoredCsv(StoredText):
             return count_rows(self.path)
 
     def rows(self, columns: Collection[str] | None = None) -> Iterator[list[StoredRow]]:
-        """Yield the rows; an empty cell is null, or an empty text where the column has no nulls."""
+        """Yield the rows; an empty cell is null, or an empty text if the column has no nulls."""
         return in_chunks(self._rows(columns))
 
     def schema(self) -> Any:  # noqa: ANN401 - pyarrow has no types
@@ -149,7 +149,7 @@ class StoredCsv(StoredText):
             for row in cells:
                 with self._reading():
                     if len(row) != len(names):
-                        raise ValueError(f"a row of {len(row)} cells under a header of {len(names)}")
+                        raise ValueError(f"a row has {len(row)} cells, but the header has {len(names)}")
                     values = {name: _value(name, row[at]) for at, name in wanted}
                 yield values | absent, sum(map(len, row))
 
@@ -188,7 +188,7 @@ class Csv(Format):
             return count_rows(path)
 
     def join(self, parts: Sequence[Path], out: str) -> None:
-        """Put the files behind each other under one header."""
+        """Concatenate the files under one header."""
         with OutputFile(out).writing() as file:
             file.write(_head_of(parts[0]) if parts else _lines([list(SHOWN)]))
             for part in parts:

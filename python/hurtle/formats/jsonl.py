@@ -1,4 +1,4 @@
-"""The result table as JSON lines: keys as its columns, `body_base64` where a body is no UTF-8."""
+"""The result table as JSON lines: keys are columns, but `body_base64` if a body is not UTF-8."""
 
 import json
 import re
@@ -18,23 +18,23 @@ from hurtle.formats.writer import Writer
 from hurtle.rows import Rows
 
 _INDEX = re.compile(rb'\{"index":(\d+)[,}]')
-"""How hurtle begins a line; another one is parsed."""
+"""How hurtle begins a line; any other line is parsed."""
 
 _PLAIN = bytes([0x0A, *range(0x20, 0x7F)])
-"""What stands in a line as it is, and never steers a terminal."""
+"""Bytes that appear in a line unchanged and never control a terminal."""
 
 _CONTROL = re.compile(rb"[\x00-\x09\x0b-\x1f\x7f]")
 
 
 class JsonlWriter(LinesWriter):
-    """Writes the lines that the engine makes."""
+    """Writes the lines that the engine produces."""
 
     def _encoded(self, rows: Rows) -> bytes:
         return rows.to_jsonl()
 
 
 class StoredLines(StoredText):
-    """A file of JSON lines, in whatever it is packed. A last line without its end is no row."""
+    """A file of JSON lines, compressed or not. A last line without a line end is not a row."""
 
     @abstractmethod
     def _open(self) -> IO[bytes]:
@@ -45,14 +45,14 @@ class StoredLines(StoredText):
         return sum(block.count(b"\n") for block in self._blocks())
 
     def rows(self, columns: Collection[str] | None = None) -> Iterator[list[StoredRow]]:
-        """Yield the rows as the table has them, so many or so many bytes at a time."""
+        """Yield the rows as in the result table, in chunks of bounded size."""
         rows = ((self._row(line), len(line)) for line in self._lines())
         if columns is None:
             return in_chunks(rows)
         return in_chunks(({name: row.get(name) for name in columns}, size) for row, size in rows)
 
     def lines(self, hidden: Container[int]) -> Iterator[bytes]:
-        """Yield the file's own lines: they are not parsed, but for the first, which shows whose they are."""
+        """Yield the file's own lines. Only the first is parsed, to check that the file holds rows."""
         first = True
         for block in self._blocks():
             if first:
@@ -66,7 +66,7 @@ class StoredLines(StoredText):
                 yield self._harmless(left)
 
     def schema(self) -> Any:  # noqa: ANN401 - pyarrow has no types
-        """Return the result table's, and what the first line has beyond it."""
+        """Return the columns of the result table, and any others that the first line has."""
         with closing(self._lines()) as lines:
             first = next(lines, None)
         return table_schema(list(COLUMNS) if first is None else list(self._row(first)))
@@ -85,7 +85,7 @@ class StoredLines(StoredText):
         if not lines.translate(None, _PLAIN):
             return lines
         if _CONTROL.search(lines):
-            # Not as hurtle writes them: blanks between values, or wrong in a string.
+            # Not as hurtle writes them: a control character between values, or unescaped in a string.
             return b"".join(line_of(self._row(line)) for line in lines.splitlines(keepends=True))
         with self._reading():
             return harmless(lines.decode()).encode()
@@ -108,7 +108,7 @@ class StoredLines(StoredText):
 
 
 class StoredJsonl(StoredLines, Finder):
-    """A file of JSON lines as they are."""
+    """A file of JSON lines, not compressed."""
 
     def _open(self) -> IO[bytes]:
         return self.path.open("rb")
@@ -118,7 +118,7 @@ class StoredJsonl(StoredLines, Finder):
         return self
 
     def places(self) -> Iterator[tuple[int, int]]:
-        """Yield each row's position, and where its line begins, in bytes."""
+        """Yield each row's position, and the offset of its line in bytes."""
         offset = 0
         with closing(self._lines()) as lines:
             for line in lines:

@@ -1,4 +1,4 @@
-"""What writes a file batch by batch, each as it comes: the frame of JSON lines, CSV and their like."""
+"""Writes a file batch by batch, as batches arrive: the base of JSON lines, CSV and similar formats."""
 
 from abc import abstractmethod
 from contextlib import nullcontext
@@ -10,10 +10,10 @@ from hurtle.stops import stops_held
 
 
 class LinesWriter(Writer):
-    """Writes each batch as it comes; how it looks is up to the format.
+    """Writes each batch as it arrives; the format decides how it looks.
 
     Args:
-        path: A file; "-" is stdout, where every batch is out at once.
+        path: A file; "-" is stdout, which is flushed after every batch.
     """
 
     def __init__(self, path: str) -> None:
@@ -23,15 +23,15 @@ class LinesWriter(Writer):
         self._whole = True
 
     def _head(self) -> bytes:
-        """Return what the file begins with."""
+        """Return the beginning of the file."""
         return b""
 
     @abstractmethod
     def _encoded(self, rows: Rows) -> bytes:
-        """Return rows as they are written. An OSError is a failure of the output."""
+        """Return rows as the file's bytes. An OSError is treated as a failure of the output."""
 
     def _tail(self) -> bytes:
-        """Return what the file ends with."""
+        """Return the end of the file."""
         return b""
 
     def open(self) -> None:
@@ -46,13 +46,13 @@ class LinesWriter(Writer):
             raise ValueError("the file is not open")
         if not self._whole and self._output.appears_at_the_end:
             raise self._output.broken_off()
-        # A pipe may be full for as long as its reader likes: that wait can be interrupted, a file's cannot.
+        # A full pipe blocks while its reader likes. Ctrl-C may interrupt that, but not a write to a file.
         with stops_held() if self._output.appears_at_the_end else nullcontext():
             self._whole = False
             try:
                 self._put(self._file, self._encoded(rows))
             except BrokenPipeError:
-                raise  # the reader of a pipe may have had enough: no failure of ours
+                raise  # the reader of a pipe may have stopped early: that is not a failure
             except OSError as error:
                 raise self._output.failure(error) from error
             self._whole = True
@@ -71,7 +71,7 @@ class LinesWriter(Writer):
                 raise self._output.failure(error) from error
 
     def close(self) -> None:
-        """Put the file in its place."""
+        """Complete the file and put it in place."""
         with stops_held():
             file, self._file = self._file, None
             if file is None:
@@ -87,7 +87,7 @@ class LinesWriter(Writer):
             self._output.close()
 
     def _complete(self, file: IO[bytes]) -> None:
-        """Do what must be done before the file is in its place. An OSError is a failure of the output."""
+        """Write what is missing before the file is put in place. An OSError is a failure of the output."""
         if tail := self._tail():
             self._put(file, tail)
 

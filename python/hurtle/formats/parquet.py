@@ -24,19 +24,19 @@ MARK = b"PAR1"
 
 GROUP_ROWS = 65_536
 GROUP_BYTES = 8 << 20
-"""A row group is written at so many rows or bytes: held in memory here, read at once by a reader.
+"""A row group is written at this many rows or bytes, which are in memory here, and later in a reader.
 
-Beginning one costs a millisecond or two, however small it is: it has thirty columns.
+Each one costs a millisecond or two, however small it is: it has thirty columns.
 """
 
 FEW_VALUES = [
     "method", "status", "error", "http_version", "remote_ip", "content_type", "content_encoding", "truncated",
     "change", "body_run", "headers.list.element.name", "headers.list.element.value",
 ]  # fmt: skip
-"""Columns worth a dictionary. A dictionary of bodies or URLs would only be given up again after a page."""
+"""Columns worth a dictionary. A dictionary of bodies or URLs would be abandoned after a page anyway."""
 
 WITH_BOUNDS = ["index", "status", "error", "attempts", "fetched_at", "t_total", "t_first_byte", "bytes_body"]
-"""Columns with minimum and maximum in the footer, by which a reader skips row groups."""
+"""Columns with minimum and maximum in the footer, which let a reader skip row groups."""
 
 FILE_OPTIONS: dict[str, Any] = {
     "compression": "zstd",
@@ -45,14 +45,14 @@ FILE_OPTIONS: dict[str, Any] = {
     "write_statistics": WITH_BOUNDS,
     "write_batch_size": 8192,
 }
-"""How files are written. `write_batch_size` rows lie between two looks at the size of a page."""
+"""How files are written. The size of a page is checked every `write_batch_size` rows."""
 
 
 class ParquetWriter(Writer):
-    """Collects batches to row groups.
+    """Collects batches into row groups.
 
     Args:
-        path: A file. A Parquet file is read from its end, so stdout cannot be one.
+        path: A file. A Parquet file is read from its end, so it cannot be stdout.
     """
 
     def __init__(self, path: str) -> None:
@@ -80,7 +80,7 @@ class ParquetWriter(Writer):
         self._file = self._output.open()
 
     def write(self, rows: Rows) -> None:
-        """Take rows as columns; write a row group when enough has come."""
+        """Take rows as columns; write a row group when there are enough."""
         if self._file is None:
             raise ValueError("the file is not open")
         if not self._whole:
@@ -98,26 +98,26 @@ class ParquetWriter(Writer):
             self.flush()
 
     def _end_columns(self) -> None:
-        """Put the rows that came as the engine's batches behind those that did not."""
+        """Append the rows collected from the engine's batches to the rows so far."""
         if len(self._columns):
             with stops_held():
                 self._add(self._columns)
 
     def _add(self, columns: "Columns | Rows") -> None:
-        """Take columns; all of a file have the types of its first ones."""
+        """Take columns, converted to the types of the first ones in the file."""
         batch = self._arrow.record_batch(columns)
         if self._schema is None:
             self._schema = batch.schema
         self._batches.append(batch if batch.schema == self._schema else batch.cast(self._schema))
 
     def flush(self) -> None:
-        """Write what has come as a row group."""
+        """Write the rows so far as a row group."""
         self._end_columns()
         if not self._batches:
             return
         with stops_held():
             self._whole = False
-            # A column in one piece is written faster than in a hundred, by more than it takes to make it one.
+            # Writing a column in one piece saves more than it costs to join a hundred pieces first.
             table = self._arrow.Table.from_batches(self._batches).combine_chunks()
             try:
                 if self._writer is None:
@@ -129,17 +129,17 @@ class ParquetWriter(Writer):
             self._whole = True
 
     def _begun(self, schema: Any) -> Any:  # noqa: ANN401 - pyarrow has no types
-        """Begin the file with the columns of its first rows: runs of some kinds have more of them.
+        """Begin the file with the columns of its first rows: some kinds of run have more columns.
 
-        The engine's have headers in dictionaries, which are written as they are. Readers are not to see that:
-        what Arrow notes of the types in the file's metadata is what it would note without dictionaries.
+        The engine's columns have headers in dictionaries, which are written as such. Readers must not see
+        that: the Arrow types in the file's metadata are those that it would have without dictionaries.
         Source: <https://arrow.apache.org/docs/cpp/parquet.html#serialization-details>.
         """
         plain = arrow_schema_of({}) if schema == self._arrow.schema(self._columns) else schema
         writer = self._arrow.parquet.ParquetWriter(
             self._file,
             schema,
-            # Arrow's own pool gives memory back after every row group, to get it again page by page.
+            # Arrow's own pool returns memory after every row group, only to request it again page by page.
             memory_pool=self._arrow.system_memory_pool(),
             store_schema=False,
             **FILE_OPTIONS,
@@ -149,7 +149,7 @@ class ParquetWriter(Writer):
         return writer
 
     def close(self) -> None:
-        """Write the last row group and the footer, and put the file in its place."""
+        """Write the last row group and the footer, and put the file in place."""
         if self._file is None:
             return
         with stops_held():
@@ -178,14 +178,14 @@ class ParquetWriter(Writer):
             writer, self._writer, self._file = self._writer, None, None
             self._columns, self._batches = _no_columns(), []
             if writer is not None:
-                # A writer left open writes its footer when it is collected, into a file closed by then.
+                # A writer left open writes its footer when garbage-collected, to a file closed by then.
                 with suppress(Exception):
                     writer.close()
             self._output.abort()
 
 
 def _no_columns() -> "Columns":
-    # Imported here: whoever only asks for the list of formats, as `--help` does, needs no engine.
+    # Imported here: listing the formats, as `--help` does, needs no engine.
     from hurtle._engine import Columns
 
     return Columns()
@@ -199,16 +199,16 @@ def _schema_of(part: Path) -> Any:  # noqa: ANN401 - pyarrow has no types
 def _groups(part: Path) -> Iterator[Any]:
     with _reading(part), opened(part) as file:
         for number in range(file.num_row_groups):
-            # Several threads keep 20 MB, and take more processor time together than one.
+            # Several threads hold on to 20 MB, and take more CPU time in total than one.
             yield file.read_row_group(number, use_threads=False)
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
-    """Open a file as a `pyarrow.parquet.ParquetFile`; a name with a colon is no address here.
+    """Open a file as a `pyarrow.parquet.ParquetFile`; a name with a colon is not taken for an address.
 
     Raises:
-        OSError, ValueError: It cannot be read, or is no Parquet file.
+        OSError, ValueError: It cannot be read, or is not a Parquet file.
     """
     import pyarrow.parquet
 
@@ -225,10 +225,10 @@ def _reading(part: Path) -> Iterator[None]:
 
 
 class StoredParquet(Stored, Finder):
-    """A Parquet file. Columns and types are the file's own."""
+    """A Parquet file, with its own columns and types."""
 
     _group: tuple[int, Any] | None = None
-    """The row group that was looked into last, and the number of its first row."""
+    """The number of the first row, and the row group, of the last look-up."""
 
     def count(self) -> int:
         """Read the footer."""
@@ -274,7 +274,7 @@ class StoredParquet(Stored, Finder):
                 if place < first + rows:
                     return first, file.read_row_group(number)
                 first += rows
-        raise JournalError(f"{self.path} is not what it was: row {place} is gone")
+        raise JournalError(f"{self.path} has changed: row {place} is gone; open the run again")
 
     @contextmanager
     def _file(self) -> Iterator[Any]:
@@ -299,7 +299,7 @@ class Parquet(Format):
     def require(self) -> None:
         """Look for pyarrow."""
         try:
-            import pyarrow.parquet  # noqa: F401 - only looked for
+            import pyarrow.parquet  # noqa: F401 - only checked for
         except ImportError as error:
             raise MissingExtraError("parquet", "writing Parquet") from error
 
@@ -317,7 +317,7 @@ class Parquet(Format):
         from pyarrow import default_memory_pool, parquet, system_memory_pool
 
         schema = _schema_of(parts[0]) if parts else arrow_schema_of({})
-        # Arrow's own pool keeps the memory of what was read, 30 MB more than is in use, unless told not to.
+        # Unless told otherwise, Arrow's own pool keeps the memory of what was read: 30 MB more than in use.
         pool, used_to_read = system_memory_pool(), default_memory_pool()
         with (
             OutputFile(out).writing() as file,
@@ -329,5 +329,5 @@ class Parquet(Format):
                 used_to_read.release_unused()
 
     def copies(self, newest: Newest) -> Iterator[object]:
-        """Yield columns."""
+        """Yield the rows as columns."""
         return newest.batches()

@@ -13,12 +13,12 @@ from hurtle.formats.base import Format
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What is known of a format before its module is imported.
+    """What is known about a format before its module is imported.
 
     Attributes:
-        name: What callers call it, and what a run records.
+        name: Its name, for callers and in the record of a run.
         home: Its module and class, separated by a colon; empty if `apart_of` is set.
-        extensions: What the names of its files end with, dots included. Parts get the first one.
+        extensions: The extensions of its files, dots included. Parts get the first one.
         apart_of: The format that this one is, with bodies apart.
     """
 
@@ -29,7 +29,7 @@ class Line:
 
 
 FILES = "files"
-"""What JSON lines with bodies apart are called: it was a format before others had them."""
+"""The name of JSON lines with bodies in separate files, which was a format before others could have them."""
 
 LINES: tuple[Line, ...] = (
     Line("jsonl", "hurtle.formats.jsonl:Jsonl", (".jsonl", ".ndjson")),
@@ -40,7 +40,7 @@ LINES: tuple[Line, ...] = (
     Line(FILES, apart_of="jsonl"),
     Line("warc", "hurtle.formats.warc:Warc", (".warc.gz",)),
 )
-"""All of them. A new one is a line here, and a file beside this one."""
+"""All formats. A new one is a line here and a file in this folder."""
 
 
 class _Formats(Mapping[str, Format]):

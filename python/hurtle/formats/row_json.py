@@ -1,4 +1,4 @@
-"""A row as JSON has it, and as the result table has it: there and back."""
+"""Converts rows between JSON and the result table."""
 
 import json
 import re
@@ -13,13 +13,13 @@ StoredRow: TypeAlias = dict[str, Any]
 """A row of the result table: values by column, with the types that Arrow gives to Python."""
 
 _STEERING = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""What steers a terminal or turns its text around (Unicode Standard Annex 9), and halves of a pair."""
+"""Characters that control a terminal or reverse its text (Unicode Standard Annex 9), and lone surrogates."""
 
 _HALVES = re.compile("[\ud800-\udfff]")
 
 
 def row_of(record: Mapping[str, Any]) -> StoredRow:
-    """Return what a line of JSON holds as the result table has it; a key that is not there is null."""
+    """Return a parsed JSON line as a row of the result table; a missing key is null."""
     row = {name: record.get(name) for name in COLUMNS}
     row |= {name: value for name, value in record.items() if name not in row and name != "body_base64"}
     row["meta"] = meta_text(row["meta"])
@@ -30,12 +30,12 @@ def row_of(record: Mapping[str, Any]) -> StoredRow:
 
 
 def line_of(row: Mapping[str, Any]) -> bytes:
-    """Return a row as a line of JSON, line end included; nothing in it can steer a terminal."""
+    """Return a row as a line of JSON, line end included; nothing in it can control a terminal."""
     return harmless(_encode(_as_json(row))).encode() + b"\n"
 
 
 def harmless(text: str) -> str:
-    """Escape what could steer a terminal, in JSON: characters that stand in strings alone."""
+    """Escape what could control a terminal, in JSON, where such characters occur only in strings."""
     if text.isascii() and "\x7f" not in text:
         return text
     return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
@@ -52,7 +52,7 @@ def instant_text(instant: datetime) -> str:
 
 
 def meta_text(value: object) -> str | None:
-    """Return `meta` as the result table has it: JSON as text; half of a surrogate pair stays escaped."""
+    """Return `meta` as in the result table: JSON as text; a lone surrogate stays escaped."""
     if value is None:
         return None
     text = _encode(value)
@@ -60,7 +60,7 @@ def meta_text(value: object) -> str | None:
 
 
 def _as_json(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields by their names in JSON, where a body that is no text has another one."""
+    """Return the fields by their JSON names; a body that is not text has a different name."""
     fields = dict(row)
     if isinstance(instant := fields.get("fetched_at"), datetime):
         fields["fetched_at"] = instant_text(instant)
@@ -76,7 +76,7 @@ def _as_json(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _other(value: object) -> str:
-    """Return what JSON has no form for, of a column that is none of the result table's."""
+    """Return a value that JSON has no form for, from a column that the result table lacks."""
     if isinstance(value, datetime):
         return instant_text(value)
     return b64encode(value).decode("ascii") if isinstance(value, bytes) else str(value)
@@ -89,7 +89,7 @@ def _parsed(meta: str) -> object:
         return meta
 
 
-# One encoder for all: to make one costs more than to encode a value.
+# One encoder for all: creating one costs more than encoding a value.
 _encode = json.JSONEncoder(
     ensure_ascii=False, separators=(",", ":"), check_circular=False, default=_other
 ).encode

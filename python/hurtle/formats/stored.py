@@ -1,4 +1,4 @@
-"""What holds a run's rows, read chunk by chunk: the frame of all formats."""
+"""Reads the rows of a run chunk by chunk: the base of all formats."""
 
 import sys
 import zlib
@@ -16,14 +16,14 @@ from hurtle.formats.row_json import StoredRow, line_of
 CHUNK_ROWS = 1_000
 
 CHUNK_BYTES = 4 << 20
-"""Rows are read so many, or so many bytes of them, at a time: what reading holds in memory."""
+"""A chunk ends at this many rows or bytes, which reading holds in memory."""
 
 KEPT_CHUNKS = 4
-"""So many stay in memory where rows are looked up: about in the order in which they were written."""
+"""Chunks kept in memory during look-ups, which are roughly in the order in which rows were written."""
 
 
 def damage() -> tuple[type[Exception], ...]:
-    """Return what reading raises where a compressed file is damaged, but for OSError."""
+    """Return what reading a damaged compressed file raises, except for OSError."""
     if sys.version_info >= (3, 14):
         from compression import zstd
 
@@ -32,11 +32,11 @@ def damage() -> tuple[type[Exception], ...]:
 
 
 _DAMAGE: tuple[type[Exception], ...] = (ValueError, KeyError, TypeError, *damage())
-"""What a reader raises where a file is not what it was."""
+"""What a reader raises if a file is damaged."""
 
 
 class Finder(ABC):
-    """Finds rows again, one by one. Not for several threads at once."""
+    """Looks up rows one by one. Not thread-safe."""
 
     @abstractmethod
     def places(self) -> Iterator[tuple[int, int]]:
@@ -44,15 +44,15 @@ class Finder(ABC):
 
     @abstractmethod
     def row_at(self, place: int) -> StoredRow:
-        """Return a row with what `StoredRows.body` needs, by its place.
+        """Return a row by its place, with what `StoredRows.body` needs.
 
         Raises:
-            JournalError: It is gone.
+            JournalError: The row is gone.
         """
 
 
 class StoredRows(ABC):
-    """Rows that are committed: all of a file's, or of a table's."""
+    """Committed rows: all rows of a file or a table."""
 
     @abstractmethod
     def count(self) -> int:
@@ -63,7 +63,7 @@ class StoredRows(ABC):
         """Yield rows, a chunk at a time.
 
         Args:
-            columns: Those that are wanted, where not all of them are.
+            columns: The wanted columns; None: all.
         """
 
     @abstractmethod
@@ -75,7 +75,7 @@ class StoredRows(ABC):
         """Return the columns, as a `pyarrow.Schema`."""
 
     def lines(self, hidden: Container[int]) -> Iterator[bytes]:
-        """Yield the rows as JSON lines that cannot steer a terminal, many at a time.
+        """Yield the rows as JSON lines that cannot control a terminal, many at a time.
 
         Args:
             hidden: Positions of rows to leave out.
@@ -84,20 +84,20 @@ class StoredRows(ABC):
             yield b"".join(map(line_of, chunk))
 
     def finder(self) -> "Finder":
-        """Return what finds rows again, one by one."""
+        """Return an object that looks up rows one by one."""
         return InOrder(self)
 
     def body(self, row: StoredRow) -> bytes | None:
-        """Return the body of one of the rows, wherever it is; None where there was none.
+        """Return the body of one of the rows, wherever it is; None: it has none.
 
         Raises:
-            JournalError: It is gone.
+            JournalError: The body is gone.
         """
         body = row.get("body")
         return body if isinstance(body, bytes) else None
 
     def is_named(self, row: StoredRow) -> bool:
-        """Whether `body` is to be asked here: not where the row names another file of the same run."""
+        """Whether `body` here can find the row's body: not if the row names another file of the same run."""
         del row
         return True
 
@@ -114,10 +114,10 @@ class Stored(StoredRows):
 
     @classmethod
     def file_of_body(cls, row: StoredRow) -> str | None:
-        """Return the file of rows that holds a row's body beside the row; None: none does.
+        """Return the file of rows that contains a row's body outside the row; None: no file does.
 
         Args:
-            row: As a file of this kind has it.
+            row: A row, as read from a file of this kind.
         """
         del row
         return None
@@ -127,13 +127,13 @@ class Stored(StoredRows):
         return self.file_of_body(row) in (None, self.path.name)
 
     def body(self, row: StoredRow) -> bytes | None:
-        """Return the body from the row, or from the file that it names."""
+        """Return the body from the row, or from the file that the row names."""
         name = row.get("body_path")
         if name is None:
             return super().body(row)
         relative = PurePosixPath(name)
         if relative.is_absolute() or ".." in relative.parts:
-            raise JournalError(f"{self.path} is damaged: {name!r} is no file of this output")
+            raise JournalError(f"{self.path} is damaged: {name!r} is not a file of this output")
         path = self.path.parent / relative
         try:
             return path.read_bytes()
@@ -146,7 +146,7 @@ class Stored(StoredRows):
             yield
         except FileNotFoundError as error:
             raise JournalError(
-                f"{self.path} is gone: has its run ended in the meantime? Open it again"
+                f"{self.path} is gone: its run may have ended in the meantime; open the run again"
             ) from error
         except OSError as error:
             raise JournalError(f"{self.path} cannot be read: {error.strerror or error}") from error
@@ -155,12 +155,12 @@ class Stored(StoredRows):
 
 
 class InOrder(Finder):
-    """Finds rows of what can only be read from its beginning: reads on, and anew for one far before.
+    """Looks up rows where reading must start at the beginning: reads on, and starts over for a row far back.
 
     Memory: KEPT_CHUNKS chunks. The place of a row is its number.
 
     Args:
-        stored: What holds the rows. It does not hold this: what is read here is let go of at once.
+        stored: The rows. They have no reference to this object, so its chunks are freed with it.
     """
 
     def __init__(self, stored: StoredRows) -> None:
@@ -189,11 +189,11 @@ class InOrder(Finder):
             self._kept.append((first, chunk))
             if place < self._next:
                 return chunk[place - first]
-        raise JournalError(f"row {place} is gone: the output has become shorter")
+        raise JournalError(f"row {place} is gone: the output has become shorter; open the run again")
 
 
 def in_chunks(rows: Iterable[tuple[StoredRow, int]]) -> Iterator[list[StoredRow]]:
-    """Put rows, each with its size in bytes, together to chunks."""
+    """Group rows, each with its size in bytes, into chunks."""
     chunk: list[StoredRow] = []
     size = 0
     for row, row_bytes in rows:
@@ -207,7 +207,7 @@ def in_chunks(rows: Iterable[tuple[StoredRow, int]]) -> Iterator[list[StoredRow]
 
 
 def without(rows: Iterable[list[StoredRow]], hidden: Container[int]) -> Iterator[list[StoredRow]]:
-    """Leave out the rows of some positions."""
+    """Leave out the rows at some positions."""
     for chunk in rows:
         if left := [row for row in chunk if row["index"] not in hidden] if hidden else chunk:
             yield left

@@ -22,10 +22,10 @@ COLUMNS: dict[str, Kind] = {
 """The columns, in order. Source: `hurtle._engine.arrow_schema()`."""
 
 REFRESH_COLUMNS: dict[str, Kind] = {"change": "text", "body_run": "text", "body_index": "integer"}
-"""The columns behind them in a refresh: what has become of the URL, and where a body is that is unchanged."""
+"""The columns that a refresh adds after them: what happened to the URL, and where an unchanged body is."""
 
 APART_COLUMNS: dict[str, Kind] = {"body_path": "text"}
-"""The column behind all others where bodies are files: which one, relative to the folder of the output."""
+"""The last column if bodies are files: the path of the file, relative to the folder of the output."""
 
 REQUIRED = frozenset({
     "index", "id", "method", "url", "final_url", "redirects", "ok", "attempts", "fetched_at", "conn_reused",
@@ -38,7 +38,7 @@ def columns_of(record: Mapping[str, object]) -> dict[str, Kind]:
     """Return the columns of a run, in order.
 
     Args:
-        record: What the run is, as `hurtle.outputs.record` has it.
+        record: The record of the run; see `hurtle.outputs.record`.
     """
     return COLUMNS if record.get("since") is None else COLUMNS | REFRESH_COLUMNS
 
@@ -54,7 +54,7 @@ def arrow_schema_of(record: Mapping[str, object]) -> Any:  # noqa: ANN401 - pyar
 
 
 def with_refresh(schema: Any) -> Any:  # noqa: ANN401 - pyarrow has no types
-    """Return a `pyarrow.Schema` with the columns of a refresh behind its own."""
+    """Return a `pyarrow.Schema` with the columns of a refresh after its own."""
     import pyarrow
 
     types = {"text": pyarrow.string(), "integer": pyarrow.int64()}
@@ -64,17 +64,17 @@ def with_refresh(schema: Any) -> Any:  # noqa: ANN401 - pyarrow has no types
 
 
 def records(rows: Rows, *, bodies: bool = True) -> Iterator[dict[str, Any]]:
-    """Yield rows as JSON has them: values by column, and `body_base64` instead of a body that is no UTF-8.
+    """Yield rows as in JSON: values by column, and `body_base64` instead of a body that is not UTF-8.
 
     Args:
         rows: The rows.
-        bodies: Whether they are wanted; otherwise each is None.
+        bodies: Whether to include bodies; otherwise each is None.
     """
     return (json.loads(line) for line in rows.to_jsonl(bodies=bodies).split(b"\n") if line)
 
 
 def body_of(record: Mapping[str, Any]) -> bytes | None:
-    """Return a row's body; None where there was none."""
+    """Return a row's body; None: it has none."""
     encoded = record.get("body_base64")
     if encoded is not None:
         return b64decode(encoded)
@@ -83,7 +83,7 @@ def body_of(record: Mapping[str, Any]) -> bytes | None:
 
 
 def compact(value: object) -> str | None:
-    """Return a value as JSON on one line, in ASCII; None for what is not there."""
+    """Return a value as JSON on one line, in ASCII; None stays None."""
     return None if value is None else json.dumps(value, separators=(",", ":"))
 
 
@@ -97,7 +97,7 @@ def values(rows: Rows, columns: Mapping[str, Kind] = COLUMNS) -> Iterator[list[A
 
 
 def column_definitions(types: Mapping[Kind, str], columns: Mapping[str, Kind] = COLUMNS) -> str:
-    """Return the columns as SQL has them, for CREATE TABLE.
+    """Return the columns in SQL, for CREATE TABLE.
 
     Args:
         types: A database's type for each kind.

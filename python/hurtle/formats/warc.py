@@ -1,4 +1,4 @@
-"""Web archives: what went over the wire, byte for byte, and beside it the row of the result table."""
+"""Web archives: what went over the wire, byte for byte, together with the row of the result table."""
 
 import json
 import re
@@ -29,7 +29,7 @@ from hurtle.formats.writer import Writer
 from hurtle.rows import Exchange, Rows
 
 PLACE = ("warc_file", "warc_offset", "warc_length")
-"""The columns that say where a row's last response is; null where none came."""
+"""The columns that say where a row's last response is; null if there was none."""
 
 
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
@@ -37,7 +37,7 @@ _HEAD_END = re.compile(rb"\r?\n\r?\n")
 
 @dataclass(frozen=True, slots=True)
 class CopiedRecords:
-    """Rows that are taken over from another file, with all their records."""
+    """Rows copied from another file, with all their records."""
 
     records: bytes
 
@@ -46,7 +46,7 @@ class WarcWriter(LinesWriter):
     """Writes a `warcinfo` record, then for each row its exchanges and one `metadata` record.
 
     The `metadata` record is the row, without its body, whether there was a response or not. It comes last and
-    is WARC-Concurrent-To the last response that came.
+    is WARC-Concurrent-To the last response.
     """
 
     def _head(self) -> bytes:
@@ -78,8 +78,8 @@ def _row_records(line: bytes, exchanges: tuple[Exchange, ...]) -> Iterator[bytes
 class StoredWarc(StoredLines, Finder):
     """A file of records, one gzip member each. `body` is null; PLACE says where the response is.
 
-    The file of a place is named relative to the folder that it is in. From the offset on, so many bytes are
-    one gzip member, and that is one whole `response` record.
+    The file is named relative to its own folder. The given number of bytes at the offset is one gzip member,
+    which is one complete `response` record.
     """
 
     def count(self) -> int:
@@ -87,12 +87,12 @@ class StoredWarc(StoredLines, Finder):
         return sum(1 for _ in self._records())
 
     def schema(self) -> Any:  # noqa: ANN401 - pyarrow has no types
-        """Return the result table's, with PLACE, also where there is no row."""
+        """Return the columns of the result table with PLACE, even if there are no rows."""
         names = super().schema().names
         return table_schema([*names, *(name for name in PLACE if name not in names)])
 
     def body(self, row: StoredRow) -> bytes | None:
-        """Read the response, and undo its codings, up to where the row's body ended."""
+        """Read the response, and undo its codings, up to the end of the row's body."""
         from hurtle._engine import decode_body
 
         if row.get("warc_offset") is None or row["status"] is None:
@@ -129,7 +129,7 @@ class StoredWarc(StoredLines, Finder):
         return self
 
     def places(self) -> Iterator[tuple[int, int]]:
-        """Yield each row's position, and where its first record begins, in bytes."""
+        """Yield each row's position, and the offset of its first record in bytes."""
         return ((self._index(row.line), row.place.offset) for row in self._records())
 
     def row_at(self, place: int) -> StoredRow:
@@ -170,7 +170,7 @@ def _values(row: StoredRow, name: str) -> list[str]:
 
 
 def _line(row: WarcRow, file: bytes) -> bytes:
-    """Return a row as a line with PLACE behind its other keys."""
+    """Return a row as a line with PLACE after its other keys."""
     place = (b"null", b"null", b"null")
     if row.response is not None:
         place = (file, b"%d" % row.response.offset, b"%d" % row.response.length)
@@ -185,7 +185,7 @@ class Warc(EndToEnd):
     records_exchanges = True
 
     def is_marked(self, head: bytes) -> bool:
-        """Whether a record stands in the first gzip member."""
+        """Whether the first gzip member contains a record."""
         return super().is_marked(head) and unpacked(head).startswith(MARK)
 
     def writer(self, path: str) -> Writer:
@@ -198,7 +198,7 @@ class Warc(EndToEnd):
             return count_rows(path)
 
     def copies(self, newest: Newest) -> Iterator[object]:
-        """Yield all records: nothing else holds what went over the wire."""
+        """Yield all records: only they contain what went over the wire."""
         return (
             CopiedRecords(records)
             for part in newest.parts

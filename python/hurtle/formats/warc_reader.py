@@ -1,4 +1,4 @@
-"""The records of a file of WARC records, one gzip member each: where each lies, and the rows among them."""
+"""Reads a file of WARC records, one gzip member each: where each record is, and which of them are rows."""
 
 import zlib
 from collections.abc import Iterator
@@ -11,20 +11,20 @@ from hurtle.formats.compressed import GZIP
 from hurtle.formats.warc_record import END, ROW_TYPE
 
 BLOCK = 16 << 10
-"""Bytes read at once. What lies behind a member is copied when it ends: a few kilobytes, not a megabyte."""
+"""Bytes to read at a time. What follows a member is copied when it ends: a few kilobytes, not a megabyte."""
 
 
 class DamagedWarc(ValueError):
-    """A file holds something else than whole records, one in each gzip member."""
+    """A file contains something other than complete records, one in each gzip member."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a record lies.
+    """Where a record is.
 
     Attributes:
-        offset: Where its gzip member begins, in bytes.
-        length: How long the member is, in bytes.
+        offset: The offset of its gzip member, in bytes.
+        length: The length of the member, in bytes.
     """
 
     offset: int
@@ -37,7 +37,7 @@ class WarcRow:
 
     Attributes:
         line: The row as JSON.
-        response: The response that it tells of; None where there is none.
+        response: Its response; None: there was none.
         place: All its records: the exchanges and the row itself.
     """
 
@@ -56,14 +56,14 @@ def count_rows(path: Path) -> int:
 
 
 def read_rows(file: IO[bytes], offset: int = 0) -> Iterator[WarcRow]:
-    """Yield the rows of a file, in memory for one record.
+    """Yield the rows of a file, with one record in memory at a time.
 
     Args:
         file: The file.
         offset: Where the first row's records begin, in bytes.
 
     Raises:
-        DamagedWarc: It holds something else than whole records.
+        DamagedWarc: It contains something other than complete records.
     """
     responses: dict[str, Place] = {}
     begin = offset
@@ -83,7 +83,7 @@ def read_rows(file: IO[bytes], offset: int = 0) -> Iterator[WarcRow]:
 
 
 def _members(file: IO[bytes], offset: int) -> Iterator[tuple[Place, bytes]]:
-    """Yield what each gzip member holds, and where it lies, from one on."""
+    """Yield where each gzip member is, and what it contains, from an offset on."""
     file.seek(offset)
     data = file.read(BLOCK)
     while data:
@@ -103,10 +103,10 @@ def _members(file: IO[bytes], offset: int) -> Iterator[tuple[Place, bytes]]:
 
 
 def response_at(file: IO[bytes], place: Place) -> bytes:
-    """Return the response at a place: HTTP's head, and the body as it came.
+    """Return the response at a place: the HTTP head, and the body as received.
 
     Raises:
-        DamagedWarc: None is there.
+        DamagedWarc: There is no response.
     """
     file.seek(place.offset)
     data = b""
@@ -114,7 +114,7 @@ def response_at(file: IO[bytes], place: Place) -> bytes:
         data = zlib.decompressobj(GZIP).decompress(file.read(place.length))
     fields, block = _record(place.offset, data)
     if fields.get("warc-type") != "response":
-        raise DamagedWarc(f"the record at byte {place.offset} is no response")
+        raise DamagedWarc(f"the record at byte {place.offset} is not a response")
     return block
 
 
@@ -125,5 +125,5 @@ def _record(offset: int, data: bytes) -> tuple[dict[str, str], bytes]:
     fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     length = fields.get("content-length", "")
     if not version.startswith("WARC/") or not length.isdecimal() or rest[int(length) :] != END:
-        raise DamagedWarc(f"the gzip member at byte {offset} is no whole WARC record")
+        raise DamagedWarc(f"the gzip member at byte {offset} is not a complete WARC record")
     return fields, rest[: int(length)]

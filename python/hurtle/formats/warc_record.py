@@ -1,4 +1,4 @@
-"""WARC records: one HTTP exchange or one row as archives keep it, each a gzip member of its own.
+"""WARC records for HTTP exchanges and rows, each record one gzip member.
 
 Source: ISO 28500:2017, WARC 1.1.
 """
@@ -28,18 +28,18 @@ WARC_INFO = (
 ).encode()
 
 LEVEL = 4
-"""On HTML it takes two thirds of the time that 6, zlib's default, takes, and leaves 5 % more."""
+"""On HTML it takes two thirds of the time of zlib's default, 6, and makes 5 % more bytes."""
 
 SMALL = 4096
 SMALL_WINDOW, SMALL_MEMORY = GZIP - 3, 6
-"""A window of 4 KiB. To set up the largest one costs more than to compress a small record."""
+"""A window of 4 KiB. Setting up the largest one costs more than compressing a small record."""
 
 SAMPLE = 2048
 SHRINKS = 0.95
-"""A large block whose sample does not shrink so far is stored: an image, or a body that came compressed."""
+"""A large block is stored if its sample does not shrink that far: an image, or a body received compressed."""
 
 END = b"\r\n\r\n"
-"""What stands behind a record's head, and behind its block."""
+"""Ends the head of a record, and its block."""
 
 _CHUNKED = re.compile(rb"\ntransfer-encoding:[ \t]*chunked[ \t]*\r?\n", re.IGNORECASE)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -92,7 +92,7 @@ def _capture(exchange: Exchange) -> Iterator[Field]:
     if exchange.remote_ip is not None:
         yield "WARC-IP-Address", exchange.remote_ip
     if exchange.http_version == "2":
-        # The block is written as HTTP/1.1 has it, and this field says what it was.
+        # The block is in HTTP/1.1 form, and this field names the actual protocol.
         # Source: https://github.com/iipc/warc-specifications/issues/42
         yield "WARC-Protocol", "h2" if exchange.url.startswith("https:") else "h2c"
 
@@ -103,7 +103,7 @@ def payload_of(response: bytes, body_at: int, http_version: str) -> bytes:
     Args:
         response: Head and body.
         body_at: Where the body begins.
-        http_version: What it came over: "2" has no transfer codings, whatever the head says.
+        http_version: The response's HTTP version: "2" has no transfer codings, whatever the head says.
     """
     body = response[body_at:]
     chunked = http_version != "2" and _CHUNKED.search(response, 0, body_at) is not None
@@ -123,11 +123,11 @@ def record(
 
     Args:
         kind: Its WARC-Type.
-        block: What it holds.
-        content_type: What that is.
+        block: Its content.
+        content_type: The type of the content.
         fields: Further fields; names and values without line ends.
-        id: As of `new_id`; None: a new one.
-        date: As of `instant`; None: now.
+        id: As from `new_id`; None: a new one.
+        date: As from `instant`; None: now.
     """
     lines = [
         "WARC/1.1",
@@ -162,7 +162,7 @@ def new_id() -> str:
 
 
 def instant(micros: int) -> str:
-    """Return a point in time as WARC-Date has it.
+    """Return a point in time in the form of WARC-Date.
 
     Args:
         micros: Microseconds since 1970-01-01 UTC.
@@ -175,7 +175,7 @@ def instant(micros: int) -> str:
 
 
 def digest(data: bytes) -> str:
-    """Return what WARC-Block-Digest and WARC-Payload-Digest hold, in the form that archives index by.
+    """Return the value of WARC-Block-Digest or WARC-Payload-Digest, in the form that archives index by.
 
     Example:
         >>> digest(b"")
@@ -185,9 +185,9 @@ def digest(data: bytes) -> str:
 
 
 def unchunked(body: bytes) -> bytes:
-    r"""Return a body without the chunked coding: the payload, which does not depend on how it was cut.
+    r"""Return a body without the chunked coding: the payload, which does not depend on how it was split.
 
-    A body that ends early, or goes on with what is no chunk, gives what came before.
+    If a body ends early, or continues with something that is not a chunk, the result is what came before.
 
     Source: RFC 9112, section 7.1; https://github.com/iipc/warc-specifications/issues/22
 

@@ -1,4 +1,4 @@
-"""What writes one file: open, write batches, and close, which makes the file appear whole under its name."""
+"""Writes one file: open, write batches, and close, which makes the complete file appear under its name."""
 
 import os
 import stat
@@ -18,14 +18,13 @@ from hurtle.stops import stops_held
 class Writer(ABC):
     """Writes rows of the result table to one file: `open`, then `write` for each batch, then `close`.
 
-    Or `abort`, after which nothing stays. A file appears under its name only when it is whole: a write
-    that failed or was interrupted half-way makes `close` an `abort` that raises. Not for several threads at
-    once.
+    `abort` instead of `close` leaves nothing behind. A file appears under its name only when it is complete:
+    after a write that failed or was interrupted half-way, `close` aborts and raises. Not thread-safe.
     """
 
     @abstractmethod
     def open(self) -> None:
-        """Make ready to write.
+        """Prepare to write.
 
         Raises:
             ConfigError: The output cannot be written there.
@@ -37,31 +36,32 @@ class Writer(ABC):
         """Take rows.
 
         Raises:
-            SinkError: The disk is full, or the output is gone.
+            SinkError: The disk is full, or the output no longer exists.
         """
 
     @abstractmethod
     def flush(self) -> None:
-        """Give what is held in memory to the operating system, where the format allows it."""
+        """Pass what is held in memory to the operating system, if the format allows that."""
 
     @abstractmethod
     def close(self) -> None:
-        """Write what is left and put the output in its place. Idempotent.
+        """Write what is left and put the output in place. Idempotent.
 
         Raises:
-            SinkError: The output could not be completed, or a write before broke off; nothing stays.
+            SinkError: The output could not be completed, or an earlier write was interrupted or failed;
+                nothing is left behind.
         """
 
     @abstractmethod
     def abort(self) -> None:
-        """Drop the output, as far as it is not out already. Never raises. Idempotent."""
+        """Drop the output, except for what stdout or a pipe already has. Never raises. Idempotent."""
 
 
 def refuse_unwritable(path: Path) -> None:
-    """Find out before the first request that a file could not be put in its place.
+    """Check, before the first request, that a file can be put in place.
 
     Raises:
-        ConfigError: Its folder is not there or cannot be written, or the file must not be replaced.
+        ConfigError: Its folder does not exist or is not writable, or the file must not be replaced.
     """
     parent = path.parent
     if not parent.is_dir():
@@ -75,7 +75,7 @@ class OutputFile:
     """A file that appears under its name when it is complete; stdout and devices are written to directly.
 
     Args:
-        path: The final name; "-" is stdout. A symbolic link is followed, so that the link stays one.
+        path: The final name; "-" is stdout. A symbolic link is followed, so that it stays a link.
     """
 
     def __init__(self, path: str) -> None:
@@ -86,11 +86,11 @@ class OutputFile:
 
     @property
     def appears_at_the_end(self) -> bool:
-        """Whether it is a file that nobody sees before it is closed; stdout, pipes and devices are not."""
+        """Whether it is a file that appears only when it is closed, not stdout, a pipe or a device."""
         return self._temporary is not None
 
     def open(self) -> IO[bytes]:
-        """Open for writing: a temporary name in the same folder, so that the rename at the end is atomic.
+        """Open for writing, under a temporary name in the same folder: the rename at the end is then atomic.
 
         Raises:
             ConfigError: The output cannot be written there.
@@ -111,10 +111,10 @@ class OutputFile:
         if self._final.is_dir():
             raise ConfigError(f"{self.shown} is a folder; name a file in it", option="out")
         if self._final.exists() and not stat.S_ISREG(self._final.stat().st_mode):
-            return self._final.open("wb")  # a device or a pipe: a rename would put a file in its place
+            return self._final.open("wb")  # a device or a pipe: a rename would replace it with a file
         if self._final.exists() and not os.access(self._final, os.W_OK):
             raise PermissionError(None, "Permission denied")
-        # A name of its own for each writer, never one that is there: two runs to one output stay apart.
+        # Each writer has its own name, never an existing one: two runs to one output do not collide.
         temporary = self._final.with_name(f".{self._final.name[:40]}.{os.urandom(8).hex()}.tmp")
         with stops_held():
             self._file = temporary.open("xb")
@@ -123,11 +123,11 @@ class OutputFile:
 
     @contextmanager
     def writing(self) -> Iterator[IO[bytes]]:
-        """Write the whole file: it is in its place at the end of the `with`, or dropped.
+        """Write a whole file: at the end of the `with` it is in place, or dropped.
 
         Raises:
             ConfigError: The output cannot be written there.
-            SinkError: It could not be written.
+            SinkError: The file could not be written.
         """
         file = self.open()
         try:
@@ -178,9 +178,9 @@ class OutputFile:
             self._temporary = None
 
     def broken_off(self) -> SinkError:
-        """Make the error for an output that a write left half-way; it is dropped."""
-        return SinkError(f"{self.shown} was not written: a write before was interrupted or failed")
+        """Return the error for an output that a write left incomplete; it is dropped."""
+        return SinkError(f"{self.shown} was not written: an earlier write was interrupted or failed")
 
     def failure(self, error: OSError) -> SinkError:
-        """Make the error for an output that broke while it was written."""
+        """Return the error for an output that failed while it was written."""
         return SinkError(f"{self.shown} could not be written: {error.strerror or error}")
