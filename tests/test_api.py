@@ -327,7 +327,7 @@ def test_wrong_options_raise_before_anything_is_sent(verb: Any, hurtle_server: S
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"resume": "restart"}, r"resume='restart': must be True, False or None; restart=True begins again"),
+        ({"resume": "restart"}, r"resume='restart': must be True, False or None; restart=True starts over"),
         ({"resume": 1}, "resume=1: must be"),
         ({"restart": "no"}, "restart='no': must be True or False"),
         ({"resend_unknown": "no"}, "resend_unknown='no': must be True or False"),

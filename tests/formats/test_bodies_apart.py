@@ -202,7 +202,7 @@ def test_files_are_json_lines_with_bodies_apart(tmp_path: Path, hurtle_server: S
     assert hurtle.run(urls, f"{out}/", **apart("jsonl")).resumed == 1
     assert hurtle.run(urls, f"{out}/", format="files", bodies="apart").resumed == 1
     check_bodies(out)
-    with pytest.raises(ConfigError, match="it writes files, this one parquet"):
+    with pytest.raises(ConfigError, match="it writes files, and this one writes parquet"):
         hurtle.run(urls, f"{out}/", **apart("parquet"))
 
 

@@ -79,9 +79,9 @@ def test_somebody_elses_database_is_left_alone(tmp_path: Path) -> None:
     assert select(out, "SELECT count(*) FROM songs") == [(0,)]
     with duckdb.connect(str(out)) as connection:
         connection.execute("CREATE TABLE results (runner VARCHAR); CREATE TABLE run (distance INT)")
-    with pytest.raises(ConfigError, match="holds the table run, which is of no run"):
+    with pytest.raises(ConfigError, match="holds the table run, not created by hurtle"):
         hurtle.run([], out, restart=True)
-    with pytest.raises(ConfigError, match="holds the table run, which is of no run"):
+    with pytest.raises(ConfigError, match="holds the table run, not created by hurtle"):
         hurtle.open_run(out)
     (tmp_path / "text.duckdb").write_text("no database" * 1000)
     with pytest.raises(ConfigError, match="cannot be used"):

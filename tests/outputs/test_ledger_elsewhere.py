@@ -166,7 +166,7 @@ def test_a_state_directory_that_cannot_be_written_is_named_before_anything_is_se
 ) -> None:
     (tmp_path / "a file").touch()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "a file"))
-    with pytest.raises(hurtle.ConfigError, match=r"cannot be written .*XDG_STATE_HOME may name another"):
+    with pytest.raises(hurtle.ConfigError, match=r"cannot be written .*set XDG_STATE_HOME to another"):
         hurtle.run([hurtle_server.url("/bytes/1")], output.address)
     assert hurtle_server.stats()["requests"] == 0
 

@@ -42,7 +42,7 @@ def test_nothing_is_sent_twice_without_the_ledger(
     moved: Path, hurtle_server: Server, orders: list[dict[str, Any]]
 ) -> None:
     words = (
-        r"row [01] of the input must not be sent twice.*\.ledger alone, which is not there.*resend_unknown"
+        r"row [01] of the input must not be sent twice.*only in .*\.ledger, which is missing.*resend_unknown"
     )
     for _ in range(2):
         with pytest.raises(LedgerError, match=words):
@@ -119,9 +119,9 @@ def test_a_retry_begins_a_ledger_too(tmp_path: Path, hurtle_server: Server, name
         hurtle.retry(out, posts, where="ok", concurrency=2, progress=raise_at(20, KeyboardInterrupt))
     sent = hurtle_server.stats()["requests"]
     Path(f"{out}.ledger").unlink()
-    with pytest.raises(LedgerError, match="which is not there"):
+    with pytest.raises(LedgerError, match="which is missing"):
         hurtle.retry(out, posts, where="ok")
-    with pytest.raises(hurtle.ConfigError, match="which is not there: put it back"):
+    with pytest.raises(hurtle.ConfigError, match="which is missing: put it back"):
         hurtle.retry(out, posts, where="ok", restart=True)
     assert hurtle_server.stats()["requests"] == sent
     hurtle.retry(out, posts, where="ok", resend_unknown=True)

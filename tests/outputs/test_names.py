@@ -86,7 +86,7 @@ def test_an_output_to_be_read_is_what_it_holds(
     assert told(place_found("AZ://bucket")) == ("remote", "AZ://bucket")
     assert told(place_found("postgres://host/db")) == ("database", "postgres")
     Path("notes.csv").write_text("a,b\n")
-    with pytest.raises(ConfigError, match=r"notes\.csv is no output of hurtle's"):
+    with pytest.raises(ConfigError, match=r"notes\.csv is not an output of hurtle"):
         place_found("notes.csv")
 
 

@@ -99,11 +99,11 @@ def test_somebody_elses_tables_are_left_alone(out: str, hurtle_server: Server) -
     with psycopg.connect(out) as connection:
         connection.execute("CREATE TABLE results (name TEXT)")
         connection.execute("CREATE TABLE songs (name TEXT)")
-    with pytest.raises(ConfigError, match="holds the table results, which is of no run"):
+    with pytest.raises(ConfigError, match="holds the table results, not created by hurtle"):
         hurtle.run([], out, restart=True)
     with psycopg.connect(out) as connection:
         connection.execute("CREATE TABLE run (distance INT)")
-    with pytest.raises(ConfigError, match="holds the table run, which is of no run"):
+    with pytest.raises(ConfigError, match="holds the table run, not created by hurtle"):
         hurtle.run([], out, restart=True)
     with psycopg.connect(out) as connection:
         connection.execute("DROP TABLE run; DROP TABLE results")
@@ -112,7 +112,7 @@ def test_somebody_elses_tables_are_left_alone(out: str, hurtle_server: Server) -
 
 
 def test_a_schema_that_is_not_there_is_named(postgres: Postgres) -> None:
-    with pytest.raises(ConfigError, match="search path names no schema"):
+    with pytest.raises(ConfigError, match="no schema in the search path exists"):
         hurtle.run([], f"{postgres.address}?options=-csearch_path%3Dnowhere")
 
 

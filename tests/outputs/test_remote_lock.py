@@ -75,9 +75,7 @@ def test_a_second_run_is_refused_while_the_first_one_lives(
 ) -> None:
     first = new_sink(out)
     first.begin(IDENTITY, "auto")
-    with pytest.raises(
-        ConfigError, match=rf"another run \(process \d+ on .*until somebody removes {out}lock"
-    ):
+    with pytest.raises(ConfigError, match=rf"another run \(process \d+ on .*If it is gone, delete {out}lock"):
         hurtle.run(urls(hurtle_server), out)
     assert hurtle_server.stats()["requests"] == 0
     first.abort()

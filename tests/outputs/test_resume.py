@@ -85,13 +85,13 @@ def test_a_restart_begins_again(tmp_path: Path, server: Server, name: str) -> No
     [
         (
             {"rows": 299},
-            r"its input is not the same: it had 300 rows, and this one has 299 rows; --restart \(",
+            r"its input is not the same: it had 300 rows, and this one has 299 rows; use --restart \(",
         ),
         ({"max_redirects": 3}, "max_redirects was 10 and is now 3"),
         ({"headers": {"x-key": "secret"}}, "headers differ: x-key;"),
         ({"user_agent": "secret/1"}, "headers differ: user-agent;"),
-        ({"format": "parquet"}, "it writes jsonl, this one parquet"),
-        ({"resume": False}, r"holds a run that has begun; --restart \(restart=True\) begins again"),
+        ({"format": "parquet"}, "it writes jsonl, and this one writes parquet"),
+        ({"resume": False}, r"holds a run already; use --restart \(restart=True\) to drop it and start over"),
     ],
     ids=["input", "option", "headers", "user agent", "format", "no resume"],
 )
@@ -113,10 +113,10 @@ def test_s13_another_run_is_refused_and_the_difference_named(
 def test_a_list_as_long_as_the_other_is_told_from_it(tmp_path: Path, server: Server) -> None:
     out, urls = f"{tmp_path}/jsonl/", urls_of(server)
     broken_off(urls, out)
-    with pytest.raises(ConfigError, match="not the same: it had 300 rows as well, and other ones;"):
+    with pytest.raises(ConfigError, match="not the same: it also had 300 rows, but different ones;"):
         run(urls[::-1], out)
     broken_off(iter(urls), other := f"{tmp_path}/other/")
-    with pytest.raises(ConfigError, match="it could be read once only, and nobody knows what it was;"):
+    with pytest.raises(ConfigError, match="it could be read only once, so it cannot be compared;"):
         run(urls, other)
 
 
@@ -156,7 +156,9 @@ def test_the_run_of_another_version_is_refused_and_the_version_named(tmp_path: P
         other = {name: value for name, value in record.items() if name not in left_out} | {"schema": 99}
         of_run.write_text(json.dumps(other))
         for refused in (lambda: run(urls, out), lambda: hurtle.open_run(out)):
-            with pytest.raises(ConfigError, match=f"parts/ holds a run of {whose}, which alone can read it"):
+            with pytest.raises(
+                ConfigError, match=f"parts/ holds a run of {whose}, which alone can read and resume it"
+            ):
                 refused()
     assert run(urls, out, restart=True).requests == ROWS
     assert indexes_in(out) == list(range(ROWS))
@@ -171,7 +173,7 @@ def test_the_run_of_another_version_in_a_database_can_be_dropped(
         patch.setattr(recorded, "SCHEMA", 99)
         broken_off(urls, out)
     for refused in (lambda: run(urls, out), lambda: hurtle.open_run(out)):
-        with pytest.raises(ConfigError, match="which alone can read it"):
+        with pytest.raises(ConfigError, match="which alone can read and resume it"):
             refused()
     assert run(urls, out, restart=True).requests == ROWS
     assert sorted(row["index"] for row in hurtle.open_run(out)) == list(range(ROWS))
@@ -221,7 +223,7 @@ def test_an_input_that_ends_before_what_is_done_is_another_one(tmp_path: Path, s
 def test_an_input_that_is_read_once_goes_on_when_the_caller_says_so(tmp_path: Path, server: Server) -> None:
     out, urls = f"{tmp_path}/out.jsonl", urls_of(server)
     broken_off(iter(urls), out)
-    with pytest.raises(ConfigError, match="can be read once only"):
+    with pytest.raises(ConfigError, match="can be read only once"):
         run(iter(urls), out)
     assert run(iter(urls), out, resume=True).resumed >= 100
     assert indexes_in(out) == list(range(ROWS))

@@ -61,7 +61,7 @@ def cut(part: Path) -> None:
     part.write_bytes(part.read_bytes()[:-1])
 
 
-@pytest.mark.parametrize(("damage", "words"), [(lose, "is gone"), (cut, "bytes, and the journal says")])
+@pytest.mark.parametrize(("damage", "words"), [(lose, "is gone"), (cut, "bytes, but the journal says")])
 def test_a_part_that_is_not_as_the_journal_says_is_named(
     folder: Path, server: Server, damage: Callable[[Path], None], words: str
 ) -> None:
@@ -138,7 +138,7 @@ def test_a_folder_of_somebodys_files_is_left_alone(tmp_path: Path, server: Serve
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / name).write_text("mine")
     for restart in (False, True):
-        with pytest.raises(ConfigError, match=f"files of no run .{name}"):
+        with pytest.raises(ConfigError, match=f"files not created by hurtle .{name}"):
             run(urls_of(server), f"{tmp_path}/out/", restart=restart)
     assert names_in(tmp_path / "out") == [name]
     assert server.stats()["requests"] == 0
@@ -234,7 +234,7 @@ def test_a_complete_file_is_left_alone_when_an_input_that_was_the_same_is_longer
     with monkeypatch.context() as patch:
         patch.setattr(RunFolder, "remove", RunFolder.let_go)
         run(iter(urls[:50]), out)
-    with pytest.raises(SinkError, match="is complete, and its input has more rows now"):
+    with pytest.raises(SinkError, match="is complete, but its input has more rows now"):
         run(iter(urls), out, resume=True)
     assert indexes_in(str(out)) == list(range(50))
     assert run(iter(urls[:50]), out, resume=True).resumed == 50

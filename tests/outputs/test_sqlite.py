@@ -108,7 +108,7 @@ def test_another_input_is_refused_and_a_restart_drops_it(tmp_path: Path, hurtle_
         hurtle.run(urls[:5], out)
     with pytest.raises(ConfigError, match="max_redirects was 10 and is now 3"):
         hurtle.run(urls, out, max_redirects=3)
-    with pytest.raises(ConfigError, match="holds a run that has begun"):
+    with pytest.raises(ConfigError, match="holds a run already"):
         hurtle.run(urls, out, resume=False)
     assert hurtle.run(urls[:5], out, restart=True).resumed == 0
     assert [index for index, _ in rows_of(out)] == [0, 1, 2, 3, 4]
@@ -140,7 +140,7 @@ def test_somebody_elses_database_is_left_alone(tmp_path: Path, tables: str, name
         connection.executescript(tables)
         connection.commit()
     before = out.read_bytes()
-    words = f"holds the table {named}, which is of no run"
+    words = f"holds the table {named}, not created by hurtle"
     for restart in (False, True):
         with pytest.raises(ConfigError, match=words):
             hurtle.run([], out, restart=restart)

@@ -85,9 +85,9 @@ def test_a_refresh_is_not_gone_on_with_since_another_run(
     urls, old, new = make_refresh(site, tmp_path, name)
     lines = old.read_text(encoding="utf-8").splitlines(keepends=True)
     old.write_text("".join(lines[:-1]), encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"another run: it was since .*old.jsonl \(5 rows, .* \(4 rows"):
+    with pytest.raises(ConfigError, match=r"another run: since was .*old.jsonl \(5 rows, .* \(4 rows"):
         hurtle.run(urls, new, since=old)
-    with pytest.raises(ConfigError, match=r"it was since .*old\.jsonl .*, and this one is since no run"):
+    with pytest.raises(ConfigError, match=r"since was .*old\.jsonl .* and is now no run"):
         hurtle.run(urls, new)
     assert site.taken() == []
     old.write_text("".join(reversed(lines)), encoding="utf-8")  # the same rows in another order

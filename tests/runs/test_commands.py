@@ -160,7 +160,7 @@ def test_retry_sends_the_body_that_the_command_line_gave(tmp_path: Path, hurtle_
         called("fetch", tmp_path / "urls.txt", "-d", "a=2", "-o", f"{tmp_path}/out/", status=2),
     ):
         assert b"the input is not that of" in plain.stderr or b"its input is not the same" in plain.stderr
-        words = b": the list is, but -X, -d or --json make other requests of it; give the same as then"
+        words = b": the list is, but -X, -d or --json make different requests of it; use the same ones"
         assert words in plain.stderr
     called("fetch", tmp_path / "urls.txt", "-d", "a=1", "-o", f"{tmp_path}/out.csv", "--retries", "0")
     plain = called("retry", tmp_path / "out.csv", "-i", tmp_path / "urls.txt", "--where", "1", status=2)

@@ -205,7 +205,7 @@ hurtle.run((sys.argv[1] for _ in range(10**6)), sys.argv[2], progress=kill, conc
 def test_a_database_that_holds_no_run_is_refused(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "other.sqlite")) as connection:
         connection.execute("CREATE TABLE mine (a)")
-    with pytest.raises(ConfigError, match="holds the table mine, which is of no run"):
+    with pytest.raises(ConfigError, match="holds the table mine, not created by hurtle"):
         hurtle.open_run(tmp_path / "other.sqlite")
     duckdb.connect(str(tmp_path / "empty.duckdb")).close()
     (tmp_path / "nothing.sqlite").touch()

@@ -126,15 +126,17 @@ def test_what_cannot_be_read_back_is_refused(tmp_path: Path, make_run: MakeRun) 
     with pytest.raises(ConfigError, match="must be the path"):
         hurtle.open_run("-")
     (tmp_path / "out.csv").write_text("a,b\n")
-    with pytest.raises(ConfigError, match=r"what can be read back is .*parquet"):
+    with pytest.raises(ConfigError, match=r"hurtle can read .*parquet"):
         hurtle.open_run(tmp_path / "out.csv")
     for name in ("out", "out.txt", "out.csv", "out.jsonl.gz", "out.warc.gz", "out.parquet"):
         (tmp_path / name).write_bytes(b"")
-        with pytest.raises(ConfigError, match=r"is empty: the only file that a run leaves so is \.jsonl"):
+        with pytest.raises(
+            ConfigError, match=r"is empty: a run without requests leaves an empty file only if it is \.jsonl"
+        ):
             hurtle.open_run(tmp_path / name)
     record = make_run("parts/") / "run.json"
     record.write_text(record.read_text().replace('"parquet"', '"clay"'))
-    with pytest.raises(ConfigError, match="written as clay; what can be read back"):
+    with pytest.raises(ConfigError, match="written as clay; hurtle can read"):
         hurtle.open_run(tmp_path / "parts")
 
 

@@ -1,4 +1,4 @@
-"""Where a run lives, and what is recorded there of it: a folder, an object store, a database."""
+"""Where a run is stored, and what is recorded about it there: a folder, an object store, a database."""
 
 from hurtle.outputs.record import Identity, Resume, resume_mode
 

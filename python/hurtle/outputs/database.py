@@ -1,4 +1,4 @@
-"""A run in a database: rows and progress in the same transaction, so the rows themselves say what is done."""
+"""A run in a database. Rows and progress share a transaction, so the rows themselves show what is done."""
 
 import json
 from abc import ABC, abstractmethod
@@ -13,35 +13,35 @@ from hurtle.positions import Done
 from hurtle.rows import Rows
 
 RESULTS, RUN = "results", "run"
-"""The tables: one row for each request; one row that says what the run is."""
+"""The tables: one row for each request; one row with the record of the run."""
 
 RECORD = "record"
 """The column of the table `run`."""
 
 WANTED = "hurtle_retry"
-"""A third table while a retry is under way: the positions that it has not asked for again yet."""
+"""A third table while a retry is under way: the positions that it has not resent yet."""
 
 WANTED_ROWS = 50_000
-"""So many of them are written at a time."""
+"""Positions to write at a time."""
 
 FETCH_ROWS, FETCH_BODIES = 10_000, 100
-"""So many rows are held at a time while they are read: without bodies, and with them."""
+"""Rows in memory at a time while reading: without bodies, and with them."""
 
 
 class Database(ABC):
-    """Keeps the tables `results` and `run`. What it raises of its `error` is translated by `DatabaseSink`.
+    """Keeps the tables `results` and `run`. `DatabaseSink` translates the exceptions in `error`.
 
-    Not for several threads at once, but for one after the other.
+    Not thread-safe; different threads may use it one after the other.
 
     Attributes:
-        name: What callers call it.
-        shown: What to call this one in messages and hints; without secrets.
+        name: Its name, for callers.
+        shown: What to call this database in messages and hints; without secrets.
         columns: The columns of `results`, in order; those of the run once it has begun.
-        commit_rows: A transaction ends at so many rows,
-        commit_seconds: or after so long: what a crash makes the next run repeat.
-        ledger: Where to note requests that must not be sent twice; None until it is known where that is.
-        ledger_elsewhere: Where the ledger of the run is that was read, if not here: words for a message.
-        numbers: SQL that gives the numbers of a JSON array, which is its one parameter, "?".
+        commit_rows: A transaction ends at this many rows,
+        commit_seconds: or after this many seconds: the most that the next run repeats after a crash.
+        ledger: The file that records requests that must not be sent twice; None while its place is unknown.
+        ledger_elsewhere: Where the ledger of the run is, if not here, in words for a message.
+        numbers: SQL that returns the numbers of a JSON array, its one parameter, "?".
     """
 
     name: str
@@ -56,14 +56,14 @@ class Database(ABC):
     @property
     @abstractmethod
     def error(self) -> type[Exception]:
-        """What its driver raises."""
+        """The exceptions of its driver."""
 
     def words(self, error: Exception) -> str:
-        """Return an error's words for a person; without secrets."""
+        """Return an error's message for a person; without secrets."""
         return str(error)
 
     def require(self) -> None:
-        """Find out whether it can be used here.
+        """Check that it can be used here.
 
         Raises:
             MissingExtraError: It needs an optional package.
@@ -75,7 +75,7 @@ class Database(ABC):
         """Connect, and keep other runs out until `close`.
 
         Raises:
-            ConfigError: Another run uses it, or something else is there.
+            ConfigError: Another run uses it, or it has tables that hurtle did not create.
         """
 
     @abstractmethod
@@ -106,44 +106,44 @@ class Database(ABC):
         """Set `ledger` and `ledger_elsewhere`: where what a run has noted is."""
 
     def lacks_ledger(self, record: Record) -> bool:
-        """Whether a crash came before the ledger of a new run had begun."""
+        """Whether a crash came before the ledger of a new run was created."""
         del record
         return False
 
     @abstractmethod
     def begin_ledger(self) -> Record:
-        """Make sure that there is a place for a ledger; return what the run's record has to say of it.
+        """Prepare the place for a ledger; return what to add to the record of the run.
 
         Raises:
-            ConfigError, OSError: There is none.
+            ConfigError, OSError: It cannot be written.
         """
 
     @abstractmethod
     def drop_ledger(self) -> None:
-        """Forget what is noted: each of its requests has its row. Idempotent.
+        """Remove the ledger: each of its requests has a row. Idempotent.
 
         Raises:
-            OSError: It could not be removed.
+            OSError: The ledger could not be removed.
         """
 
     @abstractmethod
     def begin_run(self, record: Record) -> Record:
-        """Drop what a run left, its ledger included, and begin a new one with a ledger of its own.
+        """Drop what an earlier run left, including its ledger, and begin a new run with a new ledger.
 
         Returns:
-            The record, as it was recorded.
+            The record as written.
         """
 
     @abstractmethod
     def make_tables(self, record: Record) -> None:
-        """Drop the tables that a run left, make them anew and record the run, all in one transaction."""
+        """Drop the tables of an earlier run, create new ones and record the run, all in one transaction."""
 
     @abstractmethod
     def open_to_read(self) -> None:
-        """Connect to read what is committed, beside whoever writes; nobody is kept out.
+        """Connect to read what is committed, possibly while a run writes; other runs are not kept out.
 
         Raises:
-            ConfigError: It is not there, or nobody may read it now.
+            ConfigError: It does not exist, or cannot be read now.
         """
 
     @abstractmethod
@@ -152,20 +152,20 @@ class Database(ABC):
 
         Args:
             query: A SELECT.
-            rows: About how many to hold at a time.
+            rows: Approximately how many rows to fetch at a time.
         """
 
     @abstractmethod
     def change(self, statement: str, *parameters: str) -> None:
-        """Execute a statement in the open transaction; open one where there is none.
+        """Execute a statement in the open transaction; open one if there is none.
 
         Args:
-            statement: SQL that all databases know, with "?" for parameters.
-            parameters: Texts.
+            statement: SQL that all databases understand, with "?" for parameters.
+            parameters: The parameters, as text.
         """
 
     def done(self) -> Done:
-        """Return the positions whose rows are there."""
+        """Return the positions that have rows."""
         done = Done()
         for index, ok in self.ask(f'SELECT "index", ok FROM {RESULTS}'):
             done.add(index, failed=not ok)
@@ -178,7 +178,7 @@ class Database(ABC):
         return self.ask(f"SELECT {listed} FROM {RESULTS}", rows)
 
     def _selected(self, name: str, kind: Kind) -> str:
-        """Return SQL that gives a column."""
+        """Return SQL that selects a column."""
         del kind
         return f'"{name}"'
 
@@ -196,7 +196,7 @@ class Database(ABC):
         self.change(f"UPDATE {RUN} SET record = ?", json.dumps(record, sort_keys=True))
 
     def want(self, indexes: Sequence[int]) -> None:
-        """Note positions to be asked for again, in the place of others, in the open transaction."""
+        """Record the positions to resend, instead of earlier ones, in the open transaction."""
         self.forget_wanted()
         self.change(f'CREATE TABLE {WANTED} ("index" BIGINT PRIMARY KEY)')
         for first in range(0, len(indexes), WANTED_ROWS):
@@ -204,44 +204,44 @@ class Database(ABC):
             self.change(f"INSERT INTO {WANTED} {self.numbers}", piece)
 
     def wanted(self) -> Iterator[int]:
-        """Yield the positions that are to be asked for again."""
+        """Yield the positions to resend."""
         return (index for (index,) in self.ask(f'SELECT "index" FROM {WANTED}'))
 
     def unwant(self, indexes: Iterable[int]) -> None:
-        """Take positions out of those to be asked for again, in the open transaction."""
+        """Remove positions from those to resend, in the open transaction."""
         self.change(f'DELETE FROM {WANTED} WHERE "index" IN ({self.numbers})', json.dumps(list(indexes)))
 
     def forget_wanted(self) -> None:
-        """Drop the list of positions to be asked for again, if there is one, in the open transaction."""
+        """Drop the list of positions to resend, if there is one, in the open transaction."""
         self.change(f"DROP TABLE IF EXISTS {WANTED}")
 
     @abstractmethod
     def insert(self, rows: Rows) -> None:
-        """Add rows to the open transaction; open one where there is none."""
+        """Add rows to the open transaction; open one if there is none."""
 
     @abstractmethod
     def commit(self) -> None:
-        """End the transaction: its rows survive whatever happens."""
+        """Commit the transaction: its rows survive whatever happens."""
 
     @abstractmethod
     def rollback(self) -> None:
         """Drop the open transaction, if there is one."""
 
     def complete(self) -> None:
-        """Make the tables easy to read for others, once all rows are in. Nothing depends on it."""
+        """Make the tables easier to read for others, once all rows are in. Nothing depends on it."""
         return
 
     @abstractmethod
     def close(self) -> None:
-        """Disconnect and let other runs in. Idempotent, also where `open` failed."""
+        """Disconnect and let other runs in. Idempotent, even if `open` failed."""
 
 
 def foreign_table(columns: Iterable[tuple[str, str]], *, others: bool) -> str | None:
-    """Return a table of somebody else, who has no run there; None: there is none.
+    """Return a table that hurtle did not create and that is in the way of a run; None: there is none.
 
     Args:
-        columns: Table and column of every column that is there.
-        others: Whether tables of other names may stand where no run is.
+        columns: Table and column of every column in the database.
+        others: Whether tables with other names are allowed where there is no run.
     """
     tables: dict[str, list[str]] = {}
     for table, column in columns:

@@ -1,4 +1,4 @@
-"""A database that is one file, with its lock and its ledger beside it."""
+"""A database that is one file, with its lock and its ledger next to it."""
 
 import os
 from collections.abc import Iterable
@@ -11,11 +11,11 @@ from hurtle.outputs.lock import Lock
 from hurtle.outputs.record import ENDED, Record, is_under_way
 
 LEDGER = "ledger"
-"""The key of a run's record that says: a ledger was begun, so that one that is gone has been lost."""
+"""This key of a run's record is true once a ledger was created: if it is missing then, it was lost."""
 
 
 class DatabaseFile(Database):
-    """What the databases have in common that are files.
+    """What databases that are files have in common.
 
     Args:
         path: The file.
@@ -29,32 +29,33 @@ class DatabaseFile(Database):
         self.ledger = self._beside
 
     def refuse_foreign(self, columns: Iterable[tuple[str, str]]) -> None:
-        """Leave alone a file with tables of somebody else and of no run; beside a run's they may stand.
+        """Refuse a file with other tables and without a run; next to a run, other tables are allowed.
 
         Args:
             columns: Table and column of every column in the file.
 
         Raises:
-            ConfigError: It is such a file.
+            ConfigError: The file has a table that hurtle did not create, and no run.
         """
         if (foreign := foreign_table(columns, others=False)) is not None:
             raise ConfigError(
-                f"{self.shown} holds the table {foreign}, which is of no run; name another file", option="out"
+                f"{self.shown} holds the table {foreign}, not created by hurtle; name another file",
+                option="out",
             )
 
     def find_ledger(self, record: Record) -> None:
-        """Find out whether what the run has noted is here: the file may have been moved without it."""
+        """Find out whether the ledger of the run is here: the database may have been moved without it."""
         is_lost = record.get(LEDGER) is True and is_under_way(record) and not self._beside.exists()
         self.ledger = None if is_lost else self._beside
-        place = f"in {self._beside} alone, which is not there: put it back"
+        place = f"only in {self._beside}, which is missing: put it back"
         self.ledger_elsewhere = place if is_lost else None
 
     def lacks_ledger(self, record: Record) -> bool:
-        """Whether the record of a run that has not ended does not say that there is one."""
+        """Whether a run has not ended and its record does not mention a ledger."""
         return not record.get(ENDED) and record.get(LEDGER) is not True
 
     def begin_ledger(self) -> Record:
-        """Make the ledger, empty, where there is none."""
+        """Create an empty ledger if there is none."""
         os.close(os.open(self._beside, os.O_WRONLY | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666))
         sync_folder(self._beside.parent)
         self.ledger, self.ledger_elsewhere = self._beside, None
@@ -65,9 +66,9 @@ class DatabaseFile(Database):
         self._beside.unlink(missing_ok=True)
 
     def begin_run(self, record: Record) -> Record:
-        """Drop what a run left, its notes first; begin the ledger once the tables are those of the new one.
+        """Drop what an earlier run left, its ledger first; create the new ledger after the new tables.
 
-        A crash in between leaves the old run without its notes, or the new one before it sent anything.
+        A crash in between leaves the old run without its ledger, or the new one before it sent anything.
         """
         self.drop_ledger()
         self.make_tables(record)

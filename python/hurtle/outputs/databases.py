@@ -1,4 +1,4 @@
-"""The databases that results go to, in one list: by name, by address, by the first bytes of a file."""
+"""All databases that results can go to, in one list: found by name, by address, by a file's first bytes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ SQLITE_MARK = b"SQLite format 3\0"
 """What a file begins with. Source: https://www.sqlite.org/fileformat.html, section 1.3."""
 
 DUCKDB_MARK, DUCKDB_MARK_AT = b"DUCK", 8
-"""It stands behind a checksum. Source: https://duckdb.org/docs/stable/internals/storage"""
+"""It comes after a checksum. Source: https://duckdb.org/docs/stable/internals/storage"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,12 +20,12 @@ class DatabaseKind:
     """A kind of database.
 
     Attributes:
-        name: What callers call it, and what a run records.
-        make: Makes one, of a file's path or an address. The driver is imported when it is used.
-        schemes: What its addresses begin with, in lower case; empty where it is a file.
-        extensions: What the names of its files end with, dots included; empty where it is no file.
-        mark: Bytes by which its files are known; empty where it is no file.
-        mark_at: How many bytes stand before the mark.
+        name: Its name, for callers and in the record of a run.
+        make: Makes one from a file's path or an address. The driver is imported when it is used.
+        schemes: The schemes of its addresses, in lower case; empty if it is a file.
+        extensions: The extensions of its files, dots included; empty if it is not a file.
+        mark: Bytes that identify its files; empty if it is not a file.
+        mark_at: How many bytes come before the mark.
     """
 
     name: str
@@ -36,7 +36,7 @@ class DatabaseKind:
     mark_at: int = 0
 
     def is_marked(self, head: bytes) -> bool:
-        """Whether a file is one, by its first bytes."""
+        """Whether a file is such a database, judged by its first bytes."""
         return bool(self.mark) and head.startswith(self.mark, self.mark_at)
 
 
@@ -65,24 +65,24 @@ _KINDS = (
     ),
     DatabaseKind(name="postgres", make=_postgres, schemes=("postgresql://", "postgres://")),
 )
-"""All of them. A new one is a line here, and a file beside this one."""
+"""All databases. A new one is a line here and a file in this folder."""
 
 DATABASES: dict[str, DatabaseKind] = {one.name: one for one in _KINDS}
 """By the name that a run records."""
 
 EXTENSIONS: dict[str, str] = {extension: one.name for one in _KINDS for extension in one.extensions}
-"""The database that the end of a file's name says."""
+"""The database that each extension stands for."""
 
 
 def marked_database(head: bytes) -> str | None:
-    """Return the kind of database that a file is, by its first bytes; None: it is none."""
+    """Return the kind of database that a file is, by its first bytes; None if it is not a database."""
     return next((one.name for one in _KINDS if one.is_marked(head)), None)
 
 
 def addressed(out: str) -> "tuple[str, Callable[[], Database]] | None":
-    """Return the name of the database that an address leads to, and what makes it; None: it is none.
+    """Return the name of the database at an address, and a function that makes it; None if there is none.
 
-    Schemes are the same in capitals (RFC 3986, section 3.1).
+    Schemes ignore case (RFC 3986, section 3.1).
 
     Example:
         >>> addressed("PostgreSQL://db.example/crawl")[0], addressed("out.sqlite")

@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     import duckdb
 
 SETTINGS: dict[str, str | bool | int | float | list[str]] = {"autoinstall_known_extensions": False}
-"""Nothing is fetched from anywhere: no extension is needed."""
+"""Nothing is downloaded: no extension is needed."""
 
 BATCH = "hurtle_batch"
 
 HERE = "database_name = current_database() AND schema_name = current_schema()"
-"""Of all tables, those where a run's are."""
+"""A condition for the tables in the schema of the run."""
 
 
 class DuckdbDatabase(DatabaseFile):
-    """One DuckDB file. DuckDB lets nobody else read it during the run.
+    """One DuckDB file. DuckDB lets no other process read it during the run.
 
     Args:
         path: The file.
@@ -34,7 +34,7 @@ class DuckdbDatabase(DatabaseFile):
 
     name = "duckdb"
     numbers = "SELECT unnest(CAST(? AS BIGINT[]))"
-    # DuckDB is made for few large transactions: these are the bounds of a part.
+    # DuckDB is made for few large transactions: these limits are those of a part.
     commit_rows = 10_000
     commit_seconds = 30.0
 
@@ -46,15 +46,15 @@ class DuckdbDatabase(DatabaseFile):
 
     @property
     def error(self) -> type[Exception]:
-        """What duckdb raises."""
+        """The exceptions of duckdb."""
         import duckdb
 
         return duckdb.Error
 
     def require(self) -> None:
-        """Look for duckdb and pyarrow, which hands it the columns."""
+        """Look for duckdb, and for pyarrow, which passes the columns to it."""
         try:
-            import duckdb  # noqa: F401 - only looked for
+            import duckdb  # noqa: F401 - only checked for
             import pyarrow  # noqa: F401
         except ImportError as error:
             raise MissingExtraError("duckdb", "writing a DuckDB file") from error
@@ -69,13 +69,13 @@ class DuckdbDatabase(DatabaseFile):
         self._refuse_foreign_tables()
 
     def open_to_read(self) -> None:
-        """Open the file; its log is read, too. DuckDB lets nobody in while somebody writes."""
+        """Open the file and its log. DuckDB admits no reader while another process writes."""
         import duckdb
 
         try:
             self._connection = duckdb.connect(str(self._path), read_only=True, config=SETTINGS)
         except (duckdb.IOException, duckdb.ConnectionException) as error:
-            # Where a run keeps readers out, its lock says which; a folder that nobody may write in has none.
+            # If a run keeps readers out, its lock names it; a read-only folder has no lock.
             with suppress(OSError):
                 self._lock.take()
             self._lock.release()
@@ -94,7 +94,7 @@ class DuckdbDatabase(DatabaseFile):
         return {name for (name,) in self._opened.execute(query).fetchall()}
 
     def make_tables(self, record: Record) -> None:
-        """Make the tables."""
+        """Create the tables."""
         connection = self._opened
         connection.begin()
         for name in (RESULTS, RUN, WANTED):
@@ -110,14 +110,14 @@ class DuckdbDatabase(DatabaseFile):
 
     def ask(self, query: str, rows: int = FETCH_ROWS) -> Iterator[tuple[Any, ...]]:
         """Fetch piece by piece."""
-        # On a cursor of its own: another query on this connection would end it.
+        # On a separate cursor: another query on this connection would end this one.
         with self._opened.cursor() as cursor:
             found = cursor.execute(query)
             while piece := found.fetchmany(rows):
                 yield from piece
 
     def names(self) -> list[str]:
-        """Ask for the columns of no row."""
+        """Read the columns from a query without rows."""
         with self._opened.cursor() as cursor:
             return [name for name, *_ in cursor.execute(f"SELECT * FROM {RESULTS} LIMIT 0").description]
 
@@ -126,17 +126,17 @@ class DuckdbDatabase(DatabaseFile):
 
         Args:
             names: The columns.
-            rows: The most that a batch holds.
+            rows: The most rows in a batch.
         """
         columns = ", ".join(f'"{name}"' for name in names)
         with self._opened.cursor() as cursor:
             relation = cursor.sql(f"SELECT {columns} FROM {RESULTS}")
-            # An older DuckDB has it under the second name, of which a newer one warns.
+            # An older DuckDB has only the second name, which a newer one warns about.
             stream = getattr(relation, "to_arrow_reader", None) or relation.fetch_arrow_reader
             yield from stream(rows)
 
     def change(self, statement: str, *parameters: str) -> None:
-        """Execute it."""
+        """Execute the statement."""
         self._begin()
         self._opened.execute(statement, list(parameters))
 
@@ -146,7 +146,7 @@ class DuckdbDatabase(DatabaseFile):
             self._in_transaction = True
 
     def insert(self, rows: Rows) -> None:
-        """Take the columns as they are, without an object for each value; `commit` inserts them all at once.
+        """Keep the columns as they are, without an object for each value; `commit` inserts them all at once.
 
         A statement takes milliseconds, however few rows it inserts.
         """
@@ -155,7 +155,7 @@ class DuckdbDatabase(DatabaseFile):
         self._batches.append(pyarrow.record_batch(rows))
 
     def commit(self) -> None:
-        """Insert what has come, and commit; the log is fsynced."""
+        """Insert the rows so far, and commit; the log is fsynced."""
         import pyarrow
 
         connection = self._opened

@@ -1,4 +1,4 @@
-"""The folder of a run: what it is, what of it is done, and its parts."""
+"""The folder of a run: its record, how much of it is done, and its parts."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -44,20 +44,20 @@ from hurtle.outputs.reruns import RERUNS, RerunLog
 from hurtle.positions import Done, Span
 
 FILE = "file"
-"""The key of run.json for the one file that has every row: its size and time, and its positions as of a part.
+"""The key of run.json for the one file that has every row: its size and time, and its positions as in a part.
 
-Written before the file goes to its place, gone with the folder: in between, a crash makes nobody ask again.
+Written before the file is put in place, and removed with the folder. A crash in between costs no request.
 """
 
 
 class RunFolder:
-    """Begins a run in a folder, goes on with one, and commits its parts.
+    """Begins or resumes a run in a folder, and commits its parts.
 
     Args:
         path: The folder.
-        format: What its parts are, by name.
+        format: The format of its parts, by name.
         shown: What to call it in messages: the output as the caller wrote it.
-        final: The one file that the parts become at the end, where one file was asked for.
+        final: The one file that the parts become at the end; None: the output is the folder.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class RunFolder:
         return str(self.path)
 
     def begin(self, identity: Identity, resume: Resume) -> Done:
-        """Make the folder, or find out what of its run is done.
+        """Create the folder, or find out how much of its run is done.
 
         Raises:
             ConfigError: See `Sink.begin`.
@@ -145,8 +145,8 @@ class RunFolder:
             return Done()
         if RERUN_OF in before:
             raise ConfigError(
-                f"a retry of {self._shown} has not ended: hurtle retry goes on with it; --restart"
-                " (restart=True) drops it",
+                f"a retry of {self._shown} has not ended: resume it with hurtle retry, or drop it with"
+                " --restart (restart=True)",
                 option="out",
             )
         refuse_another(before, now, resume, self._shown)
@@ -161,16 +161,16 @@ class RunFolder:
         return file
 
     def _is_over(self, before: Record, now: Record) -> bool:
-        """Whether a run had become its file, and is none to go on with: another one, or its file is gone."""
+        """Whether a run had become its file and cannot be resumed: it is another run, or its file is gone."""
         if FILE not in before:
             return False
         if self._published(before) is None:
-            # The journal goes first: while it is there, every part is, and the file was not in its place yet.
+            # The journal is removed first: if it exists, so do all parts, and the file was not in place yet.
             return not (self.path / JOURNAL).exists()
         return difference(before, now) is not None
 
     def _published(self, record: Record) -> Done | None:
-        """Return the positions in the one file that a run has become; None: that is not in its place."""
+        """Return the positions in the one file that a run has become; None: the file is not in place."""
         file = record.get(FILE)
         if self._final is None or not isinstance(file, dict):
             return None
@@ -247,15 +247,15 @@ class RunFolder:
         return path
 
     def commit(self, part: Path, rows: int, done: Iterable[int], failed: Iterable[int] = ()) -> None:
-        """Record a part that is in its place.
+        """Record a part that is in place.
 
         Raises:
-            JournalError: It could not be recorded: the part is not part of the run.
+            JournalError: It could not be recorded, so it does not belong to the run.
             SinkError: The part cannot be read back, or the run had every row before.
         """
         if self._is_published:
             raise SinkError(
-                f"{self._shown} is complete, and its input has more rows now; --restart begins again"
+                f"{self._shown} is complete, but its input has more rows now; use --restart to start over"
             )
         try:
             committed = Committed.of_file(part, rows, done, failed)
@@ -267,10 +267,10 @@ class RunFolder:
             settle(self._bodies)
 
     def end(self, format: Format) -> None:  # noqa: A002 - the public name
-        """Make the one file, where that was asked for; else record that the run is complete.
+        """Join the parts if the output is one file; otherwise record that the run is complete.
 
         Raises:
-            SinkError: It could not be written.
+            SinkError: The file or the record could not be written.
         """
         if self._final is None:
             self.record_end()
@@ -299,10 +299,10 @@ class RunFolder:
         return joined
 
     def _verify_parts(self) -> None:
-        """Find out whether parts of earlier runs are what they were; those of this one were read back.
+        """Check that parts of earlier processes are unchanged; parts of this one were read back.
 
         Raises:
-            JournalError: One is not; all of them stay.
+            JournalError: A part has changed; all of them stay.
         """
         for name, expected in self._sums.items():
             path = self.path / name
@@ -311,13 +311,13 @@ class RunFolder:
             except OSError as error:
                 raise JournalError(f"{path} cannot be read: {error.strerror or error}") from error
             if found != expected:
-                raise JournalError(f"{path} is damaged: it is not what was committed")
+                raise JournalError(f"{path} is damaged: its hash is not the one that was committed")
 
     def publish(self, joined: Path, final: Path) -> None:
-        """Put the one file in its place, and drop the folder, of which everything is there now.
+        """Put the one file in place, and drop the folder: the file has every row now.
 
         Raises:
-            SinkError: It could not be put there.
+            SinkError: The file could not be put in place.
         """
         try:
             if RERUN_OF not in self._record:
@@ -329,14 +329,14 @@ class RunFolder:
         self.remove()
 
     def _positions(self) -> dict[str, object]:
-        """Return the positions of a run that has every row, as the journal has those of a part."""
+        """Return the positions of a run that has every row, in the form that the journal uses for a part."""
         return {"done": [(0, self._end - 1)], "failed": self._failed}
 
     def record_end(self) -> None:
-        """Record that the run is complete, and let others use the folder.
+        """Record that the run is complete, and let other runs use the folder.
 
         Raises:
-            SinkError: It could not be recorded.
+            SinkError: That could not be recorded.
         """
         self._journal.close()
         if not self._record.get(ENDED):
@@ -353,10 +353,10 @@ class RunFolder:
             self.ledger.unlink()
 
     def release(self) -> bool:
-        """Let others use the folder. One in which nothing is committed or noted is removed.
+        """Let other runs use the folder. A folder without commits and without a ledger is removed.
 
         Returns:
-            Whether a run is in it that can be gone on with.
+            Whether it holds a run that can be resumed.
         """
         if not self._parts and not self.ledger.exists() and FILE not in self._record:
             self.remove()
@@ -370,7 +370,7 @@ class RunFolder:
         self._lock.release()
 
     def remove(self) -> None:
-        """Drop the run and its folder. What cannot be removed is removed by the next run."""
+        """Drop the run and its folder. The next run removes what cannot be removed now."""
         self._journal.close()
         with suppress(OSError):
             if FILE in self._record:
@@ -384,6 +384,6 @@ class RunFolder:
 
 
 def _marks_of(file: Path) -> dict[str, object]:
-    """Return what tells one file from another and stays when it is renamed."""
+    """Return what distinguishes a file from others and survives a rename."""
     found = file.stat()
     return {"bytes": found.st_size, "mtime_ns": found.st_mtime_ns}

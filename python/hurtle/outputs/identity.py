@@ -1,4 +1,4 @@
-"""What a run is, so that a later one can tell whether it is the same: its input, and what shapes its rows."""
+"""The identity of a run, so that a later one can tell whether it is the same: its input and its options."""
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
@@ -15,17 +15,17 @@ SHAPING = frozenset({
     "truncate_oversize", "robots", "retry_statuses", "retry_methods",
     "idempotency_key",
 })  # fmt: skip
-"""Options on which requests and rows depend. How fast and how patiently a run goes may change in between."""
+"""Options on which requests and rows depend. Speed and patience may change when a run is resumed."""
 
 HIDDEN = frozenset({"headers", "params"})
-"""Options whose values may be secrets: only hashes of them are kept."""
+"""Options whose values may be secrets: only their hashes are recorded."""
 
 CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
-"""Headers that are no part of what a run is: tokens expire before long runs end. No hash of them is kept."""
+"""Headers that are not part of the identity: tokens expire before long runs end. Nor is a hash recorded."""
 
 
 def identity_of(source: Source | AsyncSource, options: Options) -> Identity:
-    """Return what a run of this input with these options is."""
+    """Return the identity of a run of this input with these options."""
     shown: dict[str, object] = {}
     for field in fields(options):
         if field.name in SHAPING:
@@ -36,14 +36,14 @@ def identity_of(source: Source | AsyncSource, options: Options) -> Identity:
 
 
 def recalled(recorded: object, given: OptionsDict) -> OptionsDict:
-    """Return options as given, and for those that were not, what a run has recorded.
+    """Return the given options; options that are not given come from the record of a run.
 
     Args:
-        recorded: The options of the run's `Identity`, as they come back from JSON; others are none.
-        given: By their public names.
+        recorded: The options of the run's `Identity`, read back from JSON; anything else is ignored.
+        given: Options by their public names.
 
     Raises:
-        ConfigError: `retries` is given, and is none.
+        ConfigError: The given `retries` is not valid.
     """
     if not isinstance(recorded, Mapping):
         return given
@@ -55,14 +55,14 @@ def recalled(recorded: object, given: OptionsDict) -> OptionsDict:
     }
     options: dict[str, Any] = dict(given)
     if isinstance(options.get("retries", 0), int):
-        # A number says how often; what is tried again stays that of the run.
+        # A number says only how often; what is retried stays as in the run.
         recall["retries"] = replace(Retry.of(options.pop("retries", Retry().total)), **policy)
     named = {ALIASES.get(name, name) for name in options}
     return cast("OptionsDict", options | {name: value for name, value in recall.items() if name not in named})
 
 
 def unlike(recorded: object, options: Options) -> list[str]:
-    """Return the options that are not those of a run and cannot be recalled: they are secrets, or may be."""
+    """Return the options that differ from a run's and cannot be recalled, because they may be secrets."""
     if not isinstance(recorded, Mapping):
         return []
     return [
@@ -73,7 +73,7 @@ def unlike(recorded: object, options: Options) -> list[str]:
 
 
 def path_of(source: Source | AsyncSource) -> str | None:
-    """Return where a source can be found again; None for what is no file, or a pipe."""
+    """Return the path of a source; None if it is not a file, or is a pipe."""
     path = source.path
     return str(Path(path).resolve()) if path is not None and Path(path).is_file() else None
 
@@ -82,9 +82,10 @@ _DEFAULT_AGENT = ("user-agent", USER_AGENT)
 
 
 def _hashed(name: str, value: Any) -> object:  # noqa: ANN401 - of whatever kind the option is
-    """Return what is kept of an option: of headers, a hash for each name, to name a difference by.
+    """Return what is recorded of an option: for headers, a hash for each name, to name a difference by.
 
-    The user agent counts where the caller chose it: the default names the version, and a newer one goes on.
+    The user agent counts only if the caller chose it: the default names the version, and a newer version may
+    resume the run.
     """
     if name != "headers":
         return _digest(value)

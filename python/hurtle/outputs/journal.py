@@ -1,7 +1,7 @@
-"""What of a run is done: an append-only file, whose every line is a commit.
+"""What is done of a run: an append-only file in which every line is a commit.
 
-A line is written and fsynced after what it speaks of is in its place. A part that no line names does not
-exist; a last line that was cut off by a crash was never there.
+A line is written and fsynced after the part that it names is in place. A part that no line names does not
+count, nor does a last line that a crash cut off.
 """
 
 import json
@@ -18,15 +18,15 @@ from hurtle.positions import Span, spans_of
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """A part of a run, as its journal has it.
+    """A part of a run, as recorded in the journal.
 
     Attributes:
-        name: What the file or object is called.
-        rows: How many rows it holds.
-        size: Bytes.
-        sha256: Of its bytes, as hexadecimal digits.
+        name: The name of the file or object.
+        rows: How many rows it has.
+        size: Its size in bytes.
+        sha256: The hash of its bytes, in hexadecimal digits.
         done: The positions of its rows.
-        failed: The positions of those that are not ok.
+        failed: The positions of the rows that are not ok.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Committed:
         """Read an entry.
 
         Raises:
-            KeyError, TypeError, ValueError: It is none of a part.
+            KeyError, TypeError, ValueError: It is not an entry of a part.
         """
         return cls(
             name=str(entry["part"]),
@@ -49,7 +49,7 @@ class Committed:
             size=int(entry["bytes"]),
             sha256=str(entry["sha256"]),
             done=_spans(entry["done"]),
-            # Of an older run nobody recorded which rows failed.
+            # Older runs did not record which rows failed.
             failed=_spans(entry.get("failed", ())),
         )
 
@@ -93,7 +93,7 @@ class Committed:
 
     @property
     def entry(self) -> dict[str, object]:
-        """The entry that is read as this."""
+        """The part as an entry of the journal."""
         return {
             "part": self.name,
             "rows": self.rows,
@@ -112,7 +112,7 @@ class Journal:
     """Lines of JSON, each fsynced before `append` returns.
 
     Args:
-        path: The file; made by the first `append`.
+        path: The file; created by the first `append`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -121,31 +121,31 @@ class Journal:
         self._broken = False
 
     def read(self) -> list[dict[str, Any]]:
-        """Return the entries; a last line without its end is no entry.
+        """Return the entries; a last line without a line end does not count.
 
         Raises:
-            JournalError: A line that was whole once is no JSON, or the file cannot be read.
+            JournalError: A complete line is not JSON, or the file cannot be read.
         """
         try:
             lines = self._path.read_bytes().split(b"\n")
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise JournalError(f"{self._path}: {error.strerror or error}") from error
+            raise JournalError(f"{self._path} cannot be read: {error.strerror or error}") from error
         try:
             entries = [json.loads(line) for line in lines[:-1]]
         except ValueError as error:
             raise JournalError(f"{self._path} is damaged: {error}") from error
         for entry in entries:
             if not isinstance(entry, dict):
-                raise JournalError(f"{self._path} is damaged: {entry!r:.100} is no entry")
+                raise JournalError(f"{self._path} is damaged: {entry!r:.100} is not an entry")
         return entries
 
     def parts(self) -> list[Committed]:
         """Return the entries as parts of a run.
 
         Raises:
-            JournalError: As `read`; or one is no such entry.
+            JournalError: As `read`; or an entry is not a part.
         """
         parts = []
         for entry in self.read():
@@ -159,11 +159,11 @@ class Journal:
         """Commit an entry.
 
         Raises:
-            JournalError: It could not be written; nothing may be taken as done. It is not tried again: after
-                a failed fsync nobody knows what is on the disk.
+            JournalError: It could not be written, so it does not count as done. It is not retried: after a
+                failed fsync it is unknown what is on the disk.
         """
         if self._broken:
-            raise JournalError(f"{self._path} could not be written before")
+            raise JournalError(f"{self._path} could not be written earlier: nothing more is committed")
         line = json.dumps(entry, separators=(",", ":")).encode() + b"\n"
         try:
             if self._fd is None:
@@ -173,7 +173,7 @@ class Journal:
                 raise OSError(None, f"only {written} of {len(line)} bytes were written")
             os.fsync(self._fd)
         except OSError as error:
-            # For good: the next line would go behind a torn one, and its fsync may claim to have saved both.
+            # For good: the next line would follow a torn one, and its fsync might claim to have saved both.
             self._broken = True
             raise JournalError(f"{self._path} could not be written: {error.strerror or error}") from error
 
@@ -181,7 +181,7 @@ class Journal:
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), 0o666)
         try:
             content = self._path.read_bytes()
-            # What a crash cut off must not become the beginning of the next line.
+            # A line that a crash cut off must not become the beginning of the next one.
             os.ftruncate(fd, content.rfind(b"\n") + 1)
             os.fsync(fd)
             sync_folder(self._path.parent)

@@ -47,12 +47,12 @@ def format_of(path: Path, shown: str) -> str:
     # Databases first: one has a checksum before its mark, which may begin like a line of JSON.
     if (found := databases.marked_database(head) or registry.marked_format(head)) is not None:
         return found
-    raise unreadable(f"{shown} is no output of hurtle's")
+    raise unreadable(f"{shown} is not an output of hurtle")
 
 
 def unreadable(words: str) -> ConfigError:
-    """Make the error for what cannot be read back."""
-    return ConfigError(f"{words}; what can be read back is {', '.join(format_names())}", option="out")
+    """Return the error for an output that cannot be read back."""
+    return ConfigError(f"{words}; hurtle can read {', '.join(format_names())}", option="out")
 
 
 def _format_of_empty(path: Path, shown: str) -> str:
@@ -62,5 +62,5 @@ def _format_of_empty(path: Path, shown: str) -> str:
         return found
     empty = " or ".join(one.extension for one in FORMATS.values() if one.is_empty_without_rows)
     raise ConfigError(
-        f"{shown} is empty: the only file that a run leaves so is {empty}, of no requests", option="out"
+        f"{shown} is empty: a run without requests leaves an empty file only if it is {empty}", option="out"
     )

@@ -1,4 +1,4 @@
-"""What must not be sent twice: the engine notes such a request on the disk before its first byte can leave.
+"""The ledger of requests that must not be sent twice: each is on the disk before its first byte leaves.
 
 A record is the request's position in the input, 8 bytes, little-endian. The engine writes it.
 """
@@ -15,12 +15,12 @@ BLOCK = RECORD.size << 13
 
 
 class NotedElsewhere:
-    """Stands for what is noted where it cannot be read, so that nobody knows it: to ask for any is an error.
+    """Stands for a ledger that cannot be read here: looking up a request in it is an error.
 
-    A run of requests that may be repeated never asks.
+    A run whose requests may all be repeated looks none up.
 
     Args:
-        where: Where it is noted, in words, and what to do.
+        where: Where the ledger is, in words, and what to do.
     """
 
     def __init__(self, where: str) -> None:
@@ -29,18 +29,18 @@ class NotedElsewhere:
     def __contains__(self, index: object) -> bool:
         """Raise LedgerError."""
         raise LedgerError(
-            f"row {index} of the input must not be sent twice, and whether it was sent is noted"
-            f" {self._where}; --resend-unknown (resend_unknown=True) sends again what may have been sent"
+            f"row {index} of the input must not be sent twice, and whether it was sent is recorded"
+            f" {self._where}; or use --resend-unknown (resend_unknown=True) to resend it"
         )
 
 
 def unsettled(path: Path, done: Container[int]) -> frozenset[int]:
-    """Return the requests that an earlier run was about to send, or sent, and that have no row.
+    """Return the requests that an earlier run sent, or was about to send, and that have no row.
 
-    A last record that a crash cut off belongs to a request that was still waiting for it; it does not count.
+    If a crash cut off the last record, its request was still waiting and was not sent; it does not count.
 
     Args:
-        path: The ledger; one that is not there notes nothing.
+        path: The ledger; one that does not exist counts as empty.
         done: Positions whose rows are committed.
 
     Raises:
@@ -60,13 +60,13 @@ def unsettled(path: Path, done: Container[int]) -> frozenset[int]:
 
 
 def keep_noted(ledger: Path, unknown: Collection[int]) -> None:
-    """Keep only what is unknown yet in a ledger that nobody writes now.
+    """Keep only the requests that are still unknown, in a ledger that nobody is writing.
 
     Args:
         ledger: The file.
-        unknown: What stays noted.
+        unknown: The requests to keep.
 
     Raises:
-        OSError: It could not be written; it is as it was.
+        OSError: The file could not be written; it is unchanged.
     """
     replace_file(ledger, b"".join(map(RECORD.pack, sorted(unknown))))

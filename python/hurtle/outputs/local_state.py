@@ -1,4 +1,4 @@
-"""What this machine keeps of a run whose output is elsewhere: its ledger, and parts on their way."""
+"""What this machine keeps for a run whose output is elsewhere: its ledger, and parts to be uploaded."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -15,13 +15,13 @@ KEPT_BY = "kept_by"
 
 
 class LocalState:
-    """A folder of its own for a run, under the state directory of the user: XDG_STATE_HOME on Linux.
+    """A separate folder for each run, under the user's state directory: XDG_STATE_HOME on Linux.
 
-    Its random name stands in the run's record: who finds the folder has all that was noted, and who does not,
-    on another machine or after the folder was removed, cannot know it.
+    Its random name is in the run's record. If the folder exists, its ledger is complete. If it does not, on
+    another machine or after it was removed, what was sent is unknown.
 
     Args:
-        name: The folder's.
+        name: The name of the folder.
         extra: The optional package that the output needs.
     """
 
@@ -31,24 +31,24 @@ class LocalState:
 
     @classmethod
     def begin(cls, extra: str) -> "LocalState":
-        """Make a new one.
+        """Create a new folder.
 
         Raises:
-            ConfigError: It cannot be made.
+            ConfigError: The folder cannot be created.
         """
         state = cls(uuid4().hex, extra)
         try:
             state.folder.mkdir(parents=True)
         except OSError as error:
             raise ConfigError(
-                f"{state.folder.parent} cannot be written ({error.strerror or error}), and what was sent is"
-                " noted there: XDG_STATE_HOME may name another place"
+                f"{state.folder.parent} cannot be written ({error.strerror or error}), but hurtle records"
+                " there what was sent: set XDG_STATE_HOME to another folder"
             ) from error
         return state
 
     @classmethod
     def of(cls, record: Record, extra: str) -> "LocalState | None":
-        """Return the one of a run; None: it is not on this machine."""
+        """Return the state of a run; None: it is not on this machine."""
         kept_by = record.get(KEPT_BY)
         name = kept_by.get("name") if isinstance(kept_by, dict) else None
         if not isinstance(name, str) or not name.isalnum():
@@ -63,11 +63,11 @@ class LocalState:
 
     @property
     def ledger(self) -> Path:
-        """Where requests are noted that must not be sent twice; not there before the first one."""
+        """The record of requests that must not be sent twice; it does not exist before the first one."""
         return self.folder / LEDGER
 
     def sweep(self) -> None:
-        """Remove what a crash left of parts that were on their way. Never raises."""
+        """Remove parts that a crash left before they were uploaded. Never raises."""
         for path in self.folder.iterdir():
             if path.name != LEDGER:
                 with suppress(OSError):
@@ -79,10 +79,10 @@ class LocalState:
 
 
 def elsewhere(record: Record) -> str:
-    """Say where the state of a run is that another machine keeps."""
+    """Say where the state of a run is, if another machine has it."""
     kept_by = record.get(KEPT_BY)
     host = str(kept_by.get("host")) if isinstance(kept_by, dict) else "unknown"
-    return f"on {host!r} alone, another machine: go on there"
+    return f"only on {host!r}, another machine: resume there"
 
 
 def _runs_folder(extra: str) -> Path:

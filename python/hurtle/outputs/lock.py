@@ -1,4 +1,4 @@
-"""One run at a time for one output: a lock that outlives nobody."""
+"""One run at a time for each output: a lock that ends with its process."""
 
 import json
 import os
@@ -21,12 +21,12 @@ _TEXT_BYTES = 4096
 class Lock:
     """A file that the kernel locks for its holder, and unlocks when that process is gone, however it ended.
 
-    It holds between containers, and between machines where their file system's locks do. Its text says who
-    holds it, and is for messages only.
+    It works between containers, and between machines if their file system's locks do. Its text names the
+    holder, and is for messages only.
 
     Args:
         path: The file.
-        shown: What to call the output in messages; the lock's folder where nothing is said.
+        shown: What to call the output in messages; None: the lock's folder.
     """
 
     def __init__(self, path: Path, shown: str | None = None) -> None:
@@ -38,7 +38,7 @@ class Lock:
         """Take the lock.
 
         Raises:
-            ConfigError: Another run holds it, or the file system has no locks.
+            ConfigError: Another run holds it, or the file system does not support locks.
             OSError: The file cannot be written.
         """
         while (fd := self._opened()) is None:
@@ -53,7 +53,7 @@ class Lock:
             raise
 
     def _opened(self) -> int | None:
-        """Open the file and lock it; None: who held it has removed it meanwhile, and the name is free."""
+        """Open the file and lock it; None: its holder has just removed it, and the name is free."""
         fd = os.open(self._path, _FLAGS, 0o666)
         try:
             self._lock(fd)
@@ -73,22 +73,22 @@ class Lock:
         except OSError as error:
             if error.errno in (EAGAIN, EACCES):
                 raise ConfigError(
-                    f"another run{_holder_in(fd)} is using {self._shown}: wait for its end", option="out"
+                    f"another run{_holder_in(fd)} is using {self._shown}: wait until it ends", option="out"
                 ) from error
             raise ConfigError(
                 f"{self._shown} cannot be locked against other runs: {error.strerror or error}; name an"
-                " output on a file system that has locks",
+                " output on a file system that supports locks",
                 option="out",
             ) from error
 
     def release(self) -> None:
-        """Give the lock back. Idempotent."""
+        """Release the lock. Idempotent."""
         fd, self._fd = self._fd, None
         if fd is None:
             return
         _HELD.discard(self)
         if sys.platform == "win32":
-            os.close(fd)  # what is open cannot be removed, which also keeps the lock of the next holder
+            os.close(fd)  # an open file cannot be removed, which also protects the lock of the next holder
         with suppress(OSError):
             self._path.unlink()
         if sys.platform != "win32":
@@ -102,7 +102,7 @@ class Lock:
 
 
 _HELD: set[Lock] = set()
-"""The locks of this process. Changed under the GIL alone; a child of fork empties its copy."""
+"""The locks of this process. Changed only under the GIL; a child of fork empties its copy."""
 
 
 def _forget_all() -> None:
@@ -115,7 +115,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _holder_in(fd: int) -> str:
-    """Say in words who wrote a lock; nothing where that is not to be read."""
+    """Name the process that wrote a lock, for a message; empty if the lock cannot be read."""
     try:
         os.lseek(fd, 0, os.SEEK_SET)
         holder = json.loads(os.read(fd, _TEXT_BYTES))
@@ -129,7 +129,7 @@ if sys.platform == "win32":
     import msvcrt
 
     _BEHIND_THE_TEXT = 1 << 30
-    """Nobody else can read a byte that is locked there."""
+    """Past the text: no other process can read a locked byte."""
 
     def _lock_file(fd: int) -> None:
         os.lseek(fd, _BEHIND_THE_TEXT, os.SEEK_SET)
@@ -141,5 +141,5 @@ else:
     import fcntl
 
     def _lock_file(fd: int) -> None:
-        # Not lockf: it would let the same process in twice, and go when any of its files is closed.
+        # Not lockf: it would let the same process in twice, and would unlock when any of its files is closed.
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hurtle.outputs.database import Database
 
 RUN_SUFFIX = ".run"
-"""The folder of a run that is to become one file has the file's name with this behind it."""
+"""The suffix of the folder for a run that becomes one file at its end: the file's name and this."""
 
 STORES = ("s3", "gs", "az")
 """The schemes of object stores."""
@@ -54,7 +54,7 @@ class DatabaseAt:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A folder on this disk, which may not be there.
+    """A folder on this disk, which may not exist.
 
     Attributes:
         path: As the caller wrote it.
@@ -67,7 +67,7 @@ class Folder:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file on this disk, which may not be there.
+    """A file on this disk, which may not exist.
 
     Attributes:
         path: As the caller wrote it.
@@ -172,7 +172,7 @@ def _text_of(out: object) -> str | None:
 
 
 def _place_addressed(text: str) -> Remote | DatabaseAt | None:
-    """Return what an address leads to. Schemes are the same in capitals (RFC 3986, section 3.1)."""
+    """Return what an address leads to. Schemes ignore case (RFC 3986, section 3.1)."""
     scheme, mark, _ = text.partition("://")
     if mark and scheme.lower() in STORES:
         return Remote(text)
@@ -197,7 +197,7 @@ def _is_special(path: Path) -> bool:
 
 
 def without_password(run: str) -> str:
-    """Return the name or address of an output as it may be shown and stored: who knows the password finds it.
+    """Return the name or address of an output without its password, so that it may be shown and stored.
 
     Example:
         >>> without_password("postgresql://me:secret@db.example/crawl?password=x&options=-csearch_path%3Da")

@@ -1,7 +1,7 @@
-"""Objects under a prefix of a bucket, by obstore: S3, Google Cloud Storage, Azure, and what speaks like them.
+"""Objects under a prefix of a bucket, by obstore: S3, Google Cloud Storage, Azure, and compatible stores.
 
-Whole objects only: none is ever half there, and one that is to be made or changed can name what it expects to
-find. Nothing more is needed of a store.
+Objects are read and written whole. Creating or replacing one can depend on what is there: it fails if that is
+not what was expected. Nothing more is needed of a store.
 """
 
 import re
@@ -22,25 +22,25 @@ if TYPE_CHECKING:
 
 RETRIES = 10
 RETRY_SECONDS = 60
-"""A request that fails is tried again so often, with growing pauses, and for so long."""
+"""A request that fails is retried this often, with growing pauses, and for this long."""
 
 PIECE_BYTES = 5 << 20
 PIECES_AT_ONCE = 4
-"""A larger file is uploaded in pieces, the least that S3 allows: each has to arrive within 30 seconds."""
+"""A larger file is uploaded in pieces of the smallest size that S3 allows: each must arrive within 30 s."""
 
 READERS = 8
-"""Small objects are read so many at a time: nearly all of it is waiting."""
+"""Small objects to read at a time: nearly all of it is waiting."""
 
 Version = dict[str, str]
-"""What tells a state of an object from every other."""
+"""Identifies one state of an object."""
 
 
 class StoreError(Exception):
-    """The store refused, or could not be reached; with its words, without secrets."""
+    """The store refused, or could not be reached. The message has its words, without secrets."""
 
 
 class ChangedError(Exception):
-    """An object is not what it was expected to be: somebody else has made or changed it."""
+    """An object is not what it was expected to be: somebody else has created or changed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Found:
     """An object that was read.
 
     Attributes:
-        data: What is in it.
+        data: Its content.
         version: Its state.
         modified: When it was written, by the store's clock.
     """
@@ -59,16 +59,16 @@ class Found:
 
 
 class Objects:
-    """The objects whose names begin with a prefix. Names are relative to it. Callable from several threads.
+    """The objects whose names begin with a prefix. Names are relative to it. Thread-safe.
 
-    Credentials and the rest of what a store needs come from where its own tools look for them: AWS_*,
-    GOOGLE_*, AZURE_*, the machine's role.
+    Credentials and other settings come from where the store's own tools look for them: AWS_*, GOOGLE_*,
+    AZURE_*, the machine's role.
 
     Args:
         address: Scheme, bucket and prefix: `s3://bucket/prefix/`.
 
     Raises:
-        ConfigError: It is none, or holds what may be a secret.
+        ConfigError: It is not such an address, or contains what may be a secret.
     """
 
     def __init__(self, address: str) -> None:
@@ -77,11 +77,11 @@ class Objects:
         self._store_: ObjectStore | None = None
 
     def require(self) -> None:
-        """Find out whether stores can be used here.
+        """Check that stores can be used here.
 
         Raises:
             MissingExtraError: obstore is not installed.
-            ConfigError: It makes nothing of the address or of the environment.
+            ConfigError: It cannot use the address or the environment's settings.
         """
         try:
             from obstore.exceptions import BaseError
@@ -91,7 +91,7 @@ class Objects:
         try:
             self._store_ = from_url(
                 self._address,
-                # No client_options: they would hide those of the environment, such as AWS_ALLOW_HTTP.
+                # No client_options: they would override those of the environment, such as AWS_ALLOW_HTTP.
                 retry_config={"max_retries": RETRIES, "retry_timeout": timedelta(seconds=RETRY_SECONDS)},
             )
         except (BaseError, ValueError) as error:
@@ -111,7 +111,7 @@ class Objects:
             below: Only those in this folder.
 
         Raises:
-            StoreError: They could not be listed.
+            StoreError: The objects could not be listed.
         """
         import obstore
 
@@ -123,7 +123,7 @@ class Objects:
         """Return an object; None: there is none.
 
         Raises:
-            StoreError: It could not be read.
+            StoreError: The object could not be read.
         """
         import obstore
 
@@ -138,29 +138,29 @@ class Objects:
         """Return several objects, in order.
 
         Raises:
-            StoreError: One could not be read.
+            StoreError: One of them could not be read.
         """
         with ThreadPoolExecutor(READERS) as threads:
             return list(threads.map(self.read, names))
 
     def create(self, name: str, data: bytes) -> Version:
-        """Make an object that is not there.
+        """Create an object that does not exist.
 
         Args:
-            name: What it is called.
-            data: What nobody else would write: it has a random number in it.
+            name: The name of the object.
+            data: Its content, which nobody else would write: it has a random number in it.
 
         Raises:
-            ChangedError: It is there, and holds something else.
-            StoreError: It could not be written; or it was, and the answer was lost.
+            ChangedError: The object exists, with a different content.
+            StoreError: It could not be written; or it was written, and the answer was lost.
         """
         return self._put(name, data, "create")
 
     def replace(self, name: str, data: bytes, version: Version) -> Version:
-        """Write an object anew, if it is in this state still.
+        """Replace the content of an object, if its state is still this one.
 
         Raises:
-            ChangedError: It is gone, or in another state.
+            ChangedError: The object is gone, or in another state.
             StoreError: As `create`.
         """
         return self._put(name, data, version)
@@ -174,17 +174,17 @@ class Objects:
             try:
                 return _version(obstore.put(self._store, name, data, mode=how, use_multipart=False))
             except (AlreadyExistsError, PreconditionError, FileNotFoundError) as error:
-                # A request that was tried again may have succeeded the first time: then it is ours.
+                # A request that was retried may have succeeded the first time: then the object is ours.
                 found = self.read(name)
                 if found is None or found.data != data:
                     raise ChangedError(f"{self.shown}{name} was written by somebody else") from error
                 return found.version
 
     def upload(self, name: str, path: Path) -> None:
-        """Write a file to an object, whole or not at all.
+        """Write a file to an object, completely or not at all.
 
         Raises:
-            StoreError: It could not be written, or has another size.
+            StoreError: The object could not be written, or has another size.
         """
         import obstore
 
@@ -192,13 +192,13 @@ class Objects:
             obstore.put(self._store, name, path, chunk_size=PIECE_BYTES, max_concurrency=PIECES_AT_ONCE)
             found = obstore.head(self._store, name)["size"]
         if found != path.stat().st_size:
-            raise StoreError(f"{self.shown}{name} has {found} bytes, and {path.stat().st_size} were sent")
+            raise StoreError(f"{self.shown}{name} has {found} bytes, but {path.stat().st_size} were sent")
 
     def download(self, name: str, path: Path) -> None:
         """Write an object to a file.
 
         Raises:
-            StoreError: It could not be read.
+            StoreError: The object could not be read.
             OSError: The file could not be written.
         """
         import obstore
@@ -208,10 +208,10 @@ class Objects:
                 file.write(piece)
 
     def delete(self, names: Iterable[str]) -> None:
-        """Remove objects; those that are not there are no error.
+        """Remove objects; a missing one is not an error.
 
         Raises:
-            StoreError: They could not be removed.
+            StoreError: The objects could not be removed.
         """
         import obstore
 
@@ -220,10 +220,10 @@ class Objects:
                 obstore.delete(self._store, listed)
 
     def now(self) -> datetime:
-        """Return the time by the store's clock, which is that of every `modified`.
+        """Return the time by the store's clock, which `modified` has, too.
 
         Raises:
-            StoreError: It could not be found out.
+            StoreError: The store could not be asked.
         """
         name = f"clock-{uuid4().hex}"
         self.create(name, name.encode())
@@ -246,10 +246,10 @@ class Objects:
 
 
 def _checked(address: str) -> str:
-    """Return an address in one form: its scheme in lower case, its end a slash.
+    """Return an address in normal form: the scheme in lower case, a slash at the end.
 
     Raises:
-        ConfigError: It has no bucket, or a user, a password or a query: they would be shown.
+        ConfigError: It has no bucket, or has a user, a password or a query, which would be shown.
     """
     scheme, _, rest = address.partition("://")
     scheme = scheme.lower()
@@ -259,7 +259,7 @@ def _checked(address: str) -> str:
             f"out={scheme}://…: {form}; credentials come from the environment, not from the address",
             option="out",
         )
-    # An escape would name the same object as what it stands for, and be shown as another one.
+    # An escape names the same object as the character that it stands for, but would be shown as another one.
     if "%" in rest or any(part in ("", ".", "..") for part in rest.rstrip("/").split("/")):
         raise ConfigError(f"out={address!r}: {form}", option="out")
     return f"{scheme}://{rest.rstrip('/')}/"
@@ -273,9 +273,9 @@ _BARE_HTTP = "BadScheme"
 
 
 def _words(error: BaseException) -> str:
-    """Return what the library says in its first line, without queries, which may hold a signature."""
+    """Return the first line of the library's message, without queries, which may contain a signature."""
     text = str(error)
     if _BARE_HTTP in text:
-        return "the endpoint is plain http; AWS_ALLOW_HTTP=true allows that"
+        return "the endpoint is plain http; set AWS_ALLOW_HTTP=true to allow that"
     first = next(iter(text.strip().splitlines()), type(error).__name__)
     return re.sub(r"(\w+://[^\s?]*)\?\S*", r"\1?…", first)

@@ -26,10 +26,10 @@ TYPES: dict[Kind, str] = {
     "json": "JSON",
     "bytes": "BYTEA",
 }
-"""JSON and not JSONB, which refuses the character NUL that a caller's `meta` may hold."""
+"""JSON, not JSONB, which refuses the character NUL that a caller's `meta` may contain."""
 
 STAGE = "hurtle_rows"
-"""The temporary table that COPY writes to: COPY itself knows no conflicts."""
+"""The temporary table that COPY writes to: COPY itself cannot resolve conflicts."""
 
 UPSERT = f'INSERT INTO {RESULTS} SELECT * FROM {STAGE} ON CONFLICT ("index") DO UPDATE SET '
 
@@ -37,10 +37,10 @@ LOCK = 0x6875_7274
 """The first half of the advisory lock's number; the second is the schema's."""
 
 LOCK_SECONDS = 3.0
-"""A server needs a moment to see that the process is gone that held the lock."""
+"""A server needs a moment to notice that the process that held the lock is gone."""
 
 DEFAULTS = {"connect_timeout": "10", "application_name": "hurtle"}
-"""Parameters of a connection that the address does not set."""
+"""The parameters of a connection, unless the address sets them."""
 
 _ADDRESS = re.compile(r"postgres(?:ql)?://(?:[^@/?#]*@)?([^@?#]*)(?:[?#][^@]*)?")
 
@@ -49,7 +49,7 @@ class PostgresDatabase(Database):
     """The schema of a PostgreSQL database that comes first in the search path.
 
     Args:
-        address: As libpq has it: `postgresql://user@host:port/database?parameter=value`. Its password is kept
+        address: In libpq's form: `postgresql://user@host:port/database?parameter=value`. Its password is kept
             out of messages and tables.
     """
 
@@ -68,7 +68,7 @@ class PostgresDatabase(Database):
 
     @property
     def error(self) -> type[Exception]:
-        """What psycopg raises."""
+        """The exceptions of psycopg."""
         import psycopg
 
         return psycopg.Error
@@ -81,7 +81,7 @@ class PostgresDatabase(Database):
     def require(self) -> None:
         """Look for psycopg and libpq."""
         try:
-            import psycopg  # noqa: F401 - only looked for
+            import psycopg  # noqa: F401 - only checked for
         except ImportError as error:
             raise MissingExtraError("postgres", "writing to PostgreSQL") from error
 
@@ -91,7 +91,7 @@ class PostgresDatabase(Database):
 
         parameters = self._parameters()
         self._connection = psycopg.connect(**parameters, autocommit=True)
-        # A commit that the server may forget is none; what is stricter than "on" stays.
+        # The server must not forget a commit; a setting stricter than "on" stays.
         self._opened.execute(
             "SELECT set_config('synchronous_commit', 'on', false)"
             " WHERE current_setting('synchronous_commit') IN ('off', 'local')"
@@ -103,13 +103,13 @@ class PostgresDatabase(Database):
         )
         if (foreign := foreign_table(self._opened.execute(query), others=True)) is not None:
             raise ConfigError(
-                f"{self.shown} holds the table {foreign}, which is of no run; name another schema:"
+                f"{self.shown} holds the table {foreign}, not created by hurtle; name another schema:"
                 " ?options=-csearch_path%3DNAME",
                 option="out",
             )
 
     def open_to_read(self) -> None:
-        """Connect; what is asked changes nothing."""
+        """Connect, for reading only."""
         import psycopg
 
         try:
@@ -129,18 +129,21 @@ class PostgresDatabase(Database):
             given = conninfo_to_dict(self._address)
             self._secret = given.get("password")  # type: ignore[assignment]
             return DEFAULTS | given
-        # libpq repeats the address in its words.
-        raise ConfigError(f"{self.shown}: not an address as libpq reads it", option="out")
+        # libpq's own message would repeat the address.
+        raise ConfigError(
+            f"{self.shown}: libpq cannot read this address; write postgresql://USER@HOST/DATABASE",
+            option="out",
+        )
 
     def _take_lock(self) -> None:
         row = self._opened.execute("SELECT current_schema()").fetchone()
         if row is None or row[0] is None:
-            raise ConfigError(f"{self.shown}: the search path names no schema that is there", option="out")
+            raise ConfigError(f"{self.shown}: no schema in the search path exists; create one", option="out")
         until = monotonic() + LOCK_SECONDS
         query = "SELECT pg_try_advisory_lock(%s, hashtext(current_schema()))"
         while self._opened.execute(query, (LOCK,)).fetchone() != (True,):
             if monotonic() > until:
-                raise ConfigError(f"another run is using {self.shown}: wait for its end", option="out")
+                raise ConfigError(f"another run is using {self.shown}: wait until it ends", option="out")
             sleep(0.1)
 
     def tables(self) -> set[str]:
@@ -159,7 +162,7 @@ class PostgresDatabase(Database):
         self.ledger = None if state is None else state.ledger
 
     def begin_ledger(self) -> Record:
-        """Make this machine's state of the run, where there is none."""
+        """Create this machine's state of the run, if there is none."""
         if self._state is None:
             self._keep(LocalState.begin("postgres"))
             self.ledger_elsewhere = None
@@ -172,7 +175,7 @@ class PostgresDatabase(Database):
             self._state.drop()
 
     def begin_run(self, record: Record) -> Record:
-        """Drop what a run left, and this machine's state of it once the tables are those of the new one."""
+        """Drop what an earlier run left; its state on this machine goes once the new tables are there."""
         before, self._state = self._state, None
         record = record | self.begin_ledger()
         self.make_tables(record)
@@ -181,7 +184,7 @@ class PostgresDatabase(Database):
         return record
 
     def make_tables(self, record: Record) -> None:
-        """Make the tables."""
+        """Create the tables."""
         with self._opened.transaction():
             for name in (RESULTS, RUN, WANTED):
                 self._opened.execute(f"DROP TABLE IF EXISTS {name}")
@@ -197,16 +200,16 @@ class PostgresDatabase(Database):
             yield from cursor
 
     def names(self) -> list[str]:
-        """Ask for the columns of no row."""
+        """Read the columns from a query without rows."""
         found = self._opened.execute(f"SELECT * FROM {RESULTS} LIMIT 0")
         return [column.name for column in found.description or ()]
 
     def _selected(self, name: str, kind: Kind) -> str:
-        """Return JSON as the text that it is: a client would parse it."""
+        """Select JSON as text: otherwise the client would parse it."""
         return f'"{name}"::text' if kind == "json" else f'"{name}"'
 
     def change(self, statement: str, *parameters: str) -> None:
-        """Execute it."""
+        """Execute the statement."""
         self._begin()
         self._opened.execute(statement.replace("?", "%s"), parameters)
 
@@ -227,7 +230,7 @@ class PostgresDatabase(Database):
                 copy.write_row([_without_nul(value) for value in row])
 
     def commit(self) -> None:
-        """Move the rows to their table; one with the same index is replaced."""
+        """Move the rows to their table; they replace rows with the same index."""
         if self._is_staged:
             replaced = ", ".join(f'"{name}" = excluded."{name}"' for name in self.columns if name != "index")
             self._opened.execute(UPSERT + replaced)
@@ -254,5 +257,5 @@ class PostgresDatabase(Database):
 
 
 def _without_nul(value: object) -> object:
-    """Return a value as PostgreSQL can hold it: a URL with a NUL is an input error, and still has its row."""
+    """Return a value that PostgreSQL can store: a URL with a NUL is an input error, but still has a row."""
     return value.replace("\0", "\ufffd") if isinstance(value, str) else value

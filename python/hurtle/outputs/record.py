@@ -1,4 +1,4 @@
-"""What an output records of its run, and whether another run is the same."""
+"""What an output records about its run, and whether another run is the same."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -12,16 +12,16 @@ from hurtle.positions import Done
 from hurtle.version import __version__
 
 SCHEMA = 1
-"""The version of the record, and of the journal or the tables beside it."""
+"""The version of the record, and of the journal or the tables with it."""
 
 RUN = "run.json"
 """The file that has the record, in a folder or in an object store."""
 
 ENDED = "ended"
-"""The key that says: every row of the input has its row here."""
+"""This key is true if every row of the input has its row here."""
 
 ORDERED = "ordered"
-"""The key that says: every row so far came in the order of the input."""
+"""This key is true if all rows so far are in the order of the input."""
 
 RERUN = "retry"
 """The key of a database's run that is there while a rerun is in progress."""
@@ -30,37 +30,37 @@ RERUN_OF = "retried"
 """The key of run.json that makes it the rerun of a file: that file's size and hash."""
 
 WRITTEN_BY = "hurtle"
-"""The key that says which version began the run."""
+"""The version of hurtle that began the run."""
 
-RESTART = "--restart (restart=True) begins again and drops it"
+RESTART = "use --restart (restart=True) to drop it and start over"
 
 _KEYS = frozenset({"schema", "format", "input", "options"})
-"""What a record has in every version."""
+"""The keys that a record has in every version."""
 
 Record = dict[str, object]
-"""A run as JSON has it: schema, format, input, options, `since` of a refresh; and, not compared, the input's
-path, how far it has come, and whether its rows are in order."""
+"""A run in JSON: schema, format, input, options, `since` of a refresh; and, not compared, the path of the
+input, whether the run has ended, and whether its rows are in order."""
 
 
 Resume: TypeAlias = Literal["auto", "trust", "refuse", "restart"]
 """What to do with an output that holds a run that has not ended.
 
-"auto" goes on with it if it is provably the same; "trust" takes the caller's word for an input that cannot be
-compared; "refuse" never goes on; "restart" drops it and begins again.
+"auto" resumes it if it is provably the same; "trust" takes the caller's word for an input that cannot be
+compared; "refuse" never resumes; "restart" drops it and starts over.
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """What a run is, as far as its rows depend on it: two runs of equal identity would write the same.
+    """Everything about a run that its rows depend on: two runs of equal identity would write the same.
 
     Attributes:
-        input: Size and hash of the input; None where it can be read once only.
+        input: Size and hash of the input; None if it can be read only once.
         options: Options that shape requests and rows, by name. No secrets: hashes of values that may be one.
         path: Where the input is, for a later rerun. No part of what two runs are compared by.
         since: Name, size and hash of the earlier run that this one refreshes; None: it refreshes none.
-        ordered: Whether rows are written in the order of the input. A run may go on without it, and not with
-            it where it was without.
+        ordered: Whether rows are written in the order of the input. A run with it may be resumed without it,
+            but not the other way round.
     """
 
     input: Mapping[str, object] | None = None
@@ -71,27 +71,27 @@ class Identity:
 
 
 def resume_mode(resume: bool | None, restart: bool) -> Resume:
-    """Return what the two arguments of `run` ask for together.
+    """Return what the two arguments of `run` mean together.
 
     Raises:
-        ConfigError: They contradict each other, or are not what they may be.
+        ConfigError: They contradict each other, or have a wrong value.
     """
     if resume is not None and not isinstance(resume, bool):
-        raise checks.wrong("resume", resume, "True, False or None; restart=True begins again")
+        raise checks.wrong("resume", resume, "True, False or None; restart=True starts over")
     checks.flag("restart", restart)
     if restart and resume:
-        raise ConfigError("resume=True and restart=True are given; give one of them", option="restart")
+        raise ConfigError("resume=True excludes restart=True; give one of them", option="restart")
     if restart:
         return "restart"
     return "auto" if resume is None else ("trust" if resume else "refuse")
 
 
 def record_of(identity: Identity, format: str) -> Record:  # noqa: A002 - the public name
-    """Return a run as it comes back from JSON, so that it can be compared.
+    """Return a run in the form that JSON gives back, so that it can be compared.
 
     Args:
         identity: What the run is.
-        format: What it writes, by name.
+        format: The format that it writes, by name.
     """
     text = json.dumps({"input": identity.input, "options": identity.options}, sort_keys=True)
     said = {"schema": SCHEMA, "format": format, "path": identity.path, ORDERED: identity.ordered}
@@ -105,22 +105,22 @@ def is_under_way(record: Record) -> bool:
 
 
 class OtherVersionError(ConfigError):
-    """A run of another version: it can be dropped, if not read."""
+    """A run of another version: it cannot be read, but it can be dropped."""
 
 
 def is_record(value: object) -> bool:
-    """Whether it is what some version of hurtle records of a run."""
+    """Whether it is a record of a run, by any version of hurtle."""
     return isinstance(value, dict) and isinstance(value.get("schema"), int) and value.keys() >= _KEYS
 
 
 def refuse_foreign(record: object, shown: str) -> Record:
-    """Return what was read back, if it is a record, of whatever version.
+    """Return what was read back, if it is a record of any version.
 
     Raises:
-        ConfigError: It is somebody else's.
+        ConfigError: It was not created by hurtle.
     """
     if not is_record(record):
-        raise ConfigError(f"{shown} holds something else than a run; name another output", option="out")
+        raise ConfigError(f"{shown} holds something other than a run; name another output", option="out")
     assert isinstance(record, dict)
     return record
 
@@ -129,16 +129,16 @@ def refuse_other_version(record: object, shown: str) -> Record:
     """Return what was read back, if it is a record of this version.
 
     Raises:
-        ConfigError: It is somebody else's.
-        OtherVersionError: It is of another version, which is named where it is recorded.
+        ConfigError: It was not created by hurtle.
+        OtherVersionError: It is a record of another version, which the message names if it is recorded.
     """
     record = refuse_foreign(record, shown)
     if record["schema"] != SCHEMA:
         version = record.get(WRITTEN_BY)
         whose = f"hurtle {version}" if isinstance(version, str) else "another version of hurtle"
         raise OtherVersionError(
-            f"{shown} holds a run of {whose}, which alone can read it and go on with it; for a new run name"
-            f" another output, or {RESTART}",
+            f"{shown} holds a run of {whose}, which alone can read and resume it; for a new run name another"
+            f" output, or {RESTART}",
             option="out",
         )
     return record
@@ -184,23 +184,23 @@ def resumable(read: Callable[[], Record | None], resume: Resume) -> Record | Non
 
 
 def refuse_another(before: Record, now: Record, resume: Resume, shown: str) -> None:
-    """Go on only with a run that is the same, as far as anybody can know.
+    """Refuse to resume a run that is not the same, or that cannot be compared.
 
     Args:
         before: The run that the output holds.
-        now: The one that wants to go on with it.
+        now: The run that is to resume it.
         resume: What the caller asked for; not "restart".
         shown: What to call the output in messages.
 
     Raises:
-        ConfigError: They differ, or may; the difference is named.
+        ConfigError: They differ, or may differ; the message names the difference.
     """
     if resume == "refuse":
-        raise ConfigError(f"{shown} holds a run that has begun; {RESTART}", option="out")
+        raise ConfigError(f"{shown} holds a run already; {RESTART}", option="out")
     if now["input"] is None and resume != "trust":
         raise ConfigError(
-            f"{shown} holds a run, and this input can be read once only: nobody knows whether it is the same;"
-            f" --resume (resume=True) goes on with it, {RESTART}",
+            f"{shown} holds a run, but this input can be read only once, so hurtle cannot compare it; if it"
+            f" is the same, use --resume (resume=True); if not, {RESTART}",
             option="out",
         )
     if words := difference(before, now):
@@ -210,12 +210,12 @@ def refuse_another(before: Record, now: Record, resume: Resume, shown: str) -> N
 def gone_on_with(
     before: Record, now: Record, done: Done, resume: Resume, shown: str, *, has_rerun: bool
 ) -> Record:
-    """Return what the record of a run has to say otherwise once it is gone on with.
+    """Return the changes to the record of a run that is resumed.
 
     Args:
         before: The run that the output holds.
-        now: The one that goes on with it, which is the same.
-        done: What of it is done.
+        now: The run that resumes it, which is the same.
+        done: The positions whose rows are committed.
         resume: What the caller asked for.
         shown: What to call the output in messages.
         has_rerun: Whether a rerun of it has begun and not ended.
@@ -230,30 +230,30 @@ def gone_on_with(
         raise ConfigError(f"a retry of {shown} has not ended: hurtle retry goes on with it", option="out")
     if now[ORDERED] and not before.get(ORDERED) and done:
         raise ConfigError(
-            f"{shown} has rows in the order in which they came: ordered does not fit; go on without it, and"
-            " sort by the column index",
+            f"{shown} has rows in the order of completion, so it cannot be resumed with ordered; resume"
+            " without it, and sort by the column index",
             option="ordered",
         )
-    # One that had ended: an input that nobody can compare may have more rows this time.
+    # If the run had ended: an input that cannot be compared may have more rows this time.
     changed = {ENDED: False, ORDERED: now[ORDERED]} if before.get(ENDED) else {ORDERED: now[ORDERED]}
     return {} if changed.items() <= before.items() else changed
 
 
 def difference(before: Record, now: Record) -> str | None:
-    """Say in words how two runs differ; None: they do not."""
+    """Describe how two runs differ; None: they do not."""
     if before.get("format") != now["format"]:
-        return f"it writes {before.get('format')}, this one {now['format']}"
+        return f"it writes {before.get('format')}, and this one writes {now['format']}"
     if now["input"] is not None and before.get("input") != now["input"]:
         return f"its input is not the same: {input_difference(before.get('input'), now['input'])}"
     if before.get("since") != now.get("since"):
-        return f"it was since {_run(before.get('since'))}, and this one is since {_run(now.get('since'))}"
+        return f"since was {_run(before.get('since'))} and is now {_run(now.get('since'))}"
     then, current = before.get("options"), now["options"]
     assert isinstance(then, dict)
     assert isinstance(current, dict)
     for name in sorted(then.keys() | current.keys()):
         was, now_is = then.get(name), current.get(name)
         if isinstance(was, dict) and isinstance(now_is, dict) and was != now_is:
-            # Hashes, by the names of what they are of.
+            # Hashes of values, by the names of the values.
             differing = sorted(
                 part for part in was.keys() | now_is.keys() if was.get(part) != now_is.get(part)
             )
@@ -264,24 +264,24 @@ def difference(before: Record, now: Record) -> str | None:
 
 
 def input_difference(before: object, now: object) -> str:
-    """Say in words how the input of a run, "it", differs from another one.
+    """Describe how the input of a run, "it", differs from another one.
 
     Args:
-        before: Its fingerprint, as `Source.fingerprint` gives it, or comes back from JSON. None: it had none.
-        now: That of the other one.
+        before: Its fingerprint, from `Source.fingerprint` or read back from JSON. None: it had none.
+        now: The fingerprint of the other one.
     """
     if not isinstance(before, Mapping) or not isinstance(now, Mapping):
-        return "it could be read once only, and nobody knows what it was"
+        return "it could be read only once, so it cannot be compared"
     if (was := before.get("format")) != (now_is := now.get("format")) and {**before, "format": now_is} == now:
         return f"it was read as {was}, and this one is read as {now_is}"
     if {**before, "shape": None} == {**now, "shape": None}:
-        return "the list is, but -X, -d or --json make other requests of it; give the same as then"
+        return "the list is, but -X, -d or --json make different requests of it; use the same ones as before"
     had, has = _size(before), _size(now)
-    return f"it had {had} as well, and other ones" if had == has else f"it had {had}, and this one has {has}"
+    return f"it also had {had}, but different ones" if had == has else f"it had {had}, and this one has {has}"
 
 
 def _size(fingerprint: Mapping[str, object]) -> str:
-    """Return how long an input is: a file in bytes, a list in rows."""
+    """Return the length of an input: a file in bytes, a list in rows."""
     unit = "bytes" if "bytes" in fingerprint else "rows"
     return f"{fingerprint.get(unit)} {unit}"
 

@@ -1,9 +1,9 @@
-"""A run in a folder of an object store, where nothing can be appended to and nothing renamed.
+"""A run in a folder of an object store, where objects cannot be appended to or renamed.
 
-Parts are written on this disk, verified and uploaded under names that nobody else uses. The commit is one
-small object for each, made only if its name is free: of two runs that believe to be alone, one finds the next
-name taken and stops. Whoever goes on with a run writes what it is anew, takes a name, and only then looks
-what is there: whoever had it before can commit, complete or drop nothing any more.
+Parts are written on this disk, verified and uploaded under names that no other run uses. The commit of a part
+is one small object, created only if its name is free: if two runs each think they are the only one, one of
+them finds that the next name is taken, and stops. To resume a run, hurtle first rewrites its record and takes
+a name, and only then looks at what is there: the earlier process can then commit, complete or drop nothing.
 
 Source: Armbrust et al., "Delta Lake", VLDB 2020, section 3: a log of objects that are put if absent.
 """
@@ -36,27 +36,27 @@ from hurtle.outputs.remote_lock import LOCK, RemoteLock
 from hurtle.positions import Done
 
 EXTRA = "remote"
-"""The optional package that it needs."""
+"""The optional package that object stores need."""
 
 JOURNAL = "journal"
-"""The folder of the commits; in it one for each run, of which only the one that `run.json` names counts."""
+"""The folder of the commits. It has a folder for each run; only the one that `run.json` names counts."""
 NAME = "run"
-"""The key of run.json for that."""
+"""The key of run.json for that name."""
 OPENED = "opened"
-"""The key of run.json that says who writes it, and of an entry that commits nothing: somebody goes on."""
+"""The key of run.json that names its writer, and of an entry that commits nothing: the run was resumed."""
 DROPPED = "dropped"
-"""The key of run.json that says: nothing of the run is worth going on with."""
+"""The key of run.json of a run that has nothing to resume."""
 
 _CLOCK = re.compile(r"clock-[0-9a-f]{32}")
 _OF_A_RUN = re.compile(rf"part-\d{{6,}}-[0-9a-f]{{8}}(\.\w+)+|{JOURNAL}/[0-9a-f]{{8}}/\d{{6,}}\.json")
 
 
 class RemoteFolder:
-    """Begins a run in a folder of an object store, goes on with one, and commits its parts.
+    """Begins or resumes a run in a folder of an object store, and commits its parts.
 
     Args:
         objects: The folder.
-        format: What its parts are, by name.
+        format: The format of its parts, by name.
     """
 
     def __init__(self, objects: Objects, format: str) -> None:  # noqa: A002 - the public name
@@ -83,7 +83,7 @@ class RemoteFolder:
         return elsewhere(self._record) if self._state is None and not self._record.get(ENDED) else None
 
     def begin(self, identity: Identity, resume: Resume) -> Done:
-        """Record a new run, or find out what of the one that is there is done.
+        """Record a new run, or find out how much of the existing one is done.
 
         Raises:
             ConfigError: See `Sink.begin`.
@@ -102,12 +102,12 @@ class RemoteFolder:
     def _begin(self, now: Record, resume: Resume) -> Done:
         found = read_record(self._objects)
         if found is None:
-            self._begin_anew(now, None)
+            self._begin_new(now, None)
             return Done()
         before, version = refuse_foreign(found[0], self._objects.shown), found[1]
         if resume == "restart" or DROPPED in before:
-            # One of another version can be dropped, if not read.
-            self._begin_anew(now, version)
+            # A run of another version cannot be read, but it can be dropped.
+            self._begin_new(now, version)
             if (state := LocalState.of(before, EXTRA)) is not None:
                 state.drop()
             self._sweep(set())
@@ -127,8 +127,8 @@ class RemoteFolder:
             self._change_record(changed)
         return done
 
-    def _begin_anew(self, record: Record, version: Version | None) -> None:
-        """Write what the run is, before the first request; an earlier one is gone by that."""
+    def _begin_new(self, record: Record, version: Version | None) -> None:
+        """Write the record of the run, before the first request; this drops an earlier run."""
         self._state = LocalState.begin(EXTRA)
         self._record = record | {NAME: uuid4().hex[:8], OPENED: uuid4().hex} | self._state.entry
         data = _json(self._record)
@@ -142,7 +142,7 @@ class RemoteFolder:
             raise
 
     def _recover(self, *, takes_over: bool) -> Done:
-        """Keep whoever had the run before from writing; then read the journal, and remove the rest."""
+        """Stop the earlier process from committing; then read the journal, and remove everything else."""
         if takes_over:
             self._change_record({OPENED: uuid4().hex})
             self._next_entry = max(_numbers(self._objects, self._run), default=0) + 1
@@ -162,18 +162,19 @@ class RemoteFolder:
         return str(self._record[NAME])
 
     def _refuse_foreign_objects(self) -> None:
-        """Leave alone what is no run: somebody's objects, among which nothing is written."""
+        """Refuse a folder without a run that has other objects: nothing is written among them."""
         if self._objects.read(RUN) is not None:
             return
         for name, _ in self._objects.names():
             if name != LOCK and not _CLOCK.fullmatch(name):
                 raise ConfigError(
-                    f"{self._objects.shown} holds objects of no run ({name}); name another prefix",
+                    f"{self._objects.shown} holds objects not created by hurtle ({name}); name another"
+                    " prefix",
                     option="out",
                 )
 
     def _sweep(self, keep: set[str], names: Iterable[str] | None = None) -> None:
-        """Remove what runs make and leave; objects that somebody else put here are theirs."""
+        """Remove what runs leave behind, but no objects that hurtle did not create."""
         if names is None:
             names = [name for name, _ in self._objects.names()]
         here = f"{JOURNAL}/{self._run}/"
@@ -186,10 +187,10 @@ class RemoteFolder:
         )
 
     def take_ledger(self) -> None:
-        """Begin a ledger on this machine, where another one has the run's.
+        """Begin a ledger on this machine, although another machine has that of the run.
 
         Raises:
-            SinkError: That could not be recorded.
+            SinkError: The change could not be recorded.
         """
         state = LocalState.begin(EXTRA)
         with self._failing_as(SinkError):
@@ -202,9 +203,9 @@ class RemoteFolder:
         self._record = record
 
     def new_part(self, extension: str) -> Path:
-        """Return where to write the next part: on this disk, under a name that no other run will use."""
+        """Return where to write the next part: on this disk, under a name that no other run uses."""
         if (state := self._state or self._scratch) is None:
-            # Another machine has the run's, and what it noted stays what counts.
+            # Another machine has the run's state, and its ledger still counts.
             state = self._scratch = LocalState.begin(EXTRA)
         path = state.folder / f"part-{self._next:06}-{uuid4().hex[:8]}{extension}"
         self._next += 1
@@ -215,7 +216,7 @@ class RemoteFolder:
 
         Raises:
             SinkError: It could not be uploaded, or another run has taken over.
-            JournalError: It could not be recorded: the part is not part of the run.
+            JournalError: It could not be recorded, so it does not belong to the run.
         """
         self._lock.check()
         with self._failing_as(SinkError):
@@ -232,10 +233,10 @@ class RemoteFolder:
         self._next_entry += 1
 
     def end(self, format: Format) -> None:  # noqa: A002 - the public name
-        """Record that the run is complete, and let others use the folder.
+        """Record that the run is complete, and let other runs use the folder.
 
         Raises:
-            SinkError: It could not be recorded.
+            SinkError: That could not be recorded.
         """
         del format
         if not self._record.get(ENDED):
@@ -246,15 +247,15 @@ class RemoteFolder:
         self._let_go()
 
     def release(self) -> bool:
-        """Let others use the folder. A run of which nothing is committed or noted is dropped.
+        """Let other runs use the folder. A run without commits and without a ledger is dropped.
 
         Returns:
-            Whether a run is in it that can be gone on with.
+            Whether it holds a run that can be resumed.
         """
         state = self._state
         is_empty = not self._parts and state is not None and not state.ledger.exists()
         if is_empty and state is not None:
-            # Said, not removed: only what is written can be made to depend on nobody else having written.
+            # Marked, not removed: only a write can depend on nobody else having written in between.
             with suppress(StoreError, ChangedError):
                 self._change_record({DROPPED: True})
                 state.drop()
@@ -272,7 +273,7 @@ class RemoteFolder:
             yield
         except OSError as error:
             words = error.strerror or str(error)
-            raise kind(f"{self._objects.shown}: this disk could not be used: {words}") from error
+            raise kind(f"{self._objects.shown}: the local disk could not be used: {words}") from error
         except ChangedError as error:
             raise kind(f"{error}: another run is using {self._objects.shown}") from error
         except StoreError as error:
@@ -280,11 +281,11 @@ class RemoteFolder:
 
 
 def read_record(objects: Objects) -> tuple[Record, Version] | None:
-    """Return what the run in a folder is, of whatever version, and the state of that object; None: none is.
+    """Return the record of the run in a folder, of any version, and its object's state; None: there is none.
 
     Raises:
-        JournalError: It is damaged.
-        StoreError: It could not be read.
+        JournalError: The record is damaged.
+        StoreError: The record could not be read.
     """
     found = objects.read(RUN)
     if found is None:
@@ -301,7 +302,7 @@ def read_journal(objects: Objects, run: str) -> list[Committed]:
 
     Raises:
         JournalError: An entry is gone or damaged.
-        StoreError: One could not be read.
+        StoreError: An entry could not be read.
     """
     numbers = sorted(_numbers(objects, run))
     names = [_entry_name(run, number) for number in range(1, max(numbers, default=0) + 1)]

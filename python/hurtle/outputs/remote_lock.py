@@ -1,7 +1,7 @@
-"""One run at a time for one folder of an object store: a lock with a sign of life.
+"""One run at a time for each folder of an object store: a lock with a sign of life.
 
-Politeness, not safety: a holder that sleeps for long may find its lock taken over and learn that late. What
-is committed never depends on it, see `hurtle.outputs.remote`.
+A courtesy, not the safeguard: a holder that sleeps for long may lose its lock and notice that late. What is
+committed never depends on it; see `hurtle.outputs.remote`.
 """
 
 import json
@@ -20,23 +20,23 @@ from hurtle.outputs.objects import ChangedError, Found, Objects, StoreError, Ver
 LOCK = "lock"
 
 BEAT_SECONDS = 20.0
-"""A holder writes its lock anew so often."""
+"""How often a holder rewrites its lock."""
 
 STALE_SECONDS = 180.0
-"""A lock that was not written for so long holds nothing."""
+"""A lock that was not rewritten for this long no longer counts."""
 
 JOIN_SECONDS = 5.0
 
 UNKNOWN = "unknown"
 
 _DEAD = ("Z", "X")
-"""States of a process that was killed and that nobody has asked about yet."""
+"""States of a process that was killed and that its parent has not waited for yet."""
 
 
 class RemoteLock:
-    """An object that names its holder, which writes it anew as long as it lives.
+    """An object that names its holder, which rewrites it as long as it lives.
 
-    A holder on this machine is looked for among its processes; of one on another machine only the sign of
+    A holder on this machine is looked up among the processes; of a holder on another machine only the sign of
     life is known.
 
     Args:
@@ -58,7 +58,7 @@ class RemoteLock:
 
         Raises:
             ConfigError: Another run holds it.
-            StoreError: It could not be written.
+            StoreError: The lock could not be written.
         """
         found = self._objects.read(LOCK)
         try:
@@ -74,24 +74,25 @@ class RemoteLock:
         self._thread.start()
 
     def check(self) -> None:
-        """Find out whether the lock is held still, as far as that is known here.
+        """Check that the lock is still ours, as far as that is known here.
 
         Raises:
             SinkError: Another run has taken it.
         """
         if self._lost:
             raise SinkError(
-                f"another run has taken over {self._objects.shown}: this one gave no sign of life for long"
+                f"another run has taken over {self._objects.shown}: this one gave no sign of life for too"
+                " long"
             )
 
     def release(self) -> None:
-        """Give the lock back. Never raises. Idempotent."""
+        """Release the lock. Never raises. Idempotent."""
         thread, self._thread = self._thread, None
         if thread is None:
             return
         self._ended.set()
         thread.join(JOIN_SECONDS)
-        # Nobody else can have it yet: what may be somebody's is left to grow stale.
+        # Removed only if no other run can have it yet; otherwise it is left to expire.
         is_ours = not self._lost and not thread.is_alive() and monotonic() - self._seen < STALE_SECONDS / 2
         if is_ours:
             with suppress(StoreError):
@@ -103,7 +104,7 @@ class RemoteLock:
 
     def _keep(self) -> None:
         while not self._lost and not self._ended.wait(BEAT_SECONDS):
-            # What did not get through may the next time.
+            # If it fails once, it may succeed the next time.
             with suppress(StoreError):
                 self._beat()
 
@@ -114,7 +115,7 @@ class RemoteLock:
             self._version = self._objects.replace(LOCK, self._said(), self._version)
         except ChangedError:
             found = self._objects.read(LOCK)
-            # An earlier one whose answer was lost is ours.
+            # An earlier write of ours may have succeeded although its answer was lost.
             if found is None or _holder_in(found).get("token") != self._token:
                 self._lost = True
                 return
@@ -134,33 +135,33 @@ class RemoteLock:
             return
         shown = self._objects.shown
         raise ConfigError(
-            f"another run (process {holder['pid']} on {holder.get('host')}) is using {shown}: wait for its"
-            f" end. If it is gone: its lock holds for {STALE_SECONDS / 60:.0f} minutes after its last sign of"
-            f" life, or until somebody removes {shown}{LOCK}",
+            f"another run (process {holder['pid']} on {holder.get('host')}) is using {shown}: wait until it"
+            f" ends. If it is gone, delete {shown}{LOCK}, or wait: the lock expires"
+            f" {STALE_SECONDS / 60:.0f} minutes after its last sign of life",
             option="out",
         )
 
 
 def _here() -> dict[str, object]:
-    """Describe where process numbers mean the same: containers of one machine have numbers of their own."""
+    """Describe where process numbers mean the same: each container on a machine has its own numbers."""
     space = UNKNOWN
     with suppress(OSError, AttributeError):
-        space = os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - no path, but a name such as pid:[4026531836]
+        space = os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - not a path, but a name such as pid:[4026531836]
     return {"host": gethostname(), "space": space}
 
 
 def _process(pid: int) -> dict[str, object]:
-    """Describe a process so that no other one, now or after a reboot, is described the same."""
+    """Describe a process so that no other process, now or after a reboot, has the same description."""
     return {"pid": pid, "began": _began(pid), "boot": _boot()}
 
 
 def _began(pid: int) -> str | None:
-    """Return when a process began, in the system's own units; None: there is no such process."""
+    """Return when a process started, in the system's own units; None: there is no such process."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None if os.path.isdir("/proc/self") or not _is_alive(pid) else UNKNOWN  # noqa: PTH112
-    # The second field is a name in parentheses, which may hold blanks. Source: proc_pid_stat(5).
+    # The second field is a name in parentheses, which may contain spaces. Source: proc_pid_stat(5).
     fields = stat.rpartition(")")[2].split()
     return None if fields[0] in _DEAD else fields[19]
 
@@ -183,7 +184,7 @@ def _boot() -> str:
 
 
 def _holder_in(found: Found) -> dict[str, Any]:
-    """Return what a lock says; nothing where it is none."""
+    """Return the content of a lock; empty if it is not a lock."""
     try:
         holder: dict[str, Any] = json.loads(found.data)
         return holder | {"pid": int(holder["pid"])}

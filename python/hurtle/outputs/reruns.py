@@ -84,7 +84,7 @@ class RerunLog:
         """Record what a rerun requests, before it sends anything.
 
         Raises:
-            JournalError: It could not be recorded.
+            JournalError: That could not be recorded.
         """
         self._journal.append(
             {"wanted": _as_lists(wanted.spans), "where": wanted.where, "after": wanted.after}
@@ -94,7 +94,7 @@ class RerunLog:
         """Record what is about to replace the file.
 
         Raises:
-            JournalError: It could not be recorded.
+            JournalError: That could not be recorded.
         """
         self._journal.append({"joined": joined})
 
@@ -102,7 +102,7 @@ class RerunLog:
         """Record that the rerun is complete.
 
         Raises:
-            JournalError: It could not be recorded.
+            JournalError: That could not be recorded.
         """
         self._journal.append({"ended": True})
 
@@ -112,10 +112,10 @@ class RerunLog:
 
 
 def digest_of(path: Path) -> Digest:
-    """Return size and hash of a file, by which it is known again.
+    """Return size and hash of a file, to recognize it later.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: The file cannot be read.
     """
     return {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
 

@@ -23,17 +23,17 @@ TYPES: dict[Kind, str] = {
     "json": "TEXT",
     "bytes": "BLOB",
 }
-"""Instants are ISO 8601 with microseconds and Z: they sort as text, and SQLite's own functions read them."""
+"""Instants are ISO 8601 with microseconds and Z: they sort as text, and SQLite's functions can read them."""
 
 BUSY_SECONDS = 30.0
-"""How long to wait for somebody else's transaction."""
+"""How long to wait for a transaction of another program."""
 
 PRIMARY = 0xFF
 """The bits of an error code that say what went wrong, without where. Source: https://www.sqlite.org/rescode.html"""
 
 
 class SqliteDatabase(DatabaseFile):
-    """One SQLite file. Others may read it during the run; they see what is committed.
+    """One SQLite file. Other programs may read it during the run; they see what is committed.
 
     Args:
         path: The file.
@@ -48,14 +48,14 @@ class SqliteDatabase(DatabaseFile):
 
     @property
     def error(self) -> type[Exception]:
-        """What sqlite3 raises."""
+        """The exceptions of sqlite3."""
         return sqlite3.Error
 
     def open(self) -> None:
-        """Open the file with a write-ahead log, each of whose commits is fsynced."""
+        """Open the file with a write-ahead log; each commit is fsynced."""
         refuse_unwritable(self._path)
         self._lock.take()
-        # Rows are written on threads of an event loop's executor, one after the other.
+        # An event loop's executor writes rows on different threads, one after the other.
         connection = sqlite3.connect(
             self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
@@ -65,9 +65,9 @@ class SqliteDatabase(DatabaseFile):
         connection.execute("PRAGMA synchronous=FULL")
 
     def open_to_read(self) -> None:
-        """Open the file as it is; a log beside it is read, too.
+        """Open the file and the log next to it, if there is one.
 
-        What a crash left half done, as while the kind of log was being changed, is rolled back first. Source:
+        What a crash left half done, such as a change of the journal mode, is rolled back first. Source:
         https://www.sqlite.org/lockingv3.html, section 4.2, "Dealing with hot journals".
         """
         try:
@@ -86,9 +86,9 @@ class SqliteDatabase(DatabaseFile):
         self._refuse_foreign_tables(self._connection)
 
     def _roll_back_crash(self) -> None:
-        """Let SQLite roll back what a crash left, as it does at the first reading by who may write."""
+        """Let SQLite roll back what a crash left, as it does for the first reader with write access."""
         self._disconnect()
-        # Not beside a run, which does it itself.
+        # Not during a run, which does it itself.
         self._lock.take()
         try:
             with closing(self._connect("rw")) as connection:
@@ -106,7 +106,7 @@ class SqliteDatabase(DatabaseFile):
         )
 
     def _refuse_foreign_tables(self, connection: sqlite3.Connection) -> None:
-        """Leave alone a database of somebody else, before anything in it is changed."""
+        """Refuse a database that hurtle did not create, before anything in it is changed."""
         query = (
             "SELECT m.name, c.name FROM sqlite_master AS m JOIN pragma_table_info(m.name) AS c"
             " WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%'"
@@ -120,7 +120,7 @@ class SqliteDatabase(DatabaseFile):
         }
 
     def make_tables(self, record: Record) -> None:
-        """Make the tables."""
+        """Create the tables."""
         connection = self._opened
         connection.execute("BEGIN IMMEDIATE")
         for name in (RESULTS, RUN, WANTED):
@@ -136,11 +136,11 @@ class SqliteDatabase(DatabaseFile):
         return iter(self._opened.execute(query))
 
     def names(self) -> list[str]:
-        """Ask for the columns of no row."""
+        """Read the columns from a query without rows."""
         return [name for name, *_ in self._opened.execute(f"SELECT * FROM {RESULTS} LIMIT 0").description]
 
     def change(self, statement: str, *parameters: str) -> None:
-        """Execute it."""
+        """Execute the statement."""
         self._begin()
         self._opened.execute(statement, parameters)
 
@@ -160,12 +160,12 @@ class SqliteDatabase(DatabaseFile):
         self._opened.execute("COMMIT")
 
     def rollback(self) -> None:
-        """Roll back; SQLite may have done so itself."""
+        """Roll back, unless SQLite already did so itself."""
         if self._opened.in_transaction:
             self._opened.execute("ROLLBACK")
 
     def complete(self) -> None:
-        """Leave one plain file, which also opens where nothing can be written; not while others read it."""
+        """Leave one plain file, which opens even on a read-only disk; not while others read it."""
         self._opened.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._opened.execute("PRAGMA busy_timeout=0")
         self._opened.execute("PRAGMA journal_mode=DELETE")
