@@ -271,7 +271,7 @@ def test_a_restart_that_is_killed_is_gone_on_with(
     out, urls = tmp_path / "out", [hurtle_server.url("/bytes/100")]
     hurtle.run(urls, f"{out}/", format="files")
     with monkeypatch.context() as patched:
-        patched.setattr("hurtle.outputs.folder.remove_bodies", _interrupted)
+        patched.setattr("hurtle.outputs.layout.remove_bodies", _interrupted)
         with pytest.raises(KeyboardInterrupt):
             hurtle.run(urls, f"{out}/", format="parquet", restart=True)
     assert len(bodies_in(out)) == 1
