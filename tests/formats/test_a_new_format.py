@@ -122,7 +122,7 @@ def test_an_interrupted_retry_goes_on(make_run: MakeRun, tmp_path: Path, hurtle_
         if counters.done >= 2:
             raise KeyboardInterrupt
 
-    options: dict[str, Any] = {"concurrency": 1, "rate_limit": "20/s"}
+    options: dict[str, Any] = {"concurrency": 1, "rate_limit": "5/s"}
     with pytest.raises(KeyboardInterrupt):
         hurtle.retry(out, tmp_path / "urls.jsonl", progress=stop, **options)
     run = hurtle.open_run(out)
