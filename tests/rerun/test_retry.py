@@ -13,9 +13,10 @@ import pytest
 
 import hurtle
 from hurtle import Retry
-from hurtle.errors import ConfigError
+from hurtle.errors import ConfigError, JournalError, SinkError
 from hurtle.outputs.duckdb_file import DuckdbDatabase
 from hurtle.outputs.postgres import PostgresDatabase
+from hurtle.outputs.reruns import RerunLog
 from hurtle.outputs.sqlite import SqliteDatabase
 from hurtle.rerun import Rerun, recorded_options
 from hurtle.sinks import parts
@@ -252,6 +253,25 @@ def test_restart_picks_anew_and_keeps_what_has_come(
     new = rows_of(out)
     assert new == middle | {29: new[29]}
     assert new[29] != old[29]
+
+
+@pytest.mark.parametrize(
+    ("name", "broken"),
+    [("parts/", RerunLog), ("out.jsonl", RerunLog), ("out.sqlite", SqliteDatabase)],
+)
+def test_a_retry_that_could_not_be_recorded_lets_others_use_the_output(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, name: str, broken: type
+) -> None:
+    out = make_run(name)
+
+    def full(*_: object) -> None:
+        raise JournalError("the disk is full") if broken is RerunLog else sqlite3.OperationalError("full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(broken, "begin" if broken is RerunLog else "want", full)
+        with pytest.raises((JournalError, SinkError), match="full") as held:
+            hurtle.retry(out, out.parent / "urls.jsonl")
+    assert hurtle.retry(out, out.parent / "urls.jsonl").requests == len(FAILING), held
 
 
 @pytest.mark.slow
