@@ -16,7 +16,7 @@ use crate::error::ConfigError;
 use crate::exchange::Heads;
 use crate::job::Ledger;
 use crate::job::Stats;
-use crate::job::{JobState, Next};
+use crate::job::{JobState, Next, ThrottledHost};
 use crate::limits::LimitTable;
 use crate::options::{Concurrency, Options};
 use crate::politeness::Pace;
@@ -265,6 +265,7 @@ impl Job {
             queued: self.state.waiting(),
             conns_opened: self.state.conns_opened(),
             limited_by: self.state.limited_by(),
+            throttled_by: self.state.throttled.worst(),
             stats: self.state.stats(),
         }
     }
@@ -290,6 +291,8 @@ pub struct Progress {
     pub conns_opened: u64,
     /// How often each bottleneck was seen, by its name.
     pub limited_by: Vec<(&'static str, u64)>,
-    /// Statistics of the rows taken so far.
+    /// The host that refused the most requests.
+    pub throttled_by: Option<ThrottledHost>,
+    /// What is known of the rows taken so far.
     pub stats: Stats,
 }

@@ -186,6 +186,8 @@ codes! {
     // Final: the request has already waited for the probes of its host; see `politeness::circuit`.
     /// The host is down: it is asked only now and then.
     HostCircuitOpen = "host.circuit_open", final;
+    /// The host refuses everything for longer than patience lasts.
+    HostThrottled = "host.throttled", final;
     /// robots.txt does not allow it.
     HostRobots = "host.robots", final;
     // Retry, both: descriptors and ports become free as other requests end.

@@ -29,10 +29,13 @@ pub use engine::{Closed, Engine, Job, JobOptions, Progress, StartError};
 pub use error::{Code, ConfigError, Failure};
 pub use exchange::decode_body;
 pub use headers::Headers;
-pub use job::{Batch, Bottleneck, Extra, Latencies, Next, OwnedRow, Phases, Row, RowView, Stats};
-pub use options::{
-    Concurrency, Http2, Limits, OnOversize, Options, Rate, RateLimit, RetryPolicy, Timeouts, Verify,
+pub use job::{
+    Batch, Bottleneck, Extra, Latencies, Next, OwnedRow, Phases, Row, RowView, Stats, ThrottledHost,
 };
-pub use outcome::{AttemptRecord, Exchange, Hop, Truncated};
+pub use options::{
+    Concurrency, Http2, IDEMPOTENT_METHODS, Limits, OnOversize, Options, Rate, RateLimit, Refused,
+    RetryPolicy, Timeouts, Verify, is_idempotent,
+};
+pub use outcome::{AttemptEnd, AttemptRecord, Exchange, Hop, Truncated};
 pub use request::{Conditions, Request, Spec, Submission, Twin, basic, host_name};
 pub use timings::Timings;

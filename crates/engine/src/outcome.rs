@@ -8,7 +8,7 @@ use http::Version;
 
 use crate::error::{Code, Failure};
 use crate::headers::HeaderBlock;
-use crate::timings::{Phase, Timings};
+use crate::timings::{Phase, Timings, WallClock};
 
 /// Why a body is a prefix, in WARC's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +97,33 @@ pub(crate) struct Via {
     pub(crate) remote: Option<IpAddr>,
     /// Whether an earlier request had opened the connection.
     pub(crate) reused: bool,
+    /// Whether a response has come on it.
+    pub(crate) has_answered: bool,
+}
+
+/// What is known of an attempt that has ended. Source: RFC 9110, section 9.2.2, and RFC 9113, section 8.7.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttemptEnd {
+    /// No server can have worked on it: not connected, or the server says so.
+    Unsent,
+    /// The host refused it because of how much it is asked.
+    Refused,
+    /// It was sent, at least in part, and no whole response came.
+    Unknown,
+    /// A whole response came.
+    Answered,
+}
+
+impl AttemptEnd {
+    /// The word in the log of attempts.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unsent => "unsent",
+            Self::Refused => "refused",
+            Self::Unknown => "unknown",
+            Self::Answered => "answered",
+        }
+    }
 }
 
 /// One attempt, ended.
@@ -116,6 +143,8 @@ pub(crate) struct Outcome {
     pub(crate) timings: Timings,
     /// When the slot was granted.
     pub(crate) started: Instant,
+    /// What is known of it.
+    pub(crate) end: AttemptEnd,
 }
 
 impl Outcome {
@@ -129,6 +158,7 @@ impl Outcome {
             phase: Phase::Queue,
             timings: Timings::default(),
             started: Instant::now(),
+            end: AttemptEnd::Unsent,
         }
     }
 
@@ -152,6 +182,18 @@ impl Outcome {
             body_at,
             truncated,
         })
+    }
+
+    /// The entry of the log of attempts, which `wait_us` came before.
+    pub(crate) fn record(&self, wait_us: u64, wall: &WallClock) -> AttemptRecord {
+        AttemptRecord {
+            status: self.status(),
+            code: self.failure.as_ref().map(|failure| failure.code),
+            end: self.end,
+            started_us: wall.micros_at(self.started),
+            duration_us: self.timings.total.unwrap_or_default().as_micros() as u64,
+            wait_us,
+        }
     }
 
     /// When it was over.
@@ -181,6 +223,8 @@ pub struct AttemptRecord {
     pub status: Option<u16>,
     /// The code, if it failed.
     pub code: Option<Code>,
+    /// What is known of it.
+    pub end: AttemptEnd,
     /// Start, in microseconds since 1970-01-01 UTC.
     pub started_us: i64,
     /// Length in microseconds.

@@ -42,6 +42,11 @@ pub(crate) struct Exchanged {
 }
 
 impl Exchanged {
+    /// No connection was to be had.
+    pub(crate) fn unsent(failure: Failure) -> Self {
+        Self { reached: Reached::Nothing, ..Self::failed(failure) }
+    }
+
     pub(crate) fn failed(failure: Failure) -> Self {
         Self { received: None, failure: Some(failure), reached: Reached::Further }
     }
@@ -137,6 +142,7 @@ async fn over_http2(
         };
         Exchanged { reached, ..Exchanged::failed(failure) }
     })?;
+    place.note_answer();
     let (head, incoming) = response.into_parts();
     let received = Received {
         status: head.status.as_u16(),

@@ -6,13 +6,14 @@
 use std::mem::size_of;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Version};
 
 use crate::error::Code;
 use crate::headers::{HeaderBlock, Headers};
-use crate::outcome::{AttemptRecord, Exchange, Hop, Truncated};
+use crate::outcome::{AttemptEnd, AttemptRecord, Exchange, Hop, Truncated};
 use crate::timings::Timings;
 
 /// A body of this size or more moves into its row without a copy.
@@ -47,6 +48,12 @@ pub struct Row {
     pub method: Method,
     /// Attempts, including the first; 0 when nothing was sent.
     pub attempts: u32,
+    /// Attempts that its host refused.
+    pub throttled: u32,
+    /// From the first refusal to the last attempt; None: it was sent again after none.
+    pub throttled_for: Option<Duration>,
+    /// What is known of the last attempt.
+    pub end: AttemptEnd,
     /// HTTP version of the response.
     pub version: Option<Version>,
     /// The peer.
@@ -111,6 +118,9 @@ impl Row {
             phase: None,
             method,
             attempts: 0,
+            throttled: 0,
+            throttled_for: None,
+            end: AttemptEnd::Unsent,
             version: None,
             remote: None,
             conn_reused: false,

@@ -29,7 +29,9 @@ bottlenecks! {
     Cpu = "cpu";
     /// All permits are taken.
     Concurrency = "concurrency";
-    /// A rate limit, or a host's Retry-After, allows no request yet.
+    /// Hosts refuse requests, and are left alone until they take more.
+    Throttled = "throttled";
+    /// A rate lets no request go yet.
     RateLimit = "rate_limit";
     /// Hosts are down.
     HostsDown = "hosts_down";
@@ -52,6 +54,7 @@ pub(crate) struct Look {
     pub(crate) rate_of_all_blocks: bool,
     pub(crate) hosts_ready: bool,
     pub(crate) hosts_waiting: usize,
+    pub(crate) hosts_refusing: usize,
     pub(crate) hosts_down: usize,
     /// Requests are in flight on this shard, of any job.
     pub(crate) in_flight_here: bool,
@@ -75,6 +78,8 @@ impl Look {
             Bottleneck::RateLimit
         } else if self.hosts_ready && self.permits_exhausted {
             Bottleneck::Concurrency
+        } else if self.queued && self.hosts_refusing > 0 {
+            Bottleneck::Throttled
         } else if self.queued && self.hosts_waiting > self.hosts_down {
             Bottleneck::RateLimit
         } else if self.queued && self.in_flight_here {
@@ -125,6 +130,7 @@ mod tests {
         rate_of_all_blocks: false,
         hosts_ready: false,
         hosts_waiting: 0,
+        hosts_refusing: 0,
         hosts_down: 0,
         queued: false,
         in_flight_here: false,

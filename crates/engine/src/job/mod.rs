@@ -9,6 +9,7 @@ mod ledger;
 mod look_ahead;
 mod state;
 mod stats;
+mod throttled;
 
 pub(crate) use batch::Draft;
 pub use batch::{Batch, Extra, OwnedRow, Row, RowView};
@@ -19,3 +20,5 @@ pub(crate) use ledger::Ledger;
 pub(crate) use state::JobState;
 pub use state::Next;
 pub use stats::{Latencies, Phases, Stats};
+pub use throttled::ThrottledHost;
+use throttled::ThrottledHosts;

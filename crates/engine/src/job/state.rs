@@ -10,7 +10,7 @@ use super::batch::{Batch, Recycler};
 use super::bottleneck::{Look, Seen};
 use super::buffer::Buffer;
 use super::look_ahead::LookAhead;
-use super::{Ledger, Stats};
+use super::{Ledger, Stats, ThrottledHosts};
 
 /// With this many batches waiting, the consumer is slower than the engine.
 const MANY_BATCHES: usize = 4;
@@ -64,6 +64,8 @@ pub(crate) struct JobState {
     pub(crate) recycler: Arc<Recycler>,
     stats: Mutex<Stats>,
     limited_by: Seen,
+    /// Hosts that refused.
+    pub(crate) throttled: ThrottledHosts,
     pub(crate) expires: Option<Instant>,
     /// Records the requests that must not be sent twice.
     pub(crate) ledger: Option<Ledger>,
@@ -98,6 +100,7 @@ impl JobState {
             recycler: Arc::default(),
             stats: Mutex::default(),
             limited_by: Seen::default(),
+            throttled: ThrottledHosts::default(),
             expires,
             ledger,
             records_exchanges,
@@ -129,7 +132,12 @@ impl JobState {
         }
     }
 
-    /// None of the waiting requests may start, and others might: looks further ahead. Called by shards.
+    /// A request that had left its queue waits in one again. Called by shards.
+    pub(crate) fn return_to_queue(&self) {
+        self.look_ahead.enter(1);
+    }
+
+    /// None of the requests that wait may go, and others might: looks further ahead. Called by shards.
     pub(crate) fn look_further(&self) {
         if self.look_ahead.widen() {
             self.wake_submitter();

@@ -22,6 +22,10 @@ pub struct Stats {
     pub ok: u64,
     /// Attempts, the first of each request included.
     pub attempts: u64,
+    /// Requests that were refused.
+    pub throttled: u64,
+    /// How long they waited for that, all in all.
+    pub throttled_for: Duration,
     /// Bytes of bodies as received.
     pub wire_bytes: u64,
     /// Bytes of bodies, decoded.
@@ -60,6 +64,8 @@ impl Stats {
                 continue;
             }
             self.attempts += u64::from(row.attempts);
+            self.throttled += u64::from(row.throttled > 0);
+            self.throttled_for += row.throttled_for.unwrap_or_default();
             self.wire_bytes += row.wire_bytes;
             self.body_bytes += view.body().len() as u64;
             self.phases.add(&row.timings);

@@ -56,8 +56,11 @@ impl Streak {
     pub(super) fn note(&mut self, signal: Signal) {
         match signal {
             Signal::Silent => {}
-            Signal::Served | Signal::Declined | Signal::Answered | Signal::Slow => *self = Self::default(),
-            Signal::Throttled | Signal::Unavailable => {
+            // A host that refuses is there, and says what it wants.
+            Signal::Served | Signal::Declined | Signal::Answered | Signal::Slow | Signal::Throttled => {
+                *self = Self::default();
+            }
+            Signal::Unavailable => {
                 (self.troubled, self.unanswered) = (self.troubled.saturating_add(1), 0);
             }
             Signal::Down => {
@@ -197,7 +200,7 @@ mod tests {
         assert!(!streak(&[(Signal::Down, 9)]).is_down());
         assert!(streak(&[(Signal::Down, 9), (Signal::Silent, 5), (Signal::Down, 1)]).is_down());
         assert!(!streak(&[(Signal::Down, 9), (Signal::Answered, 1), (Signal::Unavailable, 9)]).is_down());
-        assert!(streak(&[(Signal::Unavailable, 9), (Signal::Throttled, 1)]).is_down());
+        assert!(!streak(&[(Signal::Unavailable, 9), (Signal::Throttled, 100), (Signal::Down, 9)]).is_down());
         assert!(streak(&[(Signal::Down, 1000)]).is_down());
     }
 

@@ -5,21 +5,26 @@ mod aimd;
 mod auto_rate;
 mod budget;
 mod circuit;
+#[cfg(test)]
+mod limiters;
 mod note;
 mod pace;
 mod queue;
 mod rate;
+mod refusals;
 mod robots;
 mod scheduler;
 mod shared_pace;
 mod signal;
+#[cfg(test)]
+mod simulation;
 mod slot;
 mod throttle;
 
-pub(crate) use advice::{Quota, quotas, retry_after};
+pub(crate) use advice::{Quotas, quotas, retry_after, unreadable};
 pub(crate) use aimd::Aimd;
 pub(crate) use circuit::{Change, ProbeWaits};
-pub(crate) use note::Note;
+pub(crate) use note::{Note, Noted, Refused};
 pub(crate) use pace::Pace;
 pub(crate) use robots::{Rules, product};
 pub(crate) use scheduler::{HostId, Scheduler};

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::advice::Quota;
+use super::circuit::Change;
 use super::signal::Signal;
 
 /// What the end of an attempt told about its host.
@@ -18,6 +19,30 @@ pub(crate) struct Note<'a> {
     pub(crate) ended: Instant,
     /// The wait that the host asks for.
     pub(crate) retry_after: Option<Duration>,
-    /// The limits that the host reports.
+    /// The first wait after a refusal that names none.
+    pub(crate) backoff: Duration,
+    /// How many requests the host says that it grants at once.
+    pub(crate) concurrent: Option<u32>,
+    /// What the host says that it grants.
     pub(crate) quota: Option<&'a Quota>,
+}
+
+/// What the end of an attempt changed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Noted {
+    pub(crate) change: Change,
+    /// The host refused.
+    pub(crate) refused: Option<Refused>,
+    /// Requests per second that it bears, where refusals taught that.
+    pub(crate) rate_per_s: Option<f64>,
+}
+
+/// What is known of a host that has just refused.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Refused {
+    /// For how long it has refused everything, and how many waits have been in vain.
+    pub(crate) refuses_for: Duration,
+    pub(crate) in_vain: u32,
+    /// When it is asked again.
+    pub(crate) until: Option<Instant>,
 }

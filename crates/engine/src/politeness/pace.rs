@@ -65,7 +65,7 @@ impl Pace {
     pub(crate) fn learn(&mut self, note: &Note<'_>) {
         let Self::Auto(auto) = self else { return };
         let Note { signal, started, ended, retry_after, quota, .. } = *note;
-        if signal == Signal::Throttled || (signal == Signal::Unavailable && retry_after.is_some()) {
+        if signal == Signal::Throttled {
             auto.throttled(started, ended, retry_after);
         } else if matches!(signal, Signal::Served | Signal::Declined) {
             auto.succeeded(ended);

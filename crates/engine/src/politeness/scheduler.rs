@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::aimd::Aimd;
 use super::circuit::{Change, ProbeWaits};
-use super::note::Note;
+use super::note::{Note, Noted};
 use super::pace::Pace;
 use super::slot::{Place, Retried, Slot};
 use crate::later::Later;
@@ -32,6 +32,8 @@ pub(crate) struct Scheduler<T> {
     /// Hosts that wait, each with the instant it waits for: one that woke earlier leaves its entry behind.
     waiting: Later<(HostId, Instant)>,
     waiting_count: usize,
+    /// Those of them that wait because they refused.
+    refusing_count: usize,
     /// Hosts with something set apart: retries that wait for their budget, requests of origins that are down.
     chores: Later<(HostId, Instant)>,
     /// Origins that are down.
@@ -49,6 +51,7 @@ impl<T> Scheduler<T> {
             second_ring: VecDeque::new(),
             waiting: Later::new(),
             waiting_count: 0,
+            refusing_count: 0,
             chores: Later::new(),
             down: Vec::new(),
             waits,
@@ -109,10 +112,17 @@ impl<T> Scheduler<T> {
         self.waiting_count
     }
 
-    /// Whether the limits in the host's responses are used.
+    /// How many of them wait because they refused.
+    pub(crate) fn refusing_hosts(&self) -> usize {
+        self.refusing_count
+    }
+
+    /// Whether the host's answers are worth a look at what they grant.
     pub(crate) fn learns(&self, host: HostId) -> bool {
         let throttle = self.slot(host).and_then(Slot::throttle);
-        throttle.and_then(|throttle| throttle.pace.as_ref()).is_some_and(Pace::is_auto)
+        throttle.is_some_and(|throttle| {
+            throttle.refusals().is_some() || throttle.pace.as_ref().is_some_and(Pace::is_auto)
+        })
     }
 
     /// Whether an origin of the host is down, as far as is known.
@@ -177,7 +187,10 @@ impl<T> Scheduler<T> {
                 continue;
             }
             if let Some(until) = slot.next(now) {
-                slot.throttle_or_default().wakes_at = Some(until);
+                let throttle = slot.throttle_or_default();
+                throttle.wakes_at = Some(until);
+                throttle.waits_as_refusing = throttle.is_refusing(now);
+                self.refusing_count += usize::from(throttle.waits_as_refusing);
                 self.waiting.add(until, (host, until));
                 self.waiting_count += 1;
                 continue;
@@ -210,7 +223,13 @@ impl<T> Scheduler<T> {
         if contended && streak >= QUANTUM {
             return None;
         }
-        self.slot_mut(host)?.go_on(now)
+        let slot = self.slot_mut(host)?;
+        let next = slot.go_on(now)?;
+        if slot.is_stranger() {
+            // One answer lets two go.
+            self.refresh(host);
+        }
+        Some(next)
     }
 
     /// Gives a permit back. Returns retries that are pointless now. O(1).
@@ -226,12 +245,15 @@ impl<T> Scheduler<T> {
     }
 
     /// Learns from the end of an attempt. O(1), or O(hosts that are down) when one comes back.
-    pub(crate) fn note(&mut self, host: HostId, origin: u32, note: &Note<'_>) -> Change {
+    pub(crate) fn note(&mut self, host: HostId, origin: u32, note: &Note<'_>) -> Noted {
         let waits = self.waits;
-        let Some(slot) = self.slots.get_mut(host.0 as usize) else { return Change::Nothing };
-        let change = slot.note(origin, note, waits);
+        let Some(slot) = self.slots.get_mut(host.0 as usize) else {
+            return Noted { change: Change::Nothing, refused: None, rate_per_s: None };
+        };
+        let noted = slot.note(origin, note, waits);
+        let change = noted.change;
         if slot.throttle().is_none() {
-            return change;
+            return noted;
         }
         match change {
             Change::Opened => self.down.push((host, origin)),
@@ -242,7 +264,7 @@ impl<T> Scheduler<T> {
         self.release_held(host, note.ended);
         // Its limit may have grown.
         self.refresh(host);
-        change
+        noted
     }
 
     /// Nothing is sent to the host before `until`.
@@ -332,6 +354,11 @@ impl<T> Scheduler<T> {
         self.slots.iter_mut().flat_map(|slot| slot.take_where(&mut which)).collect()
     }
 
+    /// Takes out all that waits for a host. O(what waits for it).
+    pub(crate) fn take_host(&mut self, host: HostId) -> Vec<T> {
+        self.slot_mut(host).map(|slot| slot.take_where(|_| true)).unwrap_or_default()
+    }
+
     fn slot(&self, host: HostId) -> Option<&Slot<T>> {
         self.slots.get(host.0 as usize)
     }
@@ -343,8 +370,12 @@ impl<T> Scheduler<T> {
     /// The host no longer waits for its instant; its entry stays in the heap without effect.
     fn wake(&mut self, host: HostId) {
         let throttle = self.slot_mut(host).and_then(Slot::throttle_mut);
-        if throttle.is_some_and(|throttle| throttle.wakes_at.take().is_some()) {
+        if let Some(throttle) = throttle
+            && throttle.wakes_at.take().is_some()
+        {
+            let was_refusing = std::mem::take(&mut throttle.waits_as_refusing);
             self.waiting_count = self.waiting_count.saturating_sub(1);
+            self.refusing_count = self.refusing_count.saturating_sub(usize::from(was_refusing));
         }
         self.refresh(host);
     }
@@ -430,7 +461,9 @@ mod tests {
             started: at,
             ended: at,
             retry_after: None,
+            backoff: Duration::from_millis(500),
             quota: None,
+            concurrent: None,
         }
     }
 
@@ -440,7 +473,7 @@ mod tests {
         let mut started = String::new();
         while let Some((host, item)) = scheduler.start(now) {
             started.push(item);
-            if scheduler.note(host, 0, &note(signal, now)) == Change::Opened {
+            if scheduler.note(host, 0, &note(signal, now)).change == Change::Opened {
                 scheduler.suspend(host, 0, |_| Some(0));
             }
             scheduler.finish(host);

@@ -15,7 +15,7 @@ pub(crate) enum Signal {
     Silent,
     /// It responds too slowly to get more requests.
     Slow,
-    /// It asks for fewer requests: 429.
+    /// It refuses, because of how much it is asked: 429, 425, or a 503 that names a wait.
     Throttled,
     /// What stands in front of it got no response from it: 502, 503, 504.
     Unavailable,
@@ -24,11 +24,13 @@ pub(crate) enum Signal {
 }
 
 impl Signal {
-    /// The signal of an attempt that ended with `code`, or else with `status`.
-    pub(crate) fn of(status: Option<u16>, code: Option<Code>) -> Self {
+    /// The signal of an attempt that ended with `code`, or else with `status`. `names_wait`: its response says when
+    /// to come back.
+    pub(crate) fn of(status: Option<u16>, code: Option<Code>, names_wait: bool) -> Self {
         match (code, status) {
             (Some(code), _) => Self::of_failure(code),
-            (None, Some(429)) => Self::Throttled,
+            (None, Some(425 | 429)) => Self::Throttled,
+            (None, Some(503)) if names_wait => Self::Throttled,
             (None, Some(502..=504)) => Self::Unavailable,
             (None, Some(status)) if status < 400 => Self::Served,
             (None, Some(400..=407 | 409..=499)) => Self::Declined,
@@ -80,21 +82,28 @@ mod tests {
             (304, Signal::Served),
             (404, Signal::Declined),
             (408, Signal::Answered),
+            (425, Signal::Throttled),
             (429, Signal::Throttled),
             (500, Signal::Answered),
             (503, Signal::Unavailable),
         ] {
-            assert_eq!(Signal::of(Some(status), None), signal, "{status}");
+            assert_eq!(Signal::of(Some(status), None, false), signal, "{status}");
         }
+        assert_eq!(Signal::of(Some(503), None, true), Signal::Throttled);
+        assert_eq!(
+            Signal::of(Some(200), None, true),
+            Signal::Served,
+            "a wait after a whole answer parks nobody"
+        );
     }
 
     #[test]
     fn a_failure_counts_before_the_status_it_came_with() {
-        assert_eq!(Signal::of(Some(200), Some(Code::TruncatedDisconnect)), Signal::Answered);
-        assert_eq!(Signal::of(Some(200), Some(Code::TimeoutBody)), Signal::Slow);
-        assert_eq!(Signal::of(None, Some(Code::ConnectRefused)), Signal::Down);
-        assert_eq!(Signal::of(None, Some(Code::DnsNotFound)), Signal::Silent);
-        assert_eq!(Signal::of(None, Some(Code::LocalFds)), Signal::Silent);
-        assert_eq!(Signal::of(None, Some(Code::TimeoutJob)), Signal::Silent);
+        assert_eq!(Signal::of(Some(200), Some(Code::TruncatedDisconnect), false), Signal::Answered);
+        assert_eq!(Signal::of(Some(200), Some(Code::TimeoutBody), false), Signal::Slow);
+        assert_eq!(Signal::of(None, Some(Code::ConnectRefused), false), Signal::Down);
+        assert_eq!(Signal::of(None, Some(Code::DnsNotFound), false), Signal::Silent);
+        assert_eq!(Signal::of(None, Some(Code::LocalFds), false), Signal::Silent);
+        assert_eq!(Signal::of(None, Some(Code::TimeoutJob), false), Signal::Silent);
     }
 }

@@ -1,13 +1,16 @@
 //! One host: the requests that wait for it, its permits, and what else holds it back.
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use super::aimd::Aimd;
 use super::budget::Budget;
 use super::circuit::{Change, Outage, ProbeWaits, Streak};
-use super::note::Note;
+use super::note::{Note, Noted, Refused};
+use super::pace::Pace;
 use super::queue::Queue;
+use super::refusals::Refusals;
 use super::signal::Signal;
 use super::throttle::Throttle;
 
@@ -15,6 +18,16 @@ use super::throttle::Throttle;
 const HOPELESS: u8 = 100;
 /// Permits that a host may take before one of its requests ends; each end earns as many again.
 const CREDIT: u8 = 2;
+
+/// A host that was asked this often is no stranger: what it took so far says nothing about a quota.
+const STRANGER: u32 = 100;
+/// Limits whose second round is held back: a smaller one does no harm, a larger one was chosen by the caller.
+const CAREFUL_LIMITS: RangeInclusive<u32> = 5..=32;
+/// So many answers in a row that are a bare 503, of a host that has served, are the work of a limiter; with a rate that
+/// is to be found, and so rises slowly, one is.
+const BARE_REFUSALS: u32 = 4;
+/// So many waits in vain show that a host whose 503 names no wait is down.
+const BARE_WAITS: u32 = 3;
 
 /// Where a host waits for its turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +48,7 @@ pub(super) enum Retried {
     Held(Duration),
 }
 
-/// 72 bytes while nothing is queued and nothing is wrong: there may be millions of hosts.
+/// 72 bytes while nothing is queued and nothing is wrong: there may be millions.
 #[derive(Debug)]
 pub(super) struct Slot<T> {
     pub(super) queue: Queue<T>,
@@ -45,6 +58,10 @@ pub(super) struct Slot<T> {
     served: u32,
     budget: Budget,
     streak: Streak,
+    /// Requests that went, as far as they matter: until it is no stranger any more.
+    sent: u16,
+    /// Which of its last answers were a bare 503: a bit each, the newest lowest.
+    unavailable: u8,
     /// Retries in a row that failed.
     retries_failed: u8,
     /// Where it waits for its turn, if it does.
@@ -64,6 +81,8 @@ impl<T> Slot<T> {
             served: 0,
             budget: Budget::default(),
             streak: Streak::default(),
+            sent: 0,
+            unavailable: 0,
             retries_failed: 0,
             place: Place::None,
             is_named_second: false,
@@ -99,7 +118,31 @@ impl<T> Slot<T> {
 
     /// Whether it has a queued request and a free permit.
     pub(super) fn wants(&self) -> bool {
-        !self.queue.is_empty() && self.in_flight < self.limit
+        !self.queue.is_empty() && self.in_flight < self.allowed()
+    }
+
+    /// How many requests may be in flight now.
+    fn allowed(&self) -> u32 {
+        let allowed = self.throttle.as_ref().map_or(self.limit, |throttle| self.limit.min(throttle.limit()));
+        if self.must_wait_for_answers(0) { self.in_flight.min(allowed) } else { allowed }
+    }
+
+    /// Whether so little is known of it that a limiter may refuse all that follows.
+    pub(super) fn is_stranger(&self) -> bool {
+        // A limit that is to be found begins carefully by itself.
+        let is_careful = self.throttle.as_ref().is_some_and(|throttle| throttle.aimd.is_some());
+        !is_careful && CAREFUL_LIMITS.contains(&self.limit) && u32::from(self.sent) < 2 * self.limit
+    }
+
+    /// Whether a stranger's second round has to wait. The first is as large as its limit; the second follows as the
+    /// good answers to the second half of the first come in, two for each: a limiter would refuse it as a whole. `held`:
+    /// permits in use whose requests have ended.
+    fn must_wait_for_answers(&self, held: u32) -> bool {
+        let sent = u32::from(self.sent);
+        let ended = (sent + held).saturating_sub(self.in_flight);
+        let well = ended.saturating_sub(self.unavailable.count_ones());
+        let may_go = self.limit + 2 * well.saturating_sub(self.limit / 2);
+        self.is_stranger() && self.in_flight > held && sent >= may_go
     }
 
     /// The ring that it belongs to while it wants a turn.
@@ -109,7 +152,7 @@ impl<T> Slot<T> {
 
     /// Whether only the lack of permits keeps requests back.
     pub(super) fn is_saturated(&self) -> bool {
-        !self.queue.is_empty() && self.in_flight >= self.limit
+        !self.queue.is_empty() && self.in_flight >= self.allowed()
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -125,6 +168,7 @@ impl<T> Slot<T> {
     pub(super) fn start(&mut self, now: Instant) -> Option<T> {
         let item = self.queue.pop()?;
         self.in_flight += 1;
+        self.sent = self.sent.saturating_add(1);
         self.credit = self.credit.saturating_sub(1);
         if let Some(throttle) = &mut self.throttle {
             throttle.take(now);
@@ -134,14 +178,20 @@ impl<T> Slot<T> {
 
     /// The next request for a permit that is taken already.
     pub(super) fn go_on(&mut self, now: impl FnOnce() -> Instant) -> Option<T> {
+        if self.must_wait_for_answers(1) {
+            return None;
+        }
         if let Some(throttle) = &mut self.throttle {
             let now = now();
-            if self.in_flight > self.limit || self.queue.is_empty() || throttle.next(now).is_some() {
+            let allowed = self.limit.min(throttle.limit());
+            if self.in_flight > allowed || self.queue.is_empty() || throttle.next(now).is_some() {
                 return None;
             }
             throttle.take(now);
         }
-        self.queue.pop()
+        let item = self.queue.pop()?;
+        self.sent = self.sent.saturating_add(1);
+        Some(item)
     }
 
     /// Gives a permit back.
@@ -166,19 +216,21 @@ impl<T> Slot<T> {
     }
 
     /// Learns from the end of an attempt at one of the host's origins.
-    pub(super) fn note(&mut self, origin: u32, note: &Note<'_>, waits: ProbeWaits) -> Change {
+    pub(super) fn note(&mut self, origin: u32, note: &Note<'_>, waits: ProbeWaits) -> Noted {
+        let note = &Note { signal: self.read(note), ..*note };
         let signal = note.signal;
+        let served = (self.served <= STRANGER).then_some(self.served);
         if signal == Signal::Served {
             self.served = self.served.saturating_add(1);
         }
         self.streak.note(signal);
         self.credit = CREDIT;
         let in_use = self.is_saturated();
-        if note.retry_after.is_some() {
+        if signal == Signal::Throttled {
             self.throttle_or_default();
         }
         if let Some(throttle) = &mut self.throttle {
-            throttle.learn(note, in_use);
+            throttle.learn(note, in_use, served);
             self.limit = throttle.aimd.as_ref().map_or(self.limit, Aimd::limit);
         }
         if note.is_retry && signal == Signal::Served {
@@ -186,13 +238,46 @@ impl<T> Slot<T> {
         } else if note.is_retry {
             self.retries_failed = self.retries_failed.saturating_add(1);
         }
-        match signal {
-            Signal::Served | Signal::Declined | Signal::Answered | Signal::Slow => {
+        let change = match signal {
+            Signal::Served | Signal::Declined | Signal::Answered | Signal::Slow | Signal::Throttled => {
                 self.recovered(origin, signal)
             }
-            Signal::Throttled | Signal::Unavailable | Signal::Down => self.stumbled(origin, note, waits),
+            Signal::Unavailable | Signal::Down => self.stumbled(origin, note, waits),
             Signal::Silent => Change::Nothing,
+        };
+        let refusals = self.throttle.as_ref().and_then(|throttle| throttle.refusals());
+        let refused = refusals.filter(|_| signal == Signal::Throttled).map(|refusals| Refused {
+            refuses_for: refusals.refuses_for(note.ended).unwrap_or_default(),
+            in_vain: refusals.in_vain(),
+            until: self.next(note.ended),
+        });
+        Noted { change, refused, rate_per_s: refusals.and_then(Refusals::rate_per_s) }
+    }
+
+    /// What a signal means after those before it: a 503 that names no wait, in a run of good answers, is how a limiter
+    /// refuses (nginx `limit_req` as it comes).
+    fn read(&mut self, note: &Note<'_>) -> Signal {
+        let signal = note.signal;
+        if matches!(signal, Signal::Silent | Signal::Down) {
+            return signal;
         }
+        let is_bare = signal == Signal::Unavailable;
+        self.unavailable = self.unavailable << 1 | u8::from(is_bare);
+        if !is_bare {
+            return signal;
+        }
+        let throttle = self.throttle.as_ref();
+        if let Some(refusals) = throttle.and_then(|throttle| throttle.refusals()) {
+            let is_limited = refusals.in_vain() > 0 || refusals.rate_per_s().is_some();
+            let goes_on = is_limited && refusals.in_vain() <= BARE_WAITS;
+            if goes_on || refusals.are_known_since(note.started) {
+                return Signal::Throttled;
+            }
+        }
+        let is_auto = throttle.and_then(|throttle| throttle.pace.as_ref()).is_some_and(Pace::is_auto);
+        let in_a_row = self.unavailable.trailing_ones();
+        let is_many = in_a_row >= if is_auto { 1 } else { BARE_REFUSALS };
+        if is_many && self.served > 0 && in_a_row < u8::BITS { Signal::Throttled } else { signal }
     }
 
     /// An origin has answered: what waited for it is queued again.

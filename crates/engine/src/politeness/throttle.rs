@@ -7,7 +7,16 @@ use super::aimd::Aimd;
 use super::circuit::Outage;
 use super::note::Note;
 use super::pace::Pace;
+use super::refusals::{Refusal, Refusals};
 use super::signal::Signal;
+
+/// Below so many requests per second, and after waits of such length, a rate that is found by counting what a second
+/// accepts finds nothing: what refusals teach takes over.
+const SLOW_PER_S: f64 = 4.0;
+const LONG_WAIT: Duration = Duration::from_secs(2);
+
+/// A quota that is used up for longer than this is asked about now and then.
+const LONGEST_RESET: Duration = Duration::from_secs(120);
 
 /// All of it, for one host.
 #[derive(Debug)]
@@ -16,6 +25,11 @@ pub(super) struct Throttle<T> {
     /// robots.txt asks for this distance.
     pub(super) crawl_delay: Option<(Duration, Pace)>,
     parked_until: Option<Instant>,
+    /// What it taught by refusing. It is kept to where `refusals_rule`: a rate of its own may do better.
+    refusals: Option<Refusals>,
+    refusals_rule: bool,
+    /// It says that it takes so many at once.
+    concurrent: Option<u32>,
     /// Origins of the host that are down. Most hosts have two at most.
     pub(super) outages: Vec<Outage<T>>,
     /// It responds with errors only, and was given up: each request is sent once, for its own response.
@@ -27,6 +41,8 @@ pub(super) struct Throttle<T> {
     pub(super) chore_at: Option<Instant>,
     /// The host waits for this instant.
     pub(super) wakes_at: Option<Instant>,
+    /// It does so because it refused.
+    pub(super) waits_as_refusing: bool,
 }
 
 impl<T> Default for Throttle<T> {
@@ -35,12 +51,16 @@ impl<T> Default for Throttle<T> {
             pace: None,
             crawl_delay: None,
             parked_until: None,
+            refusals: None,
+            refusals_rule: false,
+            concurrent: None,
             outages: Vec::new(),
             is_resigned: false,
             aimd: None,
             held: VecDeque::new(),
             chore_at: None,
             wakes_at: None,
+            waits_as_refusing: false,
         }
     }
 }
@@ -49,6 +69,7 @@ impl<T> Throttle<T> {
     /// Whether nothing holds the host back any more, and it can be dropped.
     pub(super) fn is_spent(&self) -> bool {
         let paced = self.pace.is_some() || self.crawl_delay.is_some() || self.aimd.is_some();
+        let paced = paced || self.refusals.is_some();
         let waits = self.parked_until.is_some() || self.wakes_at.is_some() || !self.held.is_empty();
         !paced && !waits && self.outages.is_empty() && !self.is_resigned
     }
@@ -61,9 +82,31 @@ impl<T> Throttle<T> {
     /// When the host's next request may be sent; None: now.
     pub(super) fn next(&self, now: Instant) -> Option<Instant> {
         let parked = self.parked_until.filter(|&until| until > now);
-        let pace = self.pace.as_ref().and_then(|pace| pace.next(now));
+        let refusals = self.ruling().and_then(|refusals| refusals.next(now));
+        let pace = self.pace.as_ref().filter(|pace| !(self.refusals_rule && pace.is_auto()));
+        let pace = pace.and_then(|pace| pace.next(now));
         let crawl = self.crawl_delay.as_ref().and_then(|(_, pace)| pace.next(now));
-        parked.max(pace).max(crawl)
+        parked.max(pace).max(crawl).max(refusals)
+    }
+
+    /// How many requests its refusals and its own word leave in flight.
+    pub(super) fn limit(&self) -> u32 {
+        let told = self.concurrent.unwrap_or(u32::MAX);
+        self.ruling().map_or(told, |refusals| refusals.limit().min(told))
+    }
+
+    /// What its refusals taught.
+    pub(super) fn refusals(&self) -> Option<&Refusals> {
+        self.refusals.as_ref()
+    }
+
+    /// Whether what its refusals taught keeps requests back.
+    pub(super) fn is_refusing(&self, now: Instant) -> bool {
+        self.ruling().is_some_and(|refusals| refusals.next(now).is_some())
+    }
+
+    fn ruling(&self) -> Option<&Refusals> {
+        self.refusals.as_ref().filter(|_| self.refusals_rule)
     }
 
     /// A request is sent.
@@ -71,11 +114,17 @@ impl<T> Throttle<T> {
         // Its turn has come, so that instant has passed.
         self.parked_until = None;
         self.paces().for_each(|pace| pace.take(now));
+        if let Some(refusals) = &mut self.refusals {
+            refusals.take(now);
+        }
     }
 
     /// It was not sent after all.
     pub(super) fn give_back(&mut self) {
         self.paces().for_each(Pace::give_back);
+        if let Some(refusals) = &mut self.refusals {
+            refusals.give_back();
+        }
     }
 
     fn paces(&mut self) -> impl Iterator<Item = &mut Pace> {
@@ -87,11 +136,20 @@ impl<T> Throttle<T> {
         self.outages.iter_mut().find(|outage| outage.origin == origin)
     }
 
-    /// Learns from the end of an attempt. `in_use`: the host's limit kept further requests back.
-    pub(super) fn learn(&mut self, note: &Note<'_>, in_use: bool) {
-        let Note { signal, started, ended, retry_after, .. } = *note;
-        if let Some(wait) = retry_after {
-            self.park(ended + wait);
+    /// Learns from the end of an attempt. `in_use`: the host's limit kept further requests back. `served`: requests
+    /// that it had served before, if they are few.
+    pub(super) fn learn(&mut self, note: &Note<'_>, in_use: bool, served: Option<u32>) {
+        let Note { signal, started, ended, .. } = *note;
+        if signal == Signal::Throttled {
+            self.refused(note, served);
+        } else if let Some(refusals) = &mut self.refusals
+            && !matches!(signal, Signal::Silent | Signal::Down | Signal::Unavailable)
+        {
+            refusals.accepted(started);
+            self.hand_back();
+        } else if signal == Signal::Unavailable {
+            // It is down, or something in it is: no question of how much it is asked.
+            self.refusals = None;
         }
         if let Some(aimd) = &mut self.aimd {
             if signal.is_trouble() {
@@ -102,6 +160,39 @@ impl<T> Throttle<T> {
         }
         if let Some(pace) = &mut self.pace {
             pace.learn(note);
+        }
+        self.concurrent = note.concurrent.or(self.concurrent);
+        self.heed_quota(note);
+    }
+
+    fn refused(&mut self, note: &Note<'_>, served: Option<u32>) {
+        let Note { started, ended, retry_after: wait, backoff, .. } = *note;
+        let refusals = self.refusals.get_or_insert_with(|| Refusals::new(served, started));
+        refusals.refused(&Refusal { started, ended, wait, backoff });
+        let is_slow = wait.is_some_and(|wait| wait >= LONG_WAIT) || refusals.in_vain() > 0;
+        let is_auto = self.pace.as_ref().is_some_and(Pace::is_auto);
+        self.refusals_rule |= !is_auto || is_slow;
+    }
+
+    /// A rate that is found by itself takes over again where the host bears enough for it.
+    fn hand_back(&mut self) {
+        let Some(refusals) = self.refusals.filter(|_| self.pace.as_ref().is_some_and(Pace::is_auto)) else {
+            return;
+        };
+        if let Some(per_s) = refusals.rate_per_s() {
+            self.refusals_rule = per_s < if self.refusals_rule { 2.0 * SLOW_PER_S } else { SLOW_PER_S };
+        }
+    }
+
+    /// A host that has refused before says that its quota is used up: the next request would be refused.
+    fn heed_quota(&mut self, note: &Note<'_>) {
+        let used_up = note.quota.filter(|quota| quota.remaining < 1.0 && note.signal != Signal::Throttled);
+        let (Some(quota), Some(refusals), true) = (used_up, &mut self.refusals, self.refusals_rule) else {
+            return;
+        };
+        // Its period says it better once it is known: resets are told in whole seconds, and by another clock.
+        if refusals.rate_per_s().is_none() {
+            refusals.park(note.ended + quota.reset.min(LONGEST_RESET));
         }
     }
 }

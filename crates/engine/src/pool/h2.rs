@@ -30,6 +30,7 @@ pub(crate) struct H2 {
     streams: Cell<usize>,
     max_streams: Cell<usize>,
     served: Cell<u32>,
+    answered: Cell<bool>,
     /// When its last stream ended.
     used: Cell<Instant>,
 }
@@ -69,6 +70,7 @@ impl H2 {
             streams: Cell::new(0),
             max_streams: Cell::new(MAX_STREAMS),
             served: Cell::new(0),
+            answered: Cell::new(false),
             used: Cell::new(Instant::now()),
         });
         let watcher = Rc::downgrade(&this);
@@ -117,6 +119,16 @@ impl StreamPlace {
 
     pub(crate) fn remote(&self) -> Option<IpAddr> {
         self.connection.remote
+    }
+
+    /// A response has come.
+    pub(crate) fn note_answer(&self) {
+        self.connection.answered.set(true);
+    }
+
+    /// Whether a response has come on the connection.
+    pub(crate) fn has_answered(&self) -> bool {
+        self.connection.answered.get()
     }
 }
 

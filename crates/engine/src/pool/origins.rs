@@ -203,6 +203,11 @@ impl<T> Origins<T> {
         origin.has_served
     }
 
+    /// Whether an origin has served a request.
+    pub(crate) fn has_served(&self, id: OriginId) -> bool {
+        self.all.get(id.0 as usize).is_some_and(|origin| origin.has_served)
+    }
+
     /// An origin by its id.
     pub(crate) fn get_mut(&mut self, id: OriginId) -> Option<&mut Origin<T>> {
         self.all.get_mut(id.0 as usize)

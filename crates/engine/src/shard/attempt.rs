@@ -8,12 +8,16 @@ use super::flight::Flight;
 use crate::clock::PhaseClock;
 use crate::error::{Code, Failure};
 use crate::exchange::{Exchanged, Reached};
-use crate::outcome::{Outcome, Via};
+use crate::outcome::{AttemptEnd, Outcome, Via};
+use crate::timings::Phase;
 
-/// How often a request is sent again without counting as an attempt, because no server has processed it.
+/// How often a request is sent again at once that no server has worked on, where nothing shows that the server works.
 const MAX_RESENT: u32 = 3;
 
-/// An attempt that has ended, before its result is interpreted.
+/// 421: the connection was not for this authority. Source: RFC 9110, section 15.5.20.
+const MISDIRECTED: u16 = 421;
+
+/// One attempt, ended, before it is known what that means.
 pub(super) struct Attempted {
     pub(super) exchanged: Exchanged,
     pub(super) via: Via,
@@ -25,13 +29,29 @@ impl Attempted {
     /// the request's fault. Source: RFC 9112, section 9.3.1, and RFC 9110, section 9.2.2.
     pub(super) fn is_free_to_resend(&self, flight: &Flight) -> bool {
         let safe = matches!(*flight.request.method(), Method::GET | Method::HEAD);
-        flight.resent() < MAX_RESENT
-            && match self.exchanged.reached {
-                Reached::Refusal => true,
-                Reached::Nothing => self.via.reused,
-                Reached::Silence => self.via.reused && safe,
-                Reached::Further => false,
-            }
+        let few = flight.resent() < MAX_RESENT;
+        match self.exchanged.reached {
+            // A server that answers a few requests on each connection and sends the rest away gets them all in the end.
+            Reached::Refusal => few || self.via.has_answered,
+            Reached::Nothing => few && self.via.reused,
+            Reached::Silence => few && self.via.reused && safe,
+            Reached::Further => false,
+        }
+    }
+
+    /// What is known of it, but for what its host may mean by its status.
+    fn end(&self) -> AttemptEnd {
+        let status = self.exchanged.received.as_ref().map(|received| received.status);
+        let is_early = matches!(self.clock.phase(), Phase::Queue | Phase::Dns | Phase::Connect | Phase::Tls);
+        match (&self.exchanged.failure, status) {
+            (None, Some(MISDIRECTED)) => AttemptEnd::Unsent,
+            (None, _) => AttemptEnd::Answered,
+            (Some(_), _) if is_early => AttemptEnd::Unsent,
+            (Some(_), _) => match self.exchanged.reached {
+                Reached::Nothing | Reached::Refusal => AttemptEnd::Unsent,
+                Reached::Silence | Reached::Further => AttemptEnd::Unknown,
+            },
+        }
     }
 
     /// Whether this machine had no descriptor or port for it.
@@ -42,7 +62,9 @@ impl Attempted {
 
     /// Ends its clock.
     pub(super) fn outcome(self) -> Outcome {
+        let end = self.end();
         Outcome {
+            end,
             received: self.exchanged.received,
             failure: self.exchanged.failure,
             remark: None,

@@ -12,7 +12,8 @@ use http::header::AUTHORIZATION;
 use super::local_job::LocalJob;
 use crate::exchange::{Follow, describes_body};
 use crate::job::JobState;
-use crate::outcome::{AttemptRecord, Exchange, Hop, Outcome};
+use crate::options::is_idempotent;
+use crate::outcome::{AttemptEnd, AttemptRecord, Exchange, Hop, Outcome};
 use crate::politeness::HostId;
 use crate::pool::OriginId;
 use crate::request::{Request, basic};
@@ -30,7 +31,10 @@ pub(super) struct Course {
     left_origin: bool,
     /// How often it was sent again because a kept-alive connection was closed; these are not attempts.
     resent: u32,
-    /// The wait before the current attempt, in microseconds.
+    /// Attempts that cost patience alone, and when the first of them was refused.
+    patient: u32,
+    pub(super) first_refused: Option<Instant>,
+    /// The wait before the present attempt, in microseconds.
     pub(super) wait_us: u64,
     /// The request before any redirect, for the next attempt and the row.
     pub(super) asked: Option<Box<Request>>,
@@ -89,6 +93,15 @@ pub(super) struct Flight {
     noted: Cell<bool>,
 }
 
+impl Course {
+    /// A refused request waits for its host: how long that was is known when it went again.
+    pub(super) fn settle_wait(&mut self, outcome: &Outcome) {
+        if let Some(last) = self.last.as_ref().filter(|last| last.end == AttemptEnd::Refused) {
+            self.wait_us = outcome.started.saturating_duration_since(last.ended()).as_micros() as u64;
+        }
+    }
+}
+
 impl Flight {
     /// A request that has just come to the queue of its host.
     pub(super) fn new(
@@ -129,7 +142,17 @@ impl Flight {
         self.course.as_ref().map_or(1, |course| course.earlier.len() as u32 + 1)
     }
 
-    /// The errand, if it fetches a robots.txt.
+    /// The number of the present attempt among those that count against `retries`, from 1: refusals do not.
+    pub(super) fn counted_attempt(&self) -> u32 {
+        self.attempt() - self.course.as_ref().map_or(0, |course| course.patient)
+    }
+
+    /// When the request was first refused.
+    pub(super) fn first_refused(&self) -> Option<Instant> {
+        self.course.as_ref().and_then(|course| course.first_refused)
+    }
+
+    /// On whose behalf it asks for a robots.txt, if it does.
     pub(super) fn errand(&self) -> Option<Errand> {
         self.course.as_ref().and_then(|course| course.robots)
     }
@@ -202,7 +225,7 @@ impl Flight {
     /// False: it could not be recorded, and its job starts nothing more.
     pub(super) async fn is_on_record(&self) -> bool {
         let Some(ledger) = &self.job.state.ledger else { return true };
-        if self.noted.get() || self.request.method().is_idempotent() {
+        if self.noted.get() || is_idempotent(self.request.method()) {
             return true;
         }
         let noted = ledger.note(self.asked().index).await;
@@ -266,21 +289,31 @@ impl Flight {
 
     /// Records an attempt that is not the last, and sets the request back to the one before any redirect.
     pub(super) fn take_attempt(&mut self, outcome: Outcome, wait: Duration, wall: &WallClock) {
-        let before = self.take_course();
+        let mut before = self.take_course();
+        before.settle_wait(&outcome);
         if let Some(asked) = before.asked {
             self.request = *asked;
         }
         let mut earlier = before.earlier;
-        earlier.push(AttemptRecord {
-            status: outcome.status(),
-            code: outcome.failure.as_ref().map(|failure| failure.code),
-            started_us: wall.micros_at(outcome.started),
-            duration_us: outcome.timings.total.unwrap_or_default().as_micros() as u64,
-            wait_us: before.wait_us,
-        });
+        earlier.push(outcome.record(before.wait_us, wall));
         let wait_us = wait.as_micros() as u64;
         let (last, robots) = (Some(Box::new(outcome)), before.robots);
-        self.course = Some(Box::new(Course { earlier, wait_us, last, robots, ..Course::default() }));
+        let Course { patient, first_refused, .. } = before;
+        let course = Course { earlier, patient, first_refused, wait_us, last, robots, ..Course::default() };
+        self.course = Some(Box::new(course));
+    }
+
+    /// Notes an attempt that was refused. The request stays what it is: redirects that led here were answered.
+    pub(super) fn take_refusal(&mut self, outcome: Outcome, wall: &WallClock) {
+        let course = self.course.get_or_insert_default();
+        course.settle_wait(&outcome);
+        course.earlier.push(outcome.record(course.wait_us, wall));
+        course.patient += 1;
+        course.first_refused.get_or_insert_with(|| outcome.ended());
+        course.last = Some(Box::new(outcome));
+        // It waits in a queue again: as long as it does, so much less is taken in.
+        self.job.state.return_to_queue();
+        self.counted = true;
     }
 
     pub(super) fn into_transfer(mut self) -> Transfer {

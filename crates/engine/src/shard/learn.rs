@@ -6,51 +6,97 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::flight::Flight;
 use super::{Message, Shard};
-use crate::outcome::Outcome;
-use crate::politeness::{self, Change, HostId, Note, Quota, Signal};
+use crate::options::is_idempotent;
+use crate::outcome::{AttemptEnd, Outcome};
+use crate::politeness::{self, Change, HostId, Note, Noted, Quotas, Signal};
 use crate::pool::OriginId;
 
+/// What the end of an attempt told.
+pub(super) struct Learned {
+    /// The wait that the host names.
+    pub(super) wait: Option<Duration>,
+    /// Nothing good can be expected of the host any more.
+    pub(super) gives_up: bool,
+}
+
+/// The wait that a refusal's quotas mean: until the last of those that are used up is there again.
+fn used_up(quotas: &Quotas) -> Option<Duration> {
+    let used_up = quotas.windows.iter().filter(|quota| quota.remaining < 1.0);
+    used_up.map(|quota| quota.reset).filter(|reset| !reset.is_zero()).max()
+}
+
 impl Shard {
-    /// Learns from the end of an attempt. Returns the wait that the host asks for, if any; from now on nothing is
-    /// sent to it for so long.
-    pub(super) fn learn(&self, flight: &Flight, outcome: &mut Outcome) -> Option<Duration> {
+    /// Learns from the end of an attempt. A host that wants to be left alone is, from now on.
+    pub(super) fn learn(&self, flight: &Flight, outcome: &mut Outcome) -> Learned {
         let status = outcome.status();
-        let signal = Signal::of(status, outcome.failure.as_ref().map(|failure| failure.code));
+        let code = outcome.failure.as_ref().map(|failure| failure.code);
         let (started, ended) = (outcome.started, outcome.ended());
-        let retry_after = match signal {
-            Signal::Throttled | Signal::Unavailable => self.retry_after(outcome),
+        let is_refusal = code.is_none() && matches!(status, Some(425 | 429 | 503));
+        let quotas = self.quotas(flight.host, outcome, is_refusal);
+        let quota = quotas.tightest();
+        let wish = match status {
+            _ if is_refusal => self.retry_after(outcome).or_else(|| used_up(&quotas)),
+            Some(300..400) if code.is_none() => self.retry_after(outcome),
             _ => None,
         };
-        let quota = self.quota(flight.host, outcome);
+        let policy = &self.core.options.retries;
+        let retry_after = wish.map(|wish| wish.min(policy.max_retry_after));
+        let signal = Signal::of(status, code, retry_after.is_some());
         let is_retry = flight.attempt() > 1;
         let has_served = self.origins.borrow_mut().note(flight.origin, signal == Signal::Served);
         let quota = quota.as_ref();
-        let note = Note { signal, has_served, is_retry, started, ended, retry_after, quota };
-        let change = self.scheduler.borrow_mut().note(flight.host, flight.origin.number(), &note);
-        if let Some(wait) = retry_after {
-            self.park_elsewhere(flight, ended + wait);
+        let (backoff, concurrent) = (policy.backoff, quotas.concurrent);
+        let note =
+            Note { signal, has_served, is_retry, started, ended, retry_after, backoff, concurrent, quota };
+        let Noted { change, refused, rate_per_s } =
+            self.scheduler.borrow_mut().note(flight.host, flight.origin.number(), &note);
+        let mut gives_up = false;
+        let (throttled, name) = (&flight.job.state.throttled, flight.request.target.host());
+        if let Some(refused) = refused {
+            throttled.note(name, status.unwrap_or_default(), wish);
+            // A bare 503 may have done what a request that must not be repeated asks for.
+            let is_plain = signal == Signal::Throttled || is_idempotent(flight.request.method());
+            outcome.end = if is_plain { AttemptEnd::Refused } else { outcome.end };
+            gives_up = self.is_out_of_patience(&refused, wish);
+            if let Some(until) = refused.until {
+                self.park_elsewhere(flight, until);
+            }
+        }
+        if let Some(per_s) = rate_per_s {
+            throttled.note_rate(name, per_s);
         }
         self.set_down(flight.host, flight.origin, change, outcome);
         self.learn_of_all(&note);
-        retry_after
+        Learned { wait: wish, gives_up }
     }
 
     /// The wait that the response asks for, up to the cap; a longer one is kept in the row.
     fn retry_after(&self, outcome: &mut Outcome) -> Option<Duration> {
         let policy = &self.core.options.retries;
         let received = outcome.received.as_ref().filter(|_| policy.respect_retry_after)?;
-        let asked = politeness::retry_after(&received.headers, SystemTime::now())?;
-        let wait = asked.wait.min(policy.max_retry_after);
-        if wait < asked.wait {
+        let Some(asked) = politeness::retry_after(&received.headers, SystemTime::now()) else {
+            let unreadable = politeness::unreadable(&received.headers)?;
+            outcome.remark = Some(format!("not readable: {unreadable}").into());
+            return None;
+        };
+        if asked.wait > policy.max_retry_after {
             outcome.remark = Some(asked.line.to_string().into());
         }
-        Some(wait)
+        // Rounded down to nothing it says nothing.
+        Some(asked.wait).filter(|wait| !wait.is_zero())
     }
 
-    fn quota(&self, host: HostId, outcome: &Outcome) -> Option<Quota> {
-        let learns = self.scheduler.borrow().learns(host) || self.pace.is_auto();
-        let received = outcome.received.as_ref().filter(|_| learns)?;
-        politeness::quotas(&received.headers, SystemTime::now()).tightest()
+    /// Whether the origin of a request has served any.
+    pub(super) fn has_served(&self, flight: &Flight) -> bool {
+        self.origins.borrow_mut().has_served(flight.origin)
+    }
+
+    /// What the response says about quotas, where that is worth reading.
+    fn quotas(&self, host: HostId, outcome: &Outcome, is_refusal: bool) -> Quotas {
+        let learns = is_refusal || self.scheduler.borrow().learns(host) || self.pace.is_auto();
+        let heeds = learns && self.core.options.retries.respect_retry_after;
+        let received = outcome.received.as_ref().filter(|_| heeds);
+        received.map(|received| politeness::quotas(&received.headers, SystemTime::now())).unwrap_or_default()
     }
 
     /// A host that several shards serve is parked by all of them.
@@ -125,22 +171,12 @@ impl Shard {
         }
     }
 
-    /// Lets a request wait for another attempt: for `wait`, or for as long as its host is parked.
-    pub(super) fn retry(
-        self: &Rc<Self>,
-        mut flight: Flight,
-        outcome: Outcome,
-        wait: Duration,
-        is_parked: bool,
-    ) {
+    /// Lets a request wait for another attempt.
+    pub(super) fn retry(self: &Rc<Self>, mut flight: Flight, outcome: Outcome, wait: Duration) {
         if self.scheduler.borrow().is_resigned(flight.host) || !flight.begin_retry_wait() {
             return self.land(flight, outcome);
         }
         flight.take_attempt(outcome, wait, &self.core.wall);
-        if is_parked {
-            self.forward(flight);
-        } else {
-            self.time.retry_at(Instant::now() + wait, flight);
-        }
+        self.time.retry_at(Instant::now() + wait, flight);
     }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::flight::{Course, Flight};
 use crate::error::Failure;
 use crate::job::{Batch, Draft, Extra, Gate, JobState, Row};
-use crate::outcome::Outcome;
+use crate::outcome::{AttemptEnd, Outcome};
 use crate::timings::WallClock;
 
 /// A batch is full at this many rows or bytes.
@@ -41,11 +41,17 @@ impl LocalJob {
 
     /// Turns the end of a flight into its row.
     pub(super) fn land(&self, mut flight: Flight, mut outcome: Outcome, wall: &WallClock) {
-        let course = flight.take_course();
+        let mut course = flight.take_course();
+        course.settle_wait(&outcome);
         let asked = course.asked.as_deref().unwrap_or(&flight.request);
         let mut row = Row::new(asked.index, asked.method().clone());
         row.attempts = course.earlier.len() as u32 + u32::from(outcome.was_sent());
         row.wait_us = course.wait_us;
+        let ends = course.earlier.iter().map(|attempt| attempt.end).chain([outcome.end]);
+        row.throttled = ends.filter(|end| *end == AttemptEnd::Refused).count() as u32;
+        row.throttled_for =
+            course.first_refused.map(|first| outcome.started.saturating_duration_since(first));
+        row.end = outcome.end;
         row.fetched_at_us = wall.micros_at(outcome.started);
         let last = outcome.take_exchange(flight.request.target.as_str(), row.fetched_at_us);
         row.timings = outcome.timings;

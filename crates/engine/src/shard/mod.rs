@@ -11,6 +11,7 @@ mod learn;
 mod local_job;
 mod outages;
 mod permits;
+mod refused;
 mod robots;
 mod router;
 mod seat;

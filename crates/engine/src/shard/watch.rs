@@ -39,6 +39,7 @@ impl Shard {
             rate_of_all_blocks: self.pace.blocked_until().is_some(),
             hosts_ready: scheduler.has_ready(),
             hosts_waiting: scheduler.waiting_hosts(),
+            hosts_refusing: scheduler.refusing_hosts(),
             hosts_down: scheduler.origins_down(),
             in_flight_here: scheduler.in_flight() > 0,
             ..Look::default()

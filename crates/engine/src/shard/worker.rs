@@ -12,6 +12,7 @@ use super::Shard;
 use super::attempt::{Attempted, Ends, timed_out};
 use super::dial::{Line, dial};
 use super::flight::Flight;
+use super::learn::Learned;
 use super::seat::Seat;
 use crate::alarm::Alarm;
 use crate::clock::PhaseClock;
@@ -20,7 +21,7 @@ use crate::options::OnOversize;
 use crate::outcome::{Outcome, Via};
 use crate::pool::{H1, IDLE, Idle, OriginId};
 use crate::random;
-use crate::retry::{self, Ended};
+use crate::retry::{self, Attempt, Ended};
 
 /// The wait before a request is tried again for which this machine had no descriptor or port.
 const LOCAL_WAIT: Duration = Duration::from_millis(50);
@@ -165,19 +166,31 @@ impl Worker {
             return Verdict::Again(flight);
         }
         let mut outcome = attempted.outcome();
-        let retry_after = shard.learn(&flight, &mut outcome);
+        let Learned { wait, gives_up } = shard.learn(&flight, &mut outcome);
         match next_hop(&flight.request, flight.hops(), &outcome, &shard.core.options) {
             Redirect::Follow(follow) => {
                 flight.take_hop(follow, &mut outcome, &shard.core.wall);
+                if let Some(wait) = wait {
+                    // The least time before the next request. Source: RFC 9110, section 10.2.3.
+                    let wait = wait.min(shard.core.options.retries.max_retry_after);
+                    shard.time.retry_at(Instant::now() + wait, flight);
+                    return Verdict::Gone;
+                }
                 shard.forward(flight);
                 return Verdict::Moved;
             }
             Redirect::Fail(failure) => outcome.failure = Some(failure),
             Redirect::None => {}
         }
-        match next_wait(shard, &flight, &outcome, retry_after) {
-            Some(wait) => shard.retry(flight, outcome, wait, retry_after.is_some()),
+        let retries = next_wait(shard, &flight, &outcome, wait);
+        let refusing = gives_up.then(|| (flight.host, flight.request.target.host().to_owned()));
+        match retries {
+            Some(_) if shard.has_patience_for(&outcome) => shard.requeue_refused(flight, outcome),
+            Some(wait) => shard.retry(flight, outcome, wait),
             None => shard.land(flight, outcome),
+        }
+        if let Some((host, name)) = refusing {
+            shard.give_up_refusing(host, &name);
         }
         Verdict::Gone
     }
@@ -219,7 +232,7 @@ async fn once(
         Some(held) => (Line::Http1(held.connection), held.idle),
         None => match dial(shard, flight, clock).await {
             Ok(line) => (line, None),
-            Err(failure) => return (Exchanged::failed(failure), None),
+            Err(failure) => return (Exchanged::unsent(failure), None),
         },
     };
     let options = &shard.core.options;
@@ -236,7 +249,7 @@ async fn once(
     let (request, heads) = (&flight.request, &shard.core.heads);
     match line {
         Line::Http1(mut connection) => {
-            via.set(Via { remote: connection.remote, reused: connection.served > 0 });
+            via.set(Via { remote: connection.remote, reused: connection.served > 0, has_answered: false });
             connection.served = connection.served.saturating_add(1);
             let channel = Channel::Http1(&mut connection);
             let exchanged = exchange(channel, request, heads, left_origin, &rules, clock).await;
@@ -244,28 +257,36 @@ async fn once(
             (exchanged, held)
         }
         Line::Http2(place) => {
-            via.set(Via { remote: place.remote(), reused: place.reused });
+            let reached = Via { remote: place.remote(), reused: place.reused, has_answered: false };
+            via.set(reached);
             let channel = Channel::Http2(&place);
-            (exchange(channel, request, heads, left_origin, &rules, clock).await, None)
+            let exchanged = exchange(channel, request, heads, left_origin, &rules, clock).await;
+            via.set(Via { has_answered: place.has_answered(), ..reached });
+            (exchanged, None)
         }
     }
 }
 
 /// The wait before another attempt; None when this one was the last.
-fn next_wait(
-    shard: &Shard,
-    flight: &Flight,
-    outcome: &Outcome,
-    retry_after: Option<Duration>,
-) -> Option<Duration> {
+fn next_wait(shard: &Shard, flight: &Flight, outcome: &Outcome, named: Option<Duration>) -> Option<Duration> {
     let ended = match (&outcome.failure, &outcome.received) {
         (Some(failure), _) => Ended::Failed(failure.code),
         (None, Some(received)) => Ended::Status(received.status),
         (None, None) => return None,
     };
-    let policy = &shard.core.options.retries;
-    let (method, attempt) = (flight.asked().method(), flight.attempt());
-    let wait = retry::next_wait(policy, method, attempt, ended, retry_after, random::share())?;
+    let now = Instant::now();
+    let attempt = Attempt {
+        method: flight.asked().method(),
+        ended,
+        end: outcome.end,
+        number: flight.counted_attempt(),
+        refused_for: flight
+            .first_refused()
+            .map_or(Duration::ZERO, |first| now.saturating_duration_since(first)),
+        has_served: shard.has_served(flight),
+        named,
+    };
+    let wait = retry::next_wait(&shard.core.options.retries, &attempt, random::share())?;
     let in_time = |end: Option<Instant>| end.is_none_or(|end| Instant::now() + wait < end);
     (in_time(shard.deadline(flight)) && in_time(flight.job.state.expires)).then_some(wait)
 }

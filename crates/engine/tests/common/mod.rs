@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderName, HeaderValue};
 use hurtle_engine::{
-    AttemptRecord, Code, Engine, Hop, Job, JobOptions, Next, Options, RowView, Spec, Submission, Timings,
-    Truncated,
+    AttemptEnd, AttemptRecord, Code, Engine, Hop, Job, JobOptions, Next, Options, RowView, Spec, Submission,
+    Timings, Truncated,
 };
 use hurtle_testserver::{Config, Hosts, Profile, Server};
 
@@ -33,6 +33,8 @@ pub(crate) struct Row {
     pub(crate) version: Option<http::Version>,
     pub(crate) truncated: Option<Truncated>,
     pub(crate) attempts: u32,
+    pub(crate) throttled: u32,
+    pub(crate) end: AttemptEnd,
     pub(crate) hops: Vec<Hop>,
     pub(crate) earlier: Vec<AttemptRecord>,
     pub(crate) wire_bytes: u64,
@@ -56,6 +58,8 @@ impl From<RowView<'_>> for Row {
             version: view.row.version,
             truncated: view.row.truncated,
             attempts: view.row.attempts,
+            throttled: view.row.throttled,
+            end: view.row.end,
             hops: extra.hops,
             earlier: extra.earlier,
             wire_bytes: view.row.wire_bytes,
@@ -119,6 +123,7 @@ pub(crate) fn engine(options: Options) -> Engine {
 pub(crate) fn one_attempt() -> Options {
     let mut options = Options::default();
     options.retries.total = 0;
+    options.retries.patience = None;
     options
 }
 
@@ -126,6 +131,7 @@ pub(crate) fn one_attempt() -> Options {
 pub(crate) fn quick_retries(total: u32) -> Options {
     let mut options = Options::default();
     options.retries.total = total;
+    options.retries.patience = None;
     options.retries.backoff = Duration::from_millis(5);
     options
 }

@@ -14,7 +14,7 @@ const MAX_RATE: u64 = 1_000_000;
 const MAX_PER_S: f64 = 86_400.0;
 const MIN_PER_S: f64 = 0.001;
 
-/// `/limited?rate=N&per=S&window=W&burst=N&key=X&headers=H&retry_after=R`
+/// `/limited?rate=N&per=S&window=W&burst=N&key=X&headers=H&retry_after=R&status=N`
 pub(super) fn limited(ask: &Ask<'_>) -> Outcome {
     let query = ask.query();
     let rule = rule(query)?;
@@ -24,7 +24,7 @@ pub(super) fn limited(ask: &Ask<'_>) -> Outcome {
     let mut response = if ruling.accepted {
         text(StatusCode::OK, "accepted\n")
     } else {
-        text(StatusCode::TOO_MANY_REQUESTS, "too many requests\n")
+        text(refusal(query)?, "too many requests\n")
     };
     let headers = response.headers_mut();
     if let Some(dialect) = dialect {
@@ -34,6 +34,12 @@ pub(super) fn limited(ask: &Ask<'_>) -> Outcome {
         headers.insert(RETRY_AFTER, form.write(ruling.wait)?);
     }
     Ok(response)
+}
+
+/// The status of a refusal.
+fn refusal(query: Query<'_>) -> Result<StatusCode, Refusal> {
+    let status = query.number("status", 429, 400..=599)? as u16;
+    StatusCode::from_u16(status).map_err(|_| Refusal::BadRequest("status must be 400 to 599".to_owned()))
 }
 
 fn rule(query: Query<'_>) -> Result<Rule, Refusal> {

@@ -47,7 +47,8 @@ ANY  /limited?rate=N&per=S&window=sliding&key=X      200 up to N requests per S 
                                       429. window: sliding, fixed, bucket (burst=N tokens, at most; as many as
                                       rate), spaced (per / rate apart; burst=N: that many at once).
                                       headers=draft|x|structured: RateLimit fields of that kind;
-                                      retry_after=1|date: Retry-After in seconds or as a date
+                                      retry_after=1|date: Retry-After in seconds or as a date;
+                                      status=N: that instead of 429
 GET  /robots.txt                      what the server was started with for the host, else 404
 ANY  /echo                            the request as JSON
 GET  /cookies                         the request's cookies as JSON

@@ -17,9 +17,8 @@ mod unreadable;
 use std::fmt::{self, Write};
 use std::time::Duration;
 
-pub(crate) use quota::{Quota, quotas};
+pub(crate) use quota::{Quota, Quotas, quotas};
 pub(crate) use retry_after::retry_after;
-#[cfg_attr(not(test), expect(unused_imports, reason = "the row's error_detail does not say it yet"))]
 pub(crate) use unreadable::unreadable;
 
 use crate::headers::Headers;

@@ -12,8 +12,8 @@ use super::structured::{Dictionary, LimitItem, PolicyItem, items};
 use super::{Line, count, elements, name_of, text};
 use crate::headers::HeaderBlock;
 
-/// The first line that should give a wait or a limit and is unreadable: it is ignored, as if it had not been sent.
-#[cfg_attr(not(test), expect(dead_code, reason = "the row's error_detail does not say it yet"))]
+/// The first line that ought to say something about a wait or a limit and does not: it is ignored, as if it had not
+/// been sent.
 pub(crate) fn unreadable(headers: &HeaderBlock) -> Option<Line<'_>> {
     headers
         .iter()

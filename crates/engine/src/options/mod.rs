@@ -1,12 +1,16 @@
 //! Every option of the engine, with its default. The Python side has the same names and the same defaults (a contract
 //! test proves them equal) and sends all of them.
 
+mod method;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
 
 use crate::error::ConfigError;
+use method::idempotent_methods;
+pub use method::{IDEMPOTENT_METHODS, is_idempotent};
 
 /// Limits on the time of ONE attempt, from the moment a slot is granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +81,17 @@ pub struct Limits {
     pub rate_limit: Option<RateLimit>,
 }
 
-/// When a request is retried.
+/// Which refused requests are tried again: no server has worked on a request that it refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Refused {
+    /// All.
+    #[default]
+    Any,
+    /// Those whose method may be repeated.
+    Idempotent,
+}
+
+/// When a request is tried again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RetryPolicy {
     /// Attempts after the first.
@@ -96,8 +110,13 @@ pub struct RetryPolicy {
     pub respect_retry_after: bool,
     /// The longest such wait.
     pub max_retry_after: Duration,
-    /// How often a host that is down is probed, once nothing else is left to do, before the requests that wait for it
-    /// are given up.
+    /// How long a request that its host refuses is tried again, from the first refusal on; None: a refusal is an
+    /// attempt like any other.
+    pub patience: Option<Duration>,
+    /// Which refused requests are tried again.
+    pub refused: Refused,
+    /// How often a host that is down is asked again, once nothing else is left to do, before the requests that
+    /// wait for it are given up.
     pub rounds: u32,
 }
 
@@ -105,20 +124,15 @@ impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
             total: 2,
-            statuses: vec![408, 429, 500, 502, 503, 504],
-            methods: vec![
-                Method::GET,
-                Method::HEAD,
-                Method::OPTIONS,
-                Method::PUT,
-                Method::DELETE,
-                Method::TRACE,
-            ],
+            statuses: vec![408, 425, 429, 500, 502, 503, 504],
+            methods: idempotent_methods(),
             backoff: Duration::from_millis(500),
             max_backoff: Duration::from_secs(60),
             jitter: 1.0,
             respect_retry_after: true,
             max_retry_after: Duration::from_secs(120),
+            patience: Some(Duration::from_secs(15 * 60)),
+            refused: Refused::Any,
             rounds: 6,
         }
     }
