@@ -15,7 +15,7 @@ class Mode:
         requests: How many are sent.
         quota: What the limiter grants, where it can be set to that.
         options: What hurtle is told.
-        most_in_a_window: Refusals in one window, at most; None: not counted.
+        most_in_a_window: Refusals in one window after the first, at most; None: not counted.
         most_refused: Refusals for each request, at most; None: not counted.
         most_times_ideal: The time against the ideal, at most.
     """
@@ -35,6 +35,7 @@ MODES = {
         requests=20,
         quota=Quota(5, 5),
         most_in_a_window=2,
+        most_refused=0.4,
         most_times_ideal=1.3,
     ),
     "auto": Mode(

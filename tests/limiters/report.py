@@ -56,7 +56,7 @@ def _lines(lines: Sequence[str]) -> str:
 def _goal_of(mode: Mode) -> str:
     goals = [f"{mode.requests} of {mode.requests} rows ok"]
     if mode.most_in_a_window is not None:
-        goals.append(f"at most {mode.most_in_a_window} refusals in one window")
+        goals.append(f"at most {mode.most_in_a_window} refusals in one window after the first")
     if mode.most_refused is not None:
         goals.append(f"at most {mode.most_refused * mode.requests:.0f} refusals")
     goals.append(f"at most {mode.most_times_ideal:g} times the ideal time")

@@ -60,7 +60,8 @@ class Run:
         rows: Requests that were to be sent.
         ok: Rows that ended well.
         refused: Answers on the wire that were no 200.
-        most_in_a_window: The most of these in one window of the limiter.
+        most_in_a_window: The most of these in one window of the limiter after the first one, in which all
+            that may be in flight go before anything is known.
         seconds: How long it took; where it was stopped: so far.
         ideal_seconds: What a client needs which knows the limiter from inside.
         stopped: Whether it took so long that it was stopped.
@@ -215,7 +216,7 @@ def run_hurtle(port: int, name: str, rule: Rule, quota: Quota) -> Run:
         rows=mode.requests,
         ok=ok,
         refused=len(refusals),
-        most_in_a_window=max(windows.values(), default=0),
+        most_in_a_window=max((count for number, count in windows.items() if number > 0), default=0),
         seconds=round(bound_s if seconds is None else seconds, 2),
         ideal_seconds=round(ideal_s(rule(quota), mode.requests, first_s), 2),
         stopped=seconds is None,
