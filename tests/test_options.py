@@ -1,5 +1,6 @@
 """Options: what is written becomes one resolved value, and what is wrong is named before anything is sent."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,32 @@ def test_retries_is_understood_as_number_and_as_policy() -> None:
     assert policy == resolved(retries=Retry(**patient))  # type: ignore[arg-type]
     assert policy.retry_respect_retry_after is False
     assert (policy.retry_total, policy.retry_max_retry_after, policy.retry_rounds) == (2, 600.0, 0)
+
+
+@pytest.mark.parametrize(
+    ("retries", "patience_s", "refused"),
+    [
+        (2, 900.0, "any"),
+        (0, None, "any"),
+        (Retry(), 900.0, "any"),
+        (Retry(total=0), None, "any"),
+        (Retry(total=0, patience="15min"), 900.0, "any"),
+        (Retry(patience="none"), None, "any"),
+        ({"patience": " None "}, None, "any"),
+        ({"patience": 0.5}, 0.5, "any"),
+        ({"patience": 90}, 90.0, "any"),
+        ({"patience": "90"}, 90.0, "any"),
+        ({"patience": "1.5 h", "refused": "idempotent"}, 5400.0, "idempotent"),
+    ],
+)
+def test_patience_is_understood_in_every_form(retries: Any, patience_s: float | None, refused: str) -> None:
+    options = resolved(retries=retries)
+    assert (options.retry_patience, options.retry_refused) == (patience_s, refused)
+
+
+def test_a_policy_that_is_changed_keeps_what_its_patience_follows_from() -> None:
+    assert replace(Retry(total=0), total=2).patience_s == 900.0
+    assert replace(Retry(patience="2h"), total=0).patience_s == 7200.0
 
 
 def test_rates_become_their_one_form() -> None:
@@ -214,6 +241,16 @@ def test_verify_takes_the_path_of_a_file(tmp_path: Path) -> None:
         ("retries", 1.5),
         ("retries", {"totals": 1}),
         ("retries", {"rounds": -1}),
+        ("retries", {"patience": -1}),
+        ("retries", {"patience": 0}),
+        ("retries", {"patience": True}),
+        ("retries", {"patience": "soon"}),
+        ("retries", {"patience": "-1s"}),
+        ("retries", {"patience": "15 fortnights"}),
+        ("retries", {"patience": float("nan")}),
+        ("retries", {"patience": "999999999999d"}),
+        ("retries", {"refused": "maybe"}),
+        ("retries", {"refused": None}),
         ("follow_redirects", 1),
         ("max_redirects", -1),
         ("verify", "no-such-file.pem"),

@@ -3,7 +3,7 @@
 import pytest
 
 from hurtle.errors import ConfigError
-from hurtle.rates import GRAMMAR, MOST_PER_S, Rate, rate_limit
+from hurtle.rates import GRAMMAR, MOST_PER_S, Rate, rate_limit, rate_text
 
 
 @pytest.mark.parametrize(
@@ -103,6 +103,27 @@ def test_every_rate_is_read_back_as_itself() -> None:
             for burst in (1, 5):
                 rate = Rate(count, milliseconds / 1000, burst)
                 assert rate_limit("rate_limit", str(rate)) == rate
+
+
+@pytest.mark.parametrize(
+    ("per_s", "text"),
+    [
+        (12345.6, "12345/s"),
+        (59.9, "59/s"),
+        (1, "1/s"),
+        (2.57, "2.5/s"),
+        (0.2, "12/min"),
+        (1 / 60, "1/min"),
+        (1 / 600, "6/h"),
+        (1 / 86400, "1/day"),
+        (4e-6, "0.34/day"),
+    ],
+)
+def test_a_rate_that_was_found_is_written_as_a_limit_just_below_it(per_s: float, text: str) -> None:
+    assert rate_text(per_s) == text
+    limit = rate_limit("rate_limit", text)
+    assert isinstance(limit, Rate)
+    assert 0.9 * per_s < limit.per_s <= per_s * (1 + 1e-9)
 
 
 def test_per_s_is_the_long_run() -> None:

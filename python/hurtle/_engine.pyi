@@ -9,6 +9,7 @@ from hurtle.models import Attempt, BadRow, Group, Headers, Hop, Request, Timings
 from hurtle.options import Options
 
 __all__ = [
+    "IDEMPOTENT_METHODS",
     "ArrowStream",
     "Batch",
     "Columns",
@@ -28,6 +29,9 @@ __all__ = [
 ]
 
 __version__: str
+
+IDEMPOTENT_METHODS: tuple[str, ...]
+"""Methods whose request may be sent twice. Source: RFC 9110, section 9.2.2; RFC 10008 (QUERY)."""
 
 def error_codes() -> dict[str, bool]:
     """Return every error code, and whether a request that ends with it is retryable."""
@@ -125,6 +129,13 @@ class Progress:
     phases: dict[str, float]
     """Seconds spent in each phase of the last attempts, summed over `done` rows: queue, dns, connect, tls,
     first_byte, body."""
+    throttled: int
+    """Requests that their host refused because of how much it is asked, of `done` rows."""
+    throttled_for: float
+    """Seconds from the first refusal of each to its last attempt, summed up."""
+    throttled_by: tuple[str, int, int, float | None, float | None] | None
+    """The host that refused the most: its name, the last status, how often, the wait in seconds that it named
+    last, and the requests per second that it bears, as far as is known."""
 
 @final
 class Batch:
@@ -254,6 +265,8 @@ class Response:
     http_version: str | None
     remote_ip: str | None
     attempts: int
+    throttled: int
+    """Attempts that the host refused because of how much it is asked."""
     attempt_log: tuple[Attempt, ...]
     elapsed: float
     timings: Timings

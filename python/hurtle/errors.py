@@ -170,7 +170,7 @@ class ProxyError(RequestError):
 
 
 class HostError(RequestError):
-    """The host is down, or its robots.txt does not allow the request (host.*)."""
+    """The host is down or refuses everything, or its robots.txt does not allow the request (host.*)."""
 
 
 class LocalError(RequestError):

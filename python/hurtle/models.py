@@ -3,17 +3,13 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, fields
 from math import isfinite
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from hurtle import checks, wire
 from hurtle.errors import InvalidRequest
 
 JsonValue: TypeAlias = Any
 """Anything that `json.dumps` takes: no closed type fits every caller's data."""
-
-
-IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
-"""Methods that may be sent twice. Source: RFC 9110, section 9.2.2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +254,10 @@ class Hop:
     status: int
 
 
+AttemptEnd: TypeAlias = Literal["unsent", "refused", "unknown", "answered"]
+"""What is known of an attempt that has ended; see `Attempt`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One try of a request.
@@ -267,7 +267,9 @@ class Attempt:
         code: The error's code; None if a whole response arrived.
         start: Seconds since the Unix epoch at which the attempt began.
         seconds: How long it took.
-        wait: Seconds of backoff before it; 0 for the first.
+        wait: Seconds waited before it, after a failure or a refusal; 0 for the first.
+        ended: How it ended. "unsent": no server can have processed it. "refused": the host refused it because
+            it gets too many requests. "unknown": sent, without a whole response. "answered".
     """
 
     status: int | None
@@ -275,6 +277,7 @@ class Attempt:
     start: float
     seconds: float
     wait: float = 0.0
+    ended: AttemptEnd = "answered"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,9 @@ from hurtle.limits import Concurrency, HostLimits, Limits, host_limits
 from hurtle.version import __version__
 
 USER_AGENT = f"hurtle/{__version__}"
+PATIENCE_S = 15 * 60.0
+"""Seconds for which a refused request is retried by default."""
+
 MOST_THREADS = 1024
 """More threads than any machine has cores. A larger number is a typing error."""
 
@@ -81,7 +84,8 @@ class Retry:
     Args:
         total: Further attempts after the first.
         statuses: Statuses that are retried.
-        methods: Methods that may be repeated; by default those that RFC 9110 calls idempotent.
+        methods: Methods that may be repeated even if it is unknown how an attempt ended. None: the idempotent
+            ones, `hurtle._engine.IDEMPOTENT_METHODS`.
         backoff: Seconds of the first wait; doubles with each attempt.
         max_backoff: Seconds of the longest wait.
         jitter: The part of each wait that is random, from 0 to 1.
@@ -89,24 +93,32 @@ class Retry:
         max_retry_after: Seconds of the longest such wait; a longer one is cut to this.
         rounds: How often to probe a host that is down, once nothing else is left to do, before giving up the
             requests that wait for it.
+        patience: How long to retry a request that its host refuses because it gets too many, from the first
+            refusal: seconds, text such as "15min", or "none" to count a refusal as a failure. Refusals do not
+            count against `total`. None: 15 minutes, but "none" if `total` is 0.
+        refused: Which refused requests are retried: "any", because no server has processed them, or
+            "idempotent", only those of `methods`.
     """
 
     total: int = 2
-    statuses: tuple[int, ...] = (408, 429, 500, 502, 503, 504)
-    methods: tuple[str, ...] = ("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE")
+    statuses: tuple[int, ...] = (408, 425, 429, 500, 502, 503, 504)
+    methods: tuple[str, ...] | None = None
     backoff: float = 0.5
     max_backoff: float = 60.0
     jitter: float = 1.0
     respect_retry_after: bool = True
     max_retry_after: float = 120.0
     rounds: int = 6
+    patience: float | str | None = None
+    refused: Literal["any", "idempotent"] = "any"
 
     def __post_init__(self) -> None:
-        """Check every value; any iterable becomes a tuple."""
+        """Check every value; any iterable becomes a tuple, `patience` seconds, "none" or None."""
         keep = object.__setattr__
         keep(self, "total", checks.count("retries.total", self.total, least=0))
         keep(self, "statuses", checks.statuses("retries.statuses", self.statuses))
-        keep(self, "methods", checks.methods("retries.methods", self.methods))
+        if self.methods is not None:
+            keep(self, "methods", checks.methods("retries.methods", self.methods))
         keep(self, "backoff", checks.seconds_from_zero("retries.backoff", self.backoff))
         keep(self, "max_backoff", checks.seconds_from_zero("retries.max_backoff", self.max_backoff))
         keep(self, "jitter", checks.share("retries.jitter", self.jitter))
@@ -114,6 +126,16 @@ class Retry:
         longest = checks.seconds_from_zero("retries.max_retry_after", self.max_retry_after)
         keep(self, "max_retry_after", longest)
         keep(self, "rounds", checks.count("retries.rounds", self.rounds, least=0))
+        keep(self, "patience", _patience(self.patience))
+        if self.refused not in ("any", "idempotent"):
+            raise checks.wrong("retries.refused", self.refused, '"any" or "idempotent"')
+
+    @property
+    def patience_s(self) -> float | None:
+        """Seconds of patience; None: there is none."""
+        if self.patience is None:
+            return PATIENCE_S if self.total else None
+        return self.patience if isinstance(self.patience, float) else None
 
     @classmethod
     def of(cls, value: object) -> "Retry":
@@ -129,6 +151,16 @@ class Retry:
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
             raise checks.wrong("retries", value, "a whole number from 0 up, or Retry(...)")
         return cls(total=value)
+
+
+def _patience(value: object) -> float | Literal["none"] | None:
+    if value is None or (isinstance(value, str) and value.strip().lower() == "none"):
+        return None if value is None else "none"
+    found = rates.seconds(value)
+    if found is None:
+        allowed = 'seconds above 0, text such as "15min" (units: ms, s, min, h, day), or "none"'
+        raise checks.wrong("retries.patience", value, allowed)
+    return found
 
 
 def _names(group: type[Timeout | Retry]) -> tuple[str, ...]:
@@ -245,13 +277,15 @@ class Options:
     deadline: float | None = None
     retry_total: int = 2
     retry_statuses: tuple[int, ...] = Retry().statuses
-    retry_methods: tuple[str, ...] = Retry().methods
+    retry_methods: tuple[str, ...] | None = None
     retry_backoff: float = 0.5
     retry_max_backoff: float = 60.0
     retry_jitter: float = 1.0
     retry_respect_retry_after: bool = True
     retry_max_retry_after: float = 120.0
     retry_rounds: int = 6
+    retry_patience: float | None = PATIENCE_S
+    retry_refused: Literal["any", "idempotent"] = "any"
     follow_redirects: bool = True
     max_redirects: int = 10
     verify: bool | str = True
@@ -368,6 +402,7 @@ def _resolved(named: dict[str, Any]) -> dict[str, Any]:
     if "retries" in named:
         retry = Retry.of(named["retries"])
         values |= {f"retry_{name}": getattr(retry, name) for name in _names(Retry)}
+        values["retry_patience"] = retry.patience_s
     values |= _rate_limits(named)
     for name in ("max_body_size", "max_buffer"):
         if name in named:

@@ -1,7 +1,11 @@
-"""Rates as people write them: "100/min" is 100 requests every 60 seconds. Pure functions, one grammar."""
+"""Rates and spans of time as people write them: "100/min" is 100 requests every 60 seconds, "15min" is 900 s.
+
+Pure functions, one grammar.
+"""
 
 import re
 from dataclasses import dataclass
+from math import floor, log10
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from hurtle import checks
@@ -29,8 +33,12 @@ _RATE = re.compile(
     r"(?: +burst +(?P<burst>\d{1,12}))?",
     re.ASCII,
 )
+_SPAN = re.compile(rf"(?P<span>{_NUMBER}) ?(?P<unit>[a-z]+)?", re.ASCII)
 _FINEST = 10**6
 """The largest denominator when a number of requests is rounded: 1/3 is one every three seconds."""
+
+_ROUNDING = 1e-9
+"""The share by which a number may miss the one that is meant: 0.2 times 60 is to be 12."""
 
 SHORTEST_S = 0.001
 """Seconds of the shortest span of a rate: timers are no finer."""
@@ -118,6 +126,50 @@ def rate_limit(option: str, value: object) -> RateLimit:
     if limit is None:
         raise checks.wrong(option, value, GRAMMAR)
     return limit
+
+
+def rate_text(per_s: float) -> str:
+    """Return a rate as a limit is written, rounded down to two digits.
+
+    Args:
+        per_s: Requests a second, above 0.
+
+    Example:
+        >>> rate_text(58.3), rate_text(2.57), rate_text(0.2), rate_text(1 / 600)
+        ('58/s', '2.5/s', '12/min', '6/h')
+    """
+    count, unit = per_s * 86400, "day"
+    for name, unit_s in reversed(_SHOWN_UNITS_S.items()):
+        if per_s * unit_s >= 1 - _ROUNDING:
+            count, unit = per_s * unit_s, name
+            break
+    digits = max(0, 1 - floor(log10(count)))
+    shown = floor(count * 10**digits * (1 + _ROUNDING)) / 10**digits
+    return f"{shown:.{digits}f}".rstrip("0").rstrip(".") + f"/{unit}" if digits else f"{shown:.0f}/{unit}"
+
+
+def seconds(value: object) -> float | None:
+    """Read a span of time.
+
+    Args:
+        value: Seconds, or text: a number and a unit of the grammar of rates.
+
+    Returns:
+        The seconds; None for anything else, and for a span that is not above 0 or longer than
+        `checks.LONGEST_S`.
+
+    Example:
+        >>> seconds("15min"), seconds("1.5 h"), seconds(30), seconds("soon")
+        (900.0, 5400.0, 30.0, None)
+    """
+    span: object = value
+    if isinstance(value, str):
+        found = _SPAN.fullmatch(value.strip().lower())
+        unit_ms = _UNITS_MS.get(found["unit"] or "s") if found else None
+        span = float(found["span"]) * unit_ms / 1000 if found and unit_ms else None
+    if isinstance(span, bool) or not isinstance(span, (int, float)) or not 0 < span <= checks.LONGEST_S:
+        return None
+    return float(span)
 
 
 def _from_number(count: float) -> Rate | None:

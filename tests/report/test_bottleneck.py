@@ -11,7 +11,7 @@ import pytest
 
 import hurtle
 from hurtle.options import Options
-from hurtle.report.bottleneck import CAUSES, LATELY_S, LEAST_LOOKS, Lately, Waits, verdict
+from hurtle.report.bottleneck import CAUSES, LATELY_S, LEAST_LOOKS, Lately, Throttling, Waits, verdict
 from hurtle.testing import Server
 from tests.contracts.tree import ENGINE
 
@@ -37,6 +37,7 @@ def test_every_bottleneck_of_the_engine_has_its_words_in_the_same_order() -> Non
         ("descriptors", "file descriptors: raise the limit (ulimit -n)"),
         ("cpu", "this machine's CPU: the engine's threads are busy"),
         ("concurrency", "concurrency=256 (the servers took 52 ms): raise concurrency"),
+        ("throttled", "throttled by hosts that refuse requests"),
         ("rate_limit", "Retry-After"),
         ("hosts_down", "hosts that are down: set retries.rounds below 6 to give them up sooner"),
         (
@@ -74,6 +75,38 @@ def test_the_rate_that_holds_a_job_up_is_named() -> None:
     assert said("rate_limit", hosts=one) == "rate_limit=2/s of a.example"
     two = one | {"c.example": hurtle.Limits(rate_limit="3/s")}
     assert said("rate_limit", hosts=two) == "the rates of hosts"
+
+
+def test_a_host_that_refuses_is_named_with_the_rate_that_it_accepts() -> None:
+    def told(rate: float | None = 58.3, wait: float | None = 1.0, **options: Any) -> str:
+        by = Throttling("api.example.com", 429, 7, wait, rate)
+        return said("throttled", {"throttled_by": by}, **options)
+
+    accepts = "throttled by api.example.com (429, wait 1 s): it accepts about 58/s"
+    assert told() == f'{accepts}; rate_limit_per_host="58/s" avoids the refusals'
+    assert told(rate_limit_per_host="100/s") == told()
+    assert told(wait=None).startswith("throttled by api.example.com (429): ")
+    assert told(rate=0.2).endswith(
+        'it accepts about 12/min; rate_limit_per_host="12/min" avoids the refusals'
+    )
+    assert told(rate=1 / 600).endswith('; rate_limit_per_host="6/h" avoids the refusals')
+    assert told(rate=None).endswith('(429, wait 1 s): rate_limit_per_host="auto" finds its rate')
+    assert told(rate_limit_per_host="auto") == accepts
+    for name in ("api.example.com", "*.example.com", "*.com"):
+        own = {name: hurtle.Limits(rate_limit="90/s"), "b.example": hurtle.Limits(rate_limit="1/s")}
+        assert told(hosts=own) == (
+            accepts + '; hosts={"api.example.com": {"rate_limit": "58/s"}} avoids the refusals'
+        )
+    assert told(hosts={"*.example.com": hurtle.Limits(rate_limit="auto")}) == accepts
+    assert told(hosts={"example.com": hurtle.Limits(rate_limit="9/s")}) == told()
+
+
+def test_the_live_line_says_limited_by_where_the_cause_does_not() -> None:
+    options = Options()
+    for name, line in (("input", "limited by the input"), ("throttled", "throttled by a (503)")):
+        found = verdict(Waits(looks={name: 40}, throttled_by=Throttling("a", 503, 1)), options)
+        assert found is not None
+        assert found.headline == line
 
 
 def test_the_hosts_own_wishes_are_named_where_they_have_a_say() -> None:
@@ -170,6 +203,28 @@ def test_a_run_names_the_input(slow_server: Server) -> None:
 
     summary = hurtle.fetch(trickle()).summary()
     assert summary.limited_by == "the input: it supplies fewer URLs than could be sent"
+
+
+@pytest.mark.slow
+def test_a_run_names_the_host_that_refuses_and_never_calls_it_down(hurtle_server: Server) -> None:
+    urls = [hurtle_server.url(f"/limited?rate=60&per=1&retry_after=1&key=a&n={n}") for n in range(240)]
+    seen: list[Any] = []
+    summary = hurtle.fetch(urls, progress=seen.append).summary()
+    assert summary.ok == 240
+    found = re.fullmatch(
+        r"throttled by 127\.0\.0\.1 \(429, wait 1 s\): it accepts about (\d+)/s;"
+        r' rate_limit_per_host="\1/s" avoids the refusals',
+        str(summary.limited_by),
+    )
+    assert found, summary.limited_by
+    assert 50 <= int(found[1]) <= 60
+    assert summary.throttled_by is not None
+    assert (summary.throttled_by.host, summary.throttled_by.status) == ("127.0.0.1", 429)
+    assert 0 < summary.throttled <= summary.throttled_by.refusals < 60
+    assert summary.throttled_for >= summary.throttled * 0.9
+    assert f"  throttled    {summary.throttled} requests were told to wait, " in str(summary)
+    assert str(summary).splitlines()[-1] == f"  {summary.limited_by}"
+    assert any("throttled" in counters.limited_by for counters in seen)
 
 
 @pytest.mark.slow

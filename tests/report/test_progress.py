@@ -17,6 +17,7 @@ from hurtle.testing import Server
 COUNTERS: Any = SimpleNamespace(
     done=1500, ok=1400, failed=100, in_flight=64, bytes_wire=3_000_000, attempts=1500,
     limited_by={"concurrency": 50, "input": 10}, phases={"first_byte": 9.0}, first_byte={"p50": 0.05},
+    throttled_by=None,
 )  # fmt: skip
 BEFORE: Any = SimpleNamespace(**vars(COUNTERS) | {"limited_by": {"input": 1}})
 OPTIONS = Options()

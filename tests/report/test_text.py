@@ -80,6 +80,17 @@ def test_a_summary_is_aligned_text() -> None:
     ]
 
 
+def test_a_summary_says_who_was_told_to_wait_where_anybody_was() -> None:
+    told = replace(SUMMARY, throttled=120, throttled_for=200.0, limited_by="throttled by a.example (429)")
+    assert str(told).splitlines()[-2:] == [
+        "  throttled    120 requests were told to wait, 3 min 20 s in all",
+        "  throttled by a.example (429)",
+    ]
+    assert "  throttled    1 request was told to wait, 2 s in all" in str(
+        replace(SUMMARY, throttled=1, throttled_for=2.0)
+    )
+
+
 def test_a_summary_of_a_short_run_says_nothing_about_limits() -> None:
     assert "limited by" not in str(replace(SUMMARY, limited_by=None))
 

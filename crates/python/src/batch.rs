@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use hurtle_engine::RowView;
+use hurtle_engine::{RowView, is_idempotent};
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
@@ -104,7 +104,7 @@ impl Batch {
     /// How many rows belong to requests that were sent and must not be sent again.
     #[getter]
     fn unrepeatable(&self) -> usize {
-        self.rows.iter().filter(|view| view.row.attempts > 0 && !view.row.method.is_idempotent()).count()
+        self.rows.iter().filter(|view| view.row.attempts > 0 && !is_idempotent(&view.row.method)).count()
     }
 
     /// Return the positions in the input of the rows that are not ok.

@@ -186,7 +186,13 @@ pub(crate) struct Progress {
     conns_opened: u64,
     limited_by: BTreeMap<&'static str, u64>,
     phases: BTreeMap<&'static str, f64>,
+    throttled: u64,
+    throttled_for: f64,
+    throttled_by: Option<ThrottledBy>,
 }
+
+/// Host, status, refusals, the wait that it named last and the rate that it bears, in seconds and per second.
+type ThrottledBy = (String, u16, u64, Option<f64>, Option<f64>);
 
 impl From<hurtle_engine::Progress> for Progress {
     fn from(progress: hurtle_engine::Progress) -> Self {
@@ -208,6 +214,17 @@ impl From<hurtle_engine::Progress> for Progress {
             statuses: stats.statuses,
             errors: stats.errors,
             conns_opened: progress.conns_opened,
+            throttled: stats.throttled,
+            throttled_for: stats.throttled_for.as_secs_f64(),
+            throttled_by: progress.throttled_by.map(|host| {
+                (
+                    host.host,
+                    host.status,
+                    host.refusals,
+                    host.wait.map(|wait| wait.as_secs_f64()),
+                    host.rate_per_s,
+                )
+            }),
         }
     }
 }

@@ -40,6 +40,7 @@ fn line(out: &mut Vec<u8>, view: RowView<'_>, labels: &Labels, bodies: bool) {
     let detail = Some(view.detail()).filter(|detail| row.code.is_some() || !detail.is_empty());
     object.field("error_detail", detail);
     object.field("attempts", row.attempts);
+    object.field("throttled", row.throttled);
     object.field("fetched_at", timestamp(row.fetched_at_us));
     for (name, seconds) in phases(&row.timings) {
         object.prefixed("t_", name, seconds);

@@ -18,7 +18,7 @@ mod table;
 mod testserver;
 
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyTuple};
 
 /// Every error code, and whether a request that ends with it is retryable.
 #[pyfunction]
@@ -33,6 +33,7 @@ fn error_codes(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
 #[pymodule(gil_used = false)]
 fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add("IDEMPOTENT_METHODS", PyTuple::new(module.py(), hurtle_engine::IDEMPOTENT_METHODS)?)?;
     module.add_function(wrap_pyfunction!(error_codes, module)?)?;
     module.add_function(wrap_pyfunction!(exchange::decode_body, module)?)?;
     module.add_function(wrap_pyfunction!(options::option_defaults, module)?)?;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
 use hurtle_engine::{
-    Concurrency, ConfigError, Failure, Http2, Limits, OnOversize, Options, Rate, RateLimit, RetryPolicy,
-    Timeouts, Verify, host_name,
+    Concurrency, ConfigError, Failure, Http2, IDEMPOTENT_METHODS, Limits, OnOversize, Options, Rate,
+    RateLimit, Refused, RetryPolicy, Timeouts, Verify, host_name,
 };
 use pyo3::IntoPyObjectExt;
 use pyo3::conversion::FromPyObjectOwned;
@@ -123,20 +123,32 @@ fn name_or_pattern(text: &str) -> Result<Box<str>, Failure> {
 }
 
 fn retries(options: &Bound<'_, PyAny>) -> PyResult<RetryPolicy> {
-    let methods: Vec<String> = get(options, "retry_methods")?;
-    let methods = methods.iter().map(|name| {
-        let no_method = |_| wrong(options.py(), "retries", format!("{name:?} is not a method"));
-        Method::from_bytes(name.as_bytes()).map_err(no_method)
-    });
+    let methods: Option<Vec<String>> = get(options, "retry_methods")?;
+    let methods = match methods {
+        Some(methods) => methods
+            .iter()
+            .map(|name| {
+                let no_method = |_| wrong(options.py(), "retries", format!("{name:?} is no method"));
+                Method::from_bytes(name.as_bytes()).map_err(no_method)
+            })
+            .collect::<PyResult<_>>()?,
+        None => RetryPolicy::default().methods,
+    };
     Ok(RetryPolicy {
         total: get(options, "retry_total")?,
         statuses: get(options, "retry_statuses")?,
-        methods: methods.collect::<PyResult<_>>()?,
+        methods,
         backoff: Duration::from_secs_f64(get(options, "retry_backoff")?),
         max_backoff: Duration::from_secs_f64(get(options, "retry_max_backoff")?),
         jitter: get(options, "retry_jitter")?,
         respect_retry_after: get(options, "retry_respect_retry_after")?,
         max_retry_after: Duration::from_secs_f64(get(options, "retry_max_retry_after")?),
+        patience: seconds(options, "retry_patience")?,
+        refused: if is_text(&options.getattr("retry_refused")?, "idempotent") {
+            Refused::Idempotent
+        } else {
+            Refused::Any
+        },
         rounds: get(options, "retry_rounds")?,
     })
 }
@@ -197,6 +209,7 @@ pub(crate) fn option_defaults(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
 
 fn set_retry_defaults(defaults: &Bound<'_, PyDict>, retries: &RetryPolicy) -> PyResult<()> {
     let methods: Vec<&str> = retries.methods.iter().map(Method::as_str).collect();
+    let methods = (methods != IDEMPOTENT_METHODS).then_some(methods);
     defaults.set_item("retry_total", retries.total)?;
     defaults.set_item("retry_statuses", &retries.statuses)?;
     defaults.set_item("retry_methods", methods)?;
@@ -205,6 +218,8 @@ fn set_retry_defaults(defaults: &Bound<'_, PyDict>, retries: &RetryPolicy) -> Py
     defaults.set_item("retry_jitter", retries.jitter)?;
     defaults.set_item("retry_respect_retry_after", retries.respect_retry_after)?;
     defaults.set_item("retry_max_retry_after", retries.max_retry_after.as_secs_f64())?;
+    defaults.set_item("retry_patience", retries.patience.map(|patience| patience.as_secs_f64()))?;
+    defaults.set_item("retry_refused", if retries.refused == Refused::Any { "any" } else { "idempotent" })?;
     defaults.set_item("retry_rounds", retries.rounds)
 }
 

@@ -233,6 +233,12 @@ impl Response {
         self.row.row().attempts
     }
 
+    /// Attempts that the host refused because of how much it is asked.
+    #[getter]
+    fn throttled(&self) -> u32 {
+        self.row.row().throttled
+    }
+
     /// Every attempt, in order.
     #[getter]
     fn attempt_log<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
@@ -241,6 +247,7 @@ impl Response {
         let last = (row.attempts > 0).then(|| AttemptRecord {
             status: row.status,
             code: row.code,
+            end: row.end,
             started_us: row.fetched_at_us,
             duration_us: row.timings.total.unwrap_or_default().as_micros() as u64,
             wait_us: row.wait_us,
@@ -320,6 +327,7 @@ fn attempt<'py>(py: Python<'py>, record: &AttemptRecord) -> PyResult<Bound<'py, 
     let fields = PyDict::new(py);
     fields.set_item("status", record.status)?;
     fields.set_item("code", record.code.map(hurtle_engine::Code::as_str))?;
+    fields.set_item("ended", record.end.as_str())?;
     fields.set_item("start", record.started_us as f64 / 1e6)?;
     fields.set_item("seconds", record.duration_us as f64 / 1e6)?;
     fields.set_item("wait", record.wait_us as f64 / 1e6)?;

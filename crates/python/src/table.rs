@@ -60,6 +60,7 @@ fn schema_with(texts: Texts) -> SchemaRef {
         ("error", DataType::Utf8, true),
         ("error_detail", DataType::Utf8, true),
         ("attempts", DataType::Int16, false),
+        ("throttled", DataType::Int16, true),
         ("fetched_at", time, false),
         ("t_queue", DataType::Float64, true),
         ("t_dns", DataType::Float64, true),
@@ -127,6 +128,7 @@ pub(crate) struct Columns {
     error: StringBuilder,
     error_detail: StringBuilder,
     attempts: Int16Builder,
+    throttled: Int16Builder,
     fetched_at: TimestampMicrosecondBuilder,
     phases: [Float64Builder; 7],
     http_version: StringBuilder,
@@ -159,6 +161,7 @@ impl Columns {
             error: texts(),
             error_detail: texts(),
             attempts: Int16Builder::with_capacity(rows),
+            throttled: Int16Builder::with_capacity(rows),
             fetched_at: TimestampMicrosecondBuilder::with_capacity(rows),
             phases: std::array::from_fn(|_| Float64Builder::with_capacity(rows)),
             http_version: texts(),
@@ -215,7 +218,8 @@ impl Columns {
         // A complete response may have a remark.
         let detail = Some(view.detail()).filter(|detail| row.code.is_some() || !detail.is_empty());
         self.error_detail.append_option(detail);
-        self.attempts.append_value(i16::try_from(row.attempts).unwrap_or(i16::MAX));
+        self.attempts.append_value(small(row.attempts));
+        self.throttled.append_value(small(row.throttled));
         self.fetched_at.append_value(row.fetched_at_us);
         for (column, (_, seconds)) in self.phases.iter_mut().zip(phases(&row.timings)) {
             column.append_option(seconds);
@@ -255,6 +259,7 @@ impl Columns {
             Arc::new(self.error.finish()),
             Arc::new(self.error_detail.finish()),
             Arc::new(self.attempts.finish()),
+            Arc::new(self.throttled.finish()),
             Arc::new(self.fetched_at.finish().with_timezone("UTC")),
         ];
         columns.extend(self.phases.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef));
@@ -272,6 +277,10 @@ impl Columns {
         ]);
         RecordBatch::try_new(schema(texts), columns)
     }
+}
+
+fn small(count: u32) -> i16 {
+    i16::try_from(count).unwrap_or(i16::MAX)
 }
 
 fn signed(value: u64) -> i64 {

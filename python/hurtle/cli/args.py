@@ -277,9 +277,12 @@ def _add_limits(group: argparse._ArgumentGroup) -> None:
 
 def _add_retries(group: argparse._ArgumentGroup) -> None:
     default = DEFAULTS
-    group.add_argument(
-        "--retries", type=int, metavar="N", help=f"further attempts after the first ({default.retry_total})"
-    )
+    retries = f"further attempts after a failure ({default.retry_total})"
+    group.add_argument("--retries", type=int, metavar="N", help=retries)
+    patience = "how long to retry a request that its host refuses: 90 (seconds), 2h, none (15min)"
+    group.add_argument("--patience", metavar="SPAN", help=patience)
+    refused = "which refused requests: all, or only those with an idempotent method (any)"
+    group.add_argument("--refused", choices=("any", "idempotent"), help=refused)
     group.add_argument(
         "--max-retry-after",
         type=float,

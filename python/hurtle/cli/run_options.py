@@ -21,7 +21,13 @@ _TIMEOUTS = {
     "first_byte_timeout": "first_byte",
     "read_timeout": "read",
 }
-_RETRIES = {"retries": "total", "max_retry_after": "max_retry_after", "rounds": "rounds"}
+_RETRIES = {
+    "retries": "total",
+    "patience": "patience",
+    "refused": "refused",
+    "max_retry_after": "max_retry_after",
+    "rounds": "rounds",
+}
 _FIELDS = {"user_agent": "user-agent", "cookies": "cookie", "auth": "authorization"}
 """Options that are header fields under another name."""
 

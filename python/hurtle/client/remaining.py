@@ -2,9 +2,10 @@
 
 from collections.abc import Container, Iterable
 
+from hurtle._engine import IDEMPOTENT_METHODS
 from hurtle.client.feed import Chunks
 from hurtle.errors import ConfigError
-from hurtle.models import IDEMPOTENT, Group, Request, Row, Withheld
+from hurtle.models import Group, Request, Row, Withheld
 from hurtle.positions import Done
 
 SENT_UNKNOWN = "local.sent_unknown"
@@ -94,7 +95,7 @@ class Remaining:
         self, row: Group, first: Request, copies: tuple[tuple[int, str | Request], ...], *, is_left: bool
     ) -> bool:
         """Whether a request that must not be sent twice went out for this row or one of its copies."""
-        if self._unknown is None or first.method in IDEMPOTENT:
+        if self._unknown is None or first.method in IDEMPOTENT_METHODS:
             return False
         # One request was sent for all copies: if only some have their rows, it was sent.
         some_are_done = not is_left or len(copies) < len(row.copies)

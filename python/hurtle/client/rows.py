@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from hurtle._engine import IDEMPOTENT_METHODS
 from hurtle.client.reorder import Reorder, Window
-from hurtle.models import IDEMPOTENT
 from hurtle.rows import Exchange
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class OrderedRows:
     def unrepeatable(self) -> int:
         """How many rows belong to requests that were sent and must not be sent again."""
         responses = (row.response for row in self._rows)
-        return sum(one.attempts > 0 and one.method not in IDEMPOTENT for one in responses)
+        return sum(one.attempts > 0 and one.method not in IDEMPOTENT_METHODS for one in responses)
 
     def indexes(self) -> list[int]:
         """Return the rows' positions in the input."""

@@ -14,6 +14,19 @@ ADDED: dict[str, Kind] = {
 """Columns that only some outputs have. A reader treats any other column as text."""
 
 
+LATER = {"throttled": "attempts"}
+"""Columns that the first version of the result table did not have, each with the one that it is behind."""
+
+
+def with_later(names: Iterable[str]) -> list[str]:
+    """Return the columns of rows with those that an earlier version did not write: null in its rows."""
+    found = list(names)
+    for name, before in LATER.items():
+        if before in found and name not in found:
+            found.insert(found.index(before) + 1, name)
+    return found
+
+
 def kind_of(name: str) -> Kind:
     """Return what a column holds, by its name."""
     return COLUMNS.get(name) or ADDED.get(name, "text")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hurtle.formats.base import BLOCK, Format, reading_back
-from hurtle.formats.columns import kind_of, table_schema
+from hurtle.formats.columns import kind_of, table_schema, with_later
 from hurtle.formats.line_writer import LinesWriter
 from hurtle.formats.row_json import StoredRow, meta_text
 from hurtle.formats.stored import StoredText, in_chunks
@@ -54,11 +54,12 @@ class CsvWriter(LinesWriter):
         found = list(records(rows, bodies=False))
         lines: list[list[object]] = []
         if not self._columns and found:
-            # Some kinds of run have more columns; the first rows show which.
-            self._columns = {name: kind for name, kind in KINDS.items() if name in found[0]}
+            # Runs of some kinds have more columns than others: the first rows show them.
+            self._columns = {name: kind for name, kind in KINDS.items() if name in SHOWN or name in found[0]}
             lines.append(list(self._columns))
         shown = self._columns.items()
-        lines.extend([cell(record[name], kind) for name, kind in shown] for record in found)
+        # Rows of an earlier version may have fewer.
+        lines.extend([cell(record.get(name), kind) for name, kind in shown] for record in found)
         return _lines(lines)
 
     def _tail(self) -> bytes:
@@ -124,6 +125,16 @@ def _head_of(part: Path) -> bytes:
         return lines.readline()
 
 
+def _under(head: bytes, part: Path) -> Iterator[bytes]:
+    """Yield the rows of a file under the header of another one; a column that it has not is empty."""
+    with reading_back(part):
+        rows = read(part)
+        own = {name: at for at, name in enumerate(next(rows))}
+        places = [own.get(name) for name in head.decode().strip().split(",")]
+        for row in rows:
+            yield _lines([["" if at is None else row[at] for at in places]])
+
+
 class StoredCsv(StoredText):
     """A CSV file with a header. It holds no bodies: there is no column for them."""
 
@@ -139,13 +150,13 @@ class StoredCsv(StoredText):
     def schema(self) -> Any:  # noqa: ANN401 - pyarrow has no types
         """Return the columns that the header names, with the types of the result table."""
         with closing(self._cells()) as cells:
-            return table_schema(next(cells))
+            return table_schema(with_later(next(cells)))
 
     def _rows(self, columns: Collection[str] | None) -> Iterator[tuple[StoredRow, int]]:
         with closing(self._cells()) as cells:
             names = next(cells)
             wanted = [(at, name) for at, name in enumerate(names) if columns is None or name in columns]
-            absent = dict.fromkeys(() if columns is None else set(columns) - set(names))
+            absent = dict.fromkeys(set(with_later(names) if columns is None else columns) - set(names))
             for row in cells:
                 with self._reading():
                     if len(row) != len(names):
@@ -188,10 +199,16 @@ class Csv(Format):
             return count_rows(path)
 
     def join(self, parts: Sequence[Path], out: str) -> None:
-        """Concatenate the files under one header."""
+        """Put the files behind each other under one header."""
+        heads = [_head_of(part) for part in parts]
+        # Parts of an earlier version have fewer columns than those that came after it.
+        head = max(heads, key=len, default=_lines([list(SHOWN)]))
         with OutputFile(out).writing() as file:
-            file.write(_head_of(parts[0]) if parts else _lines([list(SHOWN)]))
-            for part in parts:
+            file.write(head)
+            for part, own in zip(parts, heads, strict=True):
+                if own != head:
+                    file.writelines(_under(head, part))
+                    continue
                 with part.open("rb") as lines:
                     lines.readline()
                     while block := lines.read(BLOCK):

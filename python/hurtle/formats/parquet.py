@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from hurtle.errors import ConfigError, JournalError, MissingExtraError, SinkError
 from hurtle.formats.base import Format, Newest, reading_back
-from hurtle.formats.columns import arrow
+from hurtle.formats.columns import arrow, fitted, table_schema, with_later
 from hurtle.formats.row_json import StoredRow
 from hurtle.formats.stored import CHUNK_ROWS, Finder, Stored
 from hurtle.formats.table import arrow_schema_of
@@ -196,6 +196,11 @@ def _schema_of(part: Path) -> Any:  # noqa: ANN401 - pyarrow has no types
         return file.schema_arrow
 
 
+def _fitted(table: Any, schema: Any) -> Any:  # noqa: ANN401 - pyarrow has no types
+    batches = [fitted(batch, schema) for batch in table.to_batches()]
+    return arrow("joining Parquet").Table.from_batches(batches, schema)
+
+
 def _groups(part: Path) -> Iterator[Any]:
     with _reading(part), opened(part) as file:
         for number in range(file.num_row_groups):
@@ -247,7 +252,7 @@ class StoredParquet(Stored, Finder):
     def schema(self) -> Any:  # noqa: ANN401 - pyarrow has no types
         """Read the footer."""
         with self._file() as file:
-            return file.schema_arrow
+            return _grown(file.schema_arrow)
 
     def finder(self) -> Finder:
         """Return itself: a place leads straight to a row."""
@@ -284,9 +289,24 @@ class StoredParquet(Stored, Finder):
 
     def _groups(self, columns: Collection[str] | None) -> Iterator[Any]:
         with self._file() as file:
-            known = None if columns is None else [name for name in file.schema_arrow.names if name in columns]
+            found = file.schema_arrow
+            known = None if columns is None else [name for name in found.names if name in columns]
+            grown = _grown(found)
+            is_whole = grown is found or known is not None
             for number in range(file.num_row_groups):
-                yield from file.read_row_group(number, known).to_batches(max_chunksize=CHUNK_ROWS)
+                for batch in file.read_row_group(number, known).to_batches(max_chunksize=CHUNK_ROWS):
+                    yield batch if is_whole else fitted(batch, grown)
+
+
+def _grown(schema: Any) -> Any:  # noqa: ANN401 - pyarrow has no types
+    """Return the columns of a file with those that an earlier version did not write."""
+    if len(names := with_later(schema.names)) == len(schema.names):
+        return schema
+    known = frozenset(schema.names)
+    later = table_schema([name for name in names if name not in known])
+    return arrow("reading Parquet").schema(
+        [(schema if name in known else later).field(name) for name in names], schema.metadata
+    )
 
 
 class Parquet(Format):
@@ -316,8 +336,9 @@ class Parquet(Format):
         """Copy row group by row group, in bounded memory."""
         from pyarrow import default_memory_pool, parquet, system_memory_pool
 
-        schema = _schema_of(parts[0]) if parts else arrow_schema_of({})
-        # Unless told otherwise, Arrow's own pool keeps the memory of what was read: 30 MB more than in use.
+        # Parts of an earlier version have fewer columns than those that came after it.
+        schema = max(map(_schema_of, parts), key=len) if parts else arrow_schema_of({})
+        # Arrow's own pool keeps the memory of what was read, 30 MB more than is in use, unless told not to.
         pool, used_to_read = system_memory_pool(), default_memory_pool()
         with (
             OutputFile(out).writing() as file,
@@ -325,7 +346,7 @@ class Parquet(Format):
         ):
             for part in parts:
                 for group in _groups(part):
-                    writer.write_table(group)
+                    writer.write_table(group if group.schema.equals(schema) else _fitted(group, schema))
                 used_to_read.release_unused()
 
     def copies(self, newest: Newest) -> Iterator[object]:

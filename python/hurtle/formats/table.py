@@ -13,11 +13,11 @@ Kind: TypeAlias = Literal["integer", "text", "boolean", "instant", "seconds", "j
 COLUMNS: dict[str, Kind] = {
     "index": "integer", "id": "text", "meta": "json", "method": "text", "url": "text", "final_url": "text",
     "redirects": "json", "ok": "boolean", "status": "integer", "error": "text", "error_detail": "text",
-    "attempts": "integer", "fetched_at": "instant", "t_queue": "seconds", "t_dns": "seconds",
-    "t_connect": "seconds", "t_tls": "seconds", "t_first_byte": "seconds", "t_body": "seconds",
-    "t_total": "seconds", "http_version": "text", "remote_ip": "text", "conn_reused": "boolean",
-    "headers": "json", "content_type": "text", "content_encoding": "text", "bytes_wire": "integer",
-    "bytes_body": "integer", "body": "bytes", "truncated": "text",
+    "attempts": "integer", "throttled": "integer", "fetched_at": "instant", "t_queue": "seconds",
+    "t_dns": "seconds", "t_connect": "seconds", "t_tls": "seconds", "t_first_byte": "seconds",
+    "t_body": "seconds", "t_total": "seconds", "http_version": "text", "remote_ip": "text",
+    "conn_reused": "boolean", "headers": "json", "content_type": "text", "content_encoding": "text",
+    "bytes_wire": "integer", "bytes_body": "integer", "body": "bytes", "truncated": "text",
 }  # fmt: skip
 """The columns, in order. Source: `hurtle._engine.arrow_schema()`."""
 

@@ -191,6 +191,22 @@ class Database(ABC):
     def names(self) -> list[str]:
         """Return the columns of `results`, in order."""
 
+    @abstractmethod
+    def type_of(self, name: str) -> str:
+        """Return the type of a column of `results`, in SQL."""
+
+    def add_columns(self) -> bool:
+        """Add the columns that an earlier version's table lacks, null in its rows, in the open transaction.
+
+        Returns:
+            Whether there were any.
+        """
+        known = frozenset(self.names())
+        missing = [name for name in self.columns if name not in known]
+        for name in missing:
+            self.change(f'ALTER TABLE {RESULTS} ADD COLUMN "{name}" {self.type_of(name)}')
+        return bool(missing)
+
     def write_record(self, record: Record) -> None:
         """Replace the record of the run, in the open transaction."""
         self.change(f"UPDATE {RUN} SET record = ?", json.dumps(record, sort_keys=True))
@@ -234,6 +250,11 @@ class Database(ABC):
     @abstractmethod
     def close(self) -> None:
         """Disconnect and let other runs in. Idempotent, even if `open` failed."""
+
+
+def quoted(columns: Iterable[str]) -> str:
+    """Return names of columns as a statement lists them."""
+    return ", ".join(f'"{name}"' for name in columns)
 
 
 def foreign_table(columns: Iterable[tuple[str, str]], *, others: bool) -> str | None:

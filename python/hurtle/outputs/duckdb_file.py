@@ -6,9 +6,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from hurtle.errors import ConfigError, MissingExtraError
+from hurtle.formats.columns import table_schema
 from hurtle.formats.table import REQUIRED, arrow_schema_of
 from hurtle.formats.writer import refuse_unwritable
-from hurtle.outputs.database import FETCH_ROWS, RESULTS, RUN, WANTED
+from hurtle.outputs.database import FETCH_ROWS, RESULTS, RUN, WANTED, quoted
 from hurtle.outputs.database_file import DatabaseFile
 from hurtle.outputs.record import Record
 from hurtle.rows import Rows
@@ -99,14 +100,23 @@ class DuckdbDatabase(DatabaseFile):
         connection.begin()
         for name in (RESULTS, RUN, WANTED):
             connection.execute(f"DROP TABLE IF EXISTS {name}")
-        connection.register(BATCH, arrow_schema_of(record).empty_table())
-        described = connection.execute(f"DESCRIBE {BATCH}").fetchall()
-        connection.unregister(BATCH)
-        columns = ", ".join(f'"{name}" {kind}{_constraint(name)}' for name, kind, *_ in described)
+        described = self._described(arrow_schema_of(record))
+        columns = ", ".join(f'"{name}" {kind}{_constraint(name)}' for name, kind in described.items())
         connection.execute(f"CREATE TABLE {RESULTS} ({columns})")
         connection.execute(f"CREATE TABLE {RUN} (record VARCHAR NOT NULL)")
         connection.execute(f"INSERT INTO {RUN} VALUES (?)", [json.dumps(record, sort_keys=True)])
         connection.commit()
+
+    def _described(self, schema: Any) -> dict[str, str]:  # noqa: ANN401 - pyarrow has no types
+        """Return DuckDB's types for the columns of a schema."""
+        # On a cursor of its own: a result that nobody has read to its end stands in nothing's way there.
+        with self._opened.cursor() as cursor:
+            cursor.register(BATCH, schema.empty_table())
+            return {name: kind for name, kind, *_ in cursor.execute(f"DESCRIBE {BATCH}").fetchall()}
+
+    def type_of(self, name: str) -> str:
+        """Ask for the type of the column as Arrow has it."""
+        return self._described(table_schema([name]))[name]
 
     def ask(self, query: str, rows: int = FETCH_ROWS) -> Iterator[tuple[Any, ...]]:
         """Fetch piece by piece."""
@@ -128,10 +138,9 @@ class DuckdbDatabase(DatabaseFile):
             names: The columns.
             rows: The most rows in a batch.
         """
-        columns = ", ".join(f'"{name}"' for name in names)
         with self._opened.cursor() as cursor:
-            relation = cursor.sql(f"SELECT {columns} FROM {RESULTS}")
-            # An older DuckDB has only the second name, which a newer one warns about.
+            relation = cursor.sql(f"SELECT {quoted(names)} FROM {RESULTS}")
+            # An older DuckDB has it under the second name, of which a newer one warns.
             stream = getattr(relation, "to_arrow_reader", None) or relation.fetch_arrow_reader
             yield from stream(rows)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hurtle.errors import ConfigError, MissingExtraError
 from hurtle.formats.table import Kind, column_definitions, values
-from hurtle.outputs.database import FETCH_ROWS, RESULTS, RUN, WANTED, Database, foreign_table
+from hurtle.outputs.database import FETCH_ROWS, RESULTS, RUN, WANTED, Database, foreign_table, quoted
 from hurtle.outputs.local_state import LocalState, elsewhere
 from hurtle.outputs.record import Record, is_under_way
 from hurtle.rows import Rows
@@ -208,6 +208,10 @@ class PostgresDatabase(Database):
         """Select JSON as text: otherwise the client would parse it."""
         return f'"{name}"::text' if kind == "json" else f'"{name}"'
 
+    def type_of(self, name: str) -> str:
+        """Look its kind up."""
+        return TYPES[self.columns[name]]
+
     def change(self, statement: str, *parameters: str) -> None:
         """Execute the statement."""
         self._begin()
@@ -225,7 +229,8 @@ class PostgresDatabase(Database):
         if not self._is_staged:
             self._is_staged = True
             connection.execute(f"CREATE TEMPORARY TABLE {STAGE} (LIKE {RESULTS}) ON COMMIT DROP")
-        with connection.cursor() as cursor, cursor.copy(f"COPY {STAGE} FROM STDIN") as copy:
+        copying = f"COPY {STAGE} ({quoted(self.columns)}) FROM STDIN"
+        with connection.cursor() as cursor, cursor.copy(copying) as copy:
             for row in values(rows, self.columns):
                 copy.write_row([_without_nul(value) for value in row])
 

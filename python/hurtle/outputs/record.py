@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 from hurtle import checks
 from hurtle.errors import ConfigError, JournalError
+from hurtle.options import Options
 from hurtle.positions import Done
 from hurtle.version import __version__
 
@@ -258,9 +259,22 @@ def difference(before: Record, now: Record) -> str | None:
                 part for part in was.keys() | now_is.keys() if was.get(part) != now_is.get(part)
             )
             return f"{name} differ: {', '.join(differing)}"
-        if was != now_is:
+        if was != now_is and not (was == _DEFAULTS_OF_0_1_0.get(name) and now_is == _default(name)):
             return f"{name} was {was!r} and is now {now_is!r}"
     return None
+
+
+_DEFAULTS_OF_0_1_0: dict[str, object] = {
+    "retry_statuses": [408, 429, 500, 502, 503, 504],
+    "retry_methods": ["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"],
+}
+"""What that version recorded of options that were not given, whose defaults have changed since."""
+
+
+def _default(name: str) -> object:
+    """Return an option's default as JSON has it."""
+    value = getattr(Options(), name)
+    return list(value) if isinstance(value, tuple) else value
 
 
 def input_difference(before: object, now: object) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from hurtle.errors import ConfigError
 from hurtle.formats.table import Kind, column_definitions, values
 from hurtle.formats.writer import refuse_unwritable
-from hurtle.outputs.database import FETCH_ROWS, RESULTS, RUN, WANTED
+from hurtle.outputs.database import FETCH_ROWS, RESULTS, RUN, WANTED, quoted
 from hurtle.outputs.database_file import DatabaseFile
 from hurtle.outputs.record import Record
 from hurtle.rows import Rows
@@ -139,6 +139,10 @@ class SqliteDatabase(DatabaseFile):
         """Read the columns from a query without rows."""
         return [name for name, *_ in self._opened.execute(f"SELECT * FROM {RESULTS} LIMIT 0").description]
 
+    def type_of(self, name: str) -> str:
+        """Look its kind up."""
+        return TYPES[self.columns[name]]
+
     def change(self, statement: str, *parameters: str) -> None:
         """Execute the statement."""
         self._begin()
@@ -152,7 +156,7 @@ class SqliteDatabase(DatabaseFile):
         """Insert row by row, with one prepared statement."""
         self._begin()
         marks = ", ".join("?" * len(self.columns))
-        insert = f"INSERT OR REPLACE INTO {RESULTS} VALUES ({marks})"
+        insert = f"INSERT OR REPLACE INTO {RESULTS} ({quoted(self.columns)}) VALUES ({marks})"
         self._opened.executemany(insert, values(rows, self.columns))
 
     def commit(self) -> None:

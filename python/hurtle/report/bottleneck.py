@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hurtle.options import Options
-from hurtle.rates import Rate
+from hurtle.rates import Rate, rate_text
 from hurtle.report.text import seconds_text
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ DOMINANT = 0.5
 USED_UP = 0.8
 """From this share on, a rate counts as used up."""
 
+THROTTLED_BY = "throttled by "
+"""How the sentence begins if a host refuses requests: more exact than "limited by"."""
+
 _IN_FLIGHT = {
     "DNS": ("dns",),
     "connecting": ("connect", "tls"),
@@ -31,6 +34,25 @@ _IN_FLIGHT = {
     "the bodies": ("body",),
 }
 """What a request in flight waits for, and the phases of the engine that belong to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Throttling:
+    """A host that refuses requests because it gets too many.
+
+    Attributes:
+        host: Its name.
+        status: What it refused with, the last time.
+        refusals: How many requests it refused.
+        wait_s: Seconds of the last wait that it asked for; None if it asked for none.
+        rate_per_s: Requests per second that it accepts, as far as is known.
+    """
+
+    host: str
+    status: int
+    refusals: int
+    wait_s: float | None = None
+    rate_per_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +66,7 @@ class Waits:
         attempts: Requests sent for these rows.
         seconds: How long it took.
         first_byte_s: Median seconds to the first byte over the whole run; None without a response.
+        throttled_by: The host that has refused the most requests since the start; None if none has.
     """
 
     looks: Mapping[str, int]
@@ -52,6 +75,7 @@ class Waits:
     attempts: int = 0
     seconds: float = 0.0
     first_byte_s: float | None = None
+    throttled_by: Throttling | None = None
 
     @classmethod
     def of(cls, counters: "Progress", seconds: float) -> "Waits":
@@ -63,6 +87,7 @@ class Waits:
             attempts=counters.attempts,
             seconds=seconds,
             first_byte_s=counters.first_byte.get("p50"),
+            throttled_by=None if counters.throttled_by is None else Throttling(*counters.throttled_by),
         )
 
     def since(self, earlier: "Waits") -> "Waits":
@@ -74,6 +99,7 @@ class Waits:
             attempts=self.attempts - earlier.attempts,
             seconds=self.seconds - earlier.seconds,
             first_byte_s=self.first_byte_s,
+            throttled_by=self.throttled_by,
         )
 
     def in_flight(self) -> tuple[str, float] | None:
@@ -88,7 +114,7 @@ class Waits:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What limited a job's speed: the text after the words "limited by".
+    """What limited a job's speed: the text after the words "limited by", unless the cause says it itself.
 
     Attributes:
         cause: A few words, with the option's name and value if there is one.
@@ -99,6 +125,11 @@ class Verdict:
     cause: str
     detail: str | None = None
     advice: str | None = None
+
+    @property
+    def headline(self) -> str:
+        """The cause as part of a line."""
+        return self.cause if self.cause.startswith(THROTTLED_BY) else f"limited by {self.cause}"
 
     def __str__(self) -> str:
         """Return the sentence."""
@@ -164,6 +195,36 @@ def _per_host(waits: Waits, options: Options) -> Verdict:
     return Verdict(cause, _slowest_part(waits), "raise concurrency_per_host")
 
 
+def _throttled(waits: Waits, options: Options) -> Verdict:
+    """Name the host and the rate that it would have accepted."""
+    by = waits.throttled_by
+    if by is None:
+        return Verdict(THROTTLED_BY + "hosts that refuse requests")
+    wait = "" if by.wait_s is None else f", wait {seconds_text(by.wait_s)}"
+    cause = f"{THROTTLED_BY}{by.host} ({by.status}{wait})"
+    limit = _limit_of(by.host, options)
+    if by.rate_per_s is None:
+        return Verdict(cause, advice=None if limit == "auto" else 'rate_limit_per_host="auto" finds its rate')
+    rate = rate_text(by.rate_per_s)
+    accepts = f"it accepts about {rate}"
+    if limit == "auto":
+        return Verdict(cause, advice=accepts)
+    option = (
+        f'hosts={{"{by.host}": {{"rate_limit": "{rate}"}}}}' if limit else f'rate_limit_per_host="{rate}"'
+    )
+    return Verdict(cause, advice=f"{accepts}; {option} avoids the refusals")
+
+
+def _limit_of(host: str, options: Options) -> object:
+    """Return the rate that `hosts` sets for a host, or "auto" if it is set for all hosts, or None."""
+    names = [host, *(f"*.{host.split('.', n)[n]}" for n in range(1, host.count(".") + 1))]
+    own = dict(options.hosts)
+    limits = next((own[name] for name in names if name in own), None)
+    if limits is not None and limits.rate_limit is not None:
+        return limits.rate_limit
+    return "auto" if options.rate_limit_per_host == "auto" else None
+
+
 def _rate_limit(waits: Waits, options: Options) -> Verdict:
     """Name every rate that may be the cause, and the hosts' own wishes if they may be."""
     of_all, per_host = options.rate_limit, options.rate_limit_per_host
@@ -222,6 +283,7 @@ CAUSES: Mapping[str, Callable[[Waits, Options], Verdict]] = {
     "descriptors": _descriptors,
     "cpu": _cpu,
     "concurrency": _concurrency,
+    "throttled": _throttled,
     "rate_limit": _rate_limit,
     "hosts_down": _hosts_down,
     "concurrency_per_host": _per_host,

@@ -86,7 +86,7 @@ class Recent:
         """Add the counters of this moment; return the rates, and in a few words what limits the job."""
         rates = self._rates.add(now, counters.done, counters.bytes_wire)
         found = verdict(self._lately.add(Waits.of(counters, now - self._began)), self._options)
-        return rates, None if found is None else f"limited by {found.cause}"
+        return rates, None if found is None else found.headline
 
 
 def progress_text(counters: "Progress", total: int | None, rates: tuple[float, float]) -> str:

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from hurtle.options import Options
-from hurtle.report.bottleneck import Waits, verdict
+from hurtle.report.bottleneck import Throttling, Waits, verdict
 
 if TYPE_CHECKING:
     from hurtle._engine import Progress
@@ -31,11 +31,14 @@ class Summary:
         copied: Rows that got the answer to another row's request, with `dedupe`.
         resumed: Rows that an earlier run had committed to the same output; not among `requests`.
         resumed_failed: How many of those failed; not among `failed`.
+        throttled: Requests that their host refused because it gets too many, whatever their outcome.
+        throttled_for: How many seconds they waited in all, each from its first refusal to its last attempt.
+        throttled_by: The host that refused the most requests, with the rate it accepts; None if none did.
         limited_by: What limited the run's speed, with the option to change: the text after the words
-            "limited by". None if the run was too short to tell.
+            "limited by", unless it begins with "throttled by". None if the run was too short to tell.
         bottlenecks: How often the engine's threads, which look 20 times a second, saw each cause:
-            consumer, descriptors, cpu, concurrency, rate_limit, hosts_down, concurrency_per_host, input,
-            in_flight.
+            consumer, descriptors, cpu, concurrency, throttled, rate_limit, hosts_down, concurrency_per_host,
+            input, in_flight.
         phases: Seconds spent in each phase of the last attempts, summed over all requests: queue, dns,
             connect, tls, first_byte, body.
     """
@@ -56,6 +59,9 @@ class Summary:
     copied: int = 0
     resumed: int = 0
     resumed_failed: int = 0
+    throttled: int = 0
+    throttled_for: float = 0.0
+    throttled_by: Throttling | None = None
     limited_by: str | None = None
     bottlenecks: dict[str, int] = field(default_factory=dict)
     phases: dict[str, float] = field(default_factory=dict)
@@ -83,7 +89,8 @@ class Summary:
             resumed: Rows that an earlier run had committed.
             resumed_failed: How many of those failed.
         """
-        found = verdict(Waits.of(counters, seconds), options)
+        waits = Waits.of(counters, seconds)
+        found = verdict(waits, options)
         return cls(
             requests=counters.done,
             ok=counters.ok,
@@ -101,6 +108,9 @@ class Summary:
             copied=copied,
             resumed=resumed,
             resumed_failed=resumed_failed,
+            throttled=counters.throttled,
+            throttled_for=counters.throttled_for,
+            throttled_by=waits.throttled_by,
             limited_by=None if found is None else str(found),
             bottlenecks=dict(counters.limited_by),
             phases=dict(counters.phases),

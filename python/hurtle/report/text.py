@@ -39,8 +39,10 @@ def summary_text(summary: "Summary") -> str:
         lines.append(line_text("resumed", f"{count_text(summary.resumed, 'row')} were already there{failed}"))
     if summary.skipped:
         lines.append(line_text("skipped", f"{count_text(summary.skipped, 'blank or comment line')}"))
+    if summary.throttled:
+        lines.append(line_text("throttled", _throttled(summary)))
     if summary.limited_by:
-        lines.append(line_text("limited by", summary.limited_by))
+        lines.append(_limit_line(summary.limited_by))
     return "\n".join(lines)
 
 
@@ -51,6 +53,17 @@ def _received(summary: "Summary") -> str:
     if summary.bytes_wire and summary.seconds > 0:
         text += f", {bytes_text(summary.bytes_wire / summary.seconds)}/s"
     return text
+
+
+def _throttled(summary: "Summary") -> str:
+    were = "was" if summary.throttled == 1 else "were"
+    requests = count_text(summary.throttled, "request")
+    return f"{requests} {were} told to wait, {seconds_text(summary.throttled_for)} in all"
+
+
+def _limit_line(limited_by: str) -> str:
+    label, rest = limited_by[:LABEL_WIDTH], limited_by[LABEL_WIDTH + 1 :]
+    return line_text(label, rest) if label == "throttled by" else line_text("limited by", limited_by)
 
 
 def line_text(label: str, value: str) -> str:

@@ -97,18 +97,22 @@ class RerunTableSink(DatabaseSink, RerunSink):
             All other positions, up to the last one that is.
         """
         del identity, resume
-        self.begun, wanted = True, self.picked.wanted
-        if not self._is_recorded:
-            with stops_held(), self.failing_as(SinkError, "could not be written"):
-                self.record |= self.database.begin_ledger()
-                if self.database.ledger is not None:
-                    # All that was noted before has its row by now, except what is unknown.
-                    keep_noted(self.database.ledger, self._unknown)
-                self.database.want(list(wanted))
-                self._record_rerun(wanted=len(wanted))
-                self.database.commit()
-            self._is_recorded = True
-        return all_but(wanted)
+        self.begun = True
+        with stops_held(), self.failing_as(SinkError, "could not be written"):
+            self.add_columns()
+            if not self._is_recorded:
+                self._record_begin()
+        self._is_recorded = True
+        return all_but(self.picked.wanted)
+
+    def _record_begin(self) -> None:
+        self.record |= self.database.begin_ledger()
+        if self.database.ledger is not None:
+            # All that was noted before has its row by now, except what is unknown.
+            keep_noted(self.database.ledger, self._unknown)
+        self.database.want(list(self.picked.wanted))
+        self._record_rerun(wanted=len(self.picked.wanted))
+        self.database.commit()
 
     def insert(self, rows: Rows) -> None:
         """Replace rows in the open transaction, which are not wanted any more then."""

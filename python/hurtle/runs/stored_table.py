@@ -1,13 +1,13 @@
 """The table of a database, read as its transactions have left it."""
 
 import json
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from typing import Any, TypeAlias, cast
 
 from hurtle.errors import ConfigError, HurtleError, JournalError
-from hurtle.formats.columns import arrow, batch_of, fitted, kind_of, table_schema
+from hurtle.formats.columns import arrow, batch_of, fitted, kind_of, table_schema, with_later
 from hurtle.formats.row_json import StoredRow, meta_text
 from hurtle.formats.stored import CHUNK_ROWS, Finder, StoredRows, in_chunks
 from hurtle.formats.table import Kind
@@ -50,7 +50,7 @@ class StoredTable(StoredRows, Finder):
     def schema(self) -> Any:  # noqa: ANN401 - pyarrow has no types
         """Return the table's columns, with the types of the result table."""
         with self._reading() as database:
-            return table_schema(database.names())
+            return table_schema(with_later(database.names()))
 
     def finder(self) -> Finder:
         """Return itself: a place leads straight to a row."""
@@ -82,7 +82,7 @@ class StoredTable(StoredRows, Finder):
         with self._reading() as database:
             names = database.names()
             kinds = {name: kind_of(name) for name in names if columns is None or name in columns}
-            absent = dict.fromkeys(() if columns is None else set(columns) - set(names))
+            absent = _absent(names, columns)
             for values in database.select(kinds):
                 row = {
                     name: _value(name, kind, value)
@@ -108,8 +108,9 @@ class StoredColumns(StoredTable):
         """Yield the table's own columns."""
         arrow("reading a DuckDB file")
         with self._reading() as database:
-            schema = table_schema(database.names())
-            for batch in cast("DuckdbDatabase", database).batches(schema.names, CHUNK_ROWS):
+            names = database.names()
+            schema = table_schema(with_later(names))
+            for batch in cast("DuckdbDatabase", database).batches(names, CHUNK_ROWS):
                 yield fitted(batch, schema)
 
     def _rows(self, columns: Collection[str] | None) -> Iterator[tuple[StoredRow, int]]:
@@ -117,10 +118,16 @@ class StoredColumns(StoredTable):
         with self._reading() as database:
             names = database.names()
             schema = table_schema([name for name in names if columns is None or name in columns])
-            absent = dict.fromkeys(() if columns is None else set(columns) - set(names))
+            absent = _absent(names, columns)
             for batch in cast("DuckdbDatabase", database).batches(schema.names, CHUNK_ROWS):
                 for row in fitted(batch, schema).to_pylist():
                     yield row | absent, len(row.get("body") or b"")
+
+
+def _absent(names: Sequence[str], columns: Collection[str] | None) -> StoredRow:
+    """Return nulls for what is wanted of each row and is no column of the table."""
+    wanted = with_later(names) if columns is None else columns
+    return dict.fromkeys(set(wanted).difference(names))
 
 
 def stored_table(name: str, opened: Opened) -> StoredTable:

@@ -90,6 +90,7 @@ class DatabaseSink(Sink):
             return Done()
         refuse_another(before, now, resume, self.database.shown)
         self.record = before
+        self.add_columns()
         done, has_rerun = self.database.done(), RERUN in before
         changed = gone_on_with(before, now, done, resume, self.database.shown, has_rerun=has_rerun)
         if changed.get(ENDED) is False or self.database.lacks_ledger(before):
@@ -97,6 +98,11 @@ class DatabaseSink(Sink):
         if changed:
             self._change_record(changed)
         return done
+
+    def add_columns(self) -> None:
+        """Let the table of a run that an earlier version began take rows of this one."""
+        if self.database.add_columns():
+            self.database.commit()
 
     def write(self, rows: Rows) -> None:
         """Insert rows; end the transaction when it is full or old."""
