@@ -30,7 +30,7 @@ const NEXT_PERIOD: f64 = 1.2;
 
 /// By so much at most a period may seem longer than it is where waits are told in whole seconds, and by so much at least
 /// for it to matter.
-const ROUNDED: Duration = Duration::from_secs(2);
+const ROUNDED: Duration = Duration::from_millis(2_100);
 const LEAST_ROUNDED: Duration = Duration::from_millis(400);
 
 /// A quota is sent in this part of its period, one third, until that proves too fast.
