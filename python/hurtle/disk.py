@@ -1,4 +1,4 @@
-"""Files that last: whole under their name, fsynced, and the name fsynced too; and how one is known again."""
+"""Durable files: fsynced, complete under their names, and the names fsynced, too; and the hash of a file."""
 
 import os
 from hashlib import file_digest
@@ -37,10 +37,10 @@ def replace_file(path: Path, data: bytes) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """Return the hash of a file, as hexadecimal digits.
+    """Return the SHA-256 hash of a file, in hexadecimal digits.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: The file cannot be read.
     """
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()

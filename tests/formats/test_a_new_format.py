@@ -97,7 +97,7 @@ def test_a_file_of_no_requests_is_known_by_its_name(tmp_path: Path) -> None:
     hurtle.run([], tmp_path / f"out{EXTENSION}")
     assert hurtle.open_run(tmp_path / f"out{EXTENSION}").rows == 0
     (tmp_path / "out.csv").touch()
-    with pytest.raises(ConfigError, match=rf"is \.jsonl or \{EXTENSION}, of no requests"):
+    with pytest.raises(ConfigError, match=rf"only if it is \.jsonl or \{EXTENSION}"):
         hurtle.open_run(tmp_path / "out.csv")
 
 

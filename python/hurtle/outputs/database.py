@@ -80,14 +80,14 @@ class Database(ABC):
 
     @abstractmethod
     def tables(self) -> set[str]:
-        """Return the names of the tables that are there."""
+        """Return the names of the existing tables."""
 
     def read_run(self) -> Record | None:
-        """Return the record of the run, and find its ledger; None where there is no run.
+        """Return the record of the run, and find its ledger; None: there is no run.
 
         Raises:
-            ConfigError: The tables are there, and are not of hurtle.
-            OtherVersionError: The run is of another version.
+            ConfigError: The tables exist, but hurtle did not create them.
+            OtherVersionError: The record is of another version.
             JournalError: The record is damaged.
         """
         if RUN not in self.tables():
@@ -103,7 +103,7 @@ class Database(ABC):
 
     @abstractmethod
     def find_ledger(self, record: Record) -> None:
-        """Set `ledger` and `ledger_elsewhere`: where what a run has noted is."""
+        """Set `ledger` and `ledger_elsewhere`: find out where the ledger of a run is."""
 
     def lacks_ledger(self, record: Record) -> bool:
         """Whether a crash came before the ledger of a new run was created."""

@@ -85,7 +85,7 @@ class RunFolder:
 
     @property
     def record(self) -> Record:
-        """What the run is; empty where none has begun or was found."""
+        """The record of the run; empty before one has begun or was found."""
         return self._record
 
     @property
@@ -113,9 +113,9 @@ class RunFolder:
 
     @contextmanager
     def opening(self) -> Iterator[None]:
-        """Make the folder, and take its lock: what follows looks for a run in it, or begins one.
+        """Create the folder, and take its lock. The block then looks for a run in it, or begins one.
 
-        The lock is kept, unless that fails.
+        The lock is kept unless the block fails.
 
         Raises:
             ConfigError: The folder has other files, cannot be written, or another run uses it.
@@ -182,23 +182,23 @@ class RunFolder:
         return None
 
     def read_record(self) -> Record | None:
-        """Return what the run in the folder is; None: there is none. Raises as `record.read_record`."""
+        """Return the record of the run in the folder; None: there is none. Raises as `record.read_record`."""
         return read_record(self.path, self._shown)
 
     def write_record(self, record: Record) -> None:
-        """Write what the run is, before the first request: it is there whole, or not at all.
+        """Write the record of the run, before the first request: it is there complete, or not at all.
 
         Raises:
-            OSError: It could not be written.
+            OSError: The record could not be written.
         """
         replace_file(self.path / RUN, json.dumps(record, indent=1, sort_keys=True).encode() + b"\n")
         self._record = record
 
     def recover(self, record: Record) -> Done:
-        """Take up the run that is there: read its journal, and remove what a crash left uncommitted.
+        """Continue the run in the folder: read its journal, and remove what a crash left uncommitted.
 
         Args:
-            record: What the run is.
+            record: The record of the run.
 
         Returns:
             The positions whose rows are committed.
@@ -220,7 +220,7 @@ class RunFolder:
         return done
 
     def committed(self) -> list[Committed]:
-        """Return the parts that are committed, in order.
+        """Return the committed parts, in order.
 
         Raises:
             JournalError: The journal is damaged.
@@ -233,7 +233,7 @@ class RunFolder:
         self._failed += part.failed
 
     def drop(self) -> None:
-        """Drop the run, if there is one, or what a crash left of one that was being dropped.
+        """Drop the run, if there is one, or the rest of a run after a crash while it was dropped.
 
         Raises:
             OSError: Something could not be removed.
@@ -241,7 +241,7 @@ class RunFolder:
         drop_run(self.path)
 
     def new_part(self, extension: str) -> Path:
-        """Return the path of the next part; nothing is there yet."""
+        """Return the path of the next part; there is no such file yet."""
         path = self.path / part_name(self._next, extension)
         self._next += 1
         return path
@@ -281,16 +281,16 @@ class RunFolder:
         self.publish(self.join(format.join), self._final)
 
     def join(self, write: Callable[[Sequence[Path], str], None]) -> Path:
-        """Make the one file of the parts, here, where the next run finds what a crash leaves.
+        """Join the parts to one file, in this folder, where the next run finds what a crash leaves.
 
         Args:
-            write: Writes it, given the parts and its path.
+            write: Writes the file, given the parts and its path.
 
         Returns:
-            Where it is; see `publish`.
+            Where the file is; see `publish`.
 
         Raises:
-            JournalError: A part is not what was committed; all of them stay.
+            JournalError: A part has changed; all of them stay.
             SinkError: The file could not be written.
         """
         self._verify_parts()
@@ -344,11 +344,11 @@ class RunFolder:
                 self.write_record(self._record | {ENDED: True})
             except OSError as error:
                 raise SinkError(f"{self._shown} could not be written: {error.strerror or error}") from error
-            self.forget_noted()  # what is noted in a run that had ended before is a rerun's
+            self.forget_noted()  # if the run had ended before, the ledger is a rerun's
         self._lock.release()
 
     def forget_noted(self) -> None:
-        """Drop the ledger: every request that it notes has its row."""
+        """Drop the ledger: each of its requests has a row."""
         with suppress(OSError):
             self.ledger.unlink()
 
@@ -365,7 +365,7 @@ class RunFolder:
         return True
 
     def let_go(self) -> None:
-        """Let others use the folder, with all that is in it."""
+        """Let other runs use the folder, with everything in it."""
         self._journal.close()
         self._lock.release()
 
@@ -377,7 +377,7 @@ class RunFolder:
                 clear_run(self.path)
             else:
                 self.drop()
-        # Last: whoever takes the lock next must not lose what it writes.
+        # Last: the next run takes the lock, and must not lose what it writes.
         self._lock.release()
         with suppress(OSError):
             self.path.rmdir()

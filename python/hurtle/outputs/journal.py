@@ -55,19 +55,19 @@ class Committed:
 
     @classmethod
     def of_file(cls, path: Path, rows: int, done: Iterable[int], failed: Iterable[int]) -> Self:
-        """Return a part that is on this disk, and in no journal yet.
+        """Return a part that is on this disk, but not yet in a journal.
 
         Raises:
-            OSError: It cannot be read back.
+            OSError: The part cannot be read back.
         """
         spans = tuple(spans_of(done)), tuple(spans_of(failed))
         return cls(path.name, rows, path.stat().st_size, sha256_of(path), *spans)
 
     def check(self, folder: Path) -> None:
-        """Check that the part is in a folder on this disk, with its size.
+        """Check that the part is in a folder on this disk and has the recorded size.
 
         Raises:
-            JournalError: It is gone, or has another size.
+            JournalError: The part is gone, or has another size.
         """
         path = folder / self.name
         try:
@@ -77,19 +77,19 @@ class Committed:
         self.check_size(found, str(path))
 
     def check_size(self, found: int | None, where: str) -> None:
-        """Check that the part is there, with its size.
+        """Check that the part exists and has the recorded size.
 
         Args:
-            found: The bytes that it has; None: it is not there.
+            found: Its size in bytes; None: it does not exist.
             where: What to call it in messages.
 
         Raises:
-            JournalError: It is gone, or has another size.
+            JournalError: The part is gone, or has another size.
         """
         if found is None:
-            raise JournalError(f"{where} is gone; the journal says it is there")
+            raise JournalError(f"{where} is gone, but the journal lists it")
         if found != self.size:
-            raise JournalError(f"{where} has {found} bytes, and the journal says {self.size}")
+            raise JournalError(f"{where} has {found} bytes, but the journal says {self.size}")
 
     @property
     def entry(self) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The folder of a run on this disk: what its files are called, and which files are a run's to remove."""
+"""The folder of a run on this disk: the names of its files, and which files a run may remove."""
 
 import json
 import re
@@ -15,16 +15,16 @@ from hurtle.outputs.reruns import RERUNS
 
 JOURNAL, LOCK, LEDGER = "journal.jsonl", "lock", "ledger"
 DROPPED = ".run.json.dropped"
-"""What run.json is called while a run is dropped: after a crash in between, it says whose the rest is."""
+"""The name of run.json while a run is dropped: after a crash in between, it shows what the rest is."""
 JOINED = ".joined.tmp"
-"""The one file of a run, until it goes to its place."""
+"""The name of the one file of a run until it is put in place."""
 
 _PART = re.compile(r"part-(\d{6,})")
 _OF_A_RUN = re.compile(r"part-\d{6,}(\.\w+)+|" + "|".join(map(re.escape, (JOURNAL, RERUNS, LEDGER))))
 
 
 def part_name(number: int, extension: str) -> str:
-    """Return what a part is called.
+    """Return the name of a part.
 
     Example:
         >>> part_name(1, ".csv")
@@ -34,32 +34,32 @@ def part_name(number: int, extension: str) -> str:
 
 
 def last_number(names: Iterable[str]) -> int:
-    """Return the highest number of parts, by their names; 0: there are none."""
+    """Return the highest number among parts, from their names; 0 if there are none."""
     return max((int(found[1]) for name in names if (found := _PART.match(name))), default=0)
 
 
 def bodies_in(folder: Path, format: str) -> Path | None:  # noqa: A002 - the public name
-    """Return where the bodies are that parts of a format name; None: it has none apart."""
+    """Return the folder for the bodies of a format; None: they are not separate files."""
     beside = FORMATS[format].beside if format in FORMATS else None
     return None if beside is None else folder / beside
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, and its name and those of the folders around it durable where they are new.
+    """Create a folder, and make its name durable, with those of new folders around it.
 
     Raises:
-        OSError: It could not be made.
+        OSError: The folder could not be created.
     """
     missing = [one for one in (folder, *folder.parents) if not one.exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    # Its own also where it is there: the process that made it may have been killed before it could do this.
+    # Even if it exists: the process that created it may have been killed before it could do this.
     for one in missing or [folder]:
-        with suppress(PermissionError):  # one may be made where nothing may be read
+        with suppress(PermissionError):  # creating a folder may be allowed where reading is not
             sync_folder(one.parent)
 
 
 def refuse_foreign_files(folder: Path, shown: str) -> None:
-    """Leave a folder alone that has files and no run: nothing is written there.
+    """Refuse a folder that has other files and no run: nothing is written there.
 
     Raises:
         ConfigError: It is such a folder.
@@ -69,19 +69,20 @@ def refuse_foreign_files(folder: Path, shown: str) -> None:
     for path in folder.iterdir():
         if path.name != LOCK and not _is_temporary(path.name):
             raise ConfigError(
-                f"{shown} is a folder with files of no run ({path.name}); name an empty one", option="out"
+                f"{shown} is a folder with files not created by hurtle ({path.name}); name an empty one",
+                option="out",
             )
 
 
 def _is_dropped(folder: Path) -> bool:
-    """Whether a crash came while a run was dropped: then the rest is of no use to anybody."""
+    """Whether a crash came while a run was dropped: then the rest can be removed."""
     with suppress(OSError, ValueError):
         return is_record(json.loads((folder / DROPPED).read_bytes()))
     return False
 
 
 def drop_run(folder: Path) -> None:
-    """Drop the run, if there is one, or what a crash left of one that was being dropped.
+    """Drop the run, if there is one, or the rest of a run after a crash while it was dropped.
 
     Raises:
         OSError: Something could not be removed.
@@ -97,14 +98,14 @@ def drop_run(folder: Path) -> None:
 
 
 def _format_in(record: Path) -> str:
-    """Return the format of a run that is dropped; empty where nobody knows it."""
+    """Return the format of a run that is dropped; empty if it is unknown."""
     with suppress(FileNotFoundError, ValueError, AttributeError):
         return str(json.loads(record.read_bytes()).get("format"))
     return ""
 
 
 def clear_run(folder: Path) -> None:
-    """Remove a run that has become its file; the record, which says so, goes last.
+    """Remove a run that has become its file; the record that says so is removed last.
 
     Raises:
         OSError: Something could not be removed.
@@ -116,11 +117,11 @@ def clear_run(folder: Path) -> None:
 
 
 def sweep(folder: Path, keep: Collection[str] = ()) -> None:
-    """Remove what runs make and leave. Files that somebody else put here stay.
+    """Remove what runs leave behind, but no files that hurtle did not create.
 
     Args:
         folder: The folder.
-        keep: Names that stay.
+        keep: Names of files to keep.
 
     Raises:
         OSError: Something could not be removed.

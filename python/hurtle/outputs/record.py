@@ -25,10 +25,10 @@ ORDERED = "ordered"
 """This key is true if all rows so far are in the order of the input."""
 
 RERUN = "retry"
-"""The key of a database's run that is there while a rerun is in progress."""
+"""A database's run has this key while a rerun is in progress."""
 
 RERUN_OF = "retried"
-"""The key of run.json that makes it the rerun of a file: that file's size and hash."""
+"""This key makes run.json the record of a rerun of a file: it has the size and hash of that file."""
 
 WRITTEN_BY = "hurtle"
 """The version of hurtle that began the run."""
@@ -58,7 +58,7 @@ class Identity:
     Attributes:
         input: Size and hash of the input; None if it can be read only once.
         options: Options that shape requests and rows, by name. No secrets: hashes of values that may be one.
-        path: Where the input is, for a later rerun. No part of what two runs are compared by.
+        path: Where the input is, for a later rerun. It is not compared.
         since: Name, size and hash of the earlier run that this one refreshes; None: it refreshes none.
         ordered: Whether rows are written in the order of the input. A run with it may be resumed without it,
             but not the other way round.
@@ -101,7 +101,7 @@ def record_of(identity: Identity, format: str) -> Record:  # noqa: A002 - the pu
 
 
 def is_under_way(record: Record) -> bool:
-    """Whether rows are still to come to a database's run, of the run itself or of a rerun."""
+    """Whether a database's run, or a rerun of it, still lacks rows."""
     return not record.get(ENDED) or RERUN in record
 
 
@@ -146,15 +146,15 @@ def refuse_other_version(record: object, shown: str) -> Record:
 
 
 def read_record(folder: Path, shown: str) -> Record | None:
-    """Return what the run in a folder on this disk is; None: there is none.
+    """Return the record of the run in a folder on this disk; None: there is none.
 
     Args:
         folder: The folder.
         shown: What to call the output in messages.
 
     Raises:
-        ConfigError: The record cannot be read, or is not of hurtle.
-        OtherVersionError: It is of another version.
+        ConfigError: The record cannot be read, or was not created by hurtle.
+        OtherVersionError: It is a record of another version.
         JournalError: It is damaged.
     """
     try:
@@ -169,10 +169,10 @@ def read_record(folder: Path, shown: str) -> Record | None:
 
 
 def resumable(read: Callable[[], Record | None], resume: Resume) -> Record | None:
-    """Return the run that an output holds and that may be resumed; None: a new one begins there.
+    """Return the record of the run that an output holds and that may be resumed; None: a new run begins.
 
     Args:
-        read: Reads the record. It raises also where the run is to be dropped: what is not of hurtle stays.
+        read: Reads the record. It raises even if the run is to be dropped: what hurtle did not create stays.
         resume: What the caller asked for.
     """
     try:
@@ -222,13 +222,13 @@ def gone_on_with(
         has_rerun: Whether a rerun of it has begun and not ended.
 
     Raises:
-        ConfigError: The rerun has to end first: what it has noted counts. Or rows are to be in order from now
-            on, and are not so far.
+        ConfigError: The rerun must end first, because its ledger counts. Or rows are to be in order from now
+            on, but the rows so far are not.
     """
     if before.get(ENDED) and resume != "trust":
         return {}
     if before.get(ENDED) and has_rerun:
-        raise ConfigError(f"a retry of {shown} has not ended: hurtle retry goes on with it", option="out")
+        raise ConfigError(f"a retry of {shown} has not ended: resume it with hurtle retry", option="out")
     if now[ORDERED] and not before.get(ORDERED) and done:
         raise ConfigError(
             f"{shown} has rows in the order of completion, so it cannot be resumed with ordered; resume"

@@ -22,7 +22,7 @@ class Wanted:
 
     Attributes:
         spans: The positions.
-        where: The expression that picked them.
+        where: The expression that selected them.
         after: How many parts were committed when it began: later ones are its own.
     """
 
@@ -36,8 +36,8 @@ class Reruns:
     """All reruns of a run.
 
     Attributes:
-        open: The last one, if it has not ended.
-        first_after: How many parts the run had before the first one; None: there was none.
+        open: The last rerun, if it has not ended.
+        first_after: How many parts the run had before the first rerun; None: there was no rerun.
         joined: The file that was to replace the one that the run had become.
     """
 
@@ -91,7 +91,7 @@ class RerunLog:
         )
 
     def join(self, joined: Digest) -> None:
-        """Record what is about to replace the file.
+        """Record the file that is about to replace the old one.
 
         Raises:
             JournalError: That could not be recorded.
