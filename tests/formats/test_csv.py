@@ -109,6 +109,6 @@ def test_a_part_with_another_number_of_rows_is_no_part(
 
     counted = csv_file.count_rows
     monkeypatch.setattr(csv_file, "count_rows", lambda path: counted(path) - 1)
-    with pytest.raises(hurtle.SinkError, match="reads back with 2 of 3 rows"):
+    with pytest.raises(hurtle.SinkError, match="has 2 rows when read back, but 3 were written"):
         hurtle.run([hurtle_server.url("/bytes/1")] * 3, tmp_path / "out.csv")
     assert not (tmp_path / "out.csv").exists()

@@ -301,6 +301,6 @@ def test_a_part_with_another_number_of_rows_is_no_part(
     tmp_path: Path, hurtle_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hurtle.formats.warc.count_rows", lambda path: count_rows(path) - 1)
-    with pytest.raises(hurtle.SinkError, match="reads back with 2 of 3 rows"):
+    with pytest.raises(hurtle.SinkError, match="has 2 rows when read back, but 3 were written"):
         hurtle.run([hurtle_server.url("/bytes/1")] * 3, tmp_path / "out.warc.gz")
     assert not (tmp_path / "out.warc.gz").exists()

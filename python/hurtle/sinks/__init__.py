@@ -1,4 +1,4 @@
-"""What takes the rows of a run, whatever its output is; a sink never knows HTTP."""
+"""Sinks take the rows of a run and write them to its output. They know nothing about HTTP."""
 
 from hurtle.sinks.base import Sink
 from hurtle.sinks.choose import new_sink

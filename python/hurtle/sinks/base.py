@@ -1,4 +1,4 @@
-"""What every sink does: begin or go on with a run, take rows, and end."""
+"""The interface of sinks: begin or resume a run, take rows, and end."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -8,31 +8,31 @@ from hurtle.positions import Done
 from hurtle.rows import Rows
 
 UNREPEATABLE_SECONDS = 1.0
-"""Rows of requests that must not be sent again are committed after so long: nobody could find out how those
-ended that a crash takes."""
+"""Rows of requests that must not be sent again are committed after this long: after a crash, nothing else
+can tell how those requests ended."""
 
 
 class Sink(ABC):
     """Takes the rows of a run: `begin`, then `write` for each batch, then `close`, `leave` or `abort`.
 
-    What is committed survives whatever happens to the process. Not for several threads at once.
+    What is committed survives whatever happens to the process. Not thread-safe.
 
     Attributes:
-        records_exchanges: Whether it wants what went over the wire with each row.
+        records_exchanges: Whether it needs what went over the wire for each row.
     """
 
     records_exchanges: bool = False
 
     @abstractmethod
     def begin(self, identity: Identity, resume: Resume) -> Done:
-        """Begin a run, or go on with the one that the output holds.
+        """Begin a run, or resume the one that the output holds.
 
         Returns:
             Positions of the input whose rows are committed already.
 
         Raises:
-            ConfigError: The output cannot be written there, another run uses it, or it holds one that must
-                not be gone on with; the difference is named.
+            ConfigError: The output cannot be written there, another run uses it, or it holds a run that
+                cannot be resumed; the message names the difference.
             MissingExtraError: The format needs an optional package.
         """
 
@@ -41,36 +41,36 @@ class Sink(ABC):
         """Take rows.
 
         Raises:
-            SinkError: The disk is full, or the output is gone.
-            JournalError: What is done could not be recorded.
+            SinkError: The disk is full, or the output no longer exists.
+            JournalError: Progress could not be recorded.
         """
 
     @property
     def ledger_path(self) -> Path | None:
-        """Where to note requests that must not be sent twice, beside what is committed.
+        """The ledger: the file that records requests that must not be sent twice.
 
-        The file lives and dies with the run. None: the output holds no run that can be gone on with.
+        It exists as long as the run. None: the output holds no run that can be resumed.
         """
         return None
 
     @property
     def ledger_elsewhere(self) -> str | None:
-        """Where what an earlier run may have sent is noted, if not where it can be read: words for a message.
+        """Where the ledger of an earlier run is, if it cannot be read here, in words for a message.
 
-        None: it is in `ledger_path`, or there is no need. `ledger_path` is None where this is not.
+        None: it is in `ledger_path`, or none is needed. If this is not None, `ledger_path` is.
         """
         return None
 
     def take_ledger(self) -> None:
-        """Note in `ledger_path` from now on: the caller lets be sent again what may have been sent.
+        """Begin a ledger in `ledger_path`: the caller consents to resend what may have been sent.
 
         Raises:
-            SinkError: That could not be recorded.
+            SinkError: The change could not be recorded.
         """
         return
 
     def tick(self) -> None:
-        """Commit what has waited long enough. Called now and then, also when no rows come.
+        """Commit rows that have waited long enough. Called now and then, even if no rows arrive.
 
         Raises:
             SinkError, JournalError: As `write`.
@@ -87,10 +87,10 @@ class Sink(ABC):
 
     @abstractmethod
     def leave(self) -> str | None:
-        """Commit what is left of a run that was interrupted, so that another can go on with it.
+        """Commit what is left of an interrupted run, so that another run can resume it.
 
         Returns:
-            Where the run waits; None where it cannot be gone on with.
+            Where the run can be resumed; None: it cannot be resumed.
 
         Raises:
             SinkError, JournalError: As `write`.

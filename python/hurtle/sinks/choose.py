@@ -1,6 +1,6 @@
-"""Pick the sink by the output's name, before anything is sent.
+"""Choose the sink by the output's name, before anything is sent.
 
-What writes to object stores and databases is imported when one is chosen: most runs need neither.
+The code for object stores and databases is imported only if it is chosen: most runs need neither.
 """
 
 from os import PathLike
@@ -20,7 +20,7 @@ from hurtle.sinks.stream import StreamSink
 
 IN_FOLDERS = "parquet"
 ON_STDOUT = "jsonl"
-"""What a folder's parts and what comes on stdout are, where nothing else is said."""
+"""The formats of a folder's parts and of stdout, unless another is given."""
 
 
 def new_sink(
@@ -28,17 +28,17 @@ def new_sink(
     format: str | None = None,  # noqa: A002 - the public name
     bodies: BodyPlace | None = None,
 ) -> Sink:
-    """Return the sink that fits, not begun yet: nothing is on the disk.
+    """Return the sink for an output; nothing is on the disk before it begins.
 
     Args:
-        out: A file; its extension says the format. A folder, if it is one or ends in "/": parts stay there.
-            "-" is stdout, JSON lines where nothing else is said. The address of a database, or of a folder of
-            an object store.
-        format: One of `format_names`, where the extension does not say it.
-        bodies: One of BODY_PLACES; None: where the format has them.
+        out: A file; its extension determines the format. A folder, if it is one or ends in "/": parts stay
+            there. "-" is stdout, JSON lines by default. The address of a database, or of a folder of an
+            object store.
+        format: One of `format_names`; None: by the extension.
+        bodies: One of BODY_PLACES; None: the format decides.
 
     Raises:
-        ConfigError: An unknown format, or one that cannot be written there, or not with bodies there.
+        ConfigError: The format is unknown, cannot be written there, or cannot have its bodies there.
     """
     if format is not None and format not in format_names():
         raise ConfigError(f"format={format!r}: must be one of {', '.join(format_names())}", option="format")
@@ -49,7 +49,7 @@ def new_sink(
             if format not in (None, kind):
                 scheme = shown.partition("://")[0].lower()
                 raise ConfigError(f"format={format!r} does not fit {scheme}://…", option="format")
-            _refuse_apart(bodies, "a database holds them in its table")
+            _refuse_apart(bodies, "a database has them in its table")
             from hurtle.sinks.database_sink import DatabaseSink
 
             return DatabaseSink(make())
@@ -80,14 +80,14 @@ def _format_of_one(name: str | None, bodies: BodyPlace | None, shown: str) -> Fo
     found = _format_of_files(name, bodies, shown)
     if found.beside is not None:
         raise ConfigError(
-            f'{shown}: bodies apart are written to a folder; end its name with "/"',
+            f'{shown}: bodies apart need a folder; end its name with "/"',
             option="out" if bodies is None else "bodies",
         )
     return found
 
 
 def _format_of_files(name: str, bodies: BodyPlace | None, shown: str) -> Format:
-    """Return a format of files with its bodies where they are wanted."""
+    """Return a file format with its bodies in the given place."""
     if (database := DATABASES.get(name)) is not None:
         if database.schemes:
             raise ConfigError(f"{shown}: {name} needs an address such as {database.schemes[0]}host/database")
@@ -101,13 +101,13 @@ def _format_of_files(name: str, bodies: BodyPlace | None, shown: str) -> Format:
 def _refuse_inline(bodies: BodyPlace | None, name: str) -> None:
     if bodies == "inline" and name == FILES:
         raise ConfigError(
-            "bodies='inline' does not fit files, which are JSON lines with bodies apart; take jsonl",
+            "bodies='inline' does not fit files, which are JSON lines with bodies apart; use jsonl",
             option="bodies",
         )
     if bodies == "inline" and name in FORMATS and not FORMATS[name].holds_bodies:
         raise ConfigError(
             f"bodies='inline' does not fit {name}, which has no column for them;"
-            ' with "apart" they are files',
+            " use bodies='apart' to write them to files",
             option="bodies",
         )
 
@@ -116,14 +116,14 @@ def _refuse_apart(bodies: BodyPlace | None, reason: str) -> None:
     if bodies == "apart":
         fitting = [name for name in FORMATS if bodies_apart(name)]
         raise ConfigError(
-            f"bodies='apart' does not fit: {reason}; what has them apart is a folder on this disk (DIR/) of"
-            f" {', '.join(fitting)}",
+            f"bodies='apart' does not fit: {reason}; it needs a folder on this disk (DIR/) and one of the"
+            f" formats {', '.join(fitting)}",
             option="bodies",
         )
 
 
 def _remote_sink(address: str, name: str, bodies: BodyPlace | None) -> Sink:
-    _refuse_apart(bodies, "a part goes to an object store alone")
+    _refuse_apart(bodies, "an object store gets only the parts")
     _refuse_inline(bodies, name)
     format = FORMATS.get(name)  # noqa: A001 - the public name
     if format is None or format.beside is not None:

@@ -1,4 +1,4 @@
-"""Rows to a database: inserted, and committed in bundles."""
+"""Writes rows to a database, and commits them in bundles."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -26,19 +26,19 @@ from hurtle.sinks.base import UNREPEATABLE_SECONDS, Sink
 from hurtle.stops import stops_held
 
 COMMIT_BYTES = 64 << 20
-"""A transaction ends at so many bytes of rows, however few they are."""
+"""A transaction ends at this many bytes of rows, however few rows they are."""
 
 
 class DatabaseSink(Sink):
     """Inserts rows, and commits them in bundles.
 
     Args:
-        database: Where to; not open yet.
+        database: The database; not open yet.
 
     Attributes:
-        database: Where to.
-        record: What the run is; empty before it has begun.
-        begun: Whether it has begun, and not ended.
+        database: The database.
+        record: The record of the run; empty before it has begun.
+        begun: Whether the run has begun and not ended.
     """
 
     def __init__(self, database: Database) -> None:
@@ -51,7 +51,7 @@ class DatabaseSink(Sink):
 
     @property
     def ledger_path(self) -> Path | None:
-        """Beside the database's file; of one on a server, in this machine's state of the run."""
+        """Next to the database's file; for a server, in this machine's state of the run."""
         return self.database.ledger
 
     @property
@@ -70,7 +70,7 @@ class DatabaseSink(Sink):
         self.database.commit()
 
     def begin(self, identity: Identity, resume: Resume) -> Done:
-        """Make the tables, or go on with the run that they hold."""
+        """Create the tables, or resume the run that they hold."""
         self.database.require()
         try:
             with stops_held(), self.failing_as(ConfigError, "cannot be used"):
@@ -105,7 +105,7 @@ class DatabaseSink(Sink):
             self.database.commit()
 
     def write(self, rows: Rows) -> None:
-        """Insert rows; end the transaction when it is full or old."""
+        """Insert rows; commit the transaction when it is full or old."""
         if not self.begun:
             raise ValueError("the run has not begun")
         with stops_held():
@@ -130,7 +130,7 @@ class DatabaseSink(Sink):
         self.database.insert(rows)
 
     def tick(self) -> None:
-        """End the transaction when it has become old."""
+        """Commit the transaction if it is old enough."""
         if self._rows and monotonic() >= self._due:
             with stops_held():
                 self._commit()
@@ -149,12 +149,12 @@ class DatabaseSink(Sink):
         self._rows, self._bytes = 0, 0
 
     def record_end(self) -> None:
-        """Record in the last transaction that every row is there."""
+        """Record in the last transaction that all rows are there."""
         self.record = self.record | {ENDED: True}
         self.database.write_record(self.record)
 
     def _forget(self) -> None:
-        """Drop the open transaction: of a bundle that failed nothing stays."""
+        """Drop the open transaction: nothing of a failed bundle stays."""
         self._rows, self._bytes = 0, 0
         with suppress(OSError, self.database.error):
             self.database.rollback()
@@ -173,7 +173,7 @@ class DatabaseSink(Sink):
             self.disconnect()
 
     def leave(self) -> str | None:
-        """Commit what has come and disconnect."""
+        """Commit the rows so far and disconnect."""
         if not self.begun:
             return None
         with stops_held():
@@ -193,18 +193,18 @@ class DatabaseSink(Sink):
         return self.database.shown
 
     def disconnect(self) -> None:
-        """Let others use the database; nothing more is written."""
+        """Let other runs use the database; nothing more is written."""
         self.begun = False
         with suppress(OSError, self.database.error):
             self.database.close()
 
     @contextmanager
     def failing_as(self, kind: type[ConfigError | SinkError], words: str) -> Iterator[None]:
-        """Translate what the database and its driver raise.
+        """Translate the exceptions of the database and its driver.
 
         Args:
-            kind: What is raised instead.
-            words: What the message says of the output.
+            kind: The exception to raise instead.
+            words: What the message says about the output.
         """
         try:
             yield

@@ -1,4 +1,4 @@
-"""A run in parts: each a whole file, each committed by one line of the journal."""
+"""A run in parts: each is a complete file, committed by one line of the journal."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,63 +17,63 @@ from hurtle.stops import stops_held
 PART_ROWS = 10_000
 PART_BYTES = 64 << 20
 PART_SECONDS = 30.0
-"""A part is closed at so many rows or bytes, or after so long: what a crash makes the next run repeat."""
+"""A part is closed at this many rows or bytes, or after this long. A crash costs at most one part."""
 
 
 class Folder(Protocol):
-    """Where a run in parts is: what it is, what of it is done, and its parts. On this disk or elsewhere."""
+    """A run in parts, on this disk or elsewhere: its record, how much of it is done, and its parts."""
 
     @property
     def ledger(self) -> Path | None:
-        """Where to note requests that must not be sent twice; None: see `Sink.ledger_path`."""
+        """The record of requests that must not be sent twice; see `Sink.ledger_path`."""
 
     @property
     def ledger_elsewhere(self) -> str | None:
-        """Where else what an earlier run may have sent is noted; see `Sink.ledger_elsewhere`."""
+        """Where the ledger is, if it cannot be read here; see `Sink.ledger_elsewhere`."""
 
     @property
     def whereabouts(self) -> str:
         """What to call it in hints."""
 
     def begin(self, identity: Identity, resume: Resume) -> Done:
-        """Begin a run, or go on with the one that is there. Raises as `Sink.begin`."""
+        """Begin a run, or resume the existing one. Raises as `Sink.begin`."""
 
     def take_ledger(self) -> None:
-        """Note in `ledger` from now on. Raises as `Sink.take_ledger`."""
+        """Begin a ledger in `ledger`. Raises as `Sink.take_ledger`."""
 
     def new_part(self, extension: str) -> Path:
-        """Return where on this disk to write the next part; nothing is there yet."""
+        """Return where on this disk to write the next part; there is no such file yet."""
 
     def commit(self, part: Path, rows: int, done: Iterable[int], failed: Iterable[int] = ()) -> None:
-        """Put a whole part in its place, where it is not, and record it.
+        """Put a complete part in place, if it is not there yet, and record it.
 
         Args:
             part: Where it was written.
-            rows: How many it holds.
-            done: Their positions.
-            failed: The positions of those that are not ok.
+            rows: How many rows it has.
+            done: The positions of its rows.
+            failed: The positions of the rows that are not ok.
 
         Raises:
-            SinkError, JournalError: It is not part of the run.
+            SinkError, JournalError: That failed, so the part does not belong to the run.
         """
 
     def end(self, format: Format) -> None:  # noqa: A002 - the public name
-        """Complete the run, of which every row is committed, and let others use the folder.
+        """Complete a run that has every row committed, and let other runs use the folder.
 
         Raises:
-            SinkError, JournalError: It could not be completed.
+            SinkError, JournalError: The run could not be completed.
         """
 
     def release(self) -> bool:
-        """Let others use the folder; whether a run is in it that can be gone on with."""
+        """Let other runs use the folder. Return whether it holds a run that can be resumed."""
 
 
 class PartsSink(Sink):
-    """Collects rows to parts.
+    """Collects rows into parts.
 
     Args:
         folder: Where the parts go.
-        format: What a part is.
+        format: The format of the parts.
     """
 
     def __init__(self, folder: Folder, format: Format) -> None:  # noqa: A002 - the public name
@@ -90,20 +90,20 @@ class PartsSink(Sink):
 
     @property
     def ledger_path(self) -> Path | None:
-        """In the run's folder, or on this machine where that is elsewhere."""
+        """In the run's folder; if that is elsewhere, on this machine."""
         return self._folder.ledger
 
     @property
     def ledger_elsewhere(self) -> str | None:
-        """As the folder has it."""
+        """As the folder says."""
         return self._folder.ledger_elsewhere
 
     def take_ledger(self) -> None:
-        """Let the folder note here from now on."""
+        """Begin a ledger here."""
         self._folder.take_ledger()
 
     def begin(self, identity: Identity, resume: Resume) -> Done:
-        """Begin the run in its folder, or go on with it."""
+        """Begin or resume the run in its folder."""
         self._format.require()
         done = self._folder.begin(identity, resume)
         self._begun = True
@@ -128,13 +128,13 @@ class PartsSink(Sink):
         self.tick()
 
     def tick(self) -> None:
-        """Close the open part when it has become old."""
+        """Close the open part if it is old enough."""
         if self._writer is not None and monotonic() >= self._due:
             with stops_held():
                 self._commit()
 
     def _commit(self) -> None:
-        """Publish the open part: complete and in its place, read back, then recorded."""
+        """Publish the open part: complete it, put it in place, read it back, then record it."""
         writer, self._writer = self._writer, None
         if writer is None:
             return
@@ -143,11 +143,11 @@ class PartsSink(Sink):
         writer.close()
         found = self._format.count(self._path)
         if found != len(indexes):
-            raise SinkError(f"{self._path} reads back with {found} of {len(indexes)} rows")
+            raise SinkError(f"{self._path} has {found} rows when read back, but {len(indexes)} were written")
         self._folder.commit(self._path, len(indexes), indexes, failures)
 
     def close(self) -> None:
-        """Commit the last part; make the one file, where that was asked for."""
+        """Commit the last part; join the parts if the output is one file."""
         if not self._begun:
             return
         with stops_held():

@@ -1,4 +1,4 @@
-"""Results to stdout, a pipe or a device: what is out is out, and there is nothing to go on with."""
+"""Writes results to stdout, a pipe or a device: nothing can be taken back, and the run cannot be resumed."""
 
 from hurtle.formats.writer import Writer
 from hurtle.outputs import Identity, Resume
@@ -8,11 +8,11 @@ from hurtle.sinks.base import Sink
 
 
 class StreamSink(Sink):
-    """Hands every batch to one writer.
+    """Passes every batch to one writer.
 
     Args:
-        writer: What writes; not open yet.
-        records_exchanges: Whether it wants what went over the wire with each row.
+        writer: The writer; not open yet.
+        records_exchanges: Whether it needs what went over the wire for each row.
     """
 
     def __init__(self, writer: Writer, *, records_exchanges: bool = False) -> None:
@@ -39,6 +39,6 @@ class StreamSink(Sink):
         return None
 
     def abort(self) -> str | None:
-        """Drop what is not out."""
+        """Drop what is not written yet."""
         self._writer.abort()
         return None
