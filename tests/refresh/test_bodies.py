@@ -142,7 +142,7 @@ def test_a_run_that_is_another_one_now_is_named(
         bodies_of(new)
     site.pages["/a"] = Page(b"new a", etag='"2"')
     hurtle.run(urls, old, restart=True)
-    with pytest.raises(JournalError, match=r"another run now: it has asked for row 0 again since"):
+    with pytest.raises(JournalError, match=r"another run now: it has requested row 0 again since"):
         bodies_of(new)
 
 

@@ -104,7 +104,7 @@ def test_an_empty_run_has_no_rows(tmp_path: Path) -> None:
 def test_a_part_is_missed_when_the_journal_knows_it(make_run: MakeRun) -> None:
     out = make_run("parts/")
     os.truncate(out / "part-000001.parquet", 100)
-    with pytest.raises(JournalError, match=r"part-000001\.parquet has 100 bytes, and the journal says"):
+    with pytest.raises(JournalError, match=r"part-000001\.parquet has 100 bytes, but the journal says"):
         hurtle.open_run(out)
 
 

@@ -1,4 +1,4 @@
-"""A run read back: its committed rows, the newest one of each request."""
+"""Runs read back: their committed rows, the newest one for each request."""
 
 from hurtle.runs.opened import open_referred, open_run, record_at
 from hurtle.runs.run import Run

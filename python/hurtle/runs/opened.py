@@ -1,4 +1,4 @@
-"""Find the run that an output holds: a folder of parts, a file, what waits beside it, or a database."""
+"""Find the run that an output holds: a folder of parts, a file, an unfinished run, or a database."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -28,9 +28,9 @@ class Found:
     """Where an output is.
 
     Attributes:
-        folder: The folder of its run; of a file the one beside it, which may not be there.
-        file: The file that the run has become; None: it is a folder, or has not become one yet.
-        shown: What the caller called it.
+        folder: The folder of its run; for a file, the folder next to it, which may not exist.
+        file: The file that the run has become; None: the output is a folder, or there is no file yet.
+        shown: The caller's name for it.
     """
 
     folder: Path
@@ -41,17 +41,17 @@ class Found:
 def open_run(out: str | PathLike[str]) -> Run:
     """Open the output of a run to read it, whether the run has ended or not.
 
-    Only what is committed is shown, and of a request that was sent again only the newest row.
+    Only committed rows are shown, and for a request that was sent again only the newest row.
 
     Args:
-        out: What `run` was given: a file, a folder, or the address of a database or of a folder of an object
-            store.
+        out: The output that was given to `run`: a file, a folder, or the address of a database or of a folder
+            of an object store.
 
     Returns:
         The run: iterate for dicts, or give it to any library that reads Arrow.
 
     Raises:
-        ConfigError: There is no run, or one that cannot be read now.
+        ConfigError: There is no run, or it cannot be read now.
         JournalError: A committed part is gone, or the record is damaged.
         MissingExtraError: The format needs an optional package.
 
@@ -60,19 +60,19 @@ def open_run(out: str | PathLike[str]) -> Run:
         <Run 'results.parquet': complete>
     """
     run = _run_at(out)
-    # Names are looked up from where it was, wherever this process goes.
+    # Relative names are resolved against this folder, even if the process changes its own.
     return run.referring(partial(_bodies_in, folder=Path(fspath(out)).absolute().parent))
 
 
 def _bodies_in(name: str, folder: Path) -> BodyOf:
-    """Return what finds the bodies that rows refer to in an earlier run.
+    """Return a function that finds the bodies that rows refer to in an earlier run.
 
     Args:
         name: The run, as the rows name it.
         folder: See `open_referred`.
 
     Raises:
-        JournalError: It is gone.
+        JournalError: The earlier run is gone.
     """
     try:
         _, run = open_referred(name, folder)
@@ -85,12 +85,12 @@ def open_referred(name: str, folder: Path) -> tuple[str, Run]:
     """Open a run that rows of another one refer to.
 
     Args:
-        name: The run, as the rows name it. A relative name leads from the current folder, where it was given;
-            else from where the run is that has the rows.
-        folder: The folder that one is in.
+        name: The run, as the rows name it. A relative name is looked up first from the current folder, and
+            then from the folder of the run that has the rows.
+        folder: The folder that contains the run that has the rows.
 
     Returns:
-        The name that led to it, and the run.
+        The name under which it was found, and the run.
 
     Raises:
         ConfigError, JournalError, MissingExtraError: As `open_run`.
@@ -116,10 +116,10 @@ def _run_at(out: str | PathLike[str]) -> Run:
 
 
 def record_at(out: str | PathLike[str]) -> Record:
-    """Return what an output records of its run; empty where it records nothing, as of one file.
+    """Return what an output records about its run; empty if it records nothing, like a single file.
 
     Raises:
-        ConfigError: There is nothing, or it cannot be read now.
+        ConfigError: There is no output, or it cannot be read now.
         JournalError: The record is damaged.
     """
     match place_found(out):
@@ -133,10 +133,10 @@ def record_at(out: str | PathLike[str]) -> Record:
 
 
 def find(place: Folder | File) -> Found:
-    """Return where the files of a run are: at a place on this disk, or beside it.
+    """Return where the files of a run are: at a place on this disk, or next to it.
 
     Raises:
-        ConfigError: There is none.
+        ConfigError: There is no run.
     """
     path, shown = place.path.resolve(), place.shown
     if path.is_dir():
@@ -159,7 +159,7 @@ def _run_of(found: Found) -> Run:
         return run_of_folder(found.folder, found.shown)
     record = read_record(found.folder, found.shown)
     rerun_of = None if record is None else record.get(RERUN_OF)
-    # A rerun of another file of this name, or one that has replaced it already, is not of this one.
+    # A rerun of another file of this name, or one that has replaced the file already, is not of this one.
     if isinstance(rerun_of, dict) and is_of(found.file, rerun_of):
         return run_of_file(found, with_rerun=True)
     return run_of_file(found)
@@ -191,7 +191,7 @@ def run_of_file(found: Found, *, with_rerun: bool = False) -> Run:
 
     Args:
         found: The file.
-        with_rerun: Whether a rerun of it is in the folder beside it, with newer rows.
+        with_rerun: Whether the folder next to it has a rerun of it, with newer rows.
 
     Raises:
         ConfigError: Its format cannot be read back.
@@ -211,7 +211,7 @@ def run_of_database(make: Callable[[], Database]) -> Run:
     """Return the run in a database.
 
     Args:
-        make: Makes the database, not open.
+        make: Makes the database; not open yet.
 
     Raises:
         ConfigError: It holds no run, or cannot be read now.
@@ -239,11 +239,11 @@ def _committed(
     shown: str,
     first_again: int | None,
 ) -> tuple[list[Part], Done]:
-    """Return the parts that the journal knows.
+    """Return the parts that the journal lists.
 
     Args:
         folder: The folder of the run.
-        format: What they are, by name.
+        format: The format of the parts, by name.
         shown: What to call the output in messages.
         first_again: The first part of a rerun; None: there was none.
 

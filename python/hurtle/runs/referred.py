@@ -1,4 +1,4 @@
-"""The bodies that unchanged rows of a refresh refer to: each is in an earlier run, at a position there."""
+"""Finds the bodies that unchanged rows of a refresh refer to: each is in an earlier run, at some position."""
 
 from array import array
 from bisect import bisect_left
@@ -10,16 +10,16 @@ from hurtle.formats.row_json import StoredRow
 from hurtle.runs.run import Run
 
 KEY_BYTES = 16
-"""Bytes of a hash: two different requests of one run have the same about never (RFC 7693, section 2.1)."""
+"""Bytes of a hash: two different requests practically never share one (RFC 7693, section 2.1)."""
 
 
 class ReferredRun:
-    """An earlier run, whose rows are found by their positions.
+    """An earlier run whose rows are looked up by their positions.
 
-    Memory: 24 bytes a row from the first look-up on, and what finders keep. Not for several threads at once.
+    Memory: 24 bytes per row from the first look-up on, and what finders keep. Not thread-safe.
 
     Args:
-        name: What the rows that refer to it call it.
+        name: The run, as the rows that refer to it name it.
         run: The run.
     """
 
@@ -32,7 +32,7 @@ class ReferredRun:
         """Return the body that a row refers to.
 
         Raises:
-            JournalError: The run is not the one any more that the row was compared with.
+            JournalError: The run is no longer the one that the row was compared with.
         """
         if self._index is None:
             self._index = _Index(self._run)
@@ -43,7 +43,7 @@ class ReferredRun:
         if found.get("body_run") is not None or _key_of(found) != _key_of(row):
             raise self._another(row, f"has another request in row {index}")
         if _is_later(found["fetched_at"], row["fetched_at"]):
-            raise self._another(row, f"has asked for row {index} again since")
+            raise self._another(row, f"has requested row {index} again since then")
         return self._run.own_body(found)
 
     def _another(self, row: StoredRow, words: str) -> JournalError:
@@ -53,7 +53,7 @@ class ReferredRun:
 
 
 class _Index:
-    """Where the newest row of each position is."""
+    """Says where the newest row of each position is."""
 
     def __init__(self, run: Run) -> None:
         self._finders = [part.stored.finder() for part in run.parts]
@@ -71,7 +71,7 @@ class _Index:
         )
 
     def row(self, position: int) -> StoredRow | None:
-        """Return the row of a position; None: there is none."""
+        """Return the row at a position; None: there is none."""
         at = bisect_left(self._positions, position)
         if at == len(self._positions) or self._positions[at] != position:
             return None
@@ -88,10 +88,10 @@ def _key_of(row: StoredRow) -> bytes:
 
 
 def key_of(method: str, url: str) -> bytes:
-    """Return what a request is known by: its method, and its URL in the one form in which it is sent."""
+    """Return the key of a request: a hash of its method and of its URL in the form in which it is sent."""
     from hurtle._engine import identify
 
     (sent,) = identify([url])
-    # The line of a plain GET; credentials in the URL stand below it. Of what cannot be sent there is none.
+    # The first line of a plain GET; credentials in the URL come after it. An invalid URL stays as it is.
     line = url.encode("utf-8", "replace") if isinstance(sent, str) else sent[2].partition(b"\n")[0][4:]
     return blake2b(b"%s %s" % (method.encode("utf-8", "replace"), line), digest_size=KEY_BYTES).digest()

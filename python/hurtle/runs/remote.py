@@ -1,4 +1,4 @@
-"""Read a run in a folder of an object store: a part is on this disk while it is read."""
+"""Reads a run in a folder of an object store: a part is on this disk while it is read."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Container, Iterator
@@ -20,16 +20,16 @@ from hurtle.outputs.remote import DROPPED, NAME, read_journal, read_record
 from hurtle.runs.run import Part, Run
 
 KEPT_COPIES = 2
-"""So many parts stay on this disk while bodies are looked up: rows come about in the order of the input."""
+"""Parts kept on this disk while bodies are looked up, roughly in the order of the input."""
 
 
 class StoredRemote(StoredRows, Finder):
-    """A part in an object store. Every reading downloads it anew; for look-ups the last ones are kept.
+    """A part in an object store. Every read downloads it again; for look-ups the last parts are kept.
 
     Args:
         objects: The folder.
-        name: What the part is called.
-        kind: What reads such a file.
+        name: The name of the part.
+        kind: The class that reads such a file.
         kept: Keeps copies of parts of the folder for look-ups.
     """
 
@@ -68,7 +68,7 @@ class StoredRemote(StoredRows, Finder):
             yield from stored.batches()
 
     def schema(self) -> Any:  # noqa: ANN401 - pyarrow has no types
-        """Return the file's."""
+        """Return the schema of the file."""
         with self._here() as stored:
             return stored.schema()
 
@@ -78,31 +78,31 @@ class StoredRemote(StoredRows, Finder):
             yield from stored.lines(hidden)
 
     def body(self, row: StoredRow) -> bytes | None:
-        """Return it from the row, or from the file where that has it beside the row."""
+        """Return the body from the row, or from the file if that has it outside the row."""
         if self._kind.file_of_body(row) is None:
             return super().body(row)
         return self._kept.copy(self._name, self._downloaded).stored.body(row)
 
     def finder(self) -> Finder:
-        """Return itself: a place is that in the file."""
+        """Return itself: places are those in the file."""
         return self
 
     def places(self) -> Iterator[tuple[int, int]]:
-        """Yield those in the file."""
+        """Yield the places in the file."""
         with self._here() as stored:
             yield from stored.finder().places()
 
     def row_at(self, place: int) -> StoredRow:
-        """Read it from the file."""
+        """Read the row from the file."""
         return self._kept.copy(self._name, self._downloaded).finder.row_at(place)
 
     def is_named(self, row: StoredRow) -> bool:
-        """Whether the row names this part, or none."""
+        """Whether the row names this part, or no part."""
         return self._kind.file_of_body(row) in (None, PurePosixPath(self._name).name)
 
 
 class _Copy:
-    """A part on this disk, which goes when nobody holds this any more."""
+    """A part on this disk, which is removed with this object."""
 
     def __init__(self, downloaded: Callable[[str], Stored]) -> None:
         folder = mkdtemp(prefix="hurtle-")
@@ -112,7 +112,7 @@ class _Copy:
 
 
 class _Kept:
-    """The copies of the parts that were looked into last."""
+    """The copies of the parts that were used last."""
 
     def __init__(self) -> None:
         self._copies: OrderedDict[str, _Copy] = OrderedDict()
@@ -139,7 +139,7 @@ def open_remote(address: str) -> Run:
         address: Scheme, bucket and prefix.
 
     Raises:
-        ConfigError: There is none, or the store cannot be used.
+        ConfigError: There is no run, or the store cannot be used.
         JournalError: The record is damaged.
         MissingExtraError: The store or the format needs an optional package.
     """
@@ -158,7 +158,7 @@ def open_remote(address: str) -> Run:
 
 
 def remote_record(address: str) -> Record:
-    """Return what the run in a folder of an object store is.
+    """Return the record of the run in a folder of an object store.
 
     Raises:
         ConfigError, JournalError, MissingExtraError: As `open_remote`.

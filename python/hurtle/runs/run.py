@@ -1,4 +1,4 @@
-"""A run as a reader finds it: what is committed, the newest row of each request."""
+"""A run as a reader sees it: the committed rows, the newest one for each request."""
 
 from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -12,19 +12,19 @@ from hurtle.positions import Done, Span
 from hurtle.runs.where import Where
 
 BodyOf: TypeAlias = Callable[[StoredRow], bytes | None]
-"""Returns the body of a row, wherever the row's run has it."""
+"""Returns the body of a row, wherever the row's run stores it."""
 
 NOT_MODIFIED = 304
-"""The status of an answer without a body to a request on a condition. Source: RFC 9110, section 15.4.5."""
+"""The status of an answer without a body to a conditional request. Source: RFC 9110, section 15.4.5."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A file or table of rows, and those of its rows that a later file has anew.
+    """A file or table of rows, and which of them a later file supersedes.
 
     Attributes:
         stored: The file, or the table.
-        rows: How many rows it holds; None: to be counted.
+        rows: How many rows it has; None: to be counted.
         superseded: The positions of rows that are not shown, ascending.
     """
 
@@ -33,20 +33,21 @@ class Part:
     superseded: Sequence[int] = ()
 
     def hidden(self) -> Collection[int]:
-        """Return what is not shown, to be looked up while the part is read."""
+        """Return the positions that are not shown, for look-ups while the part is read."""
         return frozenset(self.superseded)
 
 
 class Run:
     """The rows of a run. Iterate for dicts by column; any library that speaks Arrow reads it as a table.
 
-    Rows come in the order in which they were written. Every reading reads the output anew, in bounded memory,
-    and sees what was committed when the run was opened; of a database, what is when the reading begins.
+    Rows are in the order in which they were written. Each iteration reads the output again, in bounded
+    memory, and sees what was committed when the run was opened; for a database, what is committed when it
+    starts.
 
     Args:
-        name: What the caller called it.
+        name: The caller's name for it.
         parts: Its files, or its table.
-        complete: Whether every request of the input has its row; None: nobody recorded it.
+        complete: Whether every request of the input has its row; None: not recorded.
     """
 
     def __init__(self, name: str, parts: Sequence[Part], complete: bool | None) -> None:
@@ -58,10 +59,10 @@ class Run:
         self._referred: dict[str, BodyOf] = {}
 
     def referring(self, open_referred: Callable[[str], BodyOf]) -> Self:
-        """Let `body` look into earlier runs.
+        """Let `body` find bodies in earlier runs.
 
         Args:
-            open_referred: Opens one, by the name that rows have for it. Called once for each name.
+            open_referred: Opens an earlier run, by the name that rows have for it. Called once for each name.
         """
         self._open_referred = open_referred
         return self
@@ -73,9 +74,9 @@ class Run:
 
     @property
     def complete(self) -> bool | None:
-        """Whether every request of the input has its row, and no retry is under way.
+        """Whether every request of the input has its row, and no retry is in progress.
 
-        None: nobody recorded it, as of JSON lines that may have come through a pipe.
+        None: not recorded, as for JSON lines that may come from a pipe.
         """
         return self._complete
 
@@ -102,28 +103,28 @@ class Run:
         """Yield rows as lists of dicts, some hundreds at a time.
 
         Args:
-            columns: Those that are wanted, `index` among them; None: all.
+            columns: The wanted columns, including `index`; None: all.
         """
         for part in self._parts:
             yield from without(part.stored.rows(columns), part.hidden())
 
     def where(self, expression: str) -> list[int]:
-        """Return the positions of the rows of which an SQL expression is true, in the order of the rows.
+        """Return the positions of the rows for which an SQL expression is true, in the order of the rows.
 
         Args:
             expression: See `Where`.
 
         Raises:
-            ConfigError: It is no expression over the scalar columns.
+            ConfigError: It is not an expression over the scalar columns.
         """
         with Where(expression) as where:
             return [index for chunk in self.chunks(where.columns) for index in where.picked(chunk)]
 
     def select(self, expression: str) -> Iterator[StoredRow]:
-        """Yield the rows of which an SQL expression is true, as dicts by column.
+        """Yield the rows for which an SQL expression is true, as dicts by column.
 
         Raises:
-            ConfigError: It is no expression over the scalar columns.
+            ConfigError: It is not an expression over the scalar columns.
         """
         return (row for chunk in self._selected(expression) for row in chunk)
 
@@ -135,15 +136,15 @@ class Run:
                     yield rows
 
     def lines(self, expression: str | None = None) -> Iterator[bytes]:
-        """Yield the rows as JSON lines, many at a time; nothing in them can steer a terminal.
+        """Yield the rows as JSON lines, many at a time; nothing in them can control a terminal.
 
-        Lines of an output that holds JSON lines are passed on as they are where all rows are wanted.
+        If the output has JSON lines and all rows are wanted, the lines are passed on as they are.
 
         Args:
-            expression: Only those of which it is true; see `Where`.
+            expression: Only rows for which it is true; see `Where`.
 
         Raises:
-            ConfigError: It is no expression over the scalar columns.
+            ConfigError: It is not an expression over the scalar columns.
         """
         if expression is not None:
             return (b"".join(map(line_of, chunk)) for chunk in self._selected(expression))
@@ -152,21 +153,21 @@ class Run:
     def body(self, row: StoredRow) -> bytes | None:
         """Return the body of one of the rows: from the row, or the file or the earlier run that it names.
 
-        An earlier run is opened at the first row that refers to it (`body_run`), and stays so: 24 bytes for
-        each of its rows, and the piece that was read last. Not for several threads at once.
+        An earlier run is opened at the first row that refers to it (`body_run`), and stays open. That takes
+        24 bytes of memory for each of its rows, and the piece that was read last. Not thread-safe.
 
         Args:
-            row: As the run gave it.
+            row: A row of this run.
 
         Returns:
-            The body; None where there was none, or the output holds none.
+            The body; None if there was none, or the output has no bodies.
 
         Raises:
-            JournalError: The file or the run that the row names is gone, or is not what it was.
+            JournalError: The file or the run that the row names is gone, or has changed.
             MissingExtraError: The format of the earlier run needs an optional package.
         """
         own, name = self.own_body(row), row.get("body_run")
-        # An archive has what came: an answer of 200 whole, beside the reference to an equal one.
+        # An archive has every response: a 200 is complete there, although the row refers to an equal body.
         if name is None or self._open_referred is None or (own is not None and row["status"] != NOT_MODIFIED):
             return own
         if (referred := self._referred.get(name)) is None:
@@ -174,13 +175,13 @@ class Run:
         return referred(row)
 
     def own_body(self, row: StoredRow) -> bytes | None:
-        """Return what this run itself has of a row's body; see `body`."""
+        """Return the row's body if this run itself has it; see `body`."""
         named = (part.stored for part in self._parts if part.stored.is_named(row))
         stored = next(named, None)
         return None if stored is None else stored.body(row)
 
     def schema(self) -> Any:  # noqa: ANN401 - pyarrow has no types
-        """Return the columns, as a `pyarrow.Schema`: those of all files."""
+        """Return the columns of all files, as a `pyarrow.Schema`."""
         if not self._parts:
             return table_schema()
         schemas = [part.stored.schema().remove_metadata() for part in self._parts]
@@ -190,10 +191,10 @@ class Run:
         """Yield the rows as `pyarrow.RecordBatch`es.
 
         Args:
-            expression: Only those of which it is true; see `Where`.
+            expression: Only rows for which it is true; see `Where`.
 
         Raises:
-            ConfigError: It is no expression over the scalar columns.
+            ConfigError: It is not an expression over the scalar columns.
             MissingExtraError: pyarrow is not installed.
         """
         schema = self.schema()
@@ -205,7 +206,7 @@ class Run:
         return batches if expression is None else _picked(batches, expression)
 
     def to_arrow(self) -> Any:  # noqa: ANN401 - pyarrow has no types
-        """Return all rows in input order, as a `pyarrow.Table`; they are in memory then.
+        """Return all rows in input order, as a `pyarrow.Table` in memory.
 
         Raises:
             MissingExtraError: pyarrow is not installed.
@@ -214,25 +215,25 @@ class Run:
         return table.sort_by("index")
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        """Return the rows as a stream of Arrow record batches, read as they are taken."""
+        """Return the rows as a stream of Arrow record batches, read on demand."""
         reader = arrow("reading a run as Arrow").RecordBatchReader.from_batches(self.schema(), self.batches())
         return reader.__arrow_c_stream__(requested_schema)
 
     def __repr__(self) -> str:
-        """Show what it is."""
+        """Show the name and the state."""
         state = {True: "complete", False: "not complete", None: "rows"}[self._complete]
         return f"<Run {self._name!r}: {state}>"
 
 
 def superseded(spans: Sequence[Iterable[Span]], first_again: int) -> tuple[list[Sequence[int]], Done]:
-    """Find the rows of each part that a later one has anew.
+    """Find the rows of each part that a later part supersedes.
 
     Args:
         spans: The positions of each part's rows, in the order of the journal.
-        first_again: The first part that a retry may have written: no earlier one repeats a position.
+        first_again: The first part that a retry may have written: no earlier part repeats a position.
 
     Returns:
-        The positions not to show of each part, ascending, 8 bytes each; and those that a retry wrote.
+        For each part the positions not to show, ascending, 8 bytes each; and those that a retry wrote.
     """
     seen = Done()
     hidden: list[Sequence[int]] = []

@@ -1,4 +1,4 @@
-"""The table of a database, read as its transactions have left it."""
+"""Reads the table of a database, as its transactions have left it."""
 
 import json
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -16,17 +16,17 @@ from hurtle.outputs.duckdb_file import DuckdbDatabase
 
 _PLAIN = ("index", "method", "url", "status", "body", "body_path", "body_run")
 LOOKED_UP = {name: f'"{name}"' for name in _PLAIN} | {"fetched_at": 'CAST("fetched_at" AS VARCHAR)'}
-"""What is asked of a row that is looked up, in SQL that each database speaks: its body, and whose it is."""
+"""The columns for a look-up, in SQL that every database understands: the body, and what identifies a row."""
 
 Opened: TypeAlias = Callable[[], AbstractContextManager[Database]]
 """Opens a database to read it, and closes it again."""
 
 
 class StoredTable(StoredRows, Finder):
-    """The table `results`, read row by row. Its columns are those that the database names.
+    """The table `results`, read row by row. It has the columns of the database's table.
 
     Args:
-        opened: What opens the database, at each reading.
+        opened: Opens the database for each read.
     """
 
     def __init__(self, opened: Opened) -> None:
@@ -34,12 +34,12 @@ class StoredTable(StoredRows, Finder):
         self._around: dict[int, StoredRow] = {}
 
     def count(self) -> int:
-        """Ask for the number."""
+        """Ask the database."""
         with self._reading() as database:
             return database.count()
 
     def rows(self, columns: Collection[str] | None = None) -> Iterator[list[StoredRow]]:
-        """Yield the rows that are committed when the first one is taken."""
+        """Yield the rows that are committed when the first one is read."""
         return in_chunks(self._rows(columns))
 
     def batches(self) -> Iterator[Any]:
@@ -61,12 +61,12 @@ class StoredTable(StoredRows, Finder):
         return ((row["index"], row["index"]) for chunk in self.rows(("index",)) for row in chunk)
 
     def row_at(self, place: int) -> StoredRow:
-        """Ask for the row, and for those around it: the next one is among them, and opening takes longest."""
+        """Read the row with those around it: they often include the next one, and opening takes longest."""
         if place not in self._around:
             first = place - place % FETCH_BODIES
             self._around = {row["index"]: row for row in self._between(first, first + FETCH_BODIES)}
         if (row := self._around.get(place)) is None:
-            raise JournalError(f"row {place} is gone: the table has it no more")
+            raise JournalError(f"row {place} is gone: the table no longer has it; open the run again")
         return row
 
     def _between(self, first: int, end: int) -> Iterator[StoredRow]:
@@ -102,7 +102,7 @@ class StoredTable(StoredRows, Finder):
 
 
 class StoredColumns(StoredTable):
-    """The same of a database that hands out columns: DuckDB."""
+    """The same for a database that returns columns: DuckDB."""
 
     def batches(self) -> Iterator[Any]:
         """Yield the table's own columns."""
@@ -131,7 +131,7 @@ def _absent(names: Sequence[str], columns: Collection[str] | None) -> StoredRow:
 
 
 def stored_table(name: str, opened: Opened) -> StoredTable:
-    """Return what reads a database of a format, by the format's name."""
+    """Return the table of a database, by the name of its kind."""
     return StoredColumns(opened) if name == DuckdbDatabase.name else StoredTable(opened)
 
 
@@ -140,7 +140,7 @@ def opened_to_read(make: Callable[[], Database]) -> Iterator[Database]:
     """Open a database to read what is committed.
 
     Raises:
-        ConfigError: It is not there, nobody may read it now, or it holds no run.
+        ConfigError: It does not exist, cannot be read now, or holds no run.
         MissingExtraError: It needs an optional package.
     """
     database = make()

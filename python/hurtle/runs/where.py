@@ -1,4 +1,4 @@
-"""Which rows: an SQL expression over the scalar columns, judged by SQLite in memory, chunk by chunk."""
+"""Selects rows by an SQL expression over scalar columns, evaluated by SQLite in memory, chunk by chunk."""
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,27 +13,27 @@ from hurtle.formats.table import APART_COLUMNS, COLUMNS, REFRESH_COLUMNS
 
 _KINDS = COLUMNS | REFRESH_COLUMNS | APART_COLUMNS
 SCALARS = tuple(name for name, kind in _KINDS.items() if kind not in ("json", "bytes") or name == "meta")
-"""The columns that an expression may name: all but lists and bodies; null where a run has no such column."""
+"""The columns that an expression may name: all but lists and bodies; null if a run lacks the column."""
 
 _ROWS = ", ".join(f'"{name}"' for name in SCALARS)
 _QUERY = 'SELECT "index" FROM rows WHERE (\n{}\n)'
 _BARE = 'SELECT "index" FROM rows WHERE\n{}'
-"""What is right both ways is one expression: nothing follows it, and it closes only what it opened itself."""
+"""If a text is valid in both queries, it is one expression: nothing follows it, and its parentheses match."""
 
 _HARMLESS = (sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION)
 
 
 class Where:
-    """An expression that is true of some rows. A context manager: it holds an empty database in memory.
+    """An expression that selects rows. A context manager: it holds an empty database in memory.
 
-    True and false are 1 and 0, `fetched_at` is ISO 8601 text, `meta` JSON text; `index` is a word of SQL's
-    and stands in double quotes. What is null is not true.
+    True and false are 1 and 0, `fetched_at` is ISO 8601 text, `meta` JSON text; `index` is an SQL keyword and
+    needs double quotes. Null is not true.
 
     Args:
-        expression: SQL as SQLite has it: what may stand behind WHERE, without subqueries.
+        expression: SQL for SQLite: what may follow WHERE, without subqueries.
 
     Raises:
-        ConfigError: It is none; with SQLite's words.
+        ConfigError: It is not such an expression; the message is SQLite's.
 
     Example:
         >>> with Where("status >= 500") as where:
@@ -59,16 +59,16 @@ class Where:
 
     @property
     def columns(self) -> list[str]:
-        """What must be known of a row, `index` included."""
+        """The columns that the expression reads, and `index`."""
         return [name for name in SCALARS if name in self._read | {"index"}]
 
     def picked(self, rows: Iterable[Mapping[str, Any]]) -> list[int]:
-        """Return the positions of the rows of which it is true.
+        """Return the positions of the rows for which the expression is true.
 
         Raises:
-            ConfigError: It cannot be judged, as of JSON that is none; with SQLite's words.
+            ConfigError: It cannot be evaluated, such as a function of invalid JSON; the message is SQLite's.
         """
-        # Only what the expression reads goes in: the others stay null.
+        # Only the columns that the expression reads are inserted; the others stay null.
         names = self.columns
         columns, marks = ", ".join(f'"{name}"' for name in names), ", ".join("?" * len(names))
         values = ([_scalar(row.get(name)) for name in names] for row in rows)
@@ -90,17 +90,17 @@ class Where:
         except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
             words = self._denied or str(error)
             if 'near "index"' in words:
-                words += ' (index is a word of SQL: write "index" in double quotes)'
+                words += ' (index is an SQL keyword: write "index" in double quotes)'
             raise ConfigError(f"where {self.expression!r}: {words}", option="where") from error
         finally:
             self._database.set_authorizer(None)
 
     def _judge(self, action: int, first: str | None, second: str | None, *_: object) -> int:
-        """Let SQLite read columns and call functions, nothing else. Asked while it reads the expression."""
+        """Let SQLite read columns and call functions, nothing else. Called while it parses the expression."""
         if action == sqlite3.SQLITE_SELECT:
             self._selects += 1
             if self._selects > 1:
-                self._denied = "an expression over the columns of one row has no SELECT"
+                self._denied = "an expression over the columns of one row cannot contain SELECT"
                 return sqlite3.SQLITE_DENY
             return sqlite3.SQLITE_OK
         if action == sqlite3.SQLITE_READ and first == "rows" and second:
@@ -111,7 +111,7 @@ class Where:
         return sqlite3.SQLITE_OK
 
     def close(self) -> None:
-        """Let go of the database. Idempotent."""
+        """Close the database. Idempotent."""
         self._database.close()
 
     def __enter__(self) -> Self:
