@@ -1,4 +1,4 @@
-"""The boundary: what the Rust extension gives to Python. It is crossed per batch, never per request."""
+"""The interface of the Rust extension. It is crossed once per batch, never per request."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
@@ -31,24 +31,24 @@ __all__ = [
 __version__: str
 
 IDEMPOTENT_METHODS: tuple[str, ...]
-"""Methods whose request may be sent twice. Source: RFC 9110, section 9.2.2; RFC 10008 (QUERY)."""
+"""Methods whose requests may be sent twice. Source: RFC 9110, section 9.2.2; RFC 10008 (QUERY)."""
 
 def error_codes() -> dict[str, bool]:
-    """Return every error code, and whether a request that ends with it is retryable."""
+    """Return every error code, and whether a request that ends with it can be retried."""
 
 def identify(
     rows: Sequence[str | Request | BadRow], params: str | None = None
 ) -> list[tuple[str, bool, bytes] | str]:
-    """Say where each row goes and what it sends: (host, whether encrypted, identity), or its error code.
+    """Return where each row goes and what it sends: (host, whether encrypted, identity), or its error code.
 
-    Rows of one identity are sent byte by byte alike, and under the same timeout. `params` are those of every
-    request, already encoded.
+    Rows with the same identity send the same bytes, with the same timeout. `params` are the parameters of
+    every request, already encoded.
     """
 
 def decode_body(body: bytes, content_encoding: str, max_bytes: int) -> bytes:
-    """Return the first bytes of a body that is kept as it came, without its content codings.
+    """Return the first bytes of a body without its content codings.
 
-    One that ends early gives what there is; ValueError: it is not in its coding.
+    If the body ends early, return what there is. ValueError: it does not have that coding.
     """
 
 def option_defaults() -> dict[str, object]:
@@ -56,7 +56,7 @@ def option_defaults() -> dict[str, object]:
 
 @final
 class Engine:
-    """Threads, connections, DNS and TLS state. Jobs run on it side by side."""
+    """Threads, connections, DNS and TLS state. Several jobs can run on it at the same time."""
 
     def __new__(cls, options: Options) -> Engine: ...
     def job(
@@ -68,8 +68,8 @@ class Engine:
     ) -> Job:
         """Open a job: one stream of requests in, one stream of batches out.
 
-        With a `ledger`, the index of each request whose method is not idempotent is in that file, on the
-        disk, before its first byte can leave. With `records_exchanges`, rows keep their exchanges.
+        With a `ledger`, the index of each request whose method is not idempotent is on the disk, in that
+        file, before its first byte can leave. With `records_exchanges`, rows keep their exchanges.
         """
 
     def close(self) -> None:
@@ -80,27 +80,27 @@ class Job:
     """One stream of requests through an engine. Methods may be called from different threads."""
 
     def submit(self, requests: Sequence[str | Request | BadRow | Group | Withheld]) -> bool:
-        """Queue requests; wait, without the GIL, while the look-ahead is full. False: it takes no more."""
+        """Queue requests; wait, without the GIL, while the look-ahead is full. False: no more are taken."""
 
     def finish(self) -> None:
-        """Say that no more input comes."""
+        """Declare the end of the input."""
 
     def next_batch(self, timeout: float | None = None) -> Batch | None:
         """Wait, without the GIL and checking signals, for finished rows.
 
-        None: the job is done (or the timeout, in seconds, has passed: then `done` is False).
+        None: the job is done, or the timeout, in seconds, has passed: then `done` is False.
         LedgerError, after the last row: the ledger could not be written, and the job has stopped.
         """
 
     def stop(self) -> None:
-        """Start nothing more: what is queued is dropped without a row, what is in flight goes on."""
+        """Start no more requests: those queued are dropped without a row, those in flight continue."""
 
     def cancel(self) -> None:
-        """Drop what is queued and in flight. Idempotent."""
+        """Drop all requests, queued and in flight. Idempotent."""
 
     @property
     def done(self) -> bool:
-        """All input is finished and every row was taken, or the job was cancelled."""
+        """Whether the input has ended and every row was taken, or the job was cancelled."""
 
     def progress(self) -> Progress:
         """Return the counters of this moment."""
@@ -130,12 +130,12 @@ class Progress:
     """Seconds spent in each phase of the last attempts, summed over `done` rows: queue, dns, connect, tls,
     first_byte, body."""
     throttled: int
-    """Requests that their host refused because of how much it is asked, of `done` rows."""
+    """Requests that their host refused because it gets too many, among `done` rows."""
     throttled_for: float
-    """Seconds from the first refusal of each to its last attempt, summed up."""
+    """Seconds from the first refusal of each of them to its last attempt, in all."""
     throttled_by: tuple[str, int, int, float | None, float | None] | None
-    """The host that refused the most: its name, the last status, how often, the wait in seconds that it named
-    last, and the requests per second that it bears, as far as is known."""
+    """The host that refused the most requests: its name, the last status, how often, the last wait that it
+    asked for, in seconds, and the requests per second that it accepts, as far as known."""
 
 @final
 class Batch:
@@ -146,7 +146,7 @@ class Batch:
     def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]: ...
     def __arrow_c_schema__(self) -> object: ...
     def to_jsonl(self, *, bodies: bool = True) -> bytes:
-        """Return the rows as JSON lines, keys as in the result table; without `bodies` every body is null."""
+        """Return the rows as JSON lines, with the columns as keys; without `bodies` every body is null."""
 
     def indexes(self) -> list[int]:
         """Return the rows' positions in the input."""
@@ -157,41 +157,41 @@ class Batch:
     def exchanges(self) -> list[tuple[Exchange, ...]]:
         """Return, for each row, what went over the wire in its last attempt, redirects first.
 
-        Empty tuples unless the job keeps it, and for rows without a response.
+        The tuples are empty for rows without a response, and unless the job records exchanges.
         """
 
     @property
     def nbytes(self) -> int:
-        """Memory that the rows hold, in bytes."""
+        """Memory of the rows, in bytes."""
 
     @property
     def unrepeatable(self) -> int:
-        """How many rows are of requests that were sent and must not be sent again."""
+        """How many rows belong to requests that were sent and must not be sent again."""
 
 @final
 class Columns:
-    """The rows of many batches as one run of columns. A batch is copied: its memory can be used again.
+    """The rows of many batches in one set of columns. A batch is copied: its memory can be used again.
 
-    Names and values of headers lie in dictionaries; all else is as in a batch's own columns.
+    Names and values of headers are in dictionaries; everything else is as in a batch's own columns.
     """
 
     def __new__(cls) -> Columns: ...
     def __len__(self) -> int: ...
     def append(self, batch: Batch) -> None:
-        """Put a batch's rows behind those that are there."""
+        """Append the rows of a batch."""
 
     def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]:
-        """Hand out the rows; later appends start from an empty table."""
+        """Return the rows; later appends start with an empty table."""
 
     def __arrow_c_schema__(self) -> object: ...
 
 @final
 class Exchange:
-    """One request and its response as they went over the wire, those of HTTP/2 as HTTP/1.1 has them."""
+    """One request and its response as they went over the wire; HTTP/2 is written in HTTP/1.1 form."""
 
     @property
     def url(self) -> str:
-        """What was asked."""
+        """The requested URL."""
 
     @property
     def started_us(self) -> int:
@@ -242,7 +242,7 @@ class ArrowStream:
 class Response:
     """One finished request: the response, or why there is none.
 
-    Headers, text and JSON are made on first access.
+    Headers, text and JSON are created on first access.
     """
 
     index: int
@@ -266,7 +266,7 @@ class Response:
     remote_ip: str | None
     attempts: int
     throttled: int
-    """Attempts that the host refused because of how much it is asked."""
+    """Attempts that the host refused because it gets too many requests."""
     attempt_log: tuple[Attempt, ...]
     elapsed: float
     timings: Timings
@@ -278,7 +278,7 @@ class Response:
 
 @final
 class TestServer:
-    """The scripted server on threads of its own, on loopback."""
+    """The scripted server, on its own threads, on loopback."""
 
     def __new__(
         cls,
@@ -304,18 +304,18 @@ class TestServer:
     @property
     def ca_pem(self) -> str: ...
     def stats(self) -> dict[str, int]:
-        """Counters since the start: requests, connections, and the most requests in flight to one Host."""
+        """Return counters since the start: requests, connections, most requests in flight to one Host."""
 
     def host_stats(self) -> list[tuple[str, int, int, int, int, int]]:
-        """One row for each host, sorted by name, in the order of the fields of `hurtle.testing.HostStats`."""
+        """Return a row for each host, sorted by name, with the fields of `HostStats` in order."""
 
     def limited_stats(self) -> list[tuple[str, str, int, int, list[int], list[int]]]:
-        """One row for each host and key, sorted by both, in the order of the fields of `LimitedStats`."""
+        """Return a row for each host and key, sorted by both, with the fields of `LimitedStats` in order."""
 
     def go_down(self, how: str | int) -> None:
-        """Go down: "refuse", "reset", "stall", or an answer with this status."""
+        """Stop serving: "refuse", "reset", "stall", or answer with this status."""
 
     def come_back(self) -> None:
-        """Come back, on the same ports. No-op for a server that is up."""
+        """Serve again, on the same ports. No-op for a server that is up."""
 
     def close(self) -> None: ...

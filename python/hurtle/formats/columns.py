@@ -15,11 +15,11 @@ ADDED: dict[str, Kind] = {
 
 
 LATER = {"throttled": "attempts"}
-"""Columns that the first version of the result table did not have, each with the one that it is behind."""
+"""Columns that the first version of the result table did not have, each with the column before it."""
 
 
 def with_later(names: Iterable[str]) -> list[str]:
-    """Return the columns of rows with those that an earlier version did not write: null in its rows."""
+    """Return the columns, with those that an earlier version did not write and that are null in its rows."""
     found = list(names)
     for name, before in LATER.items():
         if before in found and name not in found:

@@ -54,7 +54,7 @@ class CsvWriter(LinesWriter):
         found = list(records(rows, bodies=False))
         lines: list[list[object]] = []
         if not self._columns and found:
-            # Runs of some kinds have more columns than others: the first rows show them.
+            # Some kinds of run have more columns; the first rows show which.
             self._columns = {name: kind for name, kind in KINDS.items() if name in SHOWN or name in found[0]}
             lines.append(list(self._columns))
         shown = self._columns.items()
@@ -126,7 +126,7 @@ def _head_of(part: Path) -> bytes:
 
 
 def _under(head: bytes, part: Path) -> Iterator[bytes]:
-    """Yield the rows of a file under the header of another one; a column that it has not is empty."""
+    """Yield the rows of a file for the header of another file; a column that it lacks is empty."""
     with reading_back(part):
         rows = read(part)
         own = {name: at for at, name in enumerate(next(rows))}
@@ -199,9 +199,9 @@ class Csv(Format):
             return count_rows(path)
 
     def join(self, parts: Sequence[Path], out: str) -> None:
-        """Put the files behind each other under one header."""
+        """Concatenate the files under one header."""
         heads = [_head_of(part) for part in parts]
-        # Parts of an earlier version have fewer columns than those that came after it.
+        # Parts written by an earlier version have fewer columns.
         head = max(heads, key=len, default=_lines([list(SHOWN)]))
         with OutputFile(out).writing() as file:
             file.write(head)

@@ -299,7 +299,7 @@ class StoredParquet(Stored, Finder):
 
 
 def _grown(schema: Any) -> Any:  # noqa: ANN401 - pyarrow has no types
-    """Return the columns of a file with those that an earlier version did not write."""
+    """Return the columns of a file, with those that an earlier version did not write."""
     if len(names := with_later(schema.names)) == len(schema.names):
         return schema
     known = frozenset(schema.names)
@@ -336,9 +336,9 @@ class Parquet(Format):
         """Copy row group by row group, in bounded memory."""
         from pyarrow import default_memory_pool, parquet, system_memory_pool
 
-        # Parts of an earlier version have fewer columns than those that came after it.
+        # Parts written by an earlier version have fewer columns.
         schema = max(map(_schema_of, parts), key=len) if parts else arrow_schema_of({})
-        # Arrow's own pool keeps the memory of what was read, 30 MB more than is in use, unless told not to.
+        # Unless told otherwise, Arrow's own pool keeps the memory of what was read: 30 MB more than in use.
         pool, used_to_read = system_memory_pool(), default_memory_pool()
         with (
             OutputFile(out).writing() as file,

@@ -199,7 +199,7 @@ class Database(ABC):
         """Add the columns that an earlier version's table lacks, null in its rows, in the open transaction.
 
         Returns:
-            Whether there were any.
+            Whether columns were missing.
         """
         known = frozenset(self.names())
         missing = [name for name in self.columns if name not in known]
@@ -253,7 +253,7 @@ class Database(ABC):
 
 
 def quoted(columns: Iterable[str]) -> str:
-    """Return names of columns as a statement lists them."""
+    """Return column names as a list in SQL."""
     return ", ".join(f'"{name}"' for name in columns)
 
 

@@ -109,13 +109,13 @@ class DuckdbDatabase(DatabaseFile):
 
     def _described(self, schema: Any) -> dict[str, str]:  # noqa: ANN401 - pyarrow has no types
         """Return DuckDB's types for the columns of a schema."""
-        # On a cursor of its own: a result that nobody has read to its end stands in nothing's way there.
+        # On a separate cursor: an unfinished result on this connection does not interfere there.
         with self._opened.cursor() as cursor:
             cursor.register(BATCH, schema.empty_table())
             return {name: kind for name, kind, *_ in cursor.execute(f"DESCRIBE {BATCH}").fetchall()}
 
     def type_of(self, name: str) -> str:
-        """Ask for the type of the column as Arrow has it."""
+        """Ask DuckDB for the type of the Arrow column."""
         return self._described(table_schema([name]))[name]
 
     def ask(self, query: str, rows: int = FETCH_ROWS) -> Iterator[tuple[Any, ...]]:
@@ -140,7 +140,7 @@ class DuckdbDatabase(DatabaseFile):
         """
         with self._opened.cursor() as cursor:
             relation = cursor.sql(f"SELECT {quoted(names)} FROM {RESULTS}")
-            # An older DuckDB has it under the second name, of which a newer one warns.
+            # An older DuckDB has only the second name, which a newer one warns about.
             stream = getattr(relation, "to_arrow_reader", None) or relation.fetch_arrow_reader
             yield from stream(rows)
 

@@ -209,7 +209,7 @@ class PostgresDatabase(Database):
         return f'"{name}"::text' if kind == "json" else f'"{name}"'
 
     def type_of(self, name: str) -> str:
-        """Look its kind up."""
+        """Look up its kind."""
         return TYPES[self.columns[name]]
 
     def change(self, statement: str, *parameters: str) -> None:

@@ -268,11 +268,11 @@ _DEFAULTS_OF_0_1_0: dict[str, object] = {
     "retry_statuses": [408, 429, 500, 502, 503, 504],
     "retry_methods": ["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"],
 }
-"""What that version recorded of options that were not given, whose defaults have changed since."""
+"""What version 0.1.0 recorded for options that were not given and whose defaults have changed since."""
 
 
 def _default(name: str) -> object:
-    """Return an option's default as JSON has it."""
+    """Return an option's default in the form that JSON gives back."""
     value = getattr(Options(), name)
     return list(value) if isinstance(value, tuple) else value
 

@@ -140,7 +140,7 @@ class SqliteDatabase(DatabaseFile):
         return [name for name, *_ in self._opened.execute(f"SELECT * FROM {RESULTS} LIMIT 0").description]
 
     def type_of(self, name: str) -> str:
-        """Look its kind up."""
+        """Look up its kind."""
         return TYPES[self.columns[name]]
 
     def change(self, statement: str, *parameters: str) -> None:

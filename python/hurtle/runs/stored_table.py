@@ -125,7 +125,7 @@ class StoredColumns(StoredTable):
 
 
 def _absent(names: Sequence[str], columns: Collection[str] | None) -> StoredRow:
-    """Return nulls for what is wanted of each row and is no column of the table."""
+    """Return nulls for the wanted columns that the table lacks."""
     wanted = with_later(names) if columns is None else columns
     return dict.fromkeys(set(wanted).difference(names))
 

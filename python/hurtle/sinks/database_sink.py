@@ -100,7 +100,7 @@ class DatabaseSink(Sink):
         return done
 
     def add_columns(self) -> None:
-        """Let the table of a run that an earlier version began take rows of this one."""
+        """Prepare the table of a run that an earlier version began for rows of this version."""
         if self.database.add_columns():
             self.database.commit()
 
