@@ -43,7 +43,7 @@ pub(crate) enum Change {
     Closed,
 }
 
-/// Failures in a row, with nothing else in between: two bytes, because there may be a million hosts.
+/// Failures in a row, with nothing else in between: two bytes, because there may be a million origins.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Streak {
     /// Failures of any kind; those without any response.

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::aimd::Aimd;
-use super::circuit::{Change, ProbeWaits};
+use super::circuit::{Change, ProbeWaits, Streak};
 use super::note::{Note, Noted};
 use super::pace::Pace;
 use super::slot::{Place, Retried, Slot};
@@ -38,6 +38,8 @@ pub(crate) struct Scheduler<T> {
     chores: Later<(HostId, Instant)>,
     /// Origins that are down.
     down: Vec<(HostId, u32)>,
+    /// Failures in a row, by the origin's number.
+    streaks: Vec<Streak>,
     waits: ProbeWaits,
     started: Instant,
     in_flight: usize,
@@ -54,6 +56,7 @@ impl<T> Scheduler<T> {
             refusing_count: 0,
             chores: Later::new(),
             down: Vec::new(),
+            streaks: Vec::new(),
             waits,
             started: Instant::now(),
             in_flight: 0,
@@ -130,9 +133,9 @@ impl<T> Scheduler<T> {
         self.slot(host).is_some_and(|slot| slot.is_down(origin))
     }
 
-    /// Whether the host has responded with errors only: another attempt is pointless.
-    pub(crate) fn is_resigned(&self, host: HostId) -> bool {
-        self.slot(host).and_then(Slot::throttle).is_some_and(|throttle| throttle.is_resigned)
+    /// Whether an origin of the host has responded with errors only: another attempt is pointless.
+    pub(crate) fn is_resigned(&self, host: HostId, origin: u32) -> bool {
+        self.slot(host).and_then(Slot::throttle).is_some_and(|throttle| throttle.is_resigned(origin))
     }
 
     /// Queues a request: before those of its host that have a lower priority. O(1) for priority 0.
@@ -247,10 +250,14 @@ impl<T> Scheduler<T> {
     /// Learns from the end of an attempt. O(1), or O(hosts that are down) when one comes back.
     pub(crate) fn note(&mut self, host: HostId, origin: u32, note: &Note<'_>) -> Noted {
         let waits = self.waits;
-        let Some(slot) = self.slots.get_mut(host.0 as usize) else {
+        if self.streaks.len() <= origin as usize {
+            self.streaks.resize(origin as usize + 1, Streak::default());
+        }
+        let slot = self.slots.get_mut(host.0 as usize);
+        let (Some(slot), Some(streak)) = (slot, self.streaks.get_mut(origin as usize)) else {
             return Noted { change: Change::Nothing, refused: None, rate_per_s: None };
         };
-        let noted = slot.note(origin, note, waits);
+        let noted = slot.note(origin, note, waits, streak);
         let change = noted.change;
         if slot.throttle().is_none() {
             return noted;
@@ -566,6 +573,26 @@ mod tests {
     }
 
     #[test]
+    fn trouble_in_a_row_is_counted_for_each_origin_and_so_is_giving_up() {
+        let (mut scheduler, start) = (scheduler::<char>(), Instant::now());
+        let a = scheduler.add_host(100);
+        let mut ends = |origin, signal| scheduler.note(a, origin, &note(signal, start)).change;
+        // Ten of a host's origins fail once each: none is down.
+        assert!((1..=10).all(|origin| ends(origin, Signal::Unavailable) == Change::Nothing));
+        // One fails again and again, while another answers in between.
+        let changes: Vec<_> =
+            (0..9).map(|_| (ends(1, Signal::Unavailable), ends(11, Signal::Served))).collect();
+        let (last, before) = changes.split_last().unwrap();
+        assert!(before.iter().all(|change| change.0 == Change::Nothing));
+        assert_eq!(last.0, Change::Opened);
+        assert!(scheduler.is_down(a, 1) && !scheduler.is_down(a, 2));
+        scheduler.give_up(a, 1, |_| true);
+        assert!(scheduler.is_resigned(a, 1) && !scheduler.is_resigned(a, 2));
+        scheduler.note(a, 2, &note(Signal::Served, start));
+        assert!(scheduler.is_resigned(a, 1), "that the other serves says nothing about it");
+    }
+
+    #[test]
     fn what_waits_for_a_silent_origin_is_given_up_and_for_one_with_errors_asked_once() {
         for (signal, is_silent) in [(Signal::Down, true), (Signal::Unavailable, false)] {
             let (mut scheduler, start) = (scheduler(), Instant::now());
@@ -573,7 +600,7 @@ mod tests {
             ('a'..='z').for_each(|item| scheduler.push(a, item, 0));
             play(&mut scheduler, start, signal);
             let (taken, silent) = scheduler.give_up(a, 0, |_| true);
-            assert_eq!((taken.len(), silent, scheduler.is_resigned(a)), (16, is_silent, !is_silent));
+            assert_eq!((taken.len(), silent, scheduler.is_resigned(a, 0)), (16, is_silent, !is_silent));
             assert_eq!(scheduler.is_down(a, 0), is_silent);
             if !is_silent {
                 for item in taken {
@@ -582,7 +609,7 @@ mod tests {
                 assert_eq!(play(&mut scheduler, start, signal).len(), 16, "and no circuit opens again");
                 scheduler.push(a, 'A', 0);
                 play(&mut scheduler, start, Signal::Served);
-                assert!(!scheduler.is_resigned(a));
+                assert!(!scheduler.is_resigned(a, 0));
             }
         }
     }

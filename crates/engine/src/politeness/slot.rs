@@ -57,7 +57,6 @@ pub(super) struct Slot<T> {
     /// Requests it has served.
     served: u32,
     budget: Budget,
-    streak: Streak,
     /// Requests that went, as far as they matter: until it is no stranger any more.
     sent: u16,
     /// Which of its last answers were a bare 503: a bit each, the newest lowest.
@@ -80,7 +79,6 @@ impl<T> Slot<T> {
             limit: limit.max(1),
             served: 0,
             budget: Budget::default(),
-            streak: Streak::default(),
             sent: 0,
             unavailable: 0,
             retries_failed: 0,
@@ -215,15 +213,21 @@ impl<T> Slot<T> {
         }
     }
 
-    /// Learns from the end of an attempt at one of the host's origins.
-    pub(super) fn note(&mut self, origin: u32, note: &Note<'_>, waits: ProbeWaits) -> Noted {
+    /// Learns from the end of an attempt at one of the host's origins, whose failures in a row are `streak`.
+    pub(super) fn note(
+        &mut self,
+        origin: u32,
+        note: &Note<'_>,
+        waits: ProbeWaits,
+        streak: &mut Streak,
+    ) -> Noted {
         let note = &Note { signal: self.read(note), ..*note };
         let signal = note.signal;
         let served = (self.served <= STRANGER).then_some(self.served);
         if signal == Signal::Served {
             self.served = self.served.saturating_add(1);
         }
-        self.streak.note(signal);
+        streak.note(signal);
         self.credit = CREDIT;
         let in_use = self.is_saturated();
         if signal == Signal::Throttled {
@@ -242,7 +246,7 @@ impl<T> Slot<T> {
             Signal::Served | Signal::Declined | Signal::Answered | Signal::Slow | Signal::Throttled => {
                 self.recovered(origin, signal)
             }
-            Signal::Unavailable | Signal::Down => self.stumbled(origin, note, waits),
+            Signal::Unavailable | Signal::Down => self.stumbled(origin, note, waits, *streak),
             Signal::Silent => Change::Nothing,
         };
         let refusals = self.throttle.as_ref().and_then(|throttle| throttle.refusals());
@@ -283,7 +287,9 @@ impl<T> Slot<T> {
     /// An origin has answered: what waited for it is queued again.
     fn recovered(&mut self, origin: u32, signal: Signal) -> Change {
         let Some(throttle) = &mut self.throttle else { return Change::Nothing };
-        throttle.is_resigned &= signal != Signal::Served;
+        if signal == Signal::Served {
+            throttle.resigned.retain(|&other| other != origin);
+        }
         let Some(place) = throttle.outages.iter().position(|outage| outage.origin == origin) else {
             return Change::Nothing;
         };
@@ -294,14 +300,14 @@ impl<T> Slot<T> {
     }
 
     /// An origin has failed: it counts as down after too many failures in a row.
-    fn stumbled(&mut self, origin: u32, note: &Note<'_>, waits: ProbeWaits) -> Change {
-        let is_silent = self.streak.is_silence();
+    fn stumbled(&mut self, origin: u32, note: &Note<'_>, waits: ProbeWaits, streak: Streak) -> Change {
+        let is_silent = streak.is_silence();
         if let Some(outage) = self.throttle.as_mut().and_then(|throttle| throttle.outage(origin)) {
             let was_probe = outage.failed(note.signal == Signal::Down, note.started, note.ended, waits);
             return if was_probe { Change::ProbeFailed } else { Change::Nothing };
         }
-        let is_resigned = self.throttle.as_ref().is_some_and(|throttle| throttle.is_resigned);
-        if !self.streak.is_down() || (is_resigned && !is_silent) {
+        let is_resigned = self.throttle.as_ref().is_some_and(|throttle| throttle.is_resigned(origin));
+        if !streak.is_down() || (is_resigned && !is_silent) {
             return Change::Nothing;
         }
         let outage = Outage::new(origin, note.has_served, is_silent, note.ended, waits);
@@ -345,7 +351,7 @@ impl<T> Slot<T> {
     /// Gives up an origin that responds with errors only: each waiting request will be sent once.
     pub(super) fn resign(&mut self, origin: u32) {
         if let Some(throttle) = &mut self.throttle {
-            throttle.is_resigned = true;
+            throttle.resigned.push(origin);
             throttle.outages.retain(|outage| outage.origin != origin || !outage.waiting.is_empty());
         }
     }

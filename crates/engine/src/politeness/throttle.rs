@@ -32,8 +32,8 @@ pub(super) struct Throttle<T> {
     concurrent: Option<u32>,
     /// Origins of the host that are down. Most hosts have two at most.
     pub(super) outages: Vec<Outage<T>>,
-    /// It responds with errors only, and was given up: each request is sent once, for its own response.
-    pub(super) is_resigned: bool,
+    /// Origins that respond with errors only, and were given up: each request is sent once, for its own response.
+    pub(super) resigned: Vec<u32>,
     pub(super) aimd: Option<Aimd>,
     /// Retries that wait for the budget, with their priorities.
     pub(super) held: VecDeque<(T, i32)>,
@@ -55,7 +55,7 @@ impl<T> Default for Throttle<T> {
             refusals_rule: false,
             concurrent: None,
             outages: Vec::new(),
-            is_resigned: false,
+            resigned: Vec::new(),
             aimd: None,
             held: VecDeque::new(),
             chore_at: None,
@@ -71,7 +71,12 @@ impl<T> Throttle<T> {
         let paced = self.pace.is_some() || self.crawl_delay.is_some() || self.aimd.is_some();
         let paced = paced || self.refusals.is_some();
         let waits = self.parked_until.is_some() || self.wakes_at.is_some() || !self.held.is_empty();
-        !paced && !waits && self.outages.is_empty() && !self.is_resigned
+        !paced && !waits && self.outages.is_empty() && self.resigned.is_empty()
+    }
+
+    /// Whether an origin responds with errors only, and was given up.
+    pub(super) fn is_resigned(&self, origin: u32) -> bool {
+        self.resigned.contains(&origin)
     }
 
     /// Nothing is sent to the host before `until`.

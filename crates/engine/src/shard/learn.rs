@@ -173,7 +173,9 @@ impl Shard {
 
     /// Lets a request wait for another attempt.
     pub(super) fn retry(self: &Rc<Self>, mut flight: Flight, outcome: Outcome, wait: Duration) {
-        if self.scheduler.borrow().is_resigned(flight.host) || !flight.begin_retry_wait() {
+        if self.scheduler.borrow().is_resigned(flight.host, flight.origin.number())
+            || !flight.begin_retry_wait()
+        {
             return self.land(flight, outcome);
         }
         flight.take_attempt(outcome, wait, &self.core.wall);

@@ -20,7 +20,7 @@ impl Shard {
 
     /// Puts a refused request back, before those that were not sent yet: its host says when it is asked again.
     pub(super) fn requeue_refused(self: &Rc<Self>, mut flight: Flight, outcome: Outcome) {
-        if self.scheduler.borrow().is_resigned(flight.host) {
+        if self.scheduler.borrow().is_resigned(flight.host, flight.origin.number()) {
             return self.land(flight, outcome);
         }
         flight.take_refusal(outcome, &self.core.wall);
