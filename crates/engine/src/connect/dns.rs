@@ -5,6 +5,8 @@
 //! `query`, the cache in `cache`.
 
 mod cache;
+#[cfg(test)]
+pub(crate) mod fake_server;
 mod query;
 
 use std::cell::{OnceCell, RefCell};
@@ -193,87 +195,16 @@ fn not_found() -> Failure {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+    use super::fake_server::{A, AAAA, FakeServer};
     use super::*;
-    use tokio::net::UdpSocket;
     use tokio::task::{LocalSet, spawn_local};
 
-    const A: u16 = 1;
-    const AAAA: u16 = 28;
-
-    /// A name server on a loopback socket that answers by the name's first label, and counts queries.
-    struct FakeServer {
-        address: SocketAddr,
-        queries: Rc<RefCell<Vec<(String, u16)>>>,
-    }
-
-    impl FakeServer {
-        async fn start() -> Self {
-            let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-            let address = socket.local_addr().unwrap();
-            let queries = Rc::new(RefCell::new(Vec::new()));
-            let log = Rc::clone(&queries);
-            spawn_local(async move {
-                let mut buffer = [0; 512];
-                loop {
-                    let (length, peer) = socket.recv_from(&mut buffer).await.unwrap();
-                    let (name, kind, question) = read_question(&buffer[..length]);
-                    log.borrow_mut().push((name.clone(), kind));
-                    if name.starts_with("slow.") {
-                        tokio::time::sleep(Duration::from_millis(40)).await;
-                    }
-                    if let Some(answer) = answer(&name, kind, &buffer[..2], &question) {
-                        socket.send_to(&answer, peer).await.unwrap();
-                    }
-                }
-            });
-            Self { address, queries }
-        }
-
-        fn resolver(&self) -> Resolver {
-            Resolver::new(DnsConfig {
-                nameservers: vec![self.address],
-                timeout: Duration::from_millis(400),
-                ..DnsConfig::default()
-            })
-        }
-
-        fn count(&self, name: &str, kind: u16) -> usize {
-            self.queries.borrow().iter().filter(|query| query.0 == name && query.1 == kind).count()
-        }
-    }
-
-    fn read_question(message: &[u8]) -> (String, u16, Vec<u8>) {
-        let (mut name, mut at) = (String::new(), 12);
-        while message[at] != 0 {
-            let end = at + 1 + usize::from(message[at]);
-            name.push_str(std::str::from_utf8(&message[at + 1..end]).unwrap());
-            name.push('.');
-            at = end;
-        }
-        let kind = u16::from_be_bytes([message[at + 1], message[at + 2]]);
-        (name.to_ascii_lowercase(), kind, message[12..at + 5].to_vec())
-    }
-
-    fn answer(name: &str, kind: u16, id: &[u8], question: &[u8]) -> Option<Vec<u8>> {
-        let v4 = |count: u8| (0..count).map(|last| vec![192, 0, 2, last]).collect();
-        let v6 = vec![vec![0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]];
-        let (code, records): (u8, Vec<Vec<u8>>) = match (name.split('.').next()?, kind) {
-            ("missing", _) => (3, vec![]),
-            ("broken", _) | ("half-broken", AAAA) => (2, vec![]),
-            ("silent", _) | ("silent6", AAAA) => return None,
-            ("both" | "silent6" | "slow", A) => (0, v4(2)),
-            ("many", A) => (0, v4(30)),
-            ("both" | "only6", AAAA) => (0, v6),
-            _ => (0, vec![]),
-        };
-        let mut message = id.to_vec();
-        message.extend([0x81, 0x80 | code, 0, 1, 0, records.len() as u8, 0, 0, 0, 0]);
-        message.extend(question);
-        for data in records {
-            message.extend([0xc0, 12, 0, kind as u8, 0, 1, 0, 0, 0, 60, 0, data.len() as u8]);
-            message.extend(data);
-        }
-        Some(message)
+    fn resolver_of(server: &FakeServer) -> Resolver {
+        Resolver::new(DnsConfig {
+            nameservers: vec![server.address()],
+            timeout: Duration::from_millis(400),
+            ..DnsConfig::default()
+        })
     }
 
     fn addresses(answer: &Answer) -> Vec<String> {
@@ -288,8 +219,8 @@ mod tests {
     async fn both_kinds_of_address_are_found_and_remembered() {
         LocalSet::new()
             .run_until(async {
-                let server = FakeServer::start().await;
-                let resolver = server.resolver();
+                let server = FakeServer::start();
+                let resolver = resolver_of(&server);
                 for _ in 0..3 {
                     let answer = resolver.lookup("both.example").await;
                     assert_eq!(addresses(&answer), ["2001:db8::1", "192.0.2.0", "192.0.2.1"]);
@@ -305,8 +236,8 @@ mod tests {
     async fn a_thousand_waiters_cost_one_pair_of_queries() {
         LocalSet::new()
             .run_until(async {
-                let server = FakeServer::start().await;
-                let resolver = Rc::new(server.resolver());
+                let server = FakeServer::start();
+                let resolver = Rc::new(resolver_of(&server));
                 let waiters: Vec<_> = (0..1_000)
                     .map(|_| {
                         let resolver = Rc::clone(&resolver);
@@ -316,7 +247,7 @@ mod tests {
                 for waiter in waiters {
                     assert_eq!(waiter.await.unwrap().unwrap().len(), 3);
                 }
-                assert_eq!(server.queries.borrow().len(), 2);
+                assert_eq!(server.queries(), 2);
             })
             .await;
     }
@@ -325,8 +256,8 @@ mod tests {
     async fn d1_a_name_that_does_not_exist_is_asked_for_once() {
         LocalSet::new()
             .run_until(async {
-                let server = FakeServer::start().await;
-                let resolver = server.resolver();
+                let server = FakeServer::start();
+                let resolver = resolver_of(&server);
                 for _ in 0..3 {
                     assert_eq!(code(&resolver.lookup("missing.example").await), Code::DnsNotFound);
                 }
@@ -339,8 +270,8 @@ mod tests {
     async fn d2_a_failing_server_is_asked_again() {
         LocalSet::new()
             .run_until(async {
-                let server = FakeServer::start().await;
-                let resolver = server.resolver();
+                let server = FakeServer::start();
+                let resolver = resolver_of(&server);
                 assert_eq!(code(&resolver.lookup("broken.example").await), Code::DnsTemporary);
                 let before = server.count("broken.example.", A);
                 assert_eq!(code(&resolver.lookup("broken.example").await), Code::DnsTemporary);
@@ -355,8 +286,8 @@ mod tests {
     async fn d3_silence_ends_in_time_and_holds_up_nobody() {
         LocalSet::new()
             .run_until(async {
-                let server = FakeServer::start().await;
-                let resolver = Rc::new(server.resolver());
+                let server = FakeServer::start();
+                let resolver = Rc::new(resolver_of(&server));
                 let (started, other) = (Instant::now(), Rc::clone(&resolver));
                 let silent = spawn_local(async move { other.lookup("silent.example").await });
                 assert!(resolver.lookup("both.example").await.is_ok());
@@ -374,8 +305,8 @@ mod tests {
     async fn d4_a_name_without_addresses() {
         LocalSet::new()
             .run_until(async {
-                let server = FakeServer::start().await;
-                assert_eq!(code(&server.resolver().lookup("empty.example").await), Code::DnsNoAddress);
+                let server = FakeServer::start();
+                assert_eq!(code(&resolver_of(&server).lookup("empty.example").await), Code::DnsNoAddress);
             })
             .await;
     }
@@ -384,8 +315,8 @@ mod tests {
     async fn the_first_waiter_may_leave() {
         LocalSet::new()
             .run_until(async {
-                let server = FakeServer::start().await;
-                let resolver = Rc::new(server.resolver());
+                let server = FakeServer::start();
+                let resolver = Rc::new(resolver_of(&server));
                 let other = Rc::clone(&resolver);
                 let first = spawn_local(async move { other.lookup("slow.example").await });
                 tokio::task::yield_now().await;
@@ -405,8 +336,8 @@ mod tests {
     async fn some_names_are_never_asked_for() {
         LocalSet::new()
             .run_until(async {
-                let server = FakeServer::start().await;
-                let resolver = server.resolver();
+                let server = FakeServer::start();
+                let resolver = resolver_of(&server);
                 assert_eq!(addresses(&resolver.lookup("192.0.2.7").await), ["192.0.2.7"]);
                 assert_eq!(addresses(&resolver.lookup("2001:db8::7").await), ["2001:db8::7"]);
                 for name in ["localhost", "localhost.", "a.localhost"] {
@@ -417,7 +348,7 @@ mod tests {
                 }
                 let long_label = format!("{}.example", "a".repeat(64));
                 assert_eq!(code(&resolver.lookup(&long_label).await), Code::DnsNotFound);
-                assert!(server.queries.borrow().is_empty());
+                assert_eq!(server.queries(), 0);
             })
             .await;
     }
