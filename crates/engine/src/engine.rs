@@ -1,6 +1,9 @@
 //! The engine as its users see it: requests go in by the list, finished rows come out by the batch. Neither side
 //! waits for the other, and nothing here knows what a request looks like on the wire.
 
+#[cfg(test)]
+mod by_address_tests;
+
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,7 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::LocalSet;
 
-use crate::connect::{TlsContext, raise_fd_limit};
+use crate::connect::{DnsConfig, TlsContext, raise_fd_limit};
 use crate::error::ConfigError;
 use crate::exchange::Heads;
 use crate::job::Ledger;
@@ -70,6 +73,10 @@ impl Engine {
     /// # Errors
     /// An option has an invalid value, or the system provides no thread.
     pub fn start(options: Options) -> Result<Self, StartError> {
+        Self::start_with(options, DnsConfig::default())
+    }
+
+    fn start_with(options: Options, dns: DnsConfig) -> Result<Self, StartError> {
         options.validate()?;
         let descriptors = raise_fd_limit();
         let shards = match options.threads {
@@ -94,6 +101,7 @@ impl Engine {
             wall: WallClock::now(),
             open_jobs: Arc::default(),
             mailboxes,
+            dns,
             options,
         });
         let engine = Self {
@@ -202,7 +210,7 @@ impl Job {
         let mut dealt: Vec<Vec<Submission>> = (0..shards).map(|_| Vec::new()).collect();
         for submission in submissions {
             let shard = match &submission {
-                Submission::Send(request) => self.core.router.deal(request.target.host()),
+                Submission::Send(request) => self.core.router.deal(&request.target),
                 Submission::Refuse { .. } => 0,
             };
             if let Some(hand) = dealt.get_mut(shard) {

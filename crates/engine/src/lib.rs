@@ -33,7 +33,7 @@ pub use job::{
     Batch, Bottleneck, Extra, Latencies, Next, OwnedRow, Phases, Row, RowView, Stats, ThrottledHost,
 };
 pub use options::{
-    Concurrency, Http2, IDEMPOTENT_METHODS, Limits, OnOversize, Options, Rate, RateLimit, Refused,
+    Concurrency, Http2, IDEMPOTENT_METHODS, LimitBy, Limits, OnOversize, Options, Rate, RateLimit, Refused,
     RetryPolicy, Timeouts, Verify, is_idempotent,
 };
 pub use outcome::{AttemptEnd, AttemptRecord, Exchange, Hop, Truncated};

@@ -86,8 +86,8 @@ fn test_a_burst_goes_at_once_where_it_was_asked_for() {
 fn test_single_hosts_have_limits_of_their_own() {
     let server = many_hosts(Duration::from_millis(20));
     let urls: Vec<String> = (0..90).map(|n| url(&server, n % 3, "/bytes/1")).collect();
-    let slow = Limits { concurrency: Some(Fixed(1)), rate_limit: Some(per_second(20)) };
-    let wide = Limits { concurrency: Some(Fixed(15)), rate_limit: None };
+    let slow = Limits { concurrency: Some(Fixed(1)), rate_limit: Some(per_second(20)), ..Limits::default() };
+    let wide = Limits { concurrency: Some(Fixed(15)), ..Limits::default() };
     let hosts = vec![("127.0.0.1".into(), slow), ("127.0.0.2".into(), wide)];
     let options = Options { threads: 2, hosts, concurrency_per_host: Fixed(3), ..Options::default() };
     let started = Instant::now();

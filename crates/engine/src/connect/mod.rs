@@ -6,6 +6,8 @@ mod tcp;
 mod tls;
 mod verifier;
 
+#[cfg(test)]
+pub(crate) use dns::fake_server;
 pub(crate) use dns::{DnsConfig, Resolver};
 pub(crate) use stream::{Opened, Stream, open};
 pub(crate) use tcp::raise_fd_limit;

@@ -33,7 +33,7 @@ pub(crate) struct Opened {
     pub(crate) http2: bool,
 }
 
-/// Resolves, connects and, for https, shakes hands.
+/// Resolves, connects and, for https, shakes hands. With `address`, connects to it and no other.
 ///
 /// # Errors
 /// `dns.*`, `connect.*`, `tls.*`, `local.*`.
@@ -42,11 +42,12 @@ pub(crate) struct Opened {
 /// If it is dropped midway, nothing stays open.
 pub(crate) async fn open(
     target: &Target,
+    address: Option<IpAddr>,
     resolver: &Resolver,
     tls: &TlsContext,
     clock: &PhaseClock,
 ) -> Result<Opened, Failure> {
-    let tcp = if let Ok(address) = target.host().parse() {
+    let tcp = if let Some(address) = address.or_else(|| target.host().parse().ok()) {
         clock.enter(Phase::Connect);
         tcp::dial(&[address], target.port()).await?
     } else {

@@ -72,13 +72,27 @@ impl RateLimit {
     }
 }
 
-/// Limits of one host where they differ from the general ones.
+/// Which requests share the limits of one host, and what is learned about it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LimitBy {
+    /// Those to one host name.
+    #[default]
+    Host,
+    /// Those to one registrable domain: `example.com` with all names below it.
+    Domain,
+    /// Those to one IP address.
+    Ip,
+}
+
+/// Limits of some hosts where they differ from the general ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     /// Requests in flight.
     pub concurrency: Option<Concurrency>,
     /// Requests over time.
     pub rate_limit: Option<RateLimit>,
+    /// The hosts that they are for have them together, not each for itself.
+    pub shared: bool,
 }
 
 /// Which refused requests are tried again: no server has worked on a request that it refused.
@@ -183,7 +197,10 @@ pub struct Options {
     pub rate_limit: RateLimit,
     /// Requests over time to one host.
     pub rate_limit_per_host: RateLimit,
-    /// Limits of single hosts by name, as a parsed URL has it; with `*.` in front, of every name below.
+    /// Which requests count together against the limits of one host.
+    pub limit_by: LimitBy,
+    /// Limits by host name, as a parsed URL has it; with `*.` in front, of every name below. Several names are separated
+    /// by commas. No name occurs twice.
     pub hosts: Vec<(Box<str>, Limits)>,
     /// Whether robots.txt is fetched and obeyed.
     pub robots: bool,
@@ -222,6 +239,7 @@ impl Default for Options {
             concurrency_per_host: Concurrency::Fixed(10),
             rate_limit: RateLimit::Unlimited,
             rate_limit_per_host: RateLimit::Unlimited,
+            limit_by: LimitBy::default(),
             hosts: Vec::new(),
             robots: false,
             timeout: Timeouts::default(),

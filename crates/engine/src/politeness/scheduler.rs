@@ -20,9 +20,14 @@ use crate::later::Later;
 /// warm connection, low enough that a long queue does not starve the others.
 const QUANTUM: u32 = 16;
 
-/// A host known to a scheduler.
+/// A host known to a scheduler, or a group of hosts that share their limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct HostId(u32);
+
+impl HostId {
+    /// No host.
+    pub(crate) const UNKNOWN: Self = Self(u32::MAX);
+}
 
 /// The queues and slots of one shard's hosts. Only the shard's own thread touches it.
 pub(crate) struct Scheduler<T> {
@@ -250,13 +255,12 @@ impl<T> Scheduler<T> {
     /// Learns from the end of an attempt. O(1), or O(hosts that are down) when one comes back.
     pub(crate) fn note(&mut self, host: HostId, origin: u32, note: &Note<'_>) -> Noted {
         let waits = self.waits;
+        let nothing = Noted { change: Change::Nothing, refused: None, rate_per_s: None };
+        let Some(slot) = self.slots.get_mut(host.0 as usize) else { return nothing };
         if self.streaks.len() <= origin as usize {
             self.streaks.resize(origin as usize + 1, Streak::default());
         }
-        let slot = self.slots.get_mut(host.0 as usize);
-        let (Some(slot), Some(streak)) = (slot, self.streaks.get_mut(origin as usize)) else {
-            return Noted { change: Change::Nothing, refused: None, rate_per_s: None };
-        };
+        let Some(streak) = self.streaks.get_mut(origin as usize) else { return nothing };
         let noted = slot.note(origin, note, waits, streak);
         let change = noted.change;
         if slot.throttle().is_none() {
@@ -361,9 +365,9 @@ impl<T> Scheduler<T> {
         self.slots.iter_mut().flat_map(|slot| slot.take_where(&mut which)).collect()
     }
 
-    /// Takes out all that waits for a host. O(what waits for it).
-    pub(crate) fn take_host(&mut self, host: HostId) -> Vec<T> {
-        self.slot_mut(host).map(|slot| slot.take_where(|_| true)).unwrap_or_default()
+    /// Takes out what `which` picks of what waits for a host. O(what waits for it).
+    pub(crate) fn take_from(&mut self, host: HostId, which: impl FnMut(&T) -> bool) -> Vec<T> {
+        self.slot_mut(host).map(|slot| slot.take_where(which)).unwrap_or_default()
     }
 
     fn slot(&self, host: HostId) -> Option<&Slot<T>> {

@@ -40,6 +40,9 @@ use crate::request::Target;
 pub(crate) struct OriginId(u32);
 
 impl OriginId {
+    /// No origin.
+    pub(crate) const UNKNOWN: Self = Self(u32::MAX);
+
     /// Its number, for modules that know nothing about connections.
     pub(crate) fn number(self) -> u32 {
         self.0
@@ -171,20 +174,18 @@ impl<T> Origins<T> {
         Self { by_name: HashMap::new(), all: Vec::new(), line: VecDeque::new(), idle: 0, max_idle }
     }
 
-    /// The origin of `target`, added with `host` if it is new. O(1).
-    pub(crate) fn find_or_add(
-        &mut self,
-        target: &Target,
-        http2: Http2,
-        host: impl FnOnce() -> HostId,
-    ) -> OriginId {
-        if let Some(&id) = self.by_name.get(target.origin()) {
-            return id;
-        }
+    /// The origin of `target` and its host, if it is known. O(1).
+    pub(crate) fn find(&self, target: &Target) -> Option<(OriginId, HostId)> {
+        let id = *self.by_name.get(target.origin())?;
+        Some((id, self.all.get(id.0 as usize)?.host))
+    }
+
+    /// Adds the origin of `target`. It replaces an origin of the same name, whose requests and connections go on.
+    pub(crate) fn add(&mut self, target: &Target, http2: Http2, host: HostId) -> OriginId {
         let id = OriginId(u32::try_from(self.all.len()).unwrap_or(u32::MAX));
         self.by_name.insert(target.origin().into(), id);
         self.all.push(Origin {
-            host: host(),
+            host,
             protocol: Protocol::before_asking(target, http2),
             has_served: false,
             opening: false,
@@ -279,10 +280,8 @@ mod tests {
             Scheduler::<()>::new(ProbeWaits { first: Duration::ZERO, longest: Duration::ZERO });
         let mut origins = Origins::new(max_idle);
         let host = scheduler.add_host(1);
-        let a =
-            origins.find_or_add(&Target::parse("http://a.example/x").unwrap().target, Http2::Auto, || host);
-        let b =
-            origins.find_or_add(&Target::parse("https://a.example/x").unwrap().target, Http2::Auto, || host);
+        let [a, b] = ["http://a.example/x", "https://a.example/x"]
+            .map(|url| origins.add(&Target::parse(url).unwrap().target, Http2::Auto, host));
         (origins, a, b)
     }
 
@@ -292,7 +291,10 @@ mod tests {
         assert_ne!(a, b);
         let again = Target::parse("http://a.example/other").unwrap().target;
         let host = origins.get_mut(a).unwrap().host;
-        assert_eq!(origins.find_or_add(&again, Http2::Auto, || host), a);
+        assert_eq!(origins.find(&again), Some((a, host)));
+        let new = origins.add(&again, Http2::Auto, host);
+        assert_eq!(origins.find(&again), Some((new, host)));
+        assert_eq!(origins.find(&Target::parse("http://b.example/").unwrap().target), None);
     }
 
     #[test]

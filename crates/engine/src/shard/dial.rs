@@ -91,8 +91,13 @@ impl Drop for Opening {
 }
 
 async fn open(shard: &Rc<Shard>, flight: &Flight, clock: &PhaseClock) -> Result<Line, Failure> {
-    let opened = connect::open(&flight.request.target, &shard.resolver, &shard.core.tls, clock).await?;
+    let address = shard.address_of(flight.origin);
+    let opened =
+        connect::open(&flight.request.target, address, &shard.resolver, &shard.core.tls, clock).await?;
     let Opened { stream, remote, http2 } = opened;
+    if let Some(address) = address {
+        shard.core.router.addresses().connected(&flight.request.target, address);
+    }
     flight.job.state.opened();
     let known = {
         let mut origins = shard.origins.borrow_mut();

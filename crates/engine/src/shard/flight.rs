@@ -58,6 +58,7 @@ pub(crate) struct Transfer {
     pub(super) request: Request,
     arrived: Instant,
     course: Option<Box<Course>>,
+    counted: bool,
     retrying: bool,
     noted: bool,
 }
@@ -65,10 +66,10 @@ pub(crate) struct Transfer {
 impl Transfer {
     /// The request, arrived at the shard of its host.
     pub(super) fn into_flight(self, job: Rc<LocalJob>, host: HostId, origin: OriginId) -> Flight {
-        let Self { request, arrived, course, retrying, noted, .. } = self;
+        let Self { request, arrived, course, counted, retrying, noted, .. } = self;
         let retrying = retrying && job.state.begin_retry_wait();
         let flight = Flight::new(job, request, host, origin, Instant::now());
-        Flight { arrived, course, retrying, counted: false, noted: Cell::new(noted), ..flight }
+        Flight { arrived, course, counted, retrying, noted: Cell::new(noted), ..flight }
     }
 }
 
@@ -137,6 +138,13 @@ impl Flight {
         }
     }
 
+    /// Whether it was never sent.
+    pub(super) fn is_fresh(&self) -> bool {
+        let was_sent =
+            |course: &Course| course.asked.is_some() || course.last.is_some() || course.robots.is_some();
+        !self.course.as_deref().is_some_and(was_sent)
+    }
+
     /// The number of the current attempt, from 1.
     pub(super) fn attempt(&self) -> u32 {
         self.course.as_ref().map_or(1, |course| course.earlier.len() as u32 + 1)
@@ -155,6 +163,11 @@ impl Flight {
     /// On whose behalf it asks for a robots.txt, if it does.
     pub(super) fn errand(&self) -> Option<Errand> {
         self.course.as_ref().and_then(|course| course.robots)
+    }
+
+    /// Whether it fetches the robots.txt of an origin of a shard.
+    pub(super) fn is_scout_of(&self, shard: usize, origin: OriginId) -> bool {
+        self.errand().is_some_and(|errand| (errand.shard, errand.origin) == (shard, origin))
     }
 
     /// Redirects followed in the current attempt.
@@ -311,19 +324,26 @@ impl Flight {
         course.patient += 1;
         course.first_refused.get_or_insert_with(|| outcome.ended());
         course.last = Some(Box::new(outcome));
-        // It waits in a queue again: as long as it does, so much less is taken in.
+        self.wait_again();
+    }
+
+    /// It waits in a queue again: as long as it does, so much less is taken in.
+    pub(super) fn wait_again(&mut self) {
         self.job.state.return_to_queue();
         self.counted = true;
     }
 
     pub(super) fn into_transfer(mut self) -> Transfer {
         let retrying = self.retrying;
+        // One that was not sent yet goes on waiting, only elsewhere.
+        let counted = std::mem::take(&mut self.counted);
         self.leave();
         Transfer {
             job: Arc::clone(&self.job.state),
             request: self.request,
             arrived: self.arrived,
             course: self.course,
+            counted,
             retrying,
             noted: self.noted.get(),
         }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::flight::Flight;
 use super::{Message, Shard};
+use crate::limits::Group;
 use crate::options::is_idempotent;
 use crate::outcome::{AttemptEnd, Outcome};
 use crate::politeness::{self, Change, HostId, Note, Noted, Quotas, Signal};
@@ -51,9 +52,9 @@ impl Shard {
         let Noted { change, refused, rate_per_s } =
             self.scheduler.borrow_mut().note(flight.host, flight.origin.number(), &note);
         let mut gives_up = false;
-        let (throttled, name) = (&flight.job.state.throttled, flight.request.target.host());
+        let throttled = &flight.job.state.throttled;
         if let Some(refused) = refused {
-            throttled.note(name, status.unwrap_or_default(), wish);
+            throttled.note(&self.group_of(flight), status.unwrap_or_default(), wish);
             // A bare 503 may have done what a request that must not be repeated asks for.
             let is_plain = signal == Signal::Throttled || is_idempotent(flight.request.method());
             outcome.end = if is_plain { AttemptEnd::Refused } else { outcome.end };
@@ -63,7 +64,7 @@ impl Shard {
             }
         }
         if let Some(per_s) = rate_per_s {
-            throttled.note_rate(name, per_s);
+            throttled.note_rate(&self.group_of(flight), per_s);
         }
         self.set_down(flight.host, flight.origin, change, outcome);
         self.learn_of_all(&note);
@@ -101,16 +102,17 @@ impl Shard {
 
     /// A host that several shards serve is parked by all of them.
     fn park_elsewhere(&self, flight: &Flight, until: Instant) {
-        let host = flight.request.target.host();
-        if self.core.router.share_of(host, self.at).is_some() {
+        let router = &self.core.router;
+        let Group::Named(group) = router.limits().group(flight.request.target.host()) else { return };
+        if router.share_of(group, self.at).is_some() {
             for shard in (0..self.core.mailboxes.len()).filter(|&shard| shard != self.at) {
-                self.core.tell(shard, Message::Park(host.into(), until));
+                self.core.tell(shard, Message::Park(group.into(), until));
             }
         }
     }
 
-    pub(super) fn park(&self, host: &str, until: Instant) {
-        let host = self.host(host);
+    pub(super) fn park(&self, group: &str, until: Instant) {
+        let host = self.host(group);
         self.scheduler.borrow_mut().park(host, until);
     }
 

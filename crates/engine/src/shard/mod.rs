@@ -1,6 +1,7 @@
 //! One thread of the engine: its hosts, its origins, its jobs. All state belongs to this thread; other threads
 //! reach it through its mailbox only.
 
+mod addresses;
 mod attempt;
 mod busy;
 mod capacity;
@@ -9,6 +10,7 @@ mod end;
 mod flight;
 mod learn;
 mod local_job;
+mod names;
 mod outages;
 mod permits;
 mod refused;
@@ -35,14 +37,16 @@ use tokio::task::AbortHandle;
 use crate::connect::{DnsConfig, Resolver, TlsContext};
 use crate::exchange::{Decoder, Heads};
 use crate::job::JobState;
+use crate::limits::Group;
 use crate::options::{Concurrency, Options};
 use crate::politeness::{Aimd, HostId, Pace, ProbeWaits, Rules, Scheduler, SharedPace};
 use crate::pool::{OriginId, Origins, Scratch};
-use crate::request::{Request, Submission};
+use crate::request::{Request, Submission, Target};
 use crate::timings::WallClock;
 pub(crate) use capacity::Capacity;
 use flight::{Flight, Transfer};
 use local_job::LocalJob;
+use names::{Names, dns_config};
 use outages::Outages;
 pub(crate) use permits::Permits;
 use robots::Robots;
@@ -69,7 +73,7 @@ pub(crate) enum Message {
     Cancel(u64),
     /// A permit, from a shard that no longer needs it.
     Permit,
-    /// A host that several shards serve asks for a wait.
+    /// A group of hosts that several shards serve asks for a wait.
     Park(Box<str>, Instant),
     /// The rules of an origin's robots.txt, which a redirect led to another shard.
     Robots(OriginId, Option<Rules>),
@@ -82,6 +86,7 @@ pub(crate) struct Core {
     pub(crate) options: Options,
     pub(crate) heads: Heads,
     pub(crate) tls: TlsContext,
+    pub(crate) dns: DnsConfig,
     pub(crate) permits: Permits,
     /// The rate over all hosts.
     pub(crate) pace: Option<Arc<Mutex<Pace>>>,
@@ -124,6 +129,7 @@ pub(crate) struct Shard {
     scratch: Scratch,
     origins: RefCell<Origins<Seat>>,
     scheduler: RefCell<Scheduler<Flight>>,
+    /// Groups by name. For the scheduler each is one host.
     hosts: RefCell<HashMap<Box<str>, HostId>>,
     jobs: RefCell<HashMap<u64, Rc<LocalJob>>>,
     time: Timekeeper<Flight>,
@@ -132,6 +138,7 @@ pub(crate) struct Shard {
     rows_wait: Notify,
     jobs_wait: Notify,
     robots: RefCell<HashMap<OriginId, Robots>>,
+    names: Names,
     outages: RefCell<Outages>,
     /// Workers that wait for a descriptor or a port.
     lacking: Cell<u32>,
@@ -146,10 +153,11 @@ impl Shard {
         let waits =
             ProbeWaits { first: core.options.retries.backoff, longest: core.options.retries.max_backoff };
         let pace = core.pace.clone();
+        let dns = dns_config(&core);
         Rc::new(Self {
             at,
             core,
-            resolver: Resolver::new(DnsConfig::default()),
+            resolver: Resolver::new(dns),
             decoder: RefCell::default(),
             scratch: Scratch::default(),
             origins: RefCell::new(Origins::new(max_idle)),
@@ -161,6 +169,7 @@ impl Shard {
             rows_wait: Notify::new(),
             jobs_wait: Notify::new(),
             robots: RefCell::default(),
+            names: Names::default(),
             outages: RefCell::default(),
             lacking: Cell::new(0),
             workers: RefCell::default(),
@@ -213,12 +222,22 @@ impl Shard {
     }
 
     fn receive(self: &Rc<Self>, transfer: Transfer) {
-        if !transfer.job.is_cancelled() {
-            let (origin, host) = self.locate(&transfer.request);
-            let job = self.local_job(&transfer.job);
-            self.enqueue_again(transfer.into_flight(job, host, origin));
-            self.pump();
+        if transfer.job.is_cancelled() {
+            return;
         }
+        let job = self.local_job(&transfer.job);
+        let place = self.locate(&transfer.request);
+        let (origin, host) = place.unwrap_or((OriginId::UNKNOWN, HostId::UNKNOWN));
+        let flight = transfer.into_flight(job, host, origin);
+        if let Some(deadline) = self.core.options.deadline {
+            self.time.note_deadline(flight.arrived, deadline);
+        }
+        match place {
+            None => self.place(flight),
+            Some(_) if flight.is_fresh() => self.enqueue(flight),
+            Some(_) => self.enqueue_again(flight),
+        }
+        self.pump();
     }
 
     fn local_job(&self, job: &Arc<JobState>) -> Rc<LocalJob> {
@@ -235,13 +254,15 @@ impl Shard {
         local
     }
 
-    fn queue(&self, job: &Rc<LocalJob>, request: Request, now: Instant) {
-        let (origin, host) = self.locate(&request);
-        let flight = Flight::new(Rc::clone(job), request, host, origin, now);
+    fn queue(self: &Rc<Self>, job: &Rc<LocalJob>, request: Request, now: Instant) {
         if let Some(deadline) = self.core.options.deadline {
             self.time.note_deadline(now, deadline);
         }
-        self.enqueue(flight);
+        let Some((origin, host)) = self.locate(&request) else {
+            let (origin, host) = (OriginId::UNKNOWN, HostId::UNKNOWN);
+            return self.place(Flight::new(Rc::clone(job), request, host, origin, now));
+        };
+        self.enqueue(Flight::new(Rc::clone(job), request, host, origin, now));
     }
 
     /// Puts a request in the queue of its host.
@@ -271,24 +292,34 @@ impl Shard {
         }
     }
 
-    /// The origin and the host of a request, added if they are new.
-    fn locate(&self, request: &Request) -> (OriginId, HostId) {
-        let mut origins = self.origins.borrow_mut();
-        let http2 = self.core.options.http2;
-        let origin = origins.find_or_add(&request.target, http2, || self.host(request.target.host()));
-        let host = origins.get_mut(origin).map(|origin| origin.host);
-        (origin, host.unwrap_or_else(|| self.host(request.target.host())))
+    /// The origin and the host of a request, added if they are new. None: the address of its host is needed first.
+    fn locate(&self, request: &Request) -> Option<(OriginId, HostId)> {
+        if self.core.router.limits().are_by_address() {
+            return self.locate_by_address(&request.target);
+        }
+        Some(self.locate_by_name(&request.target))
     }
 
-    fn host(&self, name: &str) -> HostId {
+    fn locate_by_name(&self, target: &Target) -> (OriginId, HostId) {
+        let mut origins = self.origins.borrow_mut();
+        if let Some(known) = origins.find(target) {
+            return known;
+        }
+        let group = self.core.router.limits().group(target.host());
+        let host = self.host(if let Group::Named(group) = group { group } else { target.host() });
+        (origins.add(target, self.core.options.http2, host), host)
+    }
+
+    /// A group by its name, added if it is new. For the scheduler it is one host.
+    fn host(&self, group: &str) -> HostId {
         let mut hosts = self.hosts.borrow_mut();
-        if let Some(&host) = hosts.get(name) {
+        if let Some(&host) = hosts.get(group) {
             return host;
         }
         let router = &self.core.router;
-        let limits = router.limits().of(name);
+        let limits = router.limits().of(group);
         let mut scheduler = self.scheduler.borrow_mut();
-        let host = match (router.share_of(name, self.at), limits.concurrency) {
+        let host = match (router.share_of(group, self.at), limits.concurrency) {
             (Some(share), _) => scheduler.add_host(share),
             (None, Concurrency::Fixed(limit)) => scheduler.add_host(limit),
             (None, Concurrency::Auto) => {
@@ -301,17 +332,21 @@ impl Shard {
         if let Some(pace) = Pace::new(limits.rate_limit, Instant::now()) {
             scheduler.set_pace(host, pace);
         }
-        hosts.insert(name.into(), host);
+        hosts.insert(group.into(), host);
         host
     }
 
     /// Forwards a request that has started before: to a queue of this shard, or to the shard of its host. The caller
     /// must call `pump` afterwards.
-    fn forward(&self, mut flight: Flight) {
-        let shard = self.core.router.next_to(self.at, flight.request.target.host());
+    fn forward(self: &Rc<Self>, mut flight: Flight) {
+        flight.queued = Instant::now();
+        let router = &self.core.router;
+        let Group::Named(group) = router.limits().group(flight.request.target.host()) else {
+            return self.place(flight);
+        };
+        let shard = router.next_to(self.at, group);
         if shard == self.at {
-            (flight.origin, flight.host) = self.locate(&flight.request);
-            flight.queued = Instant::now();
+            (flight.origin, flight.host) = self.locate_by_name(&flight.request.target);
             self.enqueue_again(flight);
         } else {
             self.core.tell(shard, Message::Transfer(Box::new(flight.into_transfer())));

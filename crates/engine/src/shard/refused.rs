@@ -38,7 +38,7 @@ impl Shard {
 
     /// Ends all that waits for a host of which nothing good can be expected.
     pub(super) fn give_up_refusing(&self, host: HostId, name: &str) {
-        let waiting = self.scheduler.borrow_mut().take_host(host);
+        let waiting = self.scheduler.borrow_mut().take_from(host, |_| true);
         for mut flight in waiting {
             flight.leave();
             let outcome = flight.take_last().unwrap_or_else(|| {

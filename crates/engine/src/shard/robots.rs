@@ -114,6 +114,18 @@ impl Shard {
         }
     }
 
+    /// Removes the requests that wait for the robots.txt of an origin, which will not be fetched.
+    pub(super) fn robots_left(&self, origin: OriginId) -> Vec<Flight> {
+        let mut robots = self.robots.borrow_mut();
+        if !matches!(robots.get(&origin), Some(Robots::Fetching { .. })) {
+            return Vec::new();
+        }
+        match robots.remove(&origin) {
+            Some(Robots::Fetching { waiting, .. }) => waiting,
+            _ => Vec::new(),
+        }
+    }
+
     /// Takes out the requests that `which` picks of those that wait for a robots.txt.
     pub(super) fn robots_waiting(&self, which: impl Fn(&Flight) -> bool) -> Vec<Flight> {
         let mut taken = Vec::new();

@@ -31,7 +31,7 @@ impl Shard {
         }
     }
 
-    fn retry_due(&self, now: Instant) {
+    fn retry_due(self: &Rc<Self>, now: Instant) {
         while let Some(flight) = self.time.pop_retry(now) {
             self.forward(flight);
         }
@@ -57,11 +57,12 @@ impl Shard {
         }
     }
 
-    /// Takes out what `which` picks, wherever it waits: for a turn, a retry, a robots.txt, the consumer. O(all).
+    /// Takes out what `which` picks, wherever it waits: for a turn, a retry, a robots.txt, an address, the consumer. O(all).
     fn take_waiting(&self, which: impl Fn(&Flight) -> bool) -> Vec<Flight> {
         let mut taken = self.scheduler.borrow_mut().take_everywhere(&which);
         taken.extend(self.time.take_retries(&which));
         taken.extend(self.robots_waiting(&which));
+        taken.extend(self.names_waiting(&which));
         for local in self.jobs.borrow().values() {
             let parked = std::mem::take(&mut *local.parked.borrow_mut());
             for flight in parked {

@@ -165,6 +165,17 @@ impl Worker {
             flight.count_resend();
             return Verdict::Again(flight);
         }
+        if shard.leaves_address(&flight, &attempted) {
+            if flight.is_scout_of(shard.at, flight.origin) {
+                // The requests that wait for it have moved, and fetch it from the other address.
+                flight.leave();
+                return Verdict::Gone;
+            }
+            flight.count_resend();
+            flight.wait_again();
+            shard.forward(flight);
+            return Verdict::Moved;
+        }
         let mut outcome = attempted.outcome();
         let Learned { wait, gives_up } = shard.learn(&flight, &mut outcome);
         match next_hop(&flight.request, flight.hops(), &outcome, &shard.core.options) {
@@ -183,7 +194,7 @@ impl Worker {
             Redirect::None => {}
         }
         let retries = next_wait(shard, &flight, &outcome, wait);
-        let refusing = gives_up.then(|| (flight.host, flight.request.target.host().to_owned()));
+        let refusing = gives_up.then(|| (flight.host, shard.group_of(&flight).into_owned()));
         match retries {
             Some(_) if shard.has_patience_for(&outcome) => shard.requeue_refused(flight, outcome),
             Some(wait) => shard.retry(flight, outcome, wait),
@@ -268,7 +279,12 @@ async fn once(
 }
 
 /// The wait before another attempt; None when this one was the last.
-fn next_wait(shard: &Shard, flight: &Flight, outcome: &Outcome, named: Option<Duration>) -> Option<Duration> {
+pub(super) fn next_wait(
+    shard: &Shard,
+    flight: &Flight,
+    outcome: &Outcome,
+    named: Option<Duration>,
+) -> Option<Duration> {
     let ended = match (&outcome.failure, &outcome.received) {
         (Some(failure), _) => Ended::Failed(failure.code),
         (None, Some(received)) => Ended::Status(received.status),

@@ -1,0 +1,264 @@
+//! Limits by address, with names that a server of ours resolves: every address of 127.0.0.0/8 answers here.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use hurtle_testserver::{Config, Hosts, Profile, Server};
+
+use super::{Engine, Job, JobOptions};
+use crate::connect::DnsConfig;
+use crate::connect::fake_server::{A, FakeServer};
+use crate::error::Code;
+use crate::job::Next;
+use crate::options::{Concurrency, LimitBy, Limits, Options};
+use crate::outcome::AttemptEnd;
+use crate::request::Submission;
+
+/// Nothing that a test waits for takes longer.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// What a row says of its request.
+#[derive(Debug, PartialEq)]
+struct Row {
+    status: Option<u16>,
+    code: Option<Code>,
+    attempts: u32,
+    end: AttemptEnd,
+    remote: Option<String>,
+}
+
+/// A server at every loopback address, a name server, and what an engine is told of both.
+struct Stage {
+    server: Server,
+    names: FakeServer,
+}
+
+impl Stage {
+    fn new(latency: Duration) -> Self {
+        let profile = Profile { latency, ..Profile::default() };
+        let config = Config { hosts: Hosts::AllLoopback, profile, ..Config::default() };
+        Self { server: Server::start(config).unwrap(), names: FakeServer::start() }
+    }
+
+    fn engine(&self, options: Options) -> Engine {
+        let timeout = Duration::from_millis(300);
+        let dns = DnsConfig { nameservers: vec![self.names.address()], timeout, ..DnsConfig::default() };
+        Engine::start_with(options, dns).unwrap()
+    }
+
+    /// The URL of a path at a name.
+    fn url(&self, name: &str, path: &str) -> String {
+        format!("http://{name}:{}{path}", self.server.addr().port())
+    }
+
+    /// The peak of requests in flight to each host.
+    fn peaks(&self) -> BTreeMap<String, u64> {
+        self.server.host_stats().into_iter().map(|host| (host.host, host.max_in_flight)).collect()
+    }
+}
+
+fn by_ip(threads: usize) -> Options {
+    Options { limit_by: LimitBy::Ip, threads, ..Options::default() }
+}
+
+fn at_once(limit: u32, options: Options) -> Options {
+    Options { concurrency_per_host: Concurrency::Fixed(limit), ..options }
+}
+
+fn start(engine: &Engine, urls: &[String]) -> Job {
+    let job = engine.job(JobOptions::default()).unwrap();
+    let submissions = urls.iter().zip(0..).map(|(url, index)| Submission::new(index, url, None, None));
+    assert!(job.submit(submissions.collect()));
+    job.finish();
+    job
+}
+
+/// Takes all rows of a job, in the order of its requests.
+fn drain(job: &Job) -> Vec<Row> {
+    let (start, mut rows) = (Instant::now(), BTreeMap::new());
+    loop {
+        assert!(start.elapsed() < LIMIT, "rows are missing: {:?}", job.progress());
+        match job.next_batch(Duration::from_millis(100)) {
+            Next::Batch(batch) => rows.extend(batch.iter().map(|view| {
+                let row = &view.row;
+                let remote = row.remote.map(|remote| remote.to_string());
+                let (status, code, attempts, end) = (row.status, row.code, row.attempts, row.end);
+                (row.index, Row { status, code, attempts, end, remote })
+            })),
+            Next::Pending => {}
+            Next::Done => return rows.into_values().collect(),
+        }
+    }
+}
+
+fn fetch(engine: &Engine, urls: &[String]) -> Vec<Row> {
+    let rows = drain(&start(engine, urls));
+    assert_eq!(rows.len(), urls.len());
+    rows
+}
+
+#[test]
+fn test_names_of_one_address_share_a_limit_and_other_addresses_have_their_own() {
+    for threads in [1, 2, 3] {
+        let stage = Stage::new(Duration::from_millis(4));
+        let engine = stage.engine(at_once(4, by_ip(threads)));
+        // Fifty names of one address, with the address itself; and one name of another.
+        let mut urls: Vec<String> = (0..200)
+            .map(|n| stage.url(&format!("at.127-0-0-2.n{}.example", n % 50), "/bytes/1"))
+            .chain((0..20).map(|_| stage.url("127.0.0.2", "/bytes/1")))
+            .collect();
+        assert!(fetch(&engine, &urls).iter().all(|row| row.status == Some(200)));
+        assert_eq!(stage.server.stats().max_in_flight, 4, "{threads} threads");
+        assert_eq!(stage.server.stats().hosts, 51);
+        urls.extend((0..100).map(|_| stage.url("at.127-0-0-3.other.example", "/bytes/1")));
+        let rows = fetch(&engine, &urls);
+        let remotes = |range: std::ops::Range<usize>, address: &str| {
+            rows[range].iter().all(|row| row.remote.as_deref() == Some(address))
+        };
+        assert!(remotes(0..220, "127.0.0.2") && remotes(220..320, "127.0.0.3"));
+        assert_eq!(stage.peaks()["at.127-0-0-3.other.example"], 4);
+        assert_eq!(stage.server.stats().max_in_flight, 8, "{threads} threads");
+        assert_eq!(stage.names.count("at.127-0-0-2.n7.example.", A), 1, "asked for once, by one shard");
+    }
+}
+
+#[test]
+fn test_a_name_of_several_addresses_uses_one_and_the_next_where_nobody_listens() {
+    for threads in [1, 2] {
+        let stage = Stage::new(Duration::ZERO);
+        let options = Options { limit_by: LimitBy::Ip, threads, ..Options::default() };
+        let engine = stage.engine(Options { retries: no_retries(), ..options });
+        let both = stage.url("at.127-0-0-2.127-0-0-3.example", "/bytes/1");
+        let rows = fetch(&engine, &vec![both; 50]);
+        assert!(rows.iter().all(|row| row.remote.as_deref() == Some("127.0.0.2")));
+        // A server at 127.0.0.5 alone.
+        let host = "127.0.0.5".parse().unwrap();
+        let only = Server::start(Config { host, ..Config::default() }).unwrap();
+        let url = format!("http://at.127-0-0-4.127-0-0-5.example:{}/bytes/1", only.addr().port());
+        let rows = fetch(&engine, &vec![url; 50]);
+        for row in &rows {
+            assert_eq!((row.status, row.attempts), (Some(200), 1), "{row:?}");
+            assert_eq!(row.remote.as_deref(), Some("127.0.0.5"));
+        }
+    }
+}
+
+fn no_retries() -> crate::options::RetryPolicy {
+    crate::options::RetryPolicy { total: 0, ..Options::default().retries }
+}
+
+#[test]
+fn test_requests_without_address_or_connection_end_as_they_do_when_limits_are_by_host() {
+    let stage = Stage::new(Duration::ZERO);
+    let mut retries = no_retries();
+    (retries.total, retries.backoff) = (2, Duration::from_millis(5));
+    let closed = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap().port()
+    };
+    let mut urls: Vec<String> =
+        ["missing.example", "x.invalid", "broken.example", "silent.example", "empty.example"]
+            .map(|name| stage.url(name, "/bytes/1"))
+            .into();
+    urls.push(format!("http://at.127-0-0-2.127-0-0-3.example:{closed}/"));
+    urls.push(format!("http://127.0.0.4:{closed}/"));
+    urls.push(stage.url("at.127-0-0-2.example", "/redirect-to?url=http://missing.example/"));
+    for threads in [1, 2] {
+        let rows = [LimitBy::Host, LimitBy::Ip].map(|limit_by| {
+            let options = Options { limit_by, threads, retries: retries.clone(), ..Options::default() };
+            fetch(&stage.engine(options), &urls)
+        });
+        assert_eq!(rows[0], rows[1]);
+        let codes: Vec<_> = rows[1].iter().map(|row| row.code.map(Code::as_str)).collect();
+        let dns = ["dns.not_found", "dns.not_found", "dns.temporary", "timeout.dns", "dns.no_address"];
+        assert_eq!(codes[..5], dns.map(Some));
+        assert_eq!(codes[5..7], [Some("connect.refused"); 2]);
+        assert_eq!(rows[1][2].attempts, 3);
+    }
+}
+
+#[test]
+fn test_a_wait_for_an_address_ends_with_the_deadline_the_job_or_its_cancellation() {
+    let stage = Stage::new(Duration::ZERO);
+    let silent = vec![stage.url("silent.example", "/"); 20];
+    let deadline = Some(Duration::from_millis(50));
+    for threads in [1, 2] {
+        let engine = stage.engine(Options { deadline, ..by_ip(threads) });
+        let rows = fetch(&engine, &silent);
+        assert!(rows.iter().all(|row| row.code == Some(Code::TimeoutDeadline) && row.attempts == 0));
+        let engine = stage.engine(by_ip(threads));
+        let max_duration = deadline;
+        let job = engine.job(JobOptions { max_duration, ..JobOptions::default() }).unwrap();
+        assert!(
+            job.submit(
+                silent.iter().zip(0..).map(|(url, at)| Submission::new(at, url, None, None)).collect()
+            )
+        );
+        job.finish();
+        assert!(drain(&job).iter().all(|row| row.code == Some(Code::TimeoutJob)));
+        let job = start(&engine, &silent);
+        job.cancel();
+        assert!(drain(&job).is_empty());
+        let job = start(&engine, &silent);
+        job.stop();
+        // Dropped without rows, once the name server has not answered in time.
+        let start = Instant::now();
+        while job.progress().queued > 0 {
+            assert!(start.elapsed() < LIMIT, "{:?}", job.progress());
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(job.progress().stats.done, 0);
+        // Others are not held up, and the engine goes on.
+        let urls = vec![stage.url("at.127-0-0-2.example", "/bytes/1"); 20];
+        assert!(fetch(&engine, &urls).iter().all(|row| row.status == Some(200)));
+    }
+}
+
+#[test]
+fn test_names_with_limits_of_their_own_and_named_addresses_keep_them() {
+    let limits =
+        |limit, shared| Limits { concurrency: Some(Concurrency::Fixed(limit)), shared, rate_limit: None };
+    let hosts = vec![
+        ("at.127-0-0-2.own.example".into(), limits(2, false)),
+        ("127.0.0.3".into(), limits(3, false)),
+        ("127.0.0.4, 127.0.0.5".into(), limits(5, true)),
+    ];
+    for threads in [1, 2] {
+        let stage = Stage::new(Duration::from_millis(4));
+        let engine = stage.engine(Options { hosts: hosts.clone(), ..at_once(4, by_ip(threads)) });
+        let peak = |names: &[&str]| {
+            let before = stage.server.stats().max_in_flight;
+            let urls: Vec<_> = (0..60).map(|n| stage.url(names[n % names.len()], "/bytes/1")).collect();
+            assert!(fetch(&engine, &urls).iter().all(|row| row.status == Some(200)));
+            stage.server.stats().max_in_flight.max(before)
+        };
+        assert_eq!(peak(&["at.127-0-0-2.own.example"]), 2);
+        assert_eq!(peak(&["at.127-0-0-3.a.example", "at.127-0-0-3.b.example", "127.0.0.3"]), 3);
+        assert_eq!(peak(&["at.127-0-0-2.x.example", "127.0.0.2"]), 4);
+        assert_eq!(peak(&["at.127-0-0-4.a.example", "at.127-0-0-5.b.example", "127.0.0.5"]), 5);
+        assert_eq!(peak(&["127.0.0.2", "at.127-0-0-2.own.example"]), 6, "each for itself");
+    }
+}
+
+#[test]
+fn test_the_look_ahead_is_kept_when_requests_wait_for_addresses() {
+    let stage = Stage::new(Duration::ZERO);
+    let engine = stage.engine(Options { concurrency: Concurrency::Fixed(2), ..by_ip(2) });
+    let job = engine.job(JobOptions::default()).unwrap();
+    std::thread::scope(|scope| {
+        let feeder = scope.spawn(|| {
+            for part in 0..40_u64 {
+                let url = |n: u64| stage.url(&format!("at.127-0-0-{}.n{n}.example", n % 7 + 1), "/bytes/1");
+                let chunk = (0..500).map(|n| Submission::new(part * 500 + n, &url(n % 90), None, None));
+                assert!(job.submit(chunk.collect()));
+                let queued = job.progress().queued;
+                assert!(queued <= 8192 + 500, "{queued} wait");
+            }
+            job.finish();
+        });
+        assert_eq!(drain(&job).len(), 20_000);
+        feeder.join().unwrap();
+    });
+    assert_eq!(job.progress().queued, 0);
+}
