@@ -22,6 +22,7 @@ from hurtle.client.remaining import Remaining
 from hurtle.errors import JournalError, LocalError
 from hurtle.models import Group, Request, Row, Withheld
 from hurtle.outputs import Identity
+from hurtle.outputs.answers import ANSWERS
 from hurtle.outputs.folder import RunFolder
 from hurtle.outputs.ledger import unsettled
 from hurtle.sinks import parts
@@ -128,14 +129,13 @@ def wait_until(holds: Callable[[], bool], what: str) -> None:
         pause.wait(0.01)
 
 
-def committed(out: Path) -> set[int]:
-    """Return the positions that the journal of an unfinished run says are done."""
+def logged(out: Path) -> list[int]:
+    """Return the positions whose answers an unfinished run has logged."""
     try:
-        lines = (out.with_name(out.name + ".run") / "journal.jsonl").read_text().splitlines()
+        lines = (out.with_name(out.name + ".run") / ANSWERS).read_bytes().split(b"\n")
     except FileNotFoundError:
-        return set()
-    spans = [span for line in lines for span in json.loads(line)["done"]]
-    return {index for first, last in spans for index in range(first, last + 1)}
+        return []
+    return [json.loads(line)["index"] for line in lines[:-1]]
 
 
 class Run:
@@ -153,12 +153,12 @@ class Run:
         return subprocess.Popen([sys.executable, "-m", "hurtle", *words, *self._more, *more])
 
     def kill_in_the_third(self) -> None:
-        """Kill it with SIGKILL while the server has the third order, and the first two are committed."""
+        """Kill it while the server has the third order and the first two answers are logged."""
         self.recorder.hold("order 2")
         process = self.start()
         try:
             self.recorder.wait_for("order 2")
-            wait_until(lambda: committed(self.out) == {0, 1}, "two rows in the journal")
+            wait_until(lambda: logged(self.out) == [0, 1], "two answers in their log")
         finally:
             process.kill()
             process.wait()

@@ -11,6 +11,8 @@ import duckdb
 import pytest
 
 import hurtle
+from hurtle.outputs.answers import ANSWERS
+from hurtle.outputs.layout import JOURNAL
 from hurtle.testing import Server
 from tests.outputs.killed_posts import WAIT_S, kill_in_the_second, two_posts
 
@@ -46,23 +48,25 @@ def test_a_run_begun_anew_knows_nothing_of_an_older_ledger(tmp_path: Path, hurtl
     assert errors_in(tmp_path / "out.sqlite") == [(0, None)]
 
 
-def test_on_an_event_loop_a_post_is_committed_while_nothing_else_comes(
+def test_on_an_event_loop_an_answer_is_on_the_disk_while_nothing_else_comes(
     tmp_path: Path, hurtle_server: Server
 ) -> None:
     out = tmp_path / "out.jsonl"
-    journal = tmp_path / "out.jsonl.run" / "journal.jsonl"
+    log, journal = (tmp_path / "out.jsonl.run" / name for name in (ANSWERS, JOURNAL))
     posts = two_posts(hurtle_server)
 
-    async def run_until_committed() -> None:
+    async def run_until_logged() -> None:
         run = asyncio.create_task(hurtle.arun(posts, out, retries=0))
         end = monotonic() + WAIT_S
-        while not journal.exists():
+        while not (log.exists() and log.read_bytes().endswith(b"\n")):
             assert monotonic() < end
             assert not run.done()
             await asyncio.sleep(0.01)
+        assert not journal.exists()
         run.cancel()
         with pytest.raises(asyncio.CancelledError):
             await run
 
-    asyncio.run(run_until_committed())
+    asyncio.run(run_until_logged())
     assert [entry["done"] for entry in map(json.loads, journal.read_text().splitlines())] == [[[0, 0]]]
+    assert log.read_bytes() == b"", "the part has the row"

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from hurtle.disk import replace_file, sha256_of, sync_folder
 from hurtle.errors import ConfigError, JournalError, SinkError
-from hurtle.formats import Format
+from hurtle.formats import FORMATS, Format
 from hurtle.formats.bodies import recover, settle
 from hurtle.formats.writer import refuse_unwritable
+from hurtle.outputs.answers import ANSWERS, commit_answers
 from hurtle.outputs.journal import Committed, Journal
 from hurtle.outputs.layout import (
     JOINED,
@@ -69,6 +70,7 @@ class RunFolder:
     ) -> None:
         self.path = path
         self.ledger = path / LEDGER
+        self.answers = path / ANSWERS
         self._format = format
         self._shown = shown
         self._bodies = bodies_in(path, format)
@@ -152,6 +154,7 @@ class RunFolder:
         refuse_another(before, now, resume, self._shown)
         if (file := self._published(before)) is None:
             done = self.recover(before)
+            commit_answers(self.answers, self, FORMATS[self._format], done)
             has_rerun = RerunLog(self.path).read().open is not None
             changed = gone_on_with(before, now, done, resume, self._shown, has_rerun=has_rerun)
             if changed:
@@ -214,7 +217,7 @@ class RunFolder:
             self._add(part)
             done.add_spans(part.done, part.failed)
         self._next = last_number(self._parts) + 1
-        sweep(self.path, {JOURNAL, RERUNS, LEDGER, *self._parts})
+        sweep(self.path, {JOURNAL, RERUNS, LEDGER, ANSWERS, *self._parts})
         if self._bodies is not None:
             recover(self._bodies, self._parts)
         return done
@@ -348,9 +351,10 @@ class RunFolder:
         self._lock.release()
 
     def forget_noted(self) -> None:
-        """Drop the ledger: each of its requests has a row."""
-        with suppress(OSError):
-            self.ledger.unlink()
+        """Drop the ledger and the log of answers: every request that they name has its row."""
+        for path in (self.ledger, self.answers):
+            with suppress(OSError):
+                path.unlink()
 
     def release(self) -> bool:
         """Let other runs use the folder. A folder without commits and without a ledger is removed.

@@ -10,6 +10,7 @@ from hurtle.disk import sync_folder
 from hurtle.errors import ConfigError
 from hurtle.formats import FORMATS
 from hurtle.formats.bodies import remove_bodies
+from hurtle.outputs.answers import ANSWERS
 from hurtle.outputs.record import RUN, is_record
 from hurtle.outputs.reruns import RERUNS
 
@@ -20,7 +21,7 @@ JOINED = ".joined.tmp"
 """The name of the one file of a run until it is put in place."""
 
 _PART = re.compile(r"part-(\d{6,})")
-_OF_A_RUN = re.compile(r"part-\d{6,}(\.\w+)+|" + "|".join(map(re.escape, (JOURNAL, RERUNS, LEDGER))))
+_OF_A_RUN = re.compile(r"part-\d{6,}(\.\w+)+|" + "|".join(map(re.escape, (JOURNAL, RERUNS, LEDGER, ANSWERS))))
 
 
 def part_name(number: int, extension: str) -> str:

@@ -7,6 +7,7 @@ from socket import gethostname
 from uuid import uuid4
 
 from hurtle.errors import ConfigError, MissingExtraError
+from hurtle.outputs.answers import ANSWERS
 from hurtle.outputs.record import Record
 
 LEDGER = "ledger"
@@ -66,10 +67,15 @@ class LocalState:
         """The record of requests that must not be sent twice; it does not exist before the first one."""
         return self.folder / LEDGER
 
+    @property
+    def answers(self) -> Path:
+        """Where answers to them are logged until their part is committed."""
+        return self.folder / ANSWERS
+
     def sweep(self) -> None:
         """Remove parts that a crash left before they were uploaded. Never raises."""
         for path in self.folder.iterdir():
-            if path.name != LEDGER:
+            if path.name not in (LEDGER, ANSWERS):
                 with suppress(OSError):
                     path.unlink()
 

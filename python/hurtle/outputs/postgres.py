@@ -228,7 +228,10 @@ class PostgresDatabase(Database):
         self._begin()
         if not self._is_staged:
             self._is_staged = True
-            connection.execute(f"CREATE TEMPORARY TABLE {STAGE} (LIKE {RESULTS}) ON COMMIT DROP")
+            # One for all transactions: a table takes a row of the catalogue for each of its columns.
+            connection.execute(
+                f"CREATE TEMPORARY TABLE IF NOT EXISTS {STAGE} (LIKE {RESULTS}) ON COMMIT DELETE ROWS"
+            )
         copying = f"COPY {STAGE} ({quoted(self.columns)}) FROM STDIN"
         with connection.cursor() as cursor, cursor.copy(copying) as copy:
             for row in values(rows, self.columns):

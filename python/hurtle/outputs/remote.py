@@ -16,7 +16,8 @@ from pathlib import Path
 from uuid import uuid4
 
 from hurtle.errors import ConfigError, JournalError, SinkError
-from hurtle.formats import Format
+from hurtle.formats import FORMATS, Format
+from hurtle.outputs.answers import commit_answers
 from hurtle.outputs.journal import Committed
 from hurtle.outputs.local_state import LocalState, elsewhere
 from hurtle.outputs.objects import ChangedError, Objects, StoreError, Version
@@ -76,6 +77,11 @@ class RemoteFolder:
     def ledger(self) -> Path | None:
         """In this machine's state of the run, if it has one."""
         return None if self._state is None else self._state.ledger
+
+    @property
+    def answers(self) -> Path | None:
+        """Beside the ledger."""
+        return None if self._state is None else self._state.answers
 
     @property
     def ledger_elsewhere(self) -> str | None:
@@ -155,6 +161,8 @@ class RemoteFolder:
             done.add_spans(part.done, part.failed)
         self._parts, self._next = len(committed), len(committed) + 1
         self._sweep({part.name for part in committed}, sizes)
+        if takes_over and self.answers is not None:
+            commit_answers(self.answers, self, FORMATS[self._format], done)
         return done
 
     @property

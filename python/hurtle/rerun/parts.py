@@ -10,6 +10,7 @@ from typing import cast
 
 from hurtle.errors import ConfigError, SinkError
 from hurtle.formats import FORMATS, Format
+from hurtle.outputs.answers import commit_answers
 from hurtle.outputs.folder import RunFolder
 from hurtle.outputs.kinds import format_of, unreadable
 from hurtle.outputs.ledger import keep_noted, unsettled
@@ -66,6 +67,11 @@ class RerunFolder:
         return self._folder.ledger
 
     @property
+    def answers(self) -> Path:
+        """In the folder."""
+        return self._folder.answers
+
+    @property
     def ledger_elsewhere(self) -> str | None:
         """None: the ledger is in the folder."""
         return self._folder.ledger_elsewhere
@@ -108,6 +114,10 @@ class RerunFolder:
             self._folder.recover(before)
         if (unfinished := self._log.read().open) is None:
             return self._picked()
+        done = self._done_since(unfinished)
+        commit_answers(
+            self._folder.answers, self._folder, FORMATS[self._format], done, Done(unfinished.spans)
+        )
         if self._restart:
             # What may have been sent stays wanted: dropped, it would look as if it had never been sent.
             self._unknown = unsettled(self.ledger, self._done_since(unfinished))
@@ -178,6 +188,7 @@ class RerunFolder:
                 keep_noted(self.ledger, self._unknown)
             else:
                 self.ledger.unlink(missing_ok=True)
+            self.answers.unlink(missing_ok=True)
             if self._file is not None:
                 self._folder.write_record(record_of(identity, self._format) | {RERUN_OF: self._file})
         except OSError as error:

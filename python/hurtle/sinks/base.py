@@ -7,10 +7,6 @@ from hurtle.outputs import Identity, Resume
 from hurtle.positions import Done
 from hurtle.rows import Rows
 
-UNREPEATABLE_SECONDS = 1.0
-"""Rows of requests that must not be sent again are committed after this long: after a crash, nothing else
-can tell how those requests ended."""
-
 
 class Sink(ABC):
     """Takes the rows of a run: `begin`, then `write` for each batch, then `close`, `leave` or `abort`.

@@ -7,6 +7,7 @@ from time import monotonic
 
 from hurtle.errors import ConfigError, SinkError
 from hurtle.formats.table import columns_of
+from hurtle.outputs.answers import UNREPEATABLE_SECONDS
 from hurtle.outputs.database import Database
 from hurtle.outputs.record import (
     ENDED,
@@ -22,7 +23,7 @@ from hurtle.outputs.record import (
 )
 from hurtle.positions import Done
 from hurtle.rows import Rows
-from hurtle.sinks.base import UNREPEATABLE_SECONDS, Sink
+from hurtle.sinks.base import Sink
 from hurtle.stops import stops_held
 
 COMMIT_BYTES = 64 << 20
@@ -48,6 +49,7 @@ class DatabaseSink(Sink):
         self._rows = 0
         self._bytes = 0
         self._due = 0.0
+        self._committed = 0.0
 
     @property
     def ledger_path(self) -> Path | None:
@@ -112,7 +114,7 @@ class DatabaseSink(Sink):
             if not self._rows:
                 self._due = monotonic() + self.database.commit_seconds
             if rows.unrepeatable:
-                self._due = min(self._due, monotonic() + UNREPEATABLE_SECONDS)
+                self._due = min(self._due, self._committed + UNREPEATABLE_SECONDS)
             try:
                 with self.failing_as(SinkError, "could not be written"):
                     self.insert(rows)
@@ -147,6 +149,7 @@ class DatabaseSink(Sink):
             self._forget()
             raise
         self._rows, self._bytes = 0, 0
+        self._committed = monotonic()
 
     def record_end(self) -> None:
         """Record in the last transaction that all rows are there."""

@@ -9,9 +9,10 @@ from hurtle.errors import SinkError
 from hurtle.formats import Format
 from hurtle.formats.writer import Writer
 from hurtle.outputs import Identity, Resume
+from hurtle.outputs.answers import AnswerLog
 from hurtle.positions import Done
 from hurtle.rows import Rows
-from hurtle.sinks.base import UNREPEATABLE_SECONDS, Sink
+from hurtle.sinks.base import Sink
 from hurtle.stops import stops_held
 
 PART_ROWS = 10_000
@@ -26,6 +27,10 @@ class Folder(Protocol):
     @property
     def ledger(self) -> Path | None:
         """The record of requests that must not be sent twice; see `Sink.ledger_path`."""
+
+    @property
+    def answers(self) -> Path | None:
+        """Where to log their answers until these are committed; None where `ledger` is."""
 
     @property
     def ledger_elsewhere(self) -> str | None:
@@ -82,6 +87,7 @@ class PartsSink(Sink):
         self._format = format
         self._begun = False
         self._writer: Writer | None = None
+        self._answers: AnswerLog | None = None
         self._path = Path()
         self._indexes: list[int] = []
         self._failures: list[int] = []
@@ -117,18 +123,27 @@ class PartsSink(Sink):
                 writer = self._format.writer(str(self._path))
                 writer.open()
                 self._writer, self._due = writer, monotonic() + PART_SECONDS
+            if rows.unrepeatable:
+                self._log(rows)
             self._writer.write(rows)
             self._indexes += rows.indexes()
             self._failures += rows.failures()
             self._bytes += rows.nbytes
-            if rows.unrepeatable:
-                self._due = min(self._due, monotonic() + UNREPEATABLE_SECONDS)
             if len(self._indexes) >= PART_ROWS or self._bytes >= PART_BYTES:
                 self._commit()
         self.tick()
 
+    def _log(self, rows: Rows) -> None:
+        """Keep the answers to requests that must not be sent again, whatever happens to the open part."""
+        if self._answers is None and self._folder.answers is not None:
+            self._answers = AnswerLog(self._folder.answers, records_exchanges=self.records_exchanges)
+        if self._answers is not None:
+            self._answers.append(rows)
+
     def tick(self) -> None:
         """Close the open part if it is old enough."""
+        if self._answers is not None:
+            self._answers.tick()
         if self._writer is not None and monotonic() >= self._due:
             with stops_held():
                 self._commit()
@@ -145,6 +160,13 @@ class PartsSink(Sink):
         if found != len(indexes):
             raise SinkError(f"{self._path} has {found} rows when read back, but {len(indexes)} were written")
         self._folder.commit(self._path, len(indexes), indexes, failures)
+        if self._answers is not None:
+            self._answers.clear()
+
+    def _close_log(self) -> None:
+        answers, self._answers = self._answers, None
+        if answers is not None:
+            answers.close()
 
     def close(self) -> None:
         """Commit the last part; join the parts if the output is one file."""
@@ -152,6 +174,7 @@ class PartsSink(Sink):
             return
         with stops_held():
             self._commit()
+            self._close_log()
             self._folder.end(self._format)
             self._begun = False
 
@@ -164,6 +187,7 @@ class PartsSink(Sink):
             try:
                 self._commit()
             finally:
+                self._close_log()
                 can_go_on = self._folder.release()
         return self._folder.whereabouts if can_go_on else None
 
@@ -174,6 +198,7 @@ class PartsSink(Sink):
             writer, self._writer = self._writer, None
             if writer is not None:
                 writer.abort()
+            self._close_log()
             if self._begun:
                 can_go_on = self._folder.release()
                 self._begun = False
