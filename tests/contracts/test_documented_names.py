@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from ast import literal_eval
+from dataclasses import fields
 
 from hurtle import _engine
-from hurtle.options import Options, RunOptionsDict
+from hurtle.options import Options, Retry, RunOptionsDict
 from tests.contracts.tree import ROOT
 
 ALIASES = {"allow_redirects"}
@@ -35,6 +37,23 @@ def test_the_documented_defaults_are_the_real_ones() -> None:
             if hasattr(options, names.get(name, name)) and name not in {"headers", "params"}:
                 expected = shown[text] if text in shown else float(text)
                 assert getattr(options, names.get(name, name)) == expected, name
+
+
+def test_every_field_of_retry_is_documented_with_its_default() -> None:
+    page = (ROOT / "docs" / "options.md").read_text(encoding="utf-8")
+    table = page.partition("`Retry` takes, with these defaults:")[2].strip().partition("\n\n")[0]
+    documented: dict[str, object] = {}
+    for line in table.splitlines()[2:]:
+        names, defaults = (literal_eval(f"({cell},)") for cell in _cells(line))
+        values = defaults if len(names) == len(defaults) else (defaults,)
+        documented |= dict(zip(names, values, strict=True))
+    assert documented == {field.name: field.default for field in fields(Retry)}
+
+
+def _cells(line: str) -> tuple[str, str]:
+    """Return the names as a row of texts, and the defaults."""
+    names, defaults = line.strip("| ").split(" | ")[:2]
+    return ", ".join(repr(name.strip()) for name in names.split(",")), defaults
 
 
 def test_every_column_is_documented() -> None:
