@@ -8,7 +8,6 @@ use std::borrow::Cow;
 use http::{HeaderName, Method, StatusCode, header};
 
 use crate::error::{Code, Failure};
-use crate::options::Options;
 use crate::outcome::Outcome;
 use crate::request::{Request, Target};
 
@@ -40,15 +39,15 @@ pub(crate) struct Follow {
     pub(crate) downgrade: bool,
 }
 
-/// Decides about the response to `request`, which `hops` redirects led to.
-pub(crate) fn next_hop(request: &Request, hops: u32, outcome: &Outcome, options: &Options) -> Redirect {
-    let Some(received) = &outcome.received else { return Redirect::None };
-    if !options.follow_redirects || !(300..400).contains(&received.status) || outcome.failure.is_some() {
+/// Decides about the answer to `request`, which `hops` redirects led to, of at most `max`. None: they are answers.
+pub(crate) fn next_hop(request: &Request, hops: u32, outcome: &Outcome, max: Option<u32>) -> Redirect {
+    let (Some(received), Some(max)) = (&outcome.received, max) else { return Redirect::None };
+    if !(300..400).contains(&received.status) || outcome.failure.is_some() {
         return Redirect::None;
     }
     let Ok(status) = StatusCode::from_u16(received.status) else { return Redirect::None };
     let locations: Vec<&[u8]> = received.headers.get_all("location").collect();
-    decide(status, &locations, &request.target, request.method(), hops, options.max_redirects)
+    decide(status, &locations, &request.target, request.method(), hops, max)
 }
 
 /// Decides about the response to `method` at `current`, which `hops` redirects led to, of at most `max`.

@@ -59,7 +59,12 @@ impl Rules {
         }
     }
 
-    /// The rules for `agent` in the first 500 KiB of `body`. Never fails: an unreadable line is skipped.
+    /// The rules of a host that has no file: everything is allowed.
+    pub(crate) const fn absent() -> Self {
+        Self(State::Open)
+    }
+
+    /// The rules for `agent` in the first 500 KiB of `body`. Never fails: a line that cannot be read is passed over.
     ///
     /// Time and memory are linear in the body, apart from sorting the rules of the group.
     ///

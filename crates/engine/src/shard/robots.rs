@@ -23,8 +23,22 @@ pub(super) enum Robots {
 const KEPT: Duration = Duration::from_secs(24 * 3600);
 const KEPT_UNKNOWN: Duration = Duration::from_secs(60);
 
+/// The most redirects that lead to a robots.txt, whatever the caller's requests follow: behind more there is none.
+///
+/// Source: RFC 9309, section 2.3.1.2.
+const MAX_HOPS: u32 = 5;
+
 impl Shard {
-    /// Checks a request against robots.txt, if that is obeyed. None: it is disallowed, or waits for the file.
+    /// The most redirects that are followed for a request. None: a redirect is its answer.
+    pub(super) fn most_hops(&self, flight: &Flight) -> Option<u32> {
+        let options = &self.core.options;
+        if flight.errand().is_some() {
+            return Some(MAX_HOPS);
+        }
+        options.follow_redirects.then_some(options.max_redirects)
+    }
+
+    /// Whether robots.txt lets a request go, where it is obeyed. None: it does not, or it is not known yet.
     pub(super) fn ask_robots(&self, flight: Flight) -> Option<Flight> {
         if !self.core.options.robots || flight.errand().is_some() {
             return Some(flight);
@@ -65,9 +79,16 @@ impl Shard {
     /// The rules that follow from the response to the request for robots.txt. None: the job ended before the request
     /// did, which says nothing.
     pub(super) fn robots_of(&self, outcome: &Outcome) -> Option<Rules> {
-        let code = outcome.failure.as_ref().map(|failure| failure.code);
-        if matches!(code, Some(Code::TimeoutJob | Code::TimeoutDeadline)) {
-            return None;
+        match outcome.failure.as_ref().map(|failure| failure.code) {
+            Some(Code::TimeoutJob | Code::TimeoutDeadline) => return None,
+            // It was answered, and no file is where the answers lead.
+            Some(
+                Code::RedirectTooMany
+                | Code::RedirectScheme
+                | Code::RedirectAmbiguous
+                | Code::RedirectInvalid,
+            ) => return Some(Rules::absent()),
+            _ => {}
         }
         let headers = &self.core.options.headers;
         let agent = headers.iter().find(|(name, _)| name == http::header::USER_AGENT);

@@ -178,7 +178,7 @@ impl Worker {
         }
         let mut outcome = attempted.outcome();
         let Learned { wait, gives_up } = shard.learn(&flight, &mut outcome);
-        match next_hop(&flight.request, flight.hops(), &outcome, &shard.core.options) {
+        match next_hop(&flight.request, flight.hops(), &outcome, shard.most_hops(&flight)) {
             Redirect::Follow(follow) => {
                 flight.take_hop(follow, &mut outcome, &shard.core.wall);
                 if let Some(wait) = wait {
@@ -251,7 +251,7 @@ async fn once(
     let rules = BodyRules {
         max_bytes: if is_errand { MAX_ROBOTS } else { options.max_body_size },
         on_oversize: if is_errand { OnOversize::Truncate } else { options.on_oversize },
-        follow_redirects: options.follow_redirects,
+        follow_redirects: shard.most_hops(flight).is_some(),
         records_exchanges: flight.job.state.records_exchanges && !is_errand,
         gate: &flight.job.gate,
         decoder: &shard.decoder,
