@@ -4,9 +4,12 @@
 mod common;
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use common::{Rows, Script, engine, fetch, fetch_one, one_attempt};
-use hurtle_engine::{Code, Engine, Options};
+use common::{Rows, Script, drain, engine, fetch, fetch_one, one_attempt, send};
+use http::HeaderValue;
+use http::header::USER_AGENT;
+use hurtle_engine::{Code, Engine, JobOptions, Options, Spec, Submission};
 
 const NOTHING_PRIVATE: &str = "User-agent: *\nDisallow: /private\n";
 
@@ -23,9 +26,11 @@ fn found(location: &str) -> String {
     format!("HTTP/1.1 302 Found\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n")
 }
 
+type Log = Arc<Mutex<Vec<String>>>;
+
 /// A server that answers the paths it is asked for, and remembers them.
-fn site(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> (Script, Arc<Mutex<Vec<String>>>) {
-    let asked = Arc::new(Mutex::new(Vec::new()));
+fn site(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> (Script, Log) {
+    let asked = Log::default();
     let log = Arc::clone(&asked);
     let script = Script::start(move |_, peer| {
         while let Some(head) = peer.request() {
@@ -35,6 +40,31 @@ fn site(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> (Script, Arc
         }
     });
     (script, asked)
+}
+
+/// A server that has these rules, and remembers who asked for what.
+fn site_of_agents(rules: &str) -> (Script, Log) {
+    let (asked, rules) = (Log::default(), text(rules));
+    let log = Arc::clone(&asked);
+    let script = Script::start(move |_, peer| {
+        while let Some(head) = peer.request() {
+            let path = head.split(' ').nth(1).unwrap();
+            let agent = head.lines().find_map(|line| line.strip_prefix("user-agent: ")).unwrap_or("nobody");
+            log.lock().unwrap().push(format!("{path} {agent}"));
+            peer.send(if path == "/robots.txt" { rules.clone() } else { text("page") });
+        }
+    });
+    (script, asked)
+}
+
+fn sent_by(agent: &'static str) -> Spec {
+    Spec { headers: vec![(USER_AGENT, HeaderValue::from_static(agent))], ..Spec::default() }
+}
+
+/// Obeys robots.txt, and says who it is.
+fn named(agent: &str) -> Engine {
+    let headers = vec![(USER_AGENT, HeaderValue::from_bytes(agent.as_bytes()).unwrap())];
+    engine(Options { robots: true, headers, threads: 1, ..one_attempt() })
 }
 
 fn codes(rows: &Rows) -> Vec<Option<Code>> {
@@ -112,4 +142,97 @@ fn test_nothing_is_allowed_when_robots_txt_leads_to_where_nobody_answers() {
     });
     assert_eq!(fetch_one(&obedient(), &site.url("/public")).code, Some(Code::HostRobots));
     assert_eq!(*asked.lock().unwrap(), ["/robots.txt", "/broken"]);
+}
+
+#[test]
+fn test_each_request_is_judged_by_the_user_agent_that_it_is_sent_with() {
+    let (site, asked) = site_of_agents(
+        "User-agent: mine\nDisallow: /a\n\nUser-agent: ExampleBot\nDisallow: /b\n\nUser-agent: *\nDisallow: /c\n",
+    );
+    let engine = named("mine/1.0 (Müller)");
+    let cases = [
+        (None, "/a"),
+        (Some("ExampleBot/2.0"), "/b"),
+        (Some("Mozilla/5.0 (compatible; examplebot/2.0; +https://a.example)"), "/b"),
+        (Some("Other/1"), "/c"),
+        (Some(""), "/c"),
+    ];
+    let mut requests = Vec::new();
+    for (agent, _) in cases {
+        for path in ["/a", "/b", "/c"] {
+            let spec = agent.map(|agent| Box::new(sent_by(agent)));
+            requests.push(Submission::new(requests.len() as u64, &site.url(path), spec, None));
+        }
+    }
+    let job = engine.job(JobOptions::default()).unwrap();
+    assert!(job.submit(requests));
+    job.finish();
+    let codes = codes(&drain(&job));
+    for ((agent, forbidden), codes) in cases.iter().zip(codes.chunks(3)) {
+        let expected = ["/a", "/b", "/c"].map(|path| (path == *forbidden).then_some(Code::HostRobots));
+        assert_eq!(codes, expected, "{agent:?}");
+    }
+    let fetches: Vec<_> =
+        asked.lock().unwrap().iter().filter(|line| line.starts_with("/robots.txt")).cloned().collect();
+    assert_eq!(fetches, ["/robots.txt mine/1.0 (Müller)"]);
+}
+
+#[test]
+fn test_request_without_a_user_agent_belongs_to_everybody() {
+    let (site, asked) = site_of_agents("User-agent: hurtle\nDisallow: /a\n\nUser-agent: *\nDisallow: /b\n");
+    let engine = engine(Options { robots: true, threads: 1, ..one_attempt() });
+    let rows = fetch(&engine, &[site.url("/a"), site.url("/b")]);
+    assert_eq!(codes(&rows), [None, Some(Code::HostRobots)]);
+    assert_eq!(*asked.lock().unwrap(), ["/robots.txt nobody", "/a nobody"]);
+}
+
+#[test]
+fn test_agent_is_the_same_when_a_redirect_leads_to_another_origin() {
+    let (other, asked) = site_of_agents("User-agent: ExampleBot\nDisallow: /private\n");
+    let to = other.url("/private");
+    let (site, _) = site(move |path| if path == "/robots.txt" { text("") } else { found(&to) });
+    let engine = named("mine");
+    assert!(send(&engine, &site.url("/"), Spec::default()).ok);
+    assert_eq!(send(&engine, &site.url("/"), sent_by("ExampleBot")).code, Some(Code::HostRobots));
+    assert_eq!(*asked.lock().unwrap(), ["/robots.txt mine", "/private mine"]);
+}
+
+#[test]
+fn test_crawl_delay_is_kept_when_the_agent_that_it_is_for_asks() {
+    let (site, _) = site_of_agents("User-agent: slow\nCrawl-delay: 3600\n");
+    let engine = named("mine");
+    let rows = fetch(&engine, &vec![site.url("/a"); 20]);
+    assert!(rows.0.iter().all(|row| row.ok), "it is for nobody who has asked");
+    assert!(send(&engine, &site.url("/a"), sent_by("slow")).ok);
+    let short = JobOptions { max_duration: Some(Duration::from_millis(300)), ..JobOptions::default() };
+    let job = engine.job(short).unwrap();
+    assert!(job.submit(vec![Submission::new(0, &site.url("/a"), Some(Box::new(sent_by("slow"))), None)]));
+    job.finish();
+    let row = drain(&job).single();
+    assert_eq!((row.code, row.attempts), (Some(Code::TimeoutJob), 0));
+}
+
+#[test]
+fn test_crawl_delay_is_kept_from_the_first_page_when_its_agent_waits_for_robots_txt() {
+    let (site, asked) = site_of_agents("User-agent: slow\nCrawl-delay: 3600\n");
+    let engine = named("mine");
+    let short = JobOptions { max_duration: Some(Duration::from_millis(500)), ..JobOptions::default() };
+    let job = engine.job(short).unwrap();
+    let slow = |index| Submission::new(index, &site.url("/a"), Some(Box::new(sent_by("slow"))), None);
+    assert!(job.submit((0..5).map(slow).collect()));
+    job.finish();
+    let rows = drain(&job);
+    rows.assert_complete(5);
+    assert_eq!(rows.0.iter().filter(|row| row.ok).count(), 1, "{rows:?}");
+    assert_eq!(*asked.lock().unwrap(), ["/robots.txt mine", "/a slow"]);
+}
+
+#[test]
+fn test_rule_that_the_limit_of_a_file_cuts_does_not_count() {
+    let (start, cut) = ("User-agent: *\nDisallow: /private\n", "\nDisallow: /");
+    let padding = "#".repeat((500 << 10) - start.len() - cut.len());
+    let rules = text(&format!("{start}{padding}{cut}cut\n"));
+    let (site, _) = site(move |path| if path == "/robots.txt" { rules.clone() } else { text("page") });
+    let rows = fetch(&obedient(), &[site.url("/private"), site.url("/public")]);
+    assert_eq!(codes(&rows), [Some(Code::HostRobots), None]);
 }

@@ -1,7 +1,7 @@
 //! The heads of requests. What all of them share is rendered once; a plain GET adds its path and its host.
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, USER_AGENT};
 use http::{HeaderName, HeaderValue, Method, Uri, Version};
 
 use super::redirect::keeps_header;
@@ -95,6 +95,16 @@ impl Heads {
         *out.method_mut() = request.method().clone();
         *out.version_mut() = Version::HTTP_2;
         Some(out)
+    }
+
+    /// The user agent that `request` is sent with.
+    pub(crate) fn user_agent<'a>(
+        &'a self,
+        request: &'a Request,
+        left_origin: bool,
+    ) -> Option<&'a HeaderValue> {
+        let choice = self.choose(request, left_origin);
+        choice.all().find(|(name, _)| name == USER_AGENT).map(|(_, value)| value)
     }
 
     fn choose<'a>(&'a self, request: &'a Request, left_origin: bool) -> Choice<'a> {

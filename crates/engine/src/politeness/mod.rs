@@ -26,7 +26,7 @@ pub(crate) use aimd::Aimd;
 pub(crate) use circuit::{Change, ProbeWaits};
 pub(crate) use note::{Note, Noted, Refused};
 pub(crate) use pace::Pace;
-pub(crate) use robots::{Rules, product};
+pub(crate) use robots::{ROBOTS_BYTES, Rules, Verdict, product};
 pub(crate) use scheduler::{HostId, Scheduler};
 pub(crate) use shared_pace::SharedPace;
 pub(crate) use signal::Signal;

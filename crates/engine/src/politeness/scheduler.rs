@@ -89,13 +89,15 @@ impl<T> Scheduler<T> {
         }
     }
 
-    /// From now on two requests to the host are at least `delay` apart, whatever the other limits. Of several origins
-    /// that ask for a delay, the longest counts.
-    pub(crate) fn set_crawl_delay(&mut self, host: HostId, delay: Duration) {
+    /// From now on two requests to the host are at least `delay` apart, whatever else holds. Of several origins
+    /// and agents that are asked for one, the longest counts. The first of these requests goes `now`.
+    pub(crate) fn set_crawl_delay(&mut self, host: HostId, delay: Duration, now: Instant) {
         if let Some(throttle) = self.slot_mut(host).map(Slot::throttle_or_default)
             && throttle.crawl_delay.as_ref().is_none_or(|(longest, _)| delay > *longest)
         {
-            throttle.crawl_delay = Some((delay, Pace::every(delay)));
+            let mut pace = Pace::every(delay);
+            pace.take(now);
+            throttle.crawl_delay = Some((delay, pace));
         }
     }
 

@@ -6,6 +6,7 @@ use http::Method;
 
 use super::flight::Flight;
 use super::local_job::LocalJob;
+use super::robots::rules_of;
 use super::{Message, Shard};
 use crate::error::{Code, Failure};
 use crate::job::Row;
@@ -21,7 +22,7 @@ impl Shard {
     pub(super) fn land(&self, mut flight: Flight, outcome: Outcome) {
         flight.leave();
         if let Some(errand) = flight.errand() {
-            let rules = self.robots_of(&outcome);
+            let rules = rules_of(&outcome);
             return self.core.tell(errand.shard, Message::Robots(errand.origin, rules));
         }
         let job = Rc::clone(&flight.job);

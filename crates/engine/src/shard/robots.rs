@@ -7,7 +7,7 @@ use super::Shard;
 use super::flight::{Errand, Flight};
 use crate::error::{Code, Failure};
 use crate::outcome::Outcome;
-use crate::politeness::{Rules, product};
+use crate::politeness::{Rules, Verdict, product};
 use crate::pool::OriginId;
 
 /// What is known about an origin's robots.txt.
@@ -48,10 +48,15 @@ impl Shard {
             robots.remove(&flight.origin);
         }
         let why = match robots.get_mut(&flight.origin) {
-            Some(Robots::Known(rules, _)) if rules.allows(flight.request.target.path_and_query()) => {
-                return Some(flight);
-            }
-            Some(Robots::Known(rules, _)) => rules.why(),
+            Some(Robots::Known(rules, _)) => match self.judge(rules, &flight) {
+                Verdict::Allowed(crawl_delay) => {
+                    if let Some(delay) = crawl_delay {
+                        self.scheduler.borrow_mut().set_crawl_delay(flight.host, delay, Instant::now());
+                    }
+                    return Some(flight);
+                }
+                Verdict::Refused(why) => why,
+            },
             Some(Robots::Fetching { waiting, .. }) => {
                 waiting.push(flight);
                 return None;
@@ -64,11 +69,22 @@ impl Shard {
             }
         };
         drop(robots);
-        self.land(flight, Outcome::unsent(Failure::new(Code::HostRobots, why)));
+        self.refuse_by_robots(flight, why);
         None
     }
 
-    /// Queues the request for the robots.txt of an origin, before all others of its host.
+    /// Judges a request by the user agent that it is sent with.
+    fn judge(&self, rules: &Rules, flight: &Flight) -> Verdict {
+        let agent = self.core.heads.user_agent(&flight.request, flight.has_left_origin());
+        let agent = agent.map_or(&[][..], |agent| product(agent.as_bytes()));
+        rules.judge(agent, flight.request.target.path_and_query())
+    }
+
+    fn refuse_by_robots(&self, flight: Flight, why: &'static str) {
+        self.land(flight, Outcome::unsent(Failure::new(Code::HostRobots, why)));
+    }
+
+    /// Sends for the robots.txt of the request's origin, before whatever else waits for its host.
     fn fetch_robots(&self, flight: &Flight) {
         let request = flight.request.sibling("/robots.txt");
         let errand = Errand { shard: self.at, origin: flight.origin };
@@ -76,29 +92,7 @@ impl Shard {
         self.scheduler.borrow_mut().push_front(scout.host, scout);
     }
 
-    /// The rules that follow from the response to the request for robots.txt. None: the job ended before the request
-    /// did, which says nothing.
-    pub(super) fn robots_of(&self, outcome: &Outcome) -> Option<Rules> {
-        match outcome.failure.as_ref().map(|failure| failure.code) {
-            Some(Code::TimeoutJob | Code::TimeoutDeadline) => return None,
-            // It was answered, and no file is where the answers lead.
-            Some(
-                Code::RedirectTooMany
-                | Code::RedirectScheme
-                | Code::RedirectAmbiguous
-                | Code::RedirectInvalid,
-            ) => return Some(Rules::absent()),
-            _ => {}
-        }
-        let headers = &self.core.options.headers;
-        let agent = headers.iter().find(|(name, _)| name == http::header::USER_AGENT);
-        let agent = agent.and_then(|(_, value)| value.to_str().ok()).map_or("hurtle", product);
-        let whole = outcome.received.as_ref().filter(|_| outcome.failure.is_none());
-        let body = whole.map_or(&[][..], |received| &received.body);
-        Some(Rules::of_answer(whole.map(|received| received.status), body, agent))
-    }
-
-    /// Continues with the requests that waited for the robots.txt of an origin.
+    /// Lets those go on that waited for the robots.txt of an origin.
     pub(super) fn robots_known(self: &Rc<Self>, origin: OriginId, rules: Option<Rules>) {
         let Some(rules) = rules else {
             if let Some(Robots::Fetching { waiting, .. }) = self.robots.borrow_mut().remove(&origin) {
@@ -106,17 +100,24 @@ impl Shard {
             }
             return self.pump();
         };
-        let host = self.origins.borrow_mut().get_mut(origin).map(|origin| origin.host);
-        let delay = rules.crawl_delay().filter(|&delay| delay > Duration::ZERO);
-        if let (Some(host), Some(delay)) = (host, delay) {
-            self.scheduler.borrow_mut().set_crawl_delay(host, delay);
+        let before = self.robots.borrow_mut().remove(&origin);
+        let waiting = match before {
+            Some(Robots::Fetching { waiting, .. }) => waiting,
+            _ => Vec::new(),
+        };
+        let mut allowed = Vec::new();
+        for flight in waiting {
+            match self.judge(&rules, &flight) {
+                // Their host may have to be left alone for long, which is nothing to them.
+                Verdict::Refused(why) if !flight.job.state.starts_nothing() => {
+                    self.refuse_by_robots(flight, why);
+                }
+                _ => allowed.push(flight),
+            }
         }
         let kept = if rules.is_known() { KEPT } else { KEPT_UNKNOWN };
-        let known = Robots::Known(rules, Instant::now() + kept);
-        let before = self.robots.borrow_mut().insert(origin, known);
-        if let Some(Robots::Fetching { waiting, .. }) = before {
-            self.let_go(waiting);
-        }
+        self.robots.borrow_mut().insert(origin, Robots::Known(rules, Instant::now() + kept));
+        self.let_go(allowed);
         self.pump();
     }
 
@@ -165,4 +166,19 @@ impl Shard {
             self.enqueue_again(flight);
         }
     }
+}
+
+/// The rules that an answer to the request for robots.txt amounts to. None: it was not asked for to the end,
+/// which says nothing: its job was over.
+pub(super) fn rules_of(outcome: &Outcome) -> Option<Rules> {
+    match outcome.failure.as_ref().map(|failure| failure.code) {
+        Some(Code::TimeoutJob | Code::TimeoutDeadline) => return None,
+        // It was answered, and no file is where the answers lead.
+        Some(
+            Code::RedirectTooMany | Code::RedirectScheme | Code::RedirectAmbiguous | Code::RedirectInvalid,
+        ) => return Some(Rules::absent()),
+        _ => {}
+    }
+    let whole = outcome.received.as_ref().filter(|_| outcome.failure.is_none());
+    Some(whole.map_or(Rules::unreachable(), |received| Rules::of_answer(received.status, &received.body)))
 }

@@ -19,15 +19,13 @@ use crate::clock::PhaseClock;
 use crate::exchange::{BodyRules, Channel, Exchanged, Redirect, exchange, next_hop};
 use crate::options::OnOversize;
 use crate::outcome::{Outcome, Via};
+use crate::politeness::ROBOTS_BYTES;
 use crate::pool::{H1, IDLE, Idle, OriginId};
 use crate::random;
 use crate::retry::{self, Attempt, Ended};
 
 /// The wait before a request is tried again for which this machine had no descriptor or port.
 const LOCAL_WAIT: Duration = Duration::from_millis(50);
-
-/// The most bytes of a robots.txt that count. Source: RFC 9309, section 2.5.
-const MAX_ROBOTS: u64 = 500 << 10;
 
 /// A kept-alive connection and the place where it waits.
 struct Held {
@@ -249,7 +247,7 @@ async fn once(
     let options = &shard.core.options;
     let is_errand = flight.errand().is_some();
     let rules = BodyRules {
-        max_bytes: if is_errand { MAX_ROBOTS } else { options.max_body_size },
+        max_bytes: if is_errand { ROBOTS_BYTES } else { options.max_body_size },
         on_oversize: if is_errand { OnOversize::Truncate } else { options.on_oversize },
         follow_redirects: shard.most_hops(flight).is_some(),
         records_exchanges: flight.job.state.records_exchanges && !is_errand,
