@@ -3,13 +3,19 @@
 
 mod common;
 
+use std::net::TcpListener;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{Rows, Script, drain, engine, fetch, fetch_one, one_attempt, send};
+use common::{
+    Rows, Script, drain, engine, fetch, fetch_one, one_attempt, send, start, submissions, wait_until,
+};
 use http::HeaderValue;
 use http::header::USER_AGENT;
-use hurtle_engine::{Code, Engine, JobOptions, Options, Spec, Submission};
+use hurtle_engine::{Code, Engine, Job, JobOptions, Next, Options, Spec, Submission};
+use hurtle_testserver::Outage;
 
 const NOTHING_PRIVATE: &str = "User-agent: *\nDisallow: /private\n";
 
@@ -235,4 +241,192 @@ fn test_rule_that_the_limit_of_a_file_cuts_does_not_count() {
     let (site, _) = site(move |path| if path == "/robots.txt" { rules.clone() } else { text("page") });
     let rows = fetch(&obedient(), &[site.url("/private"), site.url("/public")]);
     assert_eq!(codes(&rows), [Some(Code::HostRobots), None]);
+}
+
+/// Answers robots.txt with `first` once, and with `then` from then on.
+fn site_that_changes(first: impl Into<String>, then: impl Into<String>) -> (Script, Log) {
+    let (first, then, asked_before) = (first.into(), then.into(), AtomicBool::new(false));
+    site(move |path| match path {
+        "/robots.txt" if !asked_before.swap(true, SeqCst) => first.clone(),
+        "/robots.txt" => then.clone(),
+        _ => text("page"),
+    })
+}
+
+fn refusal(after: u32) -> String {
+    format!("HTTP/1.1 429 Too Many Requests\r\nretry-after: {after}\r\ncontent-length: 0\r\n\r\n")
+}
+
+/// Obeys robots.txt, and is as patient as callers are who say nothing, unless told otherwise.
+fn patient(change: impl FnOnce(&mut Options)) -> Engine {
+    let mut options = Options { robots: true, threads: 1, ..Options::default() };
+    change(&mut options);
+    engine(options)
+}
+
+#[test]
+fn test_robots_txt_is_waited_for_when_it_is_refused_with_a_wait() {
+    for first in [refusal(1), refusal(1).replace("429 Too Many Requests", "503 Busy")] {
+        let (site, asked) = site_that_changes(first, text(NOTHING_PRIVATE));
+        let rows = fetch(&patient(|_| ()), &[site.url("/private"), site.url("/public")]);
+        assert_eq!(codes(&rows), [Some(Code::HostRobots), None]);
+        assert_eq!(*asked.lock().unwrap(), ["/robots.txt", "/robots.txt", "/public"]);
+    }
+}
+
+#[test]
+fn test_rows_end_when_robots_txt_is_refused_for_longer_than_patience() {
+    for after in [1, 999_999_999] {
+        let (site, asked) =
+            site(move |path| if path == "/robots.txt" { refusal(after) } else { text("page") });
+        let engine = patient(|options| {
+            options.retries.patience = Some(Duration::from_millis(1500));
+            options.retries.max_retry_after = Duration::from_millis(700);
+        });
+        let rows = fetch(&engine, &vec![site.url("/public"); 50]);
+        rows.assert_complete(50);
+        assert!(rows.0.iter().all(|row| row.code == Some(Code::HostRobots)), "{rows:?}");
+        let asked = asked.lock().unwrap();
+        assert!(asked.iter().all(|path| path == "/robots.txt") && asked.len() <= 5, "{asked:?}");
+    }
+}
+
+#[test]
+fn test_rows_do_not_wait_for_their_host_when_robots_txt_ends_refused() {
+    let (site, asked) = site(|path| if path == "/robots.txt" { refusal(60) } else { text("page") });
+    let engine = patient(|options| options.retries.patience = Some(Duration::from_secs(1)));
+    let job = JobOptions { max_duration: Some(Duration::from_secs(10)), ..JobOptions::default() };
+    let job = engine.job(job).unwrap();
+    assert!(job.submit(submissions(&vec![site.url("/public"); 20], None)));
+    job.finish();
+    let rows = drain(&job);
+    rows.assert_complete(20);
+    assert!(rows.0.iter().all(|row| row.code == Some(Code::HostRobots)), "{rows:?}");
+    assert_eq!(*asked.lock().unwrap(), ["/robots.txt"]);
+}
+
+#[test]
+fn test_rows_end_when_robots_txt_leads_to_a_host_that_is_given_up() {
+    for threads in [1, 3] {
+        let other = Script::answer(refusal(1));
+        let rules = other.url("/robots.txt").replace("127.0.0.1", "localhost");
+        let (site, _) = site(move |path| if path == "/robots.txt" { found(&rules) } else { text("page") });
+        let engine = patient(|options| {
+            options.retries.patience = Some(Duration::from_millis(1500));
+            options.threads = threads;
+        });
+        let mut urls = vec![other.url("/page").replace("127.0.0.1", "localhost"); 20];
+        urls.extend(vec![site.url("/public"); 20]);
+        let rows = fetch(&engine, &urls);
+        rows.assert_complete(40);
+        assert!(codes(&rows)[20..].iter().all(|code| *code == Some(Code::HostRobots)), "{rows:?}");
+        assert!(rows.0.iter().all(|row| !row.ok));
+    }
+}
+
+/// An address where nobody listens.
+fn closed(host: &str) -> String {
+    let address = TcpListener::bind((host, 0)).unwrap().local_addr().unwrap();
+    format!("http://{address}")
+}
+
+#[test]
+fn test_rows_end_when_all_ports_of_their_host_are_closed() {
+    let ports: Vec<String> = (0..8).map(|_| closed("127.0.0.3")).collect();
+    let urls: Vec<String> = (0..80).map(|n| format!("{}/{n}", ports[n % 8])).collect();
+    let engine = patient(|options| options.retries.backoff = Duration::from_millis(5));
+    for _ in 0..2 {
+        let rows = fetch(&engine, &urls);
+        rows.assert_complete(80);
+        let ends = [Some(Code::HostRobots), Some(Code::HostCircuitOpen)];
+        assert!(codes(&rows).iter().all(|code| ends.contains(code)), "{rows:?}");
+    }
+}
+
+#[test]
+fn test_rows_end_when_robots_txt_leads_to_a_host_that_is_down() {
+    let other = common::server();
+    let rules = other.url("/rules").replace("127.0.0.1", "localhost");
+    // At first it takes until enough has failed there.
+    let later = found(&rules).replace("302 Found\r\n", "302 Found\r\nretry-after: 1\r\n");
+    let (site, asked) = site_that_changes(later, found(&rules));
+    let engine = patient(|options| {
+        options.retries.rounds = 1;
+        options.retries.backoff = Duration::from_millis(5);
+        options.retries.max_backoff = Duration::from_millis(500);
+    });
+    let mut urls = vec![other.url("/bytes/1").replace("127.0.0.1", "localhost"); 200];
+    assert!(fetch_one(&engine, &urls[0]).ok);
+    other.set_outage(Some(Outage::Refuse)).unwrap();
+    urls.extend(vec![site.url("/public"); 3]);
+    let rows = fetch(&engine, &urls);
+    rows.assert_complete(203);
+    let codes = codes(&rows);
+    assert!(codes[..200].iter().all(|code| *code != Some(Code::HostRobots)), "{rows:?}");
+    assert!(codes[200..].iter().all(|code| *code == Some(Code::HostRobots)), "{rows:?}");
+    assert!(asked.lock().unwrap().iter().all(|path| path == "/robots.txt"));
+}
+
+#[test]
+fn test_another_job_asks_for_robots_txt_when_the_one_that_did_is_over() {
+    type End = fn(&Job);
+    let ends: [(&str, End); 3] = [("stopped", Job::stop), ("cancelled", Job::cancel), ("expired", |_| ())];
+    for (how, end) in ends {
+        let (site, asked) = site_that_changes(refusal(1), text(NOTHING_PRIVATE));
+        let engine = patient(|_| ());
+        let max_duration = (how == "expired").then_some(Duration::from_millis(400));
+        let first = engine.job(JobOptions { max_duration, ..JobOptions::default() }).unwrap();
+        assert!(first.submit(submissions(&[site.url("/private"), site.url("/public")], None)));
+        first.finish();
+        wait_until("the first job asked for robots.txt", || !asked.lock().unwrap().is_empty());
+        let second = start(&engine, &[site.url("/private"), site.url("/public")]);
+        end(&first);
+        assert_eq!(codes(&drain(&second)), [Some(Code::HostRobots), None], "{how}");
+        assert_eq!(*asked.lock().unwrap(), ["/robots.txt", "/robots.txt", "/public"], "{how}");
+    }
+}
+
+#[test]
+fn test_robots_txt_is_fetched_when_the_consumer_of_the_job_that_asked_is_behind() {
+    let (site, _) = site_that_changes(refusal(1), text(NOTHING_PRIVATE));
+    let (other, asked_there) = site_of_agents("");
+    // A single row that nobody takes is more than may wait.
+    let engine = patient(|options| options.max_buffer = 1);
+    let behind = engine.job(JobOptions::default()).unwrap();
+    let urls = [site.url("/public"), other.url("/").replace("127.0.0.1", "localhost")];
+    assert!(behind.submit(submissions(&urls, None)));
+    wait_until("a row waits for its consumer", || asked_there.lock().unwrap().len() == 2);
+    let served = start(&engine, &[site.url("/private"), site.url("/public")]);
+    let mut codes = Vec::new();
+    while let Next::Batch(batch) = served.next_batch(Duration::from_secs(10)) {
+        codes.extend(batch.iter().map(|row| (row.row.index, row.row.code)));
+    }
+    codes.sort_by_key(|(index, _)| *index);
+    assert_eq!(codes, [(0, Some(Code::HostRobots)), (1, None)]);
+    behind.finish();
+    drain(&behind).assert_complete(2);
+}
+
+#[test]
+fn test_another_job_asks_for_robots_txt_when_the_one_that_did_is_cancelled_meanwhile() {
+    let fetches = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&fetches);
+    let site = Script::start(move |_, peer| {
+        while let Some(head) = peer.request() {
+            if !head.starts_with("GET /robots.txt") {
+                peer.send(text("page"));
+            } else if counted.fetch_add(1, SeqCst) == 0 {
+                return peer.wait_for_end();
+            } else {
+                peer.send(text(NOTHING_PRIVATE));
+            }
+        }
+    });
+    let engine = patient(|_| ());
+    let first = start(&engine, &[site.url("/public")]);
+    wait_until("the first job asked for robots.txt", || fetches.load(SeqCst) == 1);
+    let second = start(&engine, &[site.url("/private"), site.url("/public")]);
+    first.cancel();
+    assert_eq!(codes(&drain(&second)), [Some(Code::HostRobots), None]);
+    assert_eq!(fetches.load(SeqCst), 2);
 }

@@ -213,10 +213,15 @@ impl<T> Scheduler<T> {
         None
     }
 
-    /// The last request taken for the host was not sent after all; its permit is still taken.
-    pub(crate) fn give_back(&mut self, host: HostId) {
-        if let Some(throttle) = self.slot_mut(host).and_then(Slot::throttle_mut) {
-            throttle.give_back();
+    /// The request that the host was last asked for did not go after all; its permit is still taken. `probed`: an
+    /// origin that is down, which it was to find out about; the next may do so at once.
+    pub(crate) fn give_back(&mut self, host: HostId, probed: Option<u32>, now: Instant) {
+        let Some(throttle) = self.slot_mut(host).and_then(Slot::throttle_mut) else { return };
+        throttle.give_back();
+        if let Some(outage) = probed.and_then(|origin| throttle.outage(origin)) {
+            outage.abandon_probe();
+            self.schedule_probes(host, Some(now));
+            self.refresh(host);
         }
     }
 

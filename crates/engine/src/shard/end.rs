@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use http::Method;
 
+use super::Shard;
 use super::flight::Flight;
 use super::local_job::LocalJob;
 use super::robots::rules_of;
-use super::{Message, Shard};
 use crate::error::{Code, Failure};
 use crate::job::Row;
 use crate::outcome::Outcome;
@@ -22,8 +22,7 @@ impl Shard {
     pub(super) fn land(&self, mut flight: Flight, outcome: Outcome) {
         flight.leave();
         if let Some(errand) = flight.errand() {
-            let rules = rules_of(&outcome);
-            return self.core.tell(errand.shard, Message::Robots(errand.origin, rules));
+            return self.report(&flight, errand, rules_of(&outcome));
         }
         let job = Rc::clone(&flight.job);
         let first = !job.has_rows();

@@ -195,6 +195,12 @@ impl Flight {
         self.course.as_ref().is_some_and(|course| course.last.is_some())
     }
 
+    /// Whether it may wait for a host that is down. An errand may not: rows of other hosts wait for it, and would not
+    /// count as those of one that is down.
+    pub(super) fn may_be_suspended(&self) -> bool {
+        self.errand().is_none()
+    }
+
     /// Whether it counts among those that wait for a host that is down.
     pub(super) fn is_suspended(&self) -> bool {
         self.suspended
@@ -202,10 +208,7 @@ impl Flight {
 
     /// How many rows it ends as.
     fn rows(&self) -> u64 {
-        match self.errand() {
-            Some(_) => 0,
-            None => 1 + self.asked().copies().len() as u64,
-        }
+        1 + self.asked().copies().len() as u64
     }
 
     /// Its host is down, or is up again.

@@ -130,12 +130,13 @@ impl Shard {
         if change == Change::ProbeFailed {
             return;
         }
+        let concerned = |flight: &Flight| flight.origin == origin && flight.may_be_suspended();
         let mut scheduler = self.scheduler.borrow_mut();
         if change == Change::Opened {
-            let is_of_origin = |flight: &Flight| (flight.origin == origin).then(|| flight.asked().priority());
-            scheduler.suspend(host, origin.number(), is_of_origin);
+            let waits = |flight: &Flight| concerned(flight).then(|| flight.asked().priority());
+            scheduler.suspend(host, origin.number(), waits);
         }
-        for flight in scheduler.waiting_for(host).filter(|flight| flight.origin == origin) {
+        for flight in scheduler.waiting_for(host).filter(|flight| concerned(flight)) {
             flight.set_suspended(change == Change::Opened);
         }
     }

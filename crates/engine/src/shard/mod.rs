@@ -75,8 +75,8 @@ pub(crate) enum Message {
     Permit,
     /// A group of hosts that several shards serve asks for a wait.
     Park(Box<str>, Instant),
-    /// The rules of an origin's robots.txt, which a redirect led to another shard.
-    Robots(OriginId, Option<Rules>),
+    /// What the robots.txt of an origin says, which a job has asked for. None: that was not to be found out.
+    Robots { origin: OriginId, job: u64, rules: Option<Rules> },
     /// The engine ends.
     Close,
 }
@@ -192,7 +192,7 @@ impl Shard {
                 Message::Cancel(job) => self.cancel(job),
                 Message::Permit => self.use_permit(),
                 Message::Park(host, until) => self.park(&host, until),
-                Message::Robots(origin, rules) => self.robots_known(origin, rules),
+                Message::Robots { origin, job, rules } => self.robots_known(origin, job, rules),
                 Message::Close => break,
             }
         }
@@ -281,7 +281,7 @@ impl Shard {
     fn enqueue_again(&self, mut flight: Flight) {
         let (host, origin, priority) = (flight.host, flight.origin.number(), flight.asked().priority());
         let mut scheduler = self.scheduler.borrow_mut();
-        if scheduler.is_down(host, origin) {
+        if scheduler.is_down(host, origin) && flight.may_be_suspended() {
             flight.set_suspended(true);
             scheduler.push_suspended(host, origin, flight, priority);
         } else if flight.is_retrying() {

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::Shard;
 use super::flight::{Errand, Flight};
+use super::{Message, Shard};
 use crate::error::{Code, Failure};
 use crate::outcome::Outcome;
 use crate::politeness::{Rules, Verdict, product};
@@ -92,12 +92,16 @@ impl Shard {
         self.scheduler.borrow_mut().push_front(scout.host, scout);
     }
 
-    /// Lets those go on that waited for the robots.txt of an origin.
-    pub(super) fn robots_known(self: &Rc<Self>, origin: OriginId, rules: Option<Rules>) {
+    /// Tells those who wait for an errand how it ended. None: not by itself, and they send their own.
+    pub(super) fn report(&self, flight: &Flight, errand: Errand, rules: Option<Rules>) {
+        let (origin, job) = (errand.origin, flight.job.state.id);
+        self.core.tell(errand.shard, Message::Robots { origin, job, rules });
+    }
+
+    /// Lets those go on that waited for the robots.txt of an origin, which a job has asked for.
+    pub(super) fn robots_known(self: &Rc<Self>, origin: OriginId, job: u64, rules: Option<Rules>) {
         let Some(rules) = rules else {
-            if let Some(Robots::Fetching { waiting, .. }) = self.robots.borrow_mut().remove(&origin) {
-                self.let_go(waiting);
-            }
+            self.abandon(|&of, by| of == origin && by == job);
             return self.pump();
         };
         let before = self.robots.borrow_mut().remove(&origin);
@@ -123,13 +127,17 @@ impl Shard {
 
     /// A job has ended that may have been fetching a robots.txt: waiting requests of other jobs fetch it again.
     pub(super) fn robots_abandoned(&self, job: u64) {
-        let of_job = |robots: &Robots| matches!(robots, Robots::Fetching { job: by, .. } if *by == job);
-        let mut robots = self.robots.borrow_mut();
-        let abandoned: Vec<_> =
-            robots.iter().filter(|(_, robots)| of_job(robots)).map(|(&at, _)| at).collect();
-        let abandoned: Vec<_> = abandoned.into_iter().filter_map(|origin| robots.remove(&origin)).collect();
-        drop(robots);
-        for robots in abandoned {
+        self.abandon(|_, by| by == job);
+    }
+
+    /// Lets those go on whose errand has ended without telling anything: the first of them sends another.
+    fn abandon(&self, which: impl Fn(&OriginId, u64) -> bool) {
+        let is_picked = |origin: &OriginId, robots: &mut Robots| match robots {
+            Robots::Fetching { job, .. } => which(origin, *job),
+            Robots::Known(..) => false,
+        };
+        let abandoned: Vec<_> = self.robots.borrow_mut().extract_if(is_picked).collect();
+        for (_, robots) in abandoned {
             if let Robots::Fetching { waiting, .. } = robots {
                 self.let_go(waiting);
             }

@@ -62,9 +62,10 @@ impl Shard {
             self.pace.give_back();
             return Started::No;
         };
+        let probed = flight.is_suspended().then(|| flight.origin.number());
         let Some(flight) = self.admit(flight) else {
             self.pace.give_back();
-            self.scheduler.borrow_mut().give_back(host);
+            self.scheduler.borrow_mut().give_back(host, probed, now);
             self.finish(host);
             return Started::No;
         };
@@ -92,9 +93,17 @@ impl Shard {
     fn admit(&self, mut flight: Flight) -> Option<Flight> {
         if flight.job.state.starts_nothing() {
             flight.leave();
+            if let Some(errand) = flight.errand() {
+                self.report(&flight, errand, None);
+            }
             return None;
         }
-        if flight.job.state.must_wait() {
+        if let Some((code, why)) = self.too_late(&flight) {
+            self.end_unsent(flight, code, why);
+            return None;
+        }
+        // An errand brings no row, and other jobs may wait for it.
+        if flight.job.state.must_wait() && flight.errand().is_none() {
             flight.set_suspended(false);
             let local = Rc::clone(&flight.job);
             local.parked.borrow_mut().push_back(flight);
@@ -105,13 +114,7 @@ impl Shard {
             self.outages.borrow_mut().ask_last(flight.origin.number());
         }
         flight.leave();
-        match self.too_late(&flight) {
-            None => Some(flight),
-            Some((code, why)) => {
-                self.end_unsent(flight, code, why);
-                None
-            }
-        }
+        Some(flight)
     }
 
     fn too_late(&self, flight: &Flight) -> Option<(Code, &'static str)> {
@@ -149,11 +152,12 @@ impl Shard {
                 self.pace.give_back();
                 return None;
             };
+            let probed = flight.is_suspended().then(|| flight.origin.number());
             if let Some(flight) = self.admit(flight) {
                 return Some(flight);
             }
             self.pace.give_back();
-            self.scheduler.borrow_mut().give_back(host);
+            self.scheduler.borrow_mut().give_back(host, probed, Instant::now());
         }
     }
 
