@@ -97,7 +97,7 @@ impl Heads {
         Some(out)
     }
 
-    /// The user agent that `request` is sent with.
+    /// The User-Agent that is sent with `request`.
     pub(crate) fn user_agent<'a>(
         &'a self,
         request: &'a Request,

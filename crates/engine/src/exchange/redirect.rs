@@ -39,7 +39,8 @@ pub(crate) struct Follow {
     pub(crate) downgrade: bool,
 }
 
-/// Decides about the answer to `request`, which `hops` redirects led to, of at most `max`. None: they are answers.
+/// Decides about the response to `request`, which `hops` redirects led to, of at most `max`. None: redirects are not
+/// followed.
 pub(crate) fn next_hop(request: &Request, hops: u32, outcome: &Outcome, max: Option<u32>) -> Redirect {
     let (Some(received), Some(max)) = (&outcome.received, max) else { return Redirect::None };
     if !(300..400).contains(&received.status) || outcome.failure.is_some() {

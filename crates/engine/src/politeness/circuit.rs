@@ -130,7 +130,7 @@ impl<T> Outage<T> {
         }
     }
 
-    /// Takes the request that finds out how the origin is, if it is time. O(1): the last takes its place.
+    /// Takes the next probe out of the waiting requests, if it is time. O(1): the last one takes its place.
     pub(super) fn take_probe(&mut self, now: Instant) -> Option<T> {
         if self.next_probe().is_none_or(|until| until > now) {
             return None;

@@ -1,7 +1,7 @@
-//! What a host's robots.txt lets an agent ask for. Pure: the file comes in as bytes, the fetching is done elsewhere.
+//! What an origin's robots.txt allows. Pure: the file comes in as bytes, the fetching is done elsewhere.
 //!
-//! Groups, precedence and matching are those of RFC 9309. A file is read once, and kept for all agents: each request is
-//! judged by the agent that it names.
+//! Groups, precedence and matching are those of RFC 9309. A file is parsed once and kept for all agents: each request
+//! is judged by its own user agent.
 
 mod file;
 mod lines;
@@ -13,20 +13,20 @@ use file::File;
 use memchr::memmem;
 use pattern::plain_path;
 
-/// So much of a body is read: what counts of it, and a byte that says whether it goes on.
+/// How much of a body is read: the part that counts, and one byte that shows whether there is more.
 pub(crate) const ROBOTS_BYTES: u64 = lines::BYTE_LIMIT as u64 + 1;
 
-/// What one host lets agents ask for. Two words; a host that allows everything allocates nothing.
+/// What one origin allows. Two words; an origin that allows everything allocates nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Rules(State);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
-    /// Everything is allowed: there is no file, or it forbids nobody anything.
+    /// Everything is allowed: there is no file, or it restricts nobody.
     Open,
     /// Nothing is allowed, because the rules are not known.
     Unknown(Outage),
-    /// It depends.
+    /// Depends on the agent and the path.
     File(Box<File>),
 }
 
@@ -41,30 +41,30 @@ enum Outage {
     TooManyRequests,
 }
 
-/// Whether a request may go.
+/// Whether a request may be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// It may, and its agent is to leave at least such a pause between two requests.
+    /// It may. Its agent should pause this long between two requests.
     Allowed(Option<Duration>),
-    /// It may not; why, for the row's detail.
-    Refused(&'static str),
+    /// It may not. The reason, for the row's detail.
+    Disallowed(&'static str),
 }
 
 impl Rules {
-    /// The rules of a host that has no file: everything is allowed.
+    /// The rules of an origin without a file: everything is allowed.
     pub(crate) const fn absent() -> Self {
         Self(State::Open)
     }
 
-    /// The rules of a host that was not to be reached: nothing is allowed.
+    /// The rules of an origin that could not be reached: nothing is allowed.
     pub(crate) const fn unreachable() -> Self {
         Self(State::Unknown(Outage::Unreachable))
     }
 
-    /// The rules that follow from the answer to the request for robots.txt, redirects followed.
+    /// The rules that follow from the response to the request for robots.txt, after redirects.
     ///
-    /// A file that cannot be had (4xx, an endless redirect) forbids nothing; one that is out of reach forbids all.
-    /// A 429 counts as out of reach, although it is a 4xx: it asks us to stop.
+    /// A file that is unavailable (4xx, an endless redirect) forbids nothing; one that is unreachable forbids
+    /// everything. A 429 counts as unreachable, although it is a 4xx: it asks us to stop.
     ///
     /// Source: RFC 9309, sections 2.3.1.1 to 2.3.1.4.
     pub(crate) fn of_answer(status: u16, body: &[u8]) -> Self {
@@ -76,32 +76,32 @@ impl Rules {
         }
     }
 
-    /// The rules in the first 500 KiB of `body`. Never fails: a line that cannot be read is passed over.
+    /// The rules in the first 500 KiB of `body`. Never fails: an unreadable line is skipped.
     ///
     /// Source: RFC 9309, sections 2.2 and 2.5.
     fn parse(body: &[u8]) -> Self {
         Self(File::parse(body).map_or(State::Open, |file| State::File(Box::new(file))))
     }
 
-    /// Whether a request of `agent`, the [`product`] of its User-Agent, may ask for `path_and_query`, as that goes on
-    /// the wire. `/robots.txt` always may.
+    /// Judges a request for `path_and_query`, as it is sent, by the [`product`] of its User-Agent. `/robots.txt` is
+    /// always allowed.
     pub(crate) fn judge(&self, agent: &[u8], path_and_query: &str) -> Verdict {
         match &self.0 {
             State::Open => Verdict::Allowed(None),
             State::Unknown(_) if is_robots_txt(path_and_query) => Verdict::Allowed(None),
-            State::Unknown(outage) => Verdict::Refused(outage.in_words()),
+            State::Unknown(outage) => Verdict::Disallowed(outage.in_words()),
             State::File(file) => {
                 let (is_allowed, crawl_delay) = file.judge(agent, &plain_path(path_and_query));
                 if is_allowed || is_robots_txt(path_and_query) {
                     Verdict::Allowed(crawl_delay)
                 } else {
-                    Verdict::Refused("robots.txt disallows the path")
+                    Verdict::Disallowed("robots.txt disallows the path")
                 }
             }
         }
     }
 
-    /// Whether the origin has said what holds; else it was not there to be asked.
+    /// Whether the origin has answered; otherwise the rules are unknown.
     pub(crate) fn is_known(&self) -> bool {
         !matches!(self.0, State::Unknown(_))
     }

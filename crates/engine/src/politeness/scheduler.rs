@@ -89,8 +89,8 @@ impl<T> Scheduler<T> {
         }
     }
 
-    /// From now on two requests to the host are at least `delay` apart, whatever else holds. Of several origins
-    /// and agents that are asked for one, the longest counts. The first of these requests goes `now`.
+    /// From now on two requests to the host are at least `delay` apart, whatever the other limits; the first is sent
+    /// `now`. Of several delays, for several origins or agents, the longest counts.
     pub(crate) fn set_crawl_delay(&mut self, host: HostId, delay: Duration, now: Instant) {
         if let Some(throttle) = self.slot_mut(host).map(Slot::throttle_or_default)
             && throttle.crawl_delay.as_ref().is_none_or(|(longest, _)| delay > *longest)
@@ -213,8 +213,8 @@ impl<T> Scheduler<T> {
         None
     }
 
-    /// The request that the host was last asked for did not go after all; its permit is still taken. `probed`: an
-    /// origin that is down, which it was to find out about; the next may do so at once.
+    /// The last request taken for the host was not sent after all; its permit is still taken. `probed`: the origin that
+    /// it was to probe, if it was a probe; the next probe may follow at once.
     pub(crate) fn give_back(&mut self, host: HostId, probed: Option<u32>, now: Instant) {
         let Some(throttle) = self.slot_mut(host).and_then(Slot::throttle_mut) else { return };
         throttle.give_back();

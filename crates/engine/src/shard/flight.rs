@@ -195,8 +195,8 @@ impl Flight {
         self.course.as_ref().is_some_and(|course| course.last.is_some())
     }
 
-    /// Whether it may wait for a host that is down. An errand may not: rows of other hosts wait for it, and would not
-    /// count as those of one that is down.
+    /// Whether it may be set aside while its host is down. An errand may not: rows of other hosts wait for it, which do
+    /// not count as waiting for a host that is down.
     pub(super) fn may_be_suspended(&self) -> bool {
         self.errand().is_none()
     }

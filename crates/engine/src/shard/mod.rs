@@ -75,7 +75,7 @@ pub(crate) enum Message {
     Permit,
     /// A group of hosts that several shards serve asks for a wait.
     Park(Box<str>, Instant),
-    /// What the robots.txt of an origin says, which a job has asked for. None: that was not to be found out.
+    /// The rules of an origin's robots.txt, which was fetched on behalf of a job. None: the job ended before.
     Robots { origin: OriginId, job: u64, rules: Option<Rules> },
     /// The engine ends.
     Close,

@@ -23,13 +23,13 @@ pub(super) enum Robots {
 const KEPT: Duration = Duration::from_secs(24 * 3600);
 const KEPT_UNKNOWN: Duration = Duration::from_secs(60);
 
-/// The most redirects that lead to a robots.txt, whatever the caller's requests follow: behind more there is none.
+/// How many redirects are followed for a robots.txt, whatever the options say. After more there is no file.
 ///
 /// Source: RFC 9309, section 2.3.1.2.
 const MAX_HOPS: u32 = 5;
 
 impl Shard {
-    /// The most redirects that are followed for a request. None: a redirect is its answer.
+    /// How many redirects are followed for a request. None: they are not followed.
     pub(super) fn most_hops(&self, flight: &Flight) -> Option<u32> {
         let options = &self.core.options;
         if flight.errand().is_some() {
@@ -38,7 +38,7 @@ impl Shard {
         options.follow_redirects.then_some(options.max_redirects)
     }
 
-    /// Whether robots.txt lets a request go, where it is obeyed. None: it does not, or it is not known yet.
+    /// Checks a request against robots.txt, if that is obeyed. None: it is disallowed, or waits for the file.
     pub(super) fn ask_robots(&self, flight: Flight) -> Option<Flight> {
         if !self.core.options.robots || flight.errand().is_some() {
             return Some(flight);
@@ -55,7 +55,7 @@ impl Shard {
                     }
                     return Some(flight);
                 }
-                Verdict::Refused(why) => why,
+                Verdict::Disallowed(why) => why,
             },
             Some(Robots::Fetching { waiting, .. }) => {
                 waiting.push(flight);
@@ -69,22 +69,22 @@ impl Shard {
             }
         };
         drop(robots);
-        self.refuse_by_robots(flight, why);
+        self.disallow(flight, why);
         None
     }
 
-    /// Judges a request by the user agent that it is sent with.
+    /// Judges a request by the user agent that is sent with it.
     fn judge(&self, rules: &Rules, flight: &Flight) -> Verdict {
         let agent = self.core.heads.user_agent(&flight.request, flight.has_left_origin());
         let agent = agent.map_or(&[][..], |agent| product(agent.as_bytes()));
         rules.judge(agent, flight.request.target.path_and_query())
     }
 
-    fn refuse_by_robots(&self, flight: Flight, why: &'static str) {
+    fn disallow(&self, flight: Flight, why: &'static str) {
         self.land(flight, Outcome::unsent(Failure::new(Code::HostRobots, why)));
     }
 
-    /// Sends for the robots.txt of the request's origin, before whatever else waits for its host.
+    /// Queues the request for the robots.txt of an origin, before all others of its host.
     fn fetch_robots(&self, flight: &Flight) {
         let request = flight.request.sibling("/robots.txt");
         let errand = Errand { shard: self.at, origin: flight.origin };
@@ -92,13 +92,13 @@ impl Shard {
         self.scheduler.borrow_mut().push_front(scout.host, scout);
     }
 
-    /// Tells those who wait for an errand how it ended. None: not by itself, and they send their own.
+    /// Tells the shard that waits for an errand how it ended. None: its job ended before.
     pub(super) fn report(&self, flight: &Flight, errand: Errand, rules: Option<Rules>) {
         let (origin, job) = (errand.origin, flight.job.state.id);
         self.core.tell(errand.shard, Message::Robots { origin, job, rules });
     }
 
-    /// Lets those go on that waited for the robots.txt of an origin, which a job has asked for.
+    /// Continues with the requests that waited for the robots.txt of an origin, fetched on behalf of `job`.
     pub(super) fn robots_known(self: &Rc<Self>, origin: OriginId, job: u64, rules: Option<Rules>) {
         let Some(rules) = rules else {
             self.abandon(|&of, by| of == origin && by == job);
@@ -112,9 +112,9 @@ impl Shard {
         let mut allowed = Vec::new();
         for flight in waiting {
             match self.judge(&rules, &flight) {
-                // Their host may have to be left alone for long, which is nothing to them.
-                Verdict::Refused(why) if !flight.job.state.starts_nothing() => {
-                    self.refuse_by_robots(flight, why);
+                // It need not wait until its host may be asked again.
+                Verdict::Disallowed(why) if !flight.job.state.starts_nothing() => {
+                    self.disallow(flight, why);
                 }
                 _ => allowed.push(flight),
             }
@@ -130,7 +130,7 @@ impl Shard {
         self.abandon(|_, by| by == job);
     }
 
-    /// Lets those go on whose errand has ended without telling anything: the first of them sends another.
+    /// Continues with requests whose errand ended without a result: the first of them sends another.
     fn abandon(&self, which: impl Fn(&OriginId, u64) -> bool) {
         let is_picked = |origin: &OriginId, robots: &mut Robots| match robots {
             Robots::Fetching { job, .. } => which(origin, *job),
@@ -176,12 +176,12 @@ impl Shard {
     }
 }
 
-/// The rules that an answer to the request for robots.txt amounts to. None: it was not asked for to the end,
-/// which says nothing: its job was over.
+/// The rules that follow from the response to the request for robots.txt. None: the job ended before the request did,
+/// which says nothing.
 pub(super) fn rules_of(outcome: &Outcome) -> Option<Rules> {
     match outcome.failure.as_ref().map(|failure| failure.code) {
         Some(Code::TimeoutJob | Code::TimeoutDeadline) => return None,
-        // It was answered, and no file is where the answers lead.
+        // The origin answered, and its redirects do not lead to a file.
         Some(
             Code::RedirectTooMany | Code::RedirectScheme | Code::RedirectAmbiguous | Code::RedirectInvalid,
         ) => return Some(Rules::absent()),

@@ -102,7 +102,7 @@ impl Shard {
             self.end_unsent(flight, code, why);
             return None;
         }
-        // An errand brings no row, and other jobs may wait for it.
+        // An errand adds no row, and other jobs may wait for it.
         if flight.job.state.must_wait() && flight.errand().is_none() {
             flight.set_suspended(false);
             let local = Rc::clone(&flight.job);

@@ -76,8 +76,8 @@ impl Shard {
         taken
     }
 
-    /// A request ends that waits for an attempt: as its last one did, or else with `code`. An errand ends as if there
-    /// had been none: others who wait for it may have more time.
+    /// Ends a request that waits for an attempt: as its last one did, or with `code` if there was none. An errand always
+    /// ends with `code`: the requests that wait for it may have more time.
     pub(super) fn end_unsent(&self, mut flight: Flight, code: Code, why: &'static str) {
         let last = flight.take_last().filter(|_| flight.errand().is_none());
         self.land(flight, last.unwrap_or_else(|| Outcome::unsent(Failure::new(code, why))));

@@ -6,7 +6,7 @@ use super::tests::Own;
 type Case = (&'static str, &'static str, &'static str, &'static [&'static str], &'static [&'static str]);
 
 /// Source: `google` is `robots_test.cc` of google/robotstxt, `protego` is `tests/test_protego.py` of
-/// scrapy/protego: the behaviour that each of these tests asks for, in our own words.
+/// scrapy/protego: the behaviour that each of these tests requires, in our own words.
 #[rustfmt::skip]
 const CASES: &[Case] = &[
     ("google LineSyntax_Line", "FooBot", "user-agent: FooBot\ndisallow: /\n", &[], &["/", "/x/y"]),

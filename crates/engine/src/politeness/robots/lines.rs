@@ -1,6 +1,6 @@
-//! The lines of a robots.txt that decide something, as sites write them.
+//! The lines of a robots.txt that have an effect, as sites write them.
 
-/// As much of a file counts. Source: RFC 9309, section 2.5.
+/// How many bytes of a file count. Source: RFC 9309, section 2.5.
 pub(super) const BYTE_LIMIT: usize = 500 << 10;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -13,7 +13,7 @@ pub(super) enum Key {
     CrawlDelay,
 }
 
-/// The keys as sites write them, the common mistakes included.
+/// The keys as sites write them, including common mistakes.
 ///
 /// Source: `robots.cc` of google/robotstxt (`kAllowFrequentTypos`) and `_protego.py` of scrapy/protego.
 const SPELLINGS: [(&[u8], Key); 13] = [
@@ -32,13 +32,13 @@ const SPELLINGS: [(&[u8], Key); 13] = [
     (b"crawldelay", Key::CrawlDelay),
 ];
 
-/// The lines that decide something, with their values trimmed, as far as the file counts.
+/// The lines with an effect in the part of the file that counts, their values trimmed.
 pub(super) fn directives(body: &[u8]) -> impl Iterator<Item = (Key, &[u8])> {
     let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     whole_lines(body, BYTE_LIMIT).split(|&byte| is_line_end(byte)).filter_map(directive)
 }
 
-/// Reads `key: value # comment`; sites that forget the colon mean one.
+/// Reads `key: value # comment`; a missing colon is tolerated.
 fn directive(line: &[u8]) -> Option<(Key, &[u8])> {
     let line = line.split(|&byte| byte == b'#').next()?.trim_ascii();
     SPELLINGS.iter().find_map(|&(spelling, key)| {

@@ -1,8 +1,7 @@
-//! One spelling for the patterns of a file and for the paths that are judged by them, and what matches what.
+//! One spelling for the patterns of a file and for the paths that are compared with them, and the matching.
 //!
-//! An escaped octet is that octet, but for those that would be read as something else: `%2A` is how a pattern writes a
-//! star that stands for itself; `%2F`, `%3F`, `%23` and `%25` are not what they spell; a line must not end early.
-//! What is spelled so is never longer than it was.
+//! Escaped octets are decoded, except where that would change the meaning: `%2A` is how a pattern writes a literal star;
+//! `%2F`, `%3F`, `%23` and `%25` differ from the characters they encode; and an encoded line end does not end a line.
 //!
 //! Source: RFC 9309, sections 2.2.2 and 2.2.3.
 
@@ -13,11 +12,11 @@ pub(super) fn push_pattern(out: &mut Vec<u8>, pattern: &[u8]) {
     match pattern.first() {
         None => return,
         Some(b'/' | b'*') => {}
-        // Who writes `private` means `/private`.
+        // `private` means `/private`.
         Some(_) => out.push(b'/'),
     }
     push_plain(out, pattern);
-    // An escaped dollar at the end stands for itself; a star behind it keeps it from being the end of the path.
+    // An escaped dollar at the end is a literal one; a star after it keeps it from meaning the end of the path.
     if pattern.ends_with(b"%24") {
         out.push(b'*');
     }
@@ -38,12 +37,13 @@ pub(super) fn plain_path(path_and_query: &str) -> Vec<u8> {
     path
 }
 
-/// Whether a pattern matches a path, both in their spelling: from its start, a star being anything, a dollar at the end
-/// the end. Segments between stars are taken at their first occurrence, which leaves the most for those after them.
+/// Whether a pattern matches the start of a path, both in the one spelling. A star stands for anything, a dollar at the
+/// end for the end of the path. The segments between stars are matched at their first occurrence, which leaves the
+/// longest rest for those after them.
 ///
-/// O(path) for each star that finds its segment.
+/// O(path) for each segment.
 pub(super) fn matches(pattern: &[u8], path: &[u8]) -> bool {
-    // No path has a star: most patterns differ from it before their first.
+    // Most patterns differ from the path before their first star, and no path contains one.
     if pattern.iter().zip(path).find(|(one, other)| one != other).is_some_and(|(one, _)| *one != b'*') {
         return false;
     }
@@ -59,12 +59,13 @@ pub(super) fn matches(pattern: &[u8], path: &[u8]) -> bool {
     if open.is_some() { rest.ends_with(last) } else { memmem::find(rest, last).is_some() }
 }
 
-/// How many octets a pattern has, by which the most specific one is found: as a URL writes them.
+/// The length of a pattern in a URL, by which the most specific one is found: other octets than visible ASCII are
+/// escaped there.
 pub(super) fn octets(pattern: &[u8]) -> usize {
     pattern.len() + 2 * pattern.iter().filter(|byte| !byte.is_ascii_graphic()).count()
 }
 
-/// Appends `text`, with escapes undone where that changes no meaning.
+/// Appends `text`, with the escapes decoded where that does not change the meaning.
 fn push_plain(out: &mut Vec<u8>, mut text: &[u8]) {
     while let [first, rest @ ..] = text {
         text = match (octet(text), rest) {
@@ -85,7 +86,7 @@ fn push_plain(out: &mut Vec<u8>, mut text: &[u8]) {
     }
 }
 
-/// The octet that `text` starts with an escape of.
+/// If `text` starts with an escape: the octet.
 fn octet(text: &[u8]) -> Option<u8> {
     let [b'%', high, low, ..] = text else { return None };
     let digit = |byte: &u8| char::from(*byte).to_digit(16);

@@ -28,7 +28,7 @@ impl Own {
     fn crawl_delay(&self) -> Option<Duration> {
         match self.judge("/robots.txt") {
             Verdict::Allowed(crawl_delay) => crawl_delay,
-            Verdict::Refused(why) => panic!("{why}"),
+            Verdict::Disallowed(why) => panic!("{why}"),
         }
     }
 }
@@ -40,7 +40,7 @@ fn rules(body: impl AsRef<[u8]>) -> Own {
 #[test]
 fn test_answer_decides_when_the_file_cannot_be_had() {
     let body = b"user-agent: *\ndisallow: /a";
-    let refused = Verdict::Refused;
+    let refused = Verdict::Disallowed;
     let file = (refused("robots.txt disallows the path"), Verdict::Allowed(None));
     let open = (Verdict::Allowed(None), Verdict::Allowed(None));
     let unknown = |why| (refused(why), refused(why));
@@ -132,7 +132,7 @@ fn test_one_file_is_read_once_when_several_agents_are_judged() {
             user-agent: *\ncrawl-delay: 2\nuser-agent: a\nuser-agent: d\nallow: /a/open\n";
     let rules = Rules::parse(body.as_bytes());
     let seconds = |delay: u64| Verdict::Allowed(Some(Duration::from_secs(delay)));
-    let refused = Verdict::Refused("robots.txt disallows the path");
+    let refused = Verdict::Disallowed("robots.txt disallows the path");
     for (agent, to_a, to_open, to_b) in [
         ("a", refused, seconds(1), seconds(1)),
         ("A", refused, seconds(1), seconds(1)),
