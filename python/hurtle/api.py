@@ -9,11 +9,11 @@ from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Unpack
 
+from hurtle.assembly import open_arrow, open_job, open_transfer, summary_of
 from hurtle.client import EngineClient, Transfer
 from hurtle.options import JobOptions, Options, OptionsDict, RunOptions, RunOptionsDict, split_output
 from hurtle.report import Results, Summary, agathered, gathered
 from hurtle.sources import AsyncRequests, AsyncSource, Requests, Source, open_async_source, open_source
-from hurtle.wiring import open_arrow, open_job, open_transfer, summary_of
 
 if TYPE_CHECKING:
     from hurtle._engine import ArrowStream, Response

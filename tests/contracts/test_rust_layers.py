@@ -23,8 +23,8 @@ ORDER: tuple[frozenset[str], ...] = (
     frozenset({"politeness"}),
     frozenset({"retry"}),
     # Plain data and small tools. They may build on each other.
-    frozenset({"alarm", "clock", "error", "headers", "later", "limits"})
-    | frozenset({"options", "outcome", "random", "request", "timings"}),
+    frozenset({"alarm", "clock", "error", "headers", "limits"})
+    | frozenset({"options", "outcome", "random", "request", "timers", "timings"}),
 )
 LEAVES = len(ORDER) - 1
 LEVEL = {module: level for level, modules in enumerate(ORDER) for module in modules}

@@ -13,7 +13,7 @@ mod error;
 mod exchange;
 mod headers;
 mod job;
-mod later;
+
 mod limits;
 mod options;
 mod outcome;
@@ -23,6 +23,7 @@ mod random;
 mod request;
 mod retry;
 mod shard;
+mod timers;
 mod timings;
 
 pub use engine::{Closed, Engine, Job, JobOptions, Progress, StartError};

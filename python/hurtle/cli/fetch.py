@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hurtle.api import Client
+from hurtle.assembly import open_job, summary_of
 from hurtle.cli.args import RESUMING
 from hurtle.cli.consent import consent_hint, sent_unknown
 from hurtle.cli.run_options import given_options
@@ -20,7 +21,6 @@ from hurtle.options import OutputOptions
 from hurtle.report.text import summary_text
 from hurtle.rows import Rows
 from hurtle.sources import Source, open_source
-from hurtle.wiring import open_job, summary_of
 
 if TYPE_CHECKING:
     from hurtle._engine import Response

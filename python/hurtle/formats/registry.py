@@ -123,6 +123,6 @@ def _loaded(line: Line) -> Format:
 
 @cache
 def _apart(inner: Format, name: str) -> Format:
-    from hurtle.formats.apart import Apart
+    from hurtle.formats.bodies_apart import Apart
 
     return Apart(inner, name)

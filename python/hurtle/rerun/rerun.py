@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from hurtle import checks
 from hurtle.api import Client
+from hurtle.assembly import summary_of, watched
 from hurtle.errors import ConfigError
 from hurtle.job import Job
 from hurtle.options import OptionsDict
 from hurtle.outputs.identity import path_of, recalled, unlike
 from hurtle.outputs.record import Identity, input_difference
 from hurtle.report import Summary
-from hurtle.rerun.choose import open_rerun
 from hurtle.rerun.input import FirstRows, OpenInput, RowsSource, difference
+from hurtle.rerun.sinks import open_rerun
 from hurtle.runs import record_at
 from hurtle.sources import Requests, Source, open_source
-from hurtle.wiring import summary_of, watched
 
 if TYPE_CHECKING:
     from hurtle.refresh import Refresh

@@ -14,7 +14,7 @@ use super::circuit::{Change, ProbeWaits, Streak};
 use super::note::{Note, Noted};
 use super::pace::Pace;
 use super::slot::{Place, Retried, Slot};
-use crate::later::Later;
+use crate::timers::Timers;
 
 /// How many requests the holder of a permit may take in a row while other hosts wait. High enough to make use of a
 /// warm connection, low enough that a long queue does not starve the others.
@@ -35,12 +35,12 @@ pub(crate) struct Scheduler<T> {
     ring: VecDeque<HostId>,
     second_ring: VecDeque<HostId>,
     /// Hosts that wait, each with the instant it waits for: one that woke earlier leaves its entry behind.
-    waiting: Later<(HostId, Instant)>,
+    waiting: Timers<(HostId, Instant)>,
     waiting_count: usize,
     /// Those of them that wait because they refused.
     refusing_count: usize,
     /// Hosts with something set apart: retries that wait for their budget, requests of origins that are down.
-    chores: Later<(HostId, Instant)>,
+    chores: Timers<(HostId, Instant)>,
     /// Origins that are down.
     down: Vec<(HostId, u32)>,
     /// Failures in a row, by the origin's number.
@@ -56,10 +56,10 @@ impl<T> Scheduler<T> {
             slots: Vec::new(),
             ring: VecDeque::new(),
             second_ring: VecDeque::new(),
-            waiting: Later::new(),
+            waiting: Timers::new(),
             waiting_count: 0,
             refusing_count: 0,
-            chores: Later::new(),
+            chores: Timers::new(),
             down: Vec::new(),
             streaks: Vec::new(),
             waits,

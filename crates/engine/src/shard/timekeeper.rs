@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use crate::later::Later;
+use crate::timers::Timers;
 
 /// Deadlines that pass at about the same time are handled together: this share of a deadline may be between them, ...
 const GRAIN_SHARE: u32 = 1000;
@@ -15,9 +15,9 @@ const MIN_GRAIN: Duration = Duration::from_millis(20);
 
 /// `T` waits for its next attempt. Belongs to one thread; all but `sleep` return at once.
 pub(super) struct Timekeeper<T> {
-    retries: RefCell<Later<T>>,
+    retries: RefCell<Timers<T>>,
     /// Jobs by their end.
-    expiries: RefCell<Later<u64>>,
+    expiries: RefCell<Timers<u64>>,
     /// When the deadlines of known requests pass, in order.
     deadlines: RefCell<VecDeque<Instant>>,
     /// Until when the shard sleeps; None: until it is woken.
@@ -28,8 +28,8 @@ pub(super) struct Timekeeper<T> {
 impl<T> Timekeeper<T> {
     pub(super) fn new() -> Self {
         Self {
-            retries: RefCell::new(Later::new()),
-            expiries: RefCell::new(Later::new()),
+            retries: RefCell::new(Timers::new()),
+            expiries: RefCell::new(Timers::new()),
             deadlines: RefCell::default(),
             sleeps_until: Cell::new(None),
             changed: Notify::new(),

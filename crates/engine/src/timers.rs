@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 use std::time::Instant;
 
 /// Things that are due later. Equal instants keep their order.
-pub(crate) struct Later<T> {
+pub(crate) struct Timers<T> {
     heap: BinaryHeap<Reverse<Entry<T>>>,
     added: u64,
 }
@@ -42,7 +42,7 @@ impl<T> Ord for Entry<T> {
     }
 }
 
-impl<T> Later<T> {
+impl<T> Timers<T> {
     pub(crate) fn new() -> Self {
         Self { heap: BinaryHeap::new(), added: 0 }
     }
@@ -84,7 +84,7 @@ mod tests {
     fn things_come_up_in_order_of_time_then_of_arrival() {
         let now = Instant::now();
         let at = |seconds| now + Duration::from_secs(seconds);
-        let mut later = Later::new();
+        let mut later = Timers::new();
         for (seconds, item) in [(2, 'c'), (1, 'a'), (1, 'b'), (3, 'd')] {
             later.add(at(seconds), item);
         }
