@@ -1,0 +1,55 @@
+//! Origins that are down: which have failed all the probes that they get, and what becomes of what waits for them.
+
+use std::time::Instant;
+
+use super::{HostId, Scheduler, Slot};
+
+impl<T> Scheduler<T> {
+    /// Origins that are down and have failed as many probes as `rounds` grants them.
+    pub(crate) fn given_up(&mut self, rounds: u32) -> Vec<(HostId, u32)> {
+        let down = std::mem::take(&mut self.down);
+        let beyond = |&&(host, origin): &&(HostId, u32)| {
+            let throttle = self.slot_mut(host).and_then(Slot::throttle_mut);
+            throttle
+                .and_then(|throttle| throttle.outage(origin))
+                .is_some_and(|outage| outage.is_beyond(rounds))
+        };
+        let found = down.iter().filter(beyond).copied().collect();
+        self.down = down;
+        found
+    }
+
+    /// How many origins are down.
+    pub(crate) fn origins_down(&self) -> usize {
+        self.down.len()
+    }
+
+    /// The origin's next probe may start at once.
+    pub(crate) fn probe_now(&mut self, host: HostId, origin: u32, now: Instant) {
+        let throttle = self.slot_mut(host).and_then(Slot::throttle_mut);
+        if let Some(outage) = throttle.and_then(|throttle| throttle.outage(origin)) {
+            outage.probe_now(now);
+        }
+        self.schedule_probes(host, Some(now));
+        self.refresh(host);
+    }
+
+    /// Takes out the requests that wait for an origin that is down. True: it does not respond at all; otherwise it
+    /// responds with errors only, and from now on counts as up.
+    pub(crate) fn give_up(
+        &mut self,
+        host: HostId,
+        origin: u32,
+        which: impl FnMut(&T) -> bool,
+    ) -> (Vec<T>, bool) {
+        let Some(slot) = self.slot_mut(host) else { return (Vec::new(), true) };
+        let outage = slot.throttle_mut().and_then(|throttle| throttle.outage(origin));
+        if outage.is_none_or(|outage| outage.is_silent) {
+            return (slot.take_suspended(origin, which), true);
+        }
+        let taken = slot.take_suspended(origin, |_| true);
+        slot.resign(origin);
+        self.down.retain(|&other| other != (host, origin));
+        (taken, false)
+    }
+}
