@@ -158,10 +158,61 @@ def test_limits_of_a_host_say_where_they_are_wrong() -> None:
         resolved(hosts={"a": Limits(), "A": Limits()})
 
 
+def test_an_entry_of_several_hosts_has_its_limits_each_for_itself_or_together() -> None:
+    each = Limits(concurrency=2)
+    assert resolved(hosts={"A, *.b ,::1": each}).hosts == (("a", each), ("*.b", each), ("::1", each))
+    together = Limits(rate_limit="10/s", shared=True)
+    assert resolved(hosts={"A, *.b ,[::1]": together}).hosts == (("a, *.b, ::1", together),)
+    assert resolved(hosts={"a,*.b,::1": {"rate_limit": "10/s", "shared": True}}).hosts == (
+        ("a, *.b, ::1", together),
+    )
+    assert resolved(hosts={"*.b": Limits(shared=True)}).hosts == (("*.b", Limits(shared=True)),)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "words"),
+    [
+        (
+            {"a, b": {"shared": True}, "b, c": {"shared": True}},
+            "'b' is listed twice, as 'a, b' and as 'b, c'",
+        ),
+        ({"a, b": {"shared": True}, "B": {}}, "'b' is listed twice, as 'a, b' and as 'B'"),
+        ({"a, b, A": {}}, "'a' is listed twice, in 'a, b, A'"),
+        ({"a, ": {"shared": True}}, "'a, ' has a comma with no host name before or after it"),
+        ({",": {}}, "',' has a comma with no host name"),
+        ({"a,,b": {}}, "'a,,b' has a comma with no host name"),
+        ({"a": {"shared": True}}, "'a' is a single host, and no other shares its limits: leave out shared"),
+        ({"a": Limits(shared=True)}, "'a' is a single host"),
+        ({"a, b:80": {}}, "'b:80' is not a host name, it contains a port"),
+        ({"a b": {}}, "'a b' is not a host name, it contains a blank"),
+        ({"a, https://me:hunter2@b/": {}}, "it contains a scheme"),
+        ({"a, b": {"shared": 1}}, 'hosts["a, b"].shared=1: must be True or False'),
+        ({"a, b": {"share": True}}, "unknown key 'share'; allowed are rate_limit, concurrency, shared"),
+    ],
+)
+def test_entries_of_hosts_that_contradict_each_other_are_refused(hosts: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        resolved(hosts=hosts)
+    assert words in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+    with pytest.raises(ConfigError, match="must be True or False"):
+        Limits(shared="yes")  # type: ignore[arg-type]
+
+
+def test_limits_are_by_host_domain_or_address() -> None:
+    assert [resolved(limit_by=way).limit_by for way in ("host", "domain", "ip")] == ["host", "domain", "ip"]
+    for wrong in ("hosts", "", None, ["ip"], 4):
+        with pytest.raises(ConfigError, match=r'limit_by=.*: must be "host", "domain" or "ip"') as caught:
+            resolved(limit_by=wrong)
+        assert caught.value.option == "limit_by"
+
+
 def test_a_host_is_read_as_a_url_is_when_the_engine_starts() -> None:
     for same in (("münchen.de", "xn--mnchen-3ya.de"), ("0:0::1", "[::1]"), ("127.1", "127.0.0.1")):
         with pytest.raises(ConfigError, match="are the same host"):
             _engine.Engine(resolved(hosts=dict.fromkeys(same, Limits(concurrency=1))))
+        with pytest.raises(ConfigError, match="are the same host"):
+            _engine.Engine(resolved(hosts={", ".join(same): Limits(shared=True)}))
     with pytest.raises(ConfigError, match="is not a host name") as caught:
         _engine.Engine(resolved(hosts={"exa<mple": Limits(concurrency=1)}))
     assert caught.value.option == "hosts"

@@ -98,6 +98,34 @@ def test_a_hosts_own_limits_are_those_of_the_closest_name() -> None:
     }
 
 
+def test_hosts_that_share_limits_are_one() -> None:
+    rows = [url for name in ("a.x.com", "b.x.com", "c.y.com", "münchen.org") for url in urls(name, 100)]
+    rows += ["https://a.x.com/0"]
+    by_domain = hurtle.plan(rows, limit_by="domain", hosts={"*.x.com": {"concurrency": 5}})
+    assert {host.host: (host.requests, host.duplicates, host.concurrency) for host in by_domain.hosts} == {
+        "x.com": (201, 1, 5), "y.com": (100, 0, 10), "xn--mnchen-3ya.org": (100, 0, 10),
+    }  # fmt: skip
+    group = "a.x.com, *.y.com, münchen.org"
+    grouped = hurtle.plan(rows, hosts={group: hurtle.Limits(shared=True, rate_limit="1/s")})
+    assert [(host.host, host.requests) for host in grouped.hosts] == [
+        ("a.x.com, *.y.com, xn--mnchen-3ya.org", 301), ("b.x.com", 100),
+    ]  # fmt: skip
+    assert grouped.seconds == pytest.approx(300)
+    shared = 'hosts={"a.x.com, *.y.com, xn--mnchen-3ya.org": Limits(shared=True, rate_limit="4/s")}'
+    assert f"{shared} would make it" in grouped.advice[-1]
+
+
+def test_an_address_is_not_looked_up_for_a_plan() -> None:
+    rows = urls("a.example", 3) + urls("b.example", 3) + ["http://127.0.0.1/", "http://[::ffff:127.0.0.1]/"]
+    plan = hurtle.plan(rows, limit_by="ip")
+    assert {host.host: host.requests for host in plan.hosts} == {
+        "a.example": 3,
+        "b.example": 3,
+        "127.0.0.1": 2,
+    }
+    assert any("No name is resolved" in sentence for sentence in plan.assumptions)
+
+
 def test_the_slowest_host_is_named_with_all_else() -> None:
     rows = urls("api.x.com", 13_001) + urls("b.example", 3000) + urls("c.example", 100)
     plan = hurtle.plan(rows, hosts={"api.x.com": {"rate_limit": "100/min"}}, latency=1.2)

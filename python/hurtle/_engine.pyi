@@ -24,6 +24,7 @@ __all__ = [
     "arrow_schema",
     "decode_body",
     "error_codes",
+    "groups_of",
     "identify",
     "option_defaults",
 ]
@@ -35,6 +36,13 @@ IDEMPOTENT_METHODS: tuple[str, ...]
 
 def error_codes() -> dict[str, bool]:
     """Return every error code, and whether a request that ends with it can be retried."""
+
+def groups_of(options: Options, hosts: Sequence[str]) -> list[tuple[str, int | None]]:
+    """Return the group of each host: its name, and the place of its limits in `options.hosts`.
+
+    The place is None if the general limits apply. Nothing is resolved: where limits are by address, each name
+    is a group of its own.
+    """
 
 def identify(
     rows: Sequence[str | Request | BadRow], params: str | None = None

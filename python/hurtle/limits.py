@@ -1,9 +1,9 @@
-"""Limits of single hosts, and how to name hosts. Pure functions."""
+"""Limits of some hosts, which hosts share limits, and how to name hosts. Pure functions."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict
 
 from hurtle import checks, rates
 from hurtle.errors import ConfigError
@@ -11,32 +11,41 @@ from hurtle.errors import ConfigError
 Concurrency: TypeAlias = int | Literal["auto"]
 """Requests in flight; "auto": as many as the hosts tolerate, judged by their responses."""
 
+LimitBy: TypeAlias = Literal["host", "domain", "ip"]
+"""Which requests count together against the limits of one host."""
+
+WAYS: tuple[LimitBy, ...] = ("host", "domain", "ip")
+
 
 class LimitsDict(TypedDict, total=False):
     """`Limits` as a plain dict or a table of a TOML file."""
 
     rate_limit: rates.RateSpec | None
     concurrency: Concurrency | None
+    shared: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Limits of one host that differ from those of all hosts.
+    """Limits of some hosts that differ from those of all hosts.
 
     Args:
         rate_limit: Like the option `rate_limit_per_host`; "none" lifts the limit. None: as for all hosts.
         concurrency: Requests in flight, or "auto". None: as for all hosts.
+        shared: Whether the hosts that these limits are for have them together; False: each for itself.
 
     Example:
         >>> Limits(rate_limit="100/min", concurrency=2)
-        Limits(rate_limit=Rate(count=100, per=60.0, burst=1), concurrency=2)
+        Limits(rate_limit=Rate(count=100, per=60.0, burst=1), concurrency=2, shared=False)
     """
 
     rate_limit: rates.RateSpec | None = None
     concurrency: Concurrency | None = None
+    shared: bool = False
 
     def __post_init__(self) -> None:
-        """Check both, and normalize the rate."""
+        """Check all, and normalize the rate."""
+        checks.flag("limits.shared", self.shared)
         if self.rate_limit is not None:
             limit = rates.rate_limit("limits.rate_limit", self.rate_limit)
             object.__setattr__(self, "rate_limit", limit)
@@ -45,7 +54,8 @@ class Limits:
 
 
 HostLimits: TypeAlias = Mapping[str, Limits | LimitsDict]
-"""Limits by host name; `*.example.com` means every name below example.com."""
+"""Limits by host name, or by several names with commas between them; `*.example.com` means every name below
+example.com."""
 
 _NAMES = 'write a host as in a URL, such as "api.example.com", "*.example.com", "192.0.2.1" or "::1"'
 _UNFIT = (
@@ -59,6 +69,22 @@ _UNFIT = (
 )
 
 
+def read_limits(named: Mapping[str, Any]) -> dict[str, Any]:
+    """Read the rates and the limits of hosts among options by their public names.
+
+    Raises:
+        ConfigError: A value is wrong.
+    """
+    values: dict[str, Any] = {}
+    for name in ("rate_limit", "rate_limit_per_host"):
+        if named.get(name) is not None:
+            limit = rates.rate_limit(name, named[name])
+            values[name] = None if limit == "none" else limit
+    if named.get("hosts") is not None:
+        values["hosts"] = host_limits(named["hosts"])
+    return values
+
+
 def host_limits(hosts: object) -> tuple[tuple[str, Limits], ...]:
     """Read limits by host name.
 
@@ -66,22 +92,58 @@ def host_limits(hosts: object) -> tuple[tuple[str, Limits], ...]:
         hosts: As in `HostLimits`.
 
     Returns:
-        Names and limits. Names are in lower case, IPv6 addresses without brackets. The engine normalizes them
-        further, as in URLs (IDNA, other spellings of an address).
+        Names and limits: one name each, or with `shared` all names of the entry, separated by ", ". Names are
+        in lower case, IPv6 addresses without brackets. The engine normalizes them further, as in URLs (IDNA,
+        other spellings of an address).
 
     Raises:
-        ConfigError: A name is not a host name, a host is listed twice, or a key or value is wrong.
+        ConfigError: A name is not a host name, a host is listed twice, a single host shares its limits, or a
+            key or value is wrong.
     """
     if not isinstance(hosts, Mapping):
         example = 'limits by host name, such as {"example.com": Limits(concurrency=2)}'
         raise checks.wrong("hosts", hosts, example)
-    found: dict[str, Limits] = {}
-    for written, limits in hosts.items():
-        name = host_name(written)
-        if name in found:
-            raise ConfigError(f"hosts: {name!r} is listed twice", option="hosts")
-        found[name] = limits if isinstance(limits, Limits) else _limits(f'hosts["{written}"]', limits)
-    return tuple(found.items())
+    found: list[tuple[str, Limits]] = []
+    listed: dict[str, str] = {}
+    for written, given in hosts.items():
+        names = _names_of(written)
+        for name in names:
+            if name in listed:
+                raise ConfigError(_twice(name, listed[name], written), option="hosts")
+            listed[name] = written
+        limits = given if isinstance(given, Limits) else _limits(f'hosts["{written}"]', given)
+        if not limits.shared:
+            found += ((name, limits) for name in names)
+            continue
+        if len(names) == 1 and not names[0].startswith("*."):
+            raise ConfigError(
+                f"hosts: {written!r} is a single host, and no other shares its limits: leave out shared, or"
+                ' name the others too, as in "a.example, b.example"',
+                option="hosts",
+            )
+        found.append((", ".join(names), limits))
+    return tuple(found)
+
+
+def _names_of(written: object) -> list[str]:
+    """Split an entry of several names, and check each."""
+    if not isinstance(written, str) or "," not in written:
+        return [host_name(written)]
+    names = [name.strip() for name in written.split(",")]
+    if "" in names:
+        where = _shown(written)
+        raise ConfigError(f"hosts: {where} has a comma with no host name before or after it", option="hosts")
+    return [host_name(name) for name in names]
+
+
+def is_shared(group: str) -> bool:
+    """Whether a group, named as in `host_limits`, is an entry whose hosts share their limits."""
+    return ", " in group or group.startswith("*.")
+
+
+def _twice(name: str, first: str, second: str) -> str:
+    where = f"in {first!r}" if first == second else f"as {first!r} and as {second!r}"
+    return f"hosts: {name!r} is listed twice, {where}: it can have one entry only"
 
 
 def host_name(name: object) -> str:
@@ -121,10 +183,11 @@ def _is_ipv6(text: str) -> bool:
 def _limits(where: str, given: object) -> Limits:
     """Read the limits of one host from a plain dict; errors name its place."""
     if not isinstance(given, Mapping):
-        raise checks.wrong(where, given, "Limits(...), or a dict of rate_limit and concurrency")
-    table = checks.keys(where, given, ("rate_limit", "concurrency"))
+        raise checks.wrong(where, given, "Limits(...), or a dict of rate_limit, concurrency and shared")
+    table = checks.keys(where, given, ("rate_limit", "concurrency", "shared"))
     if table.get("rate_limit") is not None:
         table["rate_limit"] = rates.rate_limit(f"{where}.rate_limit", table["rate_limit"])
     if table.get("concurrency") is not None:
         checks.count_or_auto(f"{where}.concurrency", table["concurrency"])
+    checks.flag(f"{where}.shared", table.get("shared", False))
     return Limits(**table)  # type: ignore[arg-type]  # checked above

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias, TypedDict, cast, get_args
 
 from hurtle import checks, rates, wire
 from hurtle.errors import ConfigError
-from hurtle.limits import Concurrency, HostLimits, Limits, host_limits
+from hurtle.limits import WAYS, Concurrency, HostLimits, LimitBy, Limits, read_limits
 from hurtle.version import __version__
 
 USER_AGENT = f"hurtle/{__version__}"
@@ -185,6 +185,7 @@ class EngineOptions(TypedDict, total=False):
     concurrency_per_host: Concurrency
     rate_limit: rates.RateSpec | None
     rate_limit_per_host: rates.RateSpec | None
+    limit_by: LimitBy
     hosts: HostLimits | None
     robots: bool
     timeout: float | tuple[float | None, float | None] | Timeout | Mapping[str, float | None] | None
@@ -261,13 +262,14 @@ class Options:
 
     Times are seconds, sizes bytes. `headers` holds user agent, cookies and credentials as header fields;
     `params` is an encoded query; `threads` 0 means one per core that this process may use. A rate of None
-    means no limit; `hosts` are pairs of a name, as `limits.host_name` returns it, and its limits.
+    means no limit; `hosts` are pairs of a name and its limits, as `limits.host_limits` returns them.
     """
 
     concurrency: Concurrency = 256
     concurrency_per_host: Concurrency = 10
     rate_limit: rates.Rate | Literal["auto"] | None = None
     rate_limit_per_host: rates.Rate | Literal["auto"] | None = None
+    limit_by: LimitBy = "host"
     hosts: tuple[tuple[str, Limits], ...] = ()
     robots: bool = False
     timeout_total: float | None = 30.0
@@ -315,6 +317,8 @@ class Options:
             checks.flag(name, getattr(self, name))
         if not (isinstance(self.http2, bool) or self.http2 == "auto"):
             raise checks.wrong("http2", self.http2, '"auto", True or False')
+        if self.limit_by not in WAYS:
+            raise checks.wrong("limit_by", self.limit_by, '"host", "domain" or "ip"')
         if self.on_error not in ("record", "raise"):
             raise checks.wrong("on_error", self.on_error, '"record" or "raise"')
         if not (self.progress is None or isinstance(self.progress, bool) or callable(self.progress)):
@@ -360,8 +364,9 @@ ALIASES = {"allow_redirects": "follow_redirects", "proxies": "proxy"}
 
 _KNOWN = frozenset(OptionsDict.__annotations__) | _UNAVAILABLE.keys() | ALIASES.keys()
 _AS_GIVEN = (
-    "concurrency", "concurrency_per_host", "robots", "deadline", "follow_redirects", "max_redirects", "http2",
-    "threads", "ordered", "dedupe", "idempotency_key", "on_error", "progress", "max_duration",
+    "concurrency", "concurrency_per_host", "limit_by", "robots", "deadline", "follow_redirects",
+    "max_redirects", "http2", "threads", "ordered", "dedupe", "idempotency_key", "on_error", "progress",
+    "max_duration",
 )  # fmt: skip
 
 
@@ -403,7 +408,7 @@ def _resolved(named: dict[str, Any]) -> dict[str, Any]:
         retry = Retry.of(named["retries"])
         values |= {f"retry_{name}": getattr(retry, name) for name in _names(Retry)}
         values["retry_patience"] = retry.patience_s
-    values |= _rate_limits(named)
+    values |= read_limits(named)
     for name in ("max_body_size", "max_buffer"):
         if name in named:
             values[name] = checks.size(name, named[name])
@@ -419,17 +424,6 @@ def _resolved(named: dict[str, Any]) -> dict[str, Any]:
             values["params"] = wire.query_string(named["params"])
         except (TypeError, ValueError) as error:
             raise ConfigError(str(error), option="params") from error
-    return values
-
-
-def _rate_limits(named: dict[str, Any]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for name in ("rate_limit", "rate_limit_per_host"):
-        if named.get(name) is not None:
-            limit = rates.rate_limit(name, named[name])
-            values[name] = None if limit == "none" else limit
-    if named.get("hosts") is not None:
-        values["hosts"] = host_limits(named["hosts"])
     return values
 
 

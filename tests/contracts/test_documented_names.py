@@ -29,7 +29,14 @@ def test_every_option_is_documented() -> None:
 def test_the_documented_defaults_are_the_real_ones() -> None:
     options = Options()
     names = {"timeout": "timeout_total", "retries": "retry_total", "on_oversize": "truncate_oversize"}
-    shown = {"64 MiB": 64 << 20, '"auto"': "auto", '"record"': "record", '"error"': False, "None": None}
+    shown = {
+        "64 MiB": 64 << 20,
+        '"auto"': "auto",
+        '"host"': "host",
+        '"record"': "record",
+        '"error"': False,
+        "None": None,
+    }
     shown |= {"True": True, "False": False, "{}": ()}
     for cells in rows("options.md"):
         for name in re.findall(r"`(\w+)`", cells[0]):

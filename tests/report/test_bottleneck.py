@@ -101,6 +101,22 @@ def test_a_host_that_refuses_is_named_with_the_rate_that_it_accepts() -> None:
     assert told(hosts={"example.com": hurtle.Limits(rate_limit="9/s")}) == told()
 
 
+def test_a_group_that_refuses_is_named_with_its_entry() -> None:
+    def told(host: str, **options: Any) -> str:
+        return said("throttled", {"throttled_by": Throttling(host, 429, 7, 1.0, 58.3)}, **options)
+
+    group = "a.example, b.example"
+    for limits in (hurtle.Limits(shared=True), hurtle.Limits(shared=True, rate_limit="90/s")):
+        assert told(group, hosts={group: limits}) == (
+            f"throttled by {group} (429, wait 1 s): it accepts about 58/s; "
+            f'hosts={{"{group}": {{"rate_limit": "58/s", "shared": True}}}} avoids the refusals'
+        )
+    own = {"*.example.com": hurtle.Limits(rate_limit="90/s")}
+    entry = 'hosts={"example.com": {"rate_limit": "58/s"}} avoids the refusals'
+    assert told("example.com", limit_by="domain", hosts=own).endswith(entry)
+    assert told("example.com", limit_by="domain").endswith('rate_limit_per_host="58/s" avoids the refusals')
+
+
 def test_the_live_line_says_limited_by_where_the_cause_does_not() -> None:
     options = Options()
     for name, line in (("input", "limited by the input"), ("throttled", "throttled by a (503)")):

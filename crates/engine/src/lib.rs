@@ -33,6 +33,7 @@ pub use headers::Headers;
 pub use job::{
     Batch, Bottleneck, Extra, Latencies, Next, OwnedRow, Phases, Row, RowView, Stats, ThrottledHost,
 };
+pub use limits::Groups;
 pub use options::{
     Concurrency, Http2, IDEMPOTENT_METHODS, LimitBy, Limits, OnOversize, Options, Rate, RateLimit, Refused,
     RetryPolicy, Timeouts, Verify, is_idempotent,

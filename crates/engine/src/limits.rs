@@ -135,35 +135,67 @@ impl LimitTable {
 
     /// The limits of a group, by its name. O(1), except for patterns with `*` and shared entries.
     pub(crate) fn of(&self, group: &str) -> HostLimits {
-        let entry = if group.contains([',', '*']) {
-            self.entries.iter().find(|entry| *entry.names == *group)
-        } else {
-            self.of_domain(group).or_else(|| self.closest(group).map(|(_, entry)| entry))
-        };
+        let entry = self.place_of(group).and_then(|at| self.entries.get(at));
         entry.map_or(self.of_all, |Entry { limits, .. }| HostLimits {
             concurrency: limits.concurrency.unwrap_or(self.of_all.concurrency),
             rate_limit: limits.rate_limit.unwrap_or(self.of_all.rate_limit),
         })
     }
 
+    /// The place of a group's entry in `Options::hosts`, if it has one.
+    fn place_of(&self, group: &str) -> Option<usize> {
+        if group.contains([',', '*']) {
+            return self.entries.iter().position(|entry| *entry.names == *group);
+        }
+        self.place_of_domain(group).or_else(|| self.closest_place(group).map(|(_, at)| at))
+    }
+
     /// The closest entry for a host, and which of its names matched, without `*.`.
     fn closest(&self, host: &str) -> Option<(&str, &Entry)> {
+        let (name, at) = self.closest_place(host)?;
+        Some((name, self.entries.get(at)?))
+    }
+
+    fn closest_place(&self, host: &str) -> Option<(&str, usize)> {
         if let Some((name, &at)) = self.exact.get_key_value(host) {
-            return Some((&**name, self.entries.get(at)?));
+            return Some((name, at));
         }
         let is_above = |suffix: &str| host.len() > suffix.len() && host.ends_with(suffix);
         let (suffix, at) = self.below.iter().find(|(suffix, _)| is_above(suffix))?;
-        Some((suffix.get(1..)?, self.entries.get(*at)?))
+        Some((suffix.get(1..)?, *at))
     }
 
     /// The entry for all names below a domain, if limits are by domain and no entry names the domain itself.
-    fn of_domain(&self, group: &str) -> Option<&Entry> {
+    fn place_of_domain(&self, group: &str) -> Option<usize> {
         let is_domain = self.by == LimitBy::Domain && registrable(group) == Some(group);
         if !is_domain || self.exact.contains_key(group) {
             return None;
         }
-        let (_, at) = self.below.iter().find(|(suffix, _)| suffix.strip_prefix('.') == Some(group))?;
-        self.entries.get(*at)
+        let below = self.below.iter().find(|(suffix, _)| suffix.strip_prefix('.') == Some(group));
+        below.map(|(_, at)| *at)
+    }
+}
+
+/// Which hosts share limits, for estimates: nothing is sent.
+#[derive(Debug)]
+pub struct Groups(LimitTable);
+
+impl Groups {
+    /// The groups under these options.
+    pub fn new(options: &Options) -> Self {
+        Self(LimitTable::new(options))
+    }
+
+    /// The name of the group that a host belongs to, and the place of its limits in `Options::hosts` if they differ from
+    /// the general ones. Where limits are by address, a host whose address is unknown is a group of its own.
+    pub fn of(&self, host: &str) -> (String, Option<usize>) {
+        let group = match (self.0.group(host), host.parse()) {
+            (Group::Named(name), _) => Cow::Borrowed(name),
+            (Group::Address, Ok(address)) => self.0.group_of_address(address),
+            (Group::Address, Err(_)) => return (host.to_owned(), None),
+        };
+        let place = self.0.place_of(&group);
+        (group.into_owned(), place)
     }
 }
 
@@ -347,5 +379,24 @@ mod tests {
                 ("a.example", group, 5),
             ],
         );
+    }
+
+    #[test]
+    fn a_group_tells_the_place_of_its_limits() {
+        let hosts = vec![
+            ("*.example.com".into(), limits(2)),
+            ("192.0.2.1, a.example".into(), shared(3)),
+            ("b.example".into(), limits(4)),
+        ];
+        let of = |limit_by, host: &str| {
+            Groups::new(&Options { limit_by, hosts: hosts.clone(), ..Options::default() }).of(host)
+        };
+        let group = || "192.0.2.1, a.example".to_owned();
+        assert_eq!(of(LimitBy::Host, "x.example.com"), ("x.example.com".to_owned(), Some(0)));
+        assert_eq!(of(LimitBy::Domain, "x.y.example.com"), ("example.com".to_owned(), Some(0)));
+        assert_eq!(of(LimitBy::Domain, "x.b.example"), ("b.example".to_owned(), Some(2)));
+        assert_eq!(of(LimitBy::Ip, "192.0.2.1"), (group(), Some(1)));
+        assert_eq!(of(LimitBy::Host, "a.example"), (group(), Some(1)));
+        assert_eq!(of(LimitBy::Ip, "c.example"), ("c.example".to_owned(), None));
     }
 }

@@ -99,7 +99,7 @@ fn test_a_retry_begins_where_the_caller_asked_not_where_a_redirect_led() {
 
 #[test]
 fn test_every_row_comes_once_when_the_server_fails_at_random() {
-    let profile = Profile { error_rate: 0.05, reset_rate: 0.02, ..Profile::default() };
+    let profile = Profile { error_rate: 0.1, reset_rate: 0.02, ..Profile::default() };
     let server = Server::start(Config { profile, ..Config::default() }).unwrap();
     for threads in [1, 2] {
         let urls: Vec<String> = (0..2000).map(|n| server.url(&format!("/bytes/{n}"))).collect();

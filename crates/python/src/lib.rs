@@ -7,6 +7,7 @@ mod columns;
 mod engine;
 mod errors;
 mod exchange;
+mod groups;
 mod identity;
 mod job;
 mod jsonl;
@@ -37,6 +38,7 @@ fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(error_codes, module)?)?;
     module.add_function(wrap_pyfunction!(exchange::decode_body, module)?)?;
     module.add_function(wrap_pyfunction!(options::option_defaults, module)?)?;
+    module.add_function(wrap_pyfunction!(groups::groups_of, module)?)?;
     module.add_function(wrap_pyfunction!(identity::identify, module)?)?;
     module.add_function(wrap_pyfunction!(capsules::result_schema, module)?)?;
     module.add_class::<capsules::ResultSchema>()?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
 use hurtle_engine::{
-    Concurrency, ConfigError, Failure, Http2, IDEMPOTENT_METHODS, Limits, OnOversize, Options, Rate,
+    Concurrency, ConfigError, Failure, Http2, IDEMPOTENT_METHODS, LimitBy, Limits, OnOversize, Options, Rate,
     RateLimit, Refused, RetryPolicy, Timeouts, Verify, host_name,
 };
 use pyo3::IntoPyObjectExt;
@@ -27,6 +27,7 @@ pub(crate) fn extract(options: &Bound<'_, PyAny>) -> PyResult<Options> {
         concurrency_per_host: concurrency(&options.getattr("concurrency_per_host")?)?,
         rate_limit: rate_limit(&options.getattr("rate_limit")?)?,
         rate_limit_per_host: rate_limit(&options.getattr("rate_limit_per_host")?)?,
+        limit_by: limit_by(&options.getattr("limit_by")?),
         hosts: hosts(&options.getattr("hosts")?)?,
         robots: get(options, "robots")?,
         timeout: Timeouts {
@@ -91,27 +92,44 @@ fn rate_limit(value: &Bound<'_, PyAny>) -> PyResult<RateLimit> {
     Ok(RateLimit::Fixed(Rate { count: get(value, "count")?, per, burst: get(value, "burst")? }))
 }
 
-/// Pairs of a name and `hurtle.limits.Limits`. Each name gets the form it has in a parsed URL.
+/// Pairs of a name, or of several names that share their limits, and `hurtle.limits.Limits`. Each name gets the form it
+/// has in a parsed URL.
 fn hosts(pairs: &Bound<'_, PyAny>) -> PyResult<Vec<(Box<str>, Limits)>> {
     let py = pairs.py();
     let pairs: Vec<(String, Bound<'_, PyAny>)> = pairs.extract()?;
     let mut written = HashMap::with_capacity(pairs.len());
     let mut hosts = Vec::with_capacity(pairs.len());
-    for (text, limits) in &pairs {
-        let name = name_or_pattern(text).map_err(|failure| {
-            wrong(py, "hosts", format!("{text:?} is not a host name: {}", failure.detail))
-        })?;
-        if let Some(other) = written.insert(name.clone(), text) {
-            return Err(wrong(py, "hosts", format!("{other:?} and {text:?} are the same host")));
+    for (texts, limits) in &pairs {
+        let mut names = Vec::new();
+        for text in texts.split(", ") {
+            let name = name_or_pattern(text).map_err(|failure| {
+                wrong(py, "hosts", format!("{text:?} is not a host name: {}", failure.detail))
+            })?;
+            if let Some(other) = written.insert(name.clone(), text) {
+                return Err(wrong(py, "hosts", format!("{other:?} and {text:?} are the same host")));
+            }
+            names.push(name);
         }
         let of_host = |field| limits.getattr(field).map(|value| (!value.is_none()).then_some(value));
         let limits = Limits {
             concurrency: of_host("concurrency")?.as_ref().map(concurrency).transpose()?,
             rate_limit: of_host("rate_limit")?.as_ref().map(rate_limit).transpose()?,
+            shared: get(limits, "shared")?,
         };
-        hosts.push((name, limits));
+        hosts.push((names.join(", ").into(), limits));
     }
     Ok(hosts)
+}
+
+/// `"host"`, `"domain"` or `"ip"`.
+fn limit_by(value: &Bound<'_, PyAny>) -> LimitBy {
+    if is_text(value, "domain") {
+        LimitBy::Domain
+    } else if is_text(value, "ip") {
+        LimitBy::Ip
+    } else {
+        LimitBy::Host
+    }
 }
 
 /// A host's name, or `*.` and a name for all below it.
@@ -187,6 +205,7 @@ pub(crate) fn option_defaults(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     defaults.set_item("concurrency_per_host", shown_concurrency(py, options.concurrency_per_host)?)?;
     defaults.set_item("rate_limit", shown_rate_limit(options.rate_limit))?;
     defaults.set_item("rate_limit_per_host", shown_rate_limit(options.rate_limit_per_host))?;
+    defaults.set_item("limit_by", if options.limit_by == LimitBy::Host { "host" } else { "other" })?;
     defaults.set_item("hosts", PyList::new(py, options.hosts.iter().map(|(name, _)| &**name))?)?;
     defaults.set_item("robots", options.robots)?;
     defaults.set_item("timeout_total", secs(options.timeout.total))?;

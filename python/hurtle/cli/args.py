@@ -1,10 +1,8 @@
 """The arguments of every command. Letters that curl uses keep their meaning."""
 
 import argparse
-from collections.abc import Sequence
-from typing import Any, NoReturn
 
-from hurtle.errors import ConfigError
+from hurtle.cli.parsing import Parser, Unavailable
 from hurtle.options import BODY_PLACES, Options
 from hurtle.outputs.kinds import format_names
 from hurtle.sources import FORMATS as INPUT_FORMATS
@@ -28,36 +26,6 @@ exit status: 0 all ok, 1 some requests failed, 2 wrong usage, 3 the run itself f
 A size is a number of bytes or text such as 64MiB. A rate is requests per time: 50 (a second), 100/min,
 30/5min, 1000/day, '100/min burst 20' (units: ms, s, min, h, day), or auto, or none.
 """
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser that reports a mistake in one sentence, like every other usage error."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise instead of printing the whole usage.
-
-        Raises:
-            ConfigError: Always.
-        """
-        raise ConfigError(f"{message}; see {self.prog} --help")
-
-
-class Unavailable(argparse.Action):
-    """A flag with a reserved name: refused with a message instead of being read as a URL."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,  # noqa: ARG002 - the four are argparse's
-        namespace: argparse.Namespace,  # noqa: ARG002
-        values: str | Sequence[Any] | None,  # noqa: ARG002
-        option_string: str | None = None,  # noqa: ARG002
-    ) -> None:
-        """Refuse the flag.
-
-        Raises:
-            ConfigError: Always.
-        """
-        raise ConfigError(f"{'/'.join(self.option_strings)} is not available in this version")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -228,6 +196,9 @@ def _add_pace(group: argparse._ArgumentGroup) -> None:
         "--rate-limit-per-host",
         metavar="RATE",
         help="requests over time to one host; auto finds it (no limit)",
+    )
+    group.add_argument(
+        "--limit-by", choices=("host", "domain", "ip"), help="what shares one host's limits (host)"
     )
     switch = argparse.BooleanOptionalAction
     group.add_argument("--robots", action=switch, help="fetch the robots.txt of each host, and obey it")

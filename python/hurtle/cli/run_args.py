@@ -2,7 +2,8 @@
 
 import argparse
 
-from hurtle.cli.args import FETCH_EPILOG, Parser, add_options
+from hurtle.cli.args import FETCH_EPILOG, add_options
+from hurtle.cli.parsing import Parser
 from hurtle.sources import FORMATS as INPUT_FORMATS
 
 

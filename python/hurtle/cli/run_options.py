@@ -11,9 +11,9 @@ from hurtle.errors import ConfigError
 from hurtle.options import OptionsDict, Retry, Timeout
 
 _AS_GIVEN = (
-    "concurrency", "concurrency_per_host", "rate_limit", "rate_limit_per_host", "robots", "deadline",
-    "max_duration", "max_body_size", "on_oversize", "max_buffer", "on_error", "max_redirects", "threads",
-    "user_agent", "ordered", "dedupe", "idempotency_key",
+    "concurrency", "concurrency_per_host", "rate_limit", "rate_limit_per_host", "limit_by", "robots",
+    "deadline", "max_duration", "max_body_size", "on_oversize", "max_buffer", "on_error", "max_redirects",
+    "threads", "user_agent", "ordered", "dedupe", "idempotency_key",
 )  # fmt: skip
 _TIMEOUTS = {
     "timeout": "total",

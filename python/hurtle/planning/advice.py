@@ -5,7 +5,7 @@ from dataclasses import replace
 from math import ceil
 
 from hurtle.checks import MAX_COUNT
-from hurtle.limits import Limits
+from hurtle.limits import Limits, is_shared
 from hurtle.options import Options
 from hurtle.planning.estimate import Estimate, Estimator, Limit
 from hurtle.rates import Rate, rate_limit
@@ -76,6 +76,8 @@ def assumptions(found: Estimate, options: Options, latency: float) -> tuple[str,
         sentences.append(
             'A concurrency of "auto" is found while sending, so its times are unknown and left out.'
         )
+    if options.limit_by == "ip":
+        sentences.append("No name is resolved: names of one address share its limits, and then take longer.")
     if options.robots:
         sentences.append("A robots.txt, read while sending, may ask for longer waits or forbid rows.")
     return tuple(sentences)
@@ -124,20 +126,23 @@ def _raise_host(now: Estimate, estimator: Estimator, options: Options) -> Iterat
     alike = [load for load in others if load.seconds >= first.seconds * (1 - LEAST_GAIN)]
     of_all = bool(alike) and _is_as_all(first, options)
     wanted = _times(first.seconds, now.whole.seconds if of_all else _rest(now))
+    own = Limit(None, first.concurrency).changed_by(Limits(rate_limit=first.rate_limit))
     if (rate := _binding_rate(first)) is not None:
         rate = _faster(rate, wanted)
-        limits, name = Limits(rate_limit=rate), f'rate_limit{"_per_host" * of_all}="{rate}"'
+        own, name = replace(own, rate=rate), f'rate_limit{"_per_host" * of_all}="{rate}"'
         raised = replace(options, rate_limit_per_host=rate)
     elif isinstance(first.concurrency, int):
         concurrency = first.concurrency * wanted
-        limits, name = Limits(concurrency=concurrency), f"concurrency{'_per_host' * of_all}={concurrency}"
+        own, name = replace(own, concurrency=concurrency), f"concurrency{'_per_host' * of_all}={concurrency}"
         raised = replace(options, concurrency_per_host=concurrency)
     else:
         return
-    if not of_all:
-        raised = _with_host(options, first, limits)
-        name = f'hosts={{"{first.host}": Limits({name})}}'
-    then = estimator.seconds(raised)
+    if of_all:
+        then = estimator.seconds(raised)
+    else:
+        then = estimator.seconds(options, {first.host: own})
+        shared = "shared=True, " * is_shared(first.host)
+        name = f'hosts={{"{first.host}": Limits({shared}{name})}}'
     if _is_gain(now.seconds, then):
         allows = "the hosts allow it" if of_all else f"{first.host} allows it"
         yield f"{name} would make it {_span(then)}, if {allows}."
@@ -148,13 +153,6 @@ def _is_as_all(load: HostPlan, options: Options) -> bool:
     rate = options.rate_limit_per_host
     as_all = Limit(rate, options.concurrency_per_host)
     return (load.rate_limit, load.concurrency) == (as_all.rate_text, as_all.concurrency)
-
-
-def _with_host(options: Options, load: HostPlan, limits: Limits) -> Options:
-    """Return options with one host's limits changed; the other of its two limits stays as it is."""
-    rate = limits.rate_limit or load.rate_limit or "none"
-    own = Limits(rate_limit=rate, concurrency=limits.concurrency or load.concurrency)
-    return replace(options, hosts=(*options.hosts, (load.host, own)))
 
 
 def _rest(found: Estimate) -> float:

@@ -48,7 +48,9 @@ def plan_source(source: Source, options: Options, *, latency: float) -> Plan:
     """Return the plan of an open source under resolved options."""
     tally = Tally()
     _read(source, tally, options)
-    estimator = Estimator(tally.hosts(), latency, _normal)
+    from hurtle._engine import groups_of
+
+    estimator = Estimator(tally.hosts(), latency, groups_of)
     found = estimator.estimate(options)
     return _plan(source, tally, options, found, latency, advice(found, estimator, options))
 
@@ -62,14 +64,6 @@ def _read(source: Source, tally: Tally, options: Options) -> None:
             tally.add(identify(chunk, options.params))
     finally:
         source.close()
-
-
-def _normal(name: str) -> str:
-    """Write a host name as the engine does: IDNA, and addresses in normal form."""
-    from hurtle._engine import identify
-
-    (found,) = identify([f"http://[{name}]/" if ":" in name else f"http://{name}/"])
-    return name if isinstance(found, str) else found[0]
 
 
 def _plan(

@@ -1,6 +1,6 @@
 """Seconds by the limits. Pure functions of counts and options."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Literal, TypeAlias
@@ -28,46 +28,19 @@ class Limit:
         """Return the least time by the rate, and by the limit in flight; None if "auto" will find it."""
         return rate_seconds(requests, self.rate), concurrency_seconds(requests, self.concurrency, latency)
 
-    @property
-    def rate_text(self) -> str | None:
-        """The rate in the grammar of `rate_limit`."""
-        return None if self.rate is None else str(self.rate)
-
-
-class LimitTable:
-    """The limits of every host: the general ones, and those of single hosts.
-
-    Args:
-        options: Reads `hosts`, `rate_limit_per_host` and `concurrency_per_host`.
-        normal: Writes a host name as the engine does.
-    """
-
-    def __init__(self, options: Options, normal: Callable[[str], str]) -> None:
-        self._of_all = Limit(options.rate_limit_per_host, options.concurrency_per_host)
-        self._exact: dict[str, Limit] = {}
-        below: dict[str, Limit] = {}
-        for name, limits in options.hosts:
-            if name.startswith("*."):
-                below["." + normal(name[2:])] = self._own(limits)
-            else:
-                self._exact[normal(name)] = self._own(limits)
-        self._below = sorted(below.items(), key=lambda item: -len(item[0]))
-
-    def _own(self, limits: Limits) -> Limit:
-        """Return a host's own limits; those that it leaves open are the general ones."""
-        rate: HostRate = self._of_all.rate
+    def changed_by(self, limits: Limits) -> "Limit":
+        """Return the limits of a host with limits of its own; those that it leaves open stay."""
+        rate: HostRate = self.rate
         if limits.rate_limit == "auto":
             rate = "auto"
         elif limits.rate_limit is not None:
             rate = limits.rate_limit if isinstance(limits.rate_limit, Rate) else None
-        return Limit(rate, self._of_all.concurrency if limits.concurrency is None else limits.concurrency)
+        return Limit(rate, self.concurrency if limits.concurrency is None else limits.concurrency)
 
-    def of(self, host: str) -> Limit:
-        """Return the limits of a host, by the closest name. O(1), except for names with a star."""
-        own = self._exact.get(host)
-        if own is None and self._below:
-            own = next((limit for suffix, limit in self._below if host.endswith(suffix)), None)
-        return own or self._of_all
+    @property
+    def rate_text(self) -> str | None:
+        """The rate in the grammar of `rate_limit`."""
+        return None if self.rate is None else str(self.rate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,36 +63,50 @@ class Estimator:
     Attributes:
         counts: The list.
         latency: Seconds from a request to the end of its answer.
-        normal: Writes a host name as the engine does.
+        groups_of: Says which hosts share limits, and which: `_engine.groups_of`.
     """
 
     counts: Counts
     latency: float
-    normal: Callable[[str], str]
+    groups_of: Callable[[Options, Sequence[str]], Sequence[tuple[str, int | None]]]
 
     def estimate(self, options: Options) -> Estimate:
         """Return the estimates of each host and of all together. O(hosts log hosts)."""
-        table = LimitTable(options, self.normal)
-        hosts = [
-            self._load(host, rows - repeats if options.dedupe else rows, repeats, table.of(host))
-            for host, rows, repeats in self.counts
-        ]
+        hosts = [self._load(*load) for load in self._loads(options)]
         hosts.sort(key=lambda load: (-load.seconds, -load.requests, load.host))
         requests = sum(load.requests for load in hosts)
         repeats = sum(load.duplicates for load in hosts)
         limit = Limit(options.rate_limit, options.concurrency)
         return Estimate(tuple(hosts), self._load("", requests, repeats, limit))
 
-    def seconds(self, options: Options) -> float:
-        """Return only `Estimate.seconds`, without creating an object for each host."""
-        table = LimitTable(options, self.normal)
+    def seconds(self, options: Options, instead: Mapping[str, Limit] | None = None) -> float:
+        """Return only `Estimate.seconds`, without creating an object for each host.
+
+        Args:
+            options: The options.
+            instead: Limits of single hosts that these options do not have.
+        """
         longest, whole = 0.0, 0
-        for host, rows, repeats in self.counts:
-            requests = rows - repeats if options.dedupe else rows
-            longest = max(longest, *_known(table.of(host).seconds(requests, self.latency)))
+        for host, requests, _, limit in self._loads(options):
+            limit = (instead or {}).get(host, limit)
+            longest = max(longest, *_known(limit.seconds(requests, self.latency)))
             whole += requests
         of_all = Limit(options.rate_limit, options.concurrency)
         return max(longest, *_known(of_all.seconds(whole, self.latency)))
+
+    def _loads(self, options: Options) -> Iterator[tuple[str, int, int, Limit]]:
+        """Yield each host, or hosts that share limits, with requests, repeats and limits."""
+        of_all = Limit(options.rate_limit_per_host, options.concurrency_per_host)
+        own = [of_all.changed_by(limits) for _, limits in options.hosts]
+        groups = self.groups_of(options, [host for host, _, _ in self.counts])
+        rows: dict[str, int] = {}
+        repeats: dict[str, int] = {}
+        for (group, _), (_, count, again) in zip(groups, self.counts, strict=True):
+            rows[group] = rows.get(group, 0) + count
+            repeats[group] = repeats.get(group, 0) + again
+        for group, place in dict(groups).items():
+            requests = rows[group] - repeats[group] if options.dedupe else rows[group]
+            yield group, requests, repeats[group], of_all if place is None else own[place]
 
     def _load(self, host: str, requests: int, duplicates: int, limit: Limit) -> HostPlan:
         times = limit.seconds(requests, self.latency)

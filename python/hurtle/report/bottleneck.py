@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from hurtle.limits import is_shared
 from hurtle.options import Options
 from hurtle.rates import Rate, rate_text
 from hurtle.report.text import seconds_text
@@ -209,15 +210,18 @@ def _throttled(waits: Waits, options: Options) -> Verdict:
     accepts = f"it accepts about {rate}"
     if limit == "auto":
         return Verdict(cause, advice=accepts)
-    option = (
-        f'hosts={{"{by.host}": {{"rate_limit": "{rate}"}}}}' if limit else f'rate_limit_per_host="{rate}"'
-    )
+    shared = ', "shared": True' * is_shared(by.host)
+    own = f'hosts={{"{by.host}": {{"rate_limit": "{rate}"{shared}}}}}'
+    option = own if limit or shared else f'rate_limit_per_host="{rate}"'
     return Verdict(cause, advice=f"{accepts}; {option} avoids the refusals")
 
 
 def _limit_of(host: str, options: Options) -> object:
-    """Return the rate that `hosts` sets for a host, or "auto" if it is set for all hosts, or None."""
-    names = [host, *(f"*.{host.split('.', n)[n]}" for n in range(1, host.count(".") + 1))]
+    """Return the rate that `hosts` sets for a host or group, or "auto" if all hosts have it, or None."""
+    names = [
+        host,
+        *(f"*.{host.split('.', n)[n]}" for n in range(options.limit_by != "domain", host.count(".") + 1)),
+    ]
     own = dict(options.hosts)
     limits = next((own[name] for name in names if name in own), None)
     if limits is not None and limits.rate_limit is not None:

@@ -6,10 +6,11 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostPlan:
-    """The estimate for one host. Times are seconds.
+    """The estimate for one host, or for hosts that share limits. Times are seconds.
 
     Attributes:
-        host: The name, as limits use it: all ports and both schemes together.
+        host: The name, as limits use it: all ports and both schemes together. With `limit_by="domain"` the
+            domain; of hosts that share limits the names of their entry.
         requests: Requests to send to it.
         duplicates: How many of its rows repeat an earlier one, among the rows compared (`Plan.compared`).
         rate_limit: Its limit over time as text, "auto", or None for no limit.

@@ -182,6 +182,11 @@ impl Refusals {
         self.refused.is_some_and(|refused| started < refused)
     }
 
+    /// Whether it is known how many requests the host takes in a while.
+    pub(crate) fn has_quota(&self) -> bool {
+        self.quota.is_some()
+    }
+
     /// How many waits in a row have been in vain.
     pub(crate) fn in_vain(&self) -> u32 {
         self.in_vain

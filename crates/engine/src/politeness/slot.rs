@@ -23,9 +23,11 @@ const CREDIT: u8 = 2;
 const STRANGER: u32 = 100;
 /// Limits whose second round is held back: a smaller one does no harm, a larger one was chosen by the caller.
 const CAREFUL_LIMITS: RangeInclusive<u32> = 5..=32;
-/// So many answers in a row that are a bare 503, of a host that has served, are the work of a limiter; with a rate that
-/// is to be found, and so rises slowly, one is.
+/// So many answers in a row that are a bare 503 are the work of a limiter: of a host that has served a little, and of
+/// one that has served a lot, where errors at random come in a row sooner or later. With a rate that is to be found, and
+/// so rises slowly, one is.
 const BARE_REFUSALS: u32 = 4;
+const BARE_REFUSALS_OF_KNOWN: u32 = 8;
 /// So many waits in vain show that a host whose 503 names no wait is down.
 const BARE_WAITS: u32 = 3;
 
@@ -60,7 +62,7 @@ pub(super) struct Slot<T> {
     /// Requests that went, as far as they matter: until it is no stranger any more.
     sent: u16,
     /// Which of its last answers were a bare 503: a bit each, the newest lowest.
-    unavailable: u8,
+    unavailable: u16,
     /// Retries in a row that failed.
     retries_failed: u8,
     /// Where it waits for its turn, if it does.
@@ -266,13 +268,13 @@ impl<T> Slot<T> {
             return signal;
         }
         let is_bare = signal == Signal::Unavailable;
-        self.unavailable = self.unavailable << 1 | u8::from(is_bare);
+        self.unavailable = self.unavailable << 1 | u16::from(is_bare);
         if !is_bare {
             return signal;
         }
         let throttle = self.throttle.as_ref();
         if let Some(refusals) = throttle.and_then(|throttle| throttle.refusals()) {
-            let is_limited = refusals.in_vain() > 0 || refusals.rate_per_s().is_some();
+            let is_limited = refusals.in_vain() > 0 || refusals.has_quota();
             let goes_on = is_limited && refusals.in_vain() <= BARE_WAITS;
             if goes_on || refusals.are_known_since(note.started) {
                 return Signal::Throttled;
@@ -280,8 +282,13 @@ impl<T> Slot<T> {
         }
         let is_auto = throttle.and_then(|throttle| throttle.pace.as_ref()).is_some_and(Pace::is_auto);
         let in_a_row = self.unavailable.trailing_ones();
-        let is_many = in_a_row >= if is_auto { 1 } else { BARE_REFUSALS };
-        if is_many && self.served > 0 && in_a_row < u8::BITS { Signal::Throttled } else { signal }
+        let many = match () {
+            () if is_auto => 1,
+            () if self.served <= STRANGER => BARE_REFUSALS,
+            () => BARE_REFUSALS_OF_KNOWN,
+        };
+        // Only as it becomes so many: those that follow belong to the same refusal, or the host is down.
+        if in_a_row == many && self.served > 0 { Signal::Throttled } else { signal }
     }
 
     /// An origin has answered: what waited for it is queued again.
