@@ -54,7 +54,7 @@ impl Shard {
         let mut gives_up = false;
         let throttled = &flight.job.state.throttled;
         if let Some(refused) = refused {
-            throttled.note(&self.group_of(flight), status.unwrap_or_default(), wish);
+            throttled.note(&self.group_of(flight), status.unwrap_or_default(), wish, ended);
             // A bare 503 may have done what a request that must not be repeated asks for.
             let is_plain = signal == Signal::Throttled || is_idempotent(flight.request.method());
             outcome.end = if is_plain { AttemptEnd::Refused } else { outcome.end };
@@ -63,8 +63,8 @@ impl Shard {
                 self.park_elsewhere(flight, until);
             }
         }
-        if let Some(per_s) = rate_per_s {
-            throttled.note_rate(&self.group_of(flight), per_s);
+        if let Some(per_s) = rate_per_s.filter(|_| outcome.end == AttemptEnd::Answered) {
+            throttled.note_rate(&self.group_of(flight), per_s, ended);
         }
         self.set_down(flight.host, flight.origin, change, outcome);
         self.learn_of_all(&note);
