@@ -62,9 +62,12 @@ impl Attempted {
 
     /// No connection could be opened, and neither the deadline nor the end of the job is the reason.
     pub(super) fn is_not_connected(&self) -> bool {
+        if self.clock.phase() != Phase::Connect {
+            return false;
+        }
         let code = self.exchanged.failure.as_ref().map(|failure| failure.code);
         let is_else = matches!(code, None | Some(Code::TimeoutJob | Code::TimeoutDeadline));
-        self.clock.phase() == Phase::Connect && !is_else && !self.lacks_local_means()
+        !is_else && !self.lacks_local_means()
     }
 
     /// Ends its clock.

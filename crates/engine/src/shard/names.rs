@@ -7,7 +7,6 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::attempt::Attempted;
 use super::flight::Flight;
 use super::worker::next_wait;
 use super::{Core, Message, Shard};
@@ -138,10 +137,8 @@ impl Shard {
 
     /// After an attempt that could not connect: whether its request can use another address. All that waits for the same
     /// origin is moved there. This is not an attempt of its own, as it is not when one attempt tries all addresses.
-    pub(super) fn leaves_address(self: &Rc<Self>, flight: &Flight, attempted: &Attempted) -> bool {
-        let Some(address) = self.address_of(flight.origin).filter(|_| attempted.is_not_connected()) else {
-            return false;
-        };
+    pub(super) fn leaves_address(self: &Rc<Self>, flight: &Flight) -> bool {
+        let Some(address) = self.address_of(flight.origin) else { return false };
         let addresses = self.core.router.addresses();
         let count = addresses.leave(&flight.request.target, address, Instant::now());
         if count.is_none_or(|count| flight.resent() as usize >= count) {

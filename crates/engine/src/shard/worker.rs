@@ -163,7 +163,7 @@ impl Worker {
             flight.count_resend();
             return Verdict::Again(flight);
         }
-        if shard.leaves_address(&flight, &attempted) {
+        if attempted.is_not_connected() && shard.leaves_address(&flight) {
             if flight.is_scout_of(shard.at, flight.origin) {
                 // The requests that wait for it have moved, and fetch it from the other address.
                 flight.leave();

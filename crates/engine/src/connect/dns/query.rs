@@ -176,7 +176,7 @@ fn conclude(v4: Option<Reply>, v6: Option<Reply>) -> (Answer, Keep) {
     if !addresses.is_empty() {
         return (Ok(addresses), Keep::For(time.max(SHORTEST)));
     }
-    let failure = worst.unwrap_or_else(|| Failure::new(Code::DnsNoAddress, "the name has no address"));
+    let failure = worst.unwrap_or_else(no_address);
     let keep = match failure.code {
         Code::DnsNotFound => Keep::Forever,
         Code::DnsNoAddress => Keep::For(DEFAULT_TIME),
@@ -204,7 +204,7 @@ fn explain(error: &NetError) -> Failure {
     match error {
         NetError::Dns(DnsError::NoRecordsFound(records)) => match records.response_code {
             ResponseCode::NXDomain => not_found(),
-            ResponseCode::NoError => Failure::new(Code::DnsNoAddress, "the name has no address"),
+            ResponseCode::NoError => no_address(),
             code => temporary(code),
         },
         NetError::Dns(DnsError::ResponseCode(ResponseCode::NXDomain)) => not_found(),
@@ -222,6 +222,10 @@ fn explain_io(error: &io::Error) -> Failure {
         Code::TimeoutConnect => Failure::new(Code::TimeoutDns, "the name server did not answer in time"),
         _ => Failure::new(Code::DnsTemporary, format!("cannot query the name server: {error}")),
     }
+}
+
+fn no_address() -> Failure {
+    Failure::new(Code::DnsNoAddress, "the name has no address")
 }
 
 fn temporary(code: ResponseCode) -> Failure {
@@ -243,7 +247,9 @@ async fn ask_library(host: &str) -> (Answer, Keep) {
     match tokio::net::lookup_host((host, 0)).await {
         Ok(found) => {
             let (v6, v4): (Vec<_>, Vec<_>) = found.map(|address| address.ip()).partition(IpAddr::is_ipv6);
-            (Ok(interleave(&v6, &v4)), Keep::For(DEFAULT_TIME))
+            let addresses = interleave(&v6, &v4);
+            let answer = if addresses.is_empty() { Err(no_address()) } else { Ok(addresses) };
+            (answer, Keep::For(DEFAULT_TIME))
         }
         // The C library's reason reaches Rust as text only, and text decides nothing here: assuming that a retry may
         // help is the safe choice.
