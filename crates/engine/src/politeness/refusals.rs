@@ -36,6 +36,9 @@ const LEAST_ROUNDED: Duration = Duration::from_millis(400);
 /// A quota is sent in this part of its period, one third, until that proves too fast.
 const AHEAD: u32 = 3;
 
+/// A quota of a minute or a day need not be spread further than so.
+const LONGEST_SPACING: Duration = Duration::from_millis(500);
+
 /// A period of this length is worth it to be kept to exactly.
 const LONG_PERIOD: Duration = Duration::from_secs(2);
 
@@ -289,7 +292,8 @@ impl Refusals {
     /// How far apart requests go: a quota is sent in the first third of its period. A trial of more grows as it goes.
     fn spacing(&self) -> Option<Duration> {
         let quota = self.quota?.max(if self.cycle.trial == Trial::More { self.cycle.sent } else { 1 });
-        Some(self.period()? / quota.max(1).saturating_mul(self.ahead))
+        let spacing = self.period()? / quota.max(1).saturating_mul(self.ahead);
+        Some(if self.ahead > 1 { spacing.min(LONGEST_SPACING) } else { spacing })
     }
 
     /// A period is over without a refusal.
