@@ -56,7 +56,7 @@ def client(name: str) -> Client:
 
 
 def _python(module: str, job: Job) -> Sample:
-    """Run one of benchmarks/contestants in a process of its own."""
+    """Run one of benchmarks/contestants in a separate process."""
     command = [sys.executable, "-m", f"benchmarks.contestants.{module}", job.to_json()]
     ended = _run(command)
     return Sample(**json.loads(ended.words))

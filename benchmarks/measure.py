@@ -72,7 +72,7 @@ class Sample:
 
     @property
     def quiet(self) -> bool:
-        """Whether nobody disturbed the run."""
+        """Whether nothing disturbed the run."""
         return self.steal <= MOST_STEAL and self.by_others <= MOST_BY_OTHERS
 
     @property

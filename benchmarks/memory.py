@@ -133,7 +133,7 @@ def flat(terms: Terms) -> Result:
 
 
 def hosts(terms: Terms) -> Result:
-    """Send one request to each of a million hosts where nobody listens, to measure what a host costs."""
+    """Send one request to each of a million hosts that refuse connections, to measure what a host costs."""
     many = max(1_000, round(HOSTS * terms.share))
     pin_to(CLIENT_CORE)
     port = free_port()

@@ -1,4 +1,4 @@
-"""What tests of several parts need: a state directory that is not the user's, a database server."""
+"""Shared fixtures: a state directory apart from the user's, a database server."""
 
 import os
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from tests.outputs.postgres_server import Postgres, find_postgres
 
 @pytest.fixture(scope="session", autouse=True)
 def _state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep what runs to outputs elsewhere note on this machine apart from what the user's runs note."""
+    """Keep the local state of runs apart from that of the user's runs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(os.environ, "XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
@@ -18,7 +18,7 @@ def _state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """A server of our own. Only where nothing can be installed may it be missing."""
+    """A separate server. It may be missing only if nothing can be installed."""
     programs = find_postgres()
     if programs is None:
         reason = "not installed: postgresql (Debian package; `make postgres` installs it)"

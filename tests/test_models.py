@@ -1,4 +1,4 @@
-"""Requests and the parts of responses: plain data, checked where it is made."""
+"""Requests and the parts of responses: plain data, checked when it is created."""
 
 import json
 import pickle

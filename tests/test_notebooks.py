@@ -1,4 +1,4 @@
-"""Every notebook of examples/ runs from top to bottom in a kernel of its own."""
+"""Every notebook of examples/ runs from top to bottom in a separate kernel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options: what is written becomes one resolved value, and what is wrong is named before anything is sent."""
+"""Options: they are resolved to one value, and a wrong one is named before anything is sent."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -203,7 +203,7 @@ def test_duplicates_are_counted_and_what_dedupe_would_save() -> None:
 def test_shared_params_do_not_hide_duplicates() -> None:
     rows: list[Any] = ["http://a.example/?a=1", {"url": "http://a.example/", "params": {"a": 1}}]
     assert hurtle.plan(rows).duplicates == 1
-    # As sent, the shared ones stand between the URL's own and the request's own.
+    # The shared parameters are sent between the URL's own and the request's own.
     assert hurtle.plan(rows, params={"k": 2}).duplicates == 0
 
 

@@ -1,4 +1,4 @@
-"""Rates: one grammar, exact, and what it does not have is refused with the grammar."""
+"""Rates: one exact grammar; anything else is refused, and the message shows the grammar."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What is said of requests that may have been sent: a command that can be copied, and no secret."""
+"""The hint about requests that may have been sent: a command to copy, and no secret."""
 
 import shlex
 

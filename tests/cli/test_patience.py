@@ -1,4 +1,4 @@
-"""How long refused requests are retried, as a command line and its config file say it."""
+"""How long refused requests are retried, set on the command line and in the config file."""
 
 from pathlib import Path
 

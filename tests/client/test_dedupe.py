@@ -20,7 +20,7 @@ from hurtle.testing import Server
 
 
 class Rows:
-    """A reader of rows that are there."""
+    """A reader of given rows."""
 
     def __init__(self, rows: list[Row], error: Exception | None = None) -> None:
         self.rows = rows
@@ -38,12 +38,12 @@ class Rows:
 
 
 def by_text(rows: Sequence[Row]) -> list[Identity | str]:
-    """Take the text for what is sent; "bad" cannot be."""
+    """Use the text as the identity; "bad" has none."""
     return ["input.url" if row == "bad" else ("host", False, str(row).encode()) for row in rows]
 
 
 def one_identity(*rows: Row) -> bool:
-    """Whether all of the rows are sent alike."""
+    """Whether all of the rows send the same request."""
     found = identify(rows)
     assert not any(isinstance(one, str) for one in found), found
     return len({one[2] for one in found}) == 1
@@ -153,7 +153,7 @@ def test_the_window_hears_of_every_row_before_the_last_group() -> None:
 
 
 def mixed(server: Server) -> list[Any]:
-    """Nine rows, five requests, one of them sent by POST, and a row that is none, twice."""
+    """Nine rows, five requests, one of them a POST, and twice a row that is not a request."""
     url, other = server.url("/bytes/10"), server.url("/bytes/20")
     return [
         url, other, url + "#top", {"url": url, "id": "third", "meta": {"n": 3}}, "nonsense", "nonsense",

@@ -1,4 +1,4 @@
-"""Jobs on one open client: each gives back what it took, and each is held back alike."""
+"""Jobs on one open client: each frees its memory, and the same limits apply to each."""
 
 import ctypes
 import gc
@@ -12,7 +12,7 @@ from hurtle.testing import Server
 
 JOBS = 600
 LEAK_KB = 5
-"""A job that is not dropped keeps 65 KB."""
+"""A job that is not freed keeps 65 KB."""
 
 
 def resident_kb() -> int:

@@ -1,4 +1,4 @@
-"""What is known of an attempt decides whether a request is sent again; a refusal is no failure."""
+"""What is known about an attempt decides whether a request is resent; a refusal is not a failure."""
 
 from __future__ import annotations
 

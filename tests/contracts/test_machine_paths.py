@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.contracts.tree import project_files, text_of
 
-# Folders of one person or one machine. What every Debian has (/usr/share, /usr/sbin) may be named.
+# Folders of one person or one machine. Those that every Debian has (/usr/share, /usr/sbin) may be named.
 MACHINE_PATHS = re.compile(r"(?<![\w/.~-])/(?:home|root|Users|work|mnt|opt|tmp)/[\w.-]+")
 
 

@@ -1,4 +1,4 @@
-"""The maps that people read say what is enforced: the layers, wherever they are drawn, and the folders."""
+"""The maps that people read show what is enforced: the layers, wherever they are drawn, and the folders."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from tests.contracts.tree import ENGINE, PACKAGE, ROOT
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 LEAVES_WORDS = "plain data"
-"""What the maps have for the lowest layer of the engine."""
+"""The name in the maps for the lowest layer of the engine."""
 
 Layers = list[frozenset[str]]
 """From top to bottom; the names of one layer may not import each other."""
 
 
 def section(heading: str) -> str:
-    """Return what stands under a heading."""
+    """Return the text under a heading."""
     _, found, behind = CONTRIBUTING.partition(f"\n## {heading}\n")
     assert found, f"CONTRIBUTING has no section {heading}"
     return behind.partition("\n## ")[0]
 
 
 def layers_of(lines: Iterable[str]) -> Layers:
-    """Return layers that are written as `a | b` each, without the marks of their format."""
+    """Return layers that are each written as `a | b`, without the markup around them."""
     return [frozenset(name.strip(" `.\n") for name in line.split("|")) for line in lines]
 
 
 def shown_layers(label: str) -> Layers:
-    """Return the layers that stand behind a label, and on the lines below it that have none."""
+    """Return the layers after a label, and on the lines below it that have no label."""
     found = re.search(rf"^{label} (.*(?:\n .*)*)", section("Who may import whom"), re.MULTILINE)
     assert found, f"CONTRIBUTING shows no layers of {label}"
     return layers_of(found[1].split(">"))
 
 
 def contract(kind: str) -> dict[str, Any]:
-    """Return the one contract of import-linter that is of a kind."""
+    """Return the only contract of import-linter of a kind."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     (found,) = [one for one in settings["tool"]["importlinter"]["contracts"] if one["type"] == kind]
     assert isinstance(found, dict)
@@ -47,7 +47,7 @@ def contract(kind: str) -> dict[str, Any]:
 
 
 def engine_layers() -> Layers:
-    """Return the enforced layers of the engine, the last one by the words that the maps have for it."""
+    """Return the enforced layers of the engine, the last one under its name in the maps."""
     return [*ORDER[:-1], frozenset({LEAVES_WORDS})]
 
 

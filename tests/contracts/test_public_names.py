@@ -1,4 +1,4 @@
-"""The public names: whoever adds or takes one away says so here."""
+"""The public names: to add or remove one, change this list."""
 
 import hurtle
 

@@ -1,4 +1,4 @@
-"""What import-linter cannot say: who may load the extension, and that nobody imports the package root."""
+"""What import-linter cannot check: who may load the extension, and that no module imports the root."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.contracts.tree import PACKAGE
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
 LEAVES = {"errors", "models", "options"}
-"""They stand beside or below the extension, which imports them: importing it back would be a circle."""
+"""The extension imports these: importing it back would be a circle."""
 
 
 def runtime_imports(path: Path) -> Iterator[str]:
@@ -50,7 +50,7 @@ def test_no_module_imports_the_package_root(path: Path) -> None:
 @pytest.mark.parametrize("name", sorted(LEAVES))
 def test_a_leaf_does_not_load_the_extension(name: str) -> None:
     paths = [path for path in MODULES if module_name(path).split(".")[0] == name]
-    assert paths, f"{name} is gone: name the leaves anew"
+    assert paths, f"{name} is gone: update the list of leaves"
     for path in paths:
         assert not [found for found in runtime_imports(path) if found.startswith("hurtle._engine")]
 

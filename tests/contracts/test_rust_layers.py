@@ -1,4 +1,4 @@
-"""The engine's modules use only what lies below them: every `crate::...` path held against the order."""
+"""The engine's modules use only modules below them: every `crate::...` path is checked against the order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rooms that stay liveable: no file grows past what one reading takes in."""
+"""No file grows beyond what one can read at once."""
 
 from __future__ import annotations
 

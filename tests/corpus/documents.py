@@ -1,4 +1,4 @@
-"""The documentation tree that the corpus tests serve: what nobody here wrote, as URLs and as files."""
+"""The documentation tree that the corpus tests serve: real documents, as URLs and as files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Document:
     """One file of the tree."""
 
     path: Path
-    """Where it lies on disk."""
+    """Its path on disk."""
     target: str
     """The path that a URL names it by: percent-encoded, with its leading slash."""
 

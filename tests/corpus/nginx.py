@@ -1,4 +1,4 @@
-"""An nginx of our own: its configuration in a temporary folder, loopback ports, stopped by its process id."""
+"""A private nginx: its configuration in a temporary folder, loopback ports, stopped by its process id."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ http {{
 
 
 def find_nginx() -> str | None:
-    """Return the path of nginx, also where only root's PATH holds it, or None."""
+    """Return the path of nginx, even if only root's PATH has it; None: not installed."""
     return shutil.which(
         "nginx", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
     )
 
 
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that nobody holds at this moment."""
+    """Return a TCP port of 127.0.0.1 that is free at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 FEWEST_PAGES = 1000
 FETCH_SECONDS = 240
 
-# gzip only where a body is text, as servers do in the wild; the small ones stay as they are.
+# gzip only for text, as real servers do; small bodies stay as they are.
 HTTP = """
 gzip on;
 gzip_min_length 200;
@@ -132,7 +132,7 @@ def test_every_body_equals_its_file_when_a_tree_is_fetched(
 
 
 def compare_bodies(database: duckdb.DuckDBPyConnection, site: Site) -> None:
-    """Hold every row against the file that its index names, a few at a time."""
+    """Compare every row with the file that its index names, a few at a time."""
     cursor = database.execute("SELECT index, url, body, bytes_body FROM results")
     seen = 0
     while rows := cursor.fetchmany(128):

@@ -1,4 +1,4 @@
-"""Web archives as fastwarc and warcio find them."""
+"""Web archives as fastwarc and warcio read them."""
 
 import base64
 import gzip
@@ -16,7 +16,7 @@ from tests.outputs.breaking import Found
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record: its type, where it begins, its fields by name, its block, and that without HTTP's head."""
+    """A record: its type, its offset, its fields by name, its block, and the block without the HTTP head."""
 
     kind: str
     offset: int
@@ -47,7 +47,7 @@ def digest(data: bytes) -> str:
 
 
 def by_fastwarc(path: Path) -> list[Record]:
-    """Return the records of a file; block digests that do not hold raise."""
+    """Return the records of a file; a wrong block digest raises."""
     blocks: dict[str, bytes] = {}
     with path.open("rb") as file:
         for record in fastwarc.warc.ArchiveIterator(file, parse_http=False):
@@ -67,7 +67,7 @@ def by_fastwarc(path: Path) -> list[Record]:
 
 
 def by_warcio(path: Path) -> list[Record]:
-    """Return the records of a file; digests that do not hold raise.
+    """Return the records of a file; a wrong digest raises.
 
     Of payloads that came in chunks warcio checks the digest with the chunks' framing, which is no part of the
     payload. Source: https://github.com/webrecorder/warcio/issues/74
@@ -114,7 +114,7 @@ def archived(path: Path) -> list[Archived]:
 
 
 def rows_of(path: Path) -> list[tuple[int, Found]]:
-    """Return the rows with what their last responses hold."""
+    """Return the rows with the content of their last responses."""
     rows = []
     for one in archived(path):
         row = one.row
@@ -125,7 +125,7 @@ def rows_of(path: Path) -> list[tuple[int, Found]]:
 
 
 def record_at(path: Path, offset: int, length: int) -> bytes:
-    """Return the block of the record at a place, as both readers find it, and as it is there alone."""
+    """Return the block of the record at a place, as both readers find it, and as it is on its own."""
     with path.open("rb") as file:
         file.seek(offset)
         block: bytes = next(fastwarc.warc.ArchiveIterator(file, parse_http=False)).reader.read()

@@ -1,4 +1,4 @@
-"""Rows to read back are those of the runs that are read back."""
+"""The rows to read back come from the runs of `tests/runs`."""
 
 from tests.runs.conftest import make_run
 

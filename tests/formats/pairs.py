@@ -1,4 +1,4 @@
-"""A format of its own, as a new one would be added: `column=JSON` pairs, tabs between them, a row a line."""
+"""A new format, added as any new one would be: `column=JSON` pairs separated by tabs, one row per line."""
 
 import json
 from collections.abc import Collection, Iterator

@@ -1,4 +1,4 @@
-"""A server that sends bytes as they are written here, and keeps the bytes that it was sent."""
+"""A server that sends the given bytes unchanged, and keeps the bytes that it receives."""
 
 import socket
 from collections.abc import Mapping

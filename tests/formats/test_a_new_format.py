@@ -1,4 +1,4 @@
-"""A format is one file and one line of the registry: nothing else has to know it."""
+"""A format is one file and one line of the registry: nothing else has to know about it."""
 
 import json
 from pathlib import Path

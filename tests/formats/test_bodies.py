@@ -1,4 +1,4 @@
-"""A folder of bodies: their names, and what is there after whatever may happen."""
+"""A folder of bodies: their names, and what it contains after a failure at any point."""
 
 import json
 from hashlib import sha256
@@ -67,7 +67,7 @@ def test_what_a_crash_left_is_removed_and_what_is_not_whole_is_replaced(tmp_path
     bodies.open()
     path = folder / bodies.put(body, "text/plain")
     path.parent.mkdir()
-    path.write_bytes(b"cut")  # as a disk may leave it that lied about an fsync
+    path.write_bytes(b"cut")  # as a disk may leave it after a false fsync
     bodies.publish()
     assert path.read_bytes() == body
     again = Bodies(folder, "part")
@@ -81,7 +81,7 @@ def test_what_a_crash_left_is_removed_and_what_is_not_whole_is_replaced(tmp_path
 def test_names_of_bodies_that_were_there_are_fsynced_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who gave them their names may have been killed before it fsynced these."""
+    """The process that named them may have been killed before the fsync."""
     folder, named = tmp_path / "bodies", [b"one", b"two", b"two"]
     first = Bodies(folder, "part")
     first.open()

@@ -1,4 +1,4 @@
-"""Bodies as files, of every format that has them: found through the rows by DuckDB and the file system."""
+"""Bodies as files, for every format that has them: found through the rows by DuckDB and the file system."""
 
 import asyncio
 import os
@@ -78,7 +78,7 @@ def bodies_in(folder: Path) -> list[Path]:
 
 
 def check_bodies(folder: Path) -> None:
-    """Every file has the hash of what is in it as its name, a row that names it, and `open_run` finds it."""
+    """Every file has the hash of its content as its name, and a row that names it; `open_run` finds it."""
     for path in bodies_in(folder):
         assert path.parent.name + path.stem == sha256(path.read_bytes()).hexdigest()
     run = hurtle.open_run(folder)
@@ -196,7 +196,7 @@ def test_equal_bodies_are_there_once(tmp_path: Path, hurtle_server: Server) -> N
 
 
 def test_files_are_json_lines_with_bodies_apart(tmp_path: Path, hurtle_server: Server) -> None:
-    """One format, by both of its names."""
+    """One format, under both of its names."""
     urls, out = [hurtle_server.url("/bytes/100")], tmp_path / "out"
     hurtle.run(urls, f"{out}/", format="files")
     assert hurtle.run(urls, f"{out}/", **apart("jsonl")).resumed == 1
@@ -233,7 +233,7 @@ def test_a_run_that_is_killed_around_a_commit_leaves_no_body_that_no_row_has(
     ended = subprocess.run([sys.executable, "-c", script], timeout=60, check=False)
     assert ended.returncode == -signal.SIGKILL
     assert len(bodies_in(Path(out))) > 0
-    # Rows that are asked for again have other bodies now.
+    # Requests that are sent again have other bodies now.
     summary = hurtle.run(urls, out, **apart("parquet"), retries=0)
     assert summary.resumed == resumed
     check_bodies(Path(out))

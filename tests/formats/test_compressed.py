@@ -1,4 +1,4 @@
-"""Compressed JSON lines read back by gzip, and by duckdb, which knows both."""
+"""Compressed JSON lines read back by gzip, and by duckdb, which reads both kinds."""
 
 import gzip
 import json
@@ -42,7 +42,7 @@ def test_every_row_is_read_back(tmp_path: Path, hurtle_server: Server, name: str
 def test_an_interrupted_run_is_gone_on_with(tmp_path: Path, hurtle_server: Server, name: str) -> None:
     out = tmp_path / name
     check_resumed(hurtle_server, out, lambda: rows_of(out))
-    # Two parts, each whole by itself.
+    # Two parts, each complete on its own.
     assert out.read_bytes().count(MAGIC[out.suffix]) == 2
 
 
@@ -76,7 +76,7 @@ def test_an_empty_list_gives_a_whole_empty_file(tmp_path: Path, name: str) -> No
 @pytest.mark.parametrize("name", NAMES)
 def test_parts_stay_in_a_folder(tmp_path: Path, hurtle_server: Server, name: str) -> None:
     format_name = name.removeprefix("out.")
-    for _ in range(2):  # the second time, what the first left is dropped
+    for _ in range(2):  # the second run drops what the first one left
         hurtle.run([hurtle_server.url("/bytes/1")], f"{tmp_path / 'out'}/", format=format_name, restart=True)
         (part,) = (tmp_path / "out").glob("part-*")
         assert part.name == f"part-000001.{format_name}"

@@ -23,7 +23,7 @@ from tests.outputs.breaking import (
 
 
 def rows_of(path: Path) -> list[tuple[int, Found]]:
-    """Return the rows with the bodies that they should have: the file says only how long they are."""
+    """Return the rows with the bodies that they should have: the file has only their lengths."""
     query = "SELECT index, url, status, error, bytes_body FROM read_csv(?, header=true, all_varchar=false)"
     rows = []
     with duckdb.connect() as connection:

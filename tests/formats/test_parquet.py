@@ -1,4 +1,4 @@
-"""Parquet: rows of many batches in few row groups, whichever way they come."""
+"""Parquet: the rows of many batches in few row groups, in whatever form they arrive."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -91,7 +91,7 @@ def written(path: Path, given: Sequence[Rows]) -> Path:
 def test_every_reader_finds_the_types_of_the_table(tmp_path: Path, batches: list[Batch]) -> None:
     out = written(tmp_path / "out.parquet", batches)
     table = pyarrow.Table.from_batches([pyarrow.record_batch(batch) for batch in batches])
-    # What it would be for a writer that knows nothing of dictionaries.
+    # As a writer without dictionaries would have it.
     plain = tmp_path / "plain.parquet"
     pyarrow.parquet.write_table(table, plain)
     footer, plain_footer = pyarrow.parquet.read_metadata(out), pyarrow.parquet.read_metadata(plain)
@@ -110,7 +110,7 @@ def test_every_reader_finds_the_types_of_the_table(tmp_path: Path, batches: list
 def test_rows_of_batches_and_others_keep_their_order(tmp_path: Path, batches: list[Batch]) -> None:
     out = tmp_path / "out.parquet"
     first, second, *rest = batches
-    # Rows in input order are no batch of the engine any more.
+    # Rows in input order are no longer a batch of the engine.
     reorder = RowReorder(None)
     given: list[Rows] = [first, reorder.pass_on(second), reorder.rest(), *rest]
     mixed = [rows for rows in given if len(rows)]
@@ -132,6 +132,6 @@ def test_a_row_group_waits_for_its_size(
     metadata = pyarrow.parquet.read_metadata(part)
     rows = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
     assert sum(rows) == 1_000
-    # A row is its body and some hundred bytes more, no more than another body; the last group holds the rest.
+    # A row is its body and some hundred bytes, at most the size of another body; the last group has the rest.
     assert len(rows) > 1
     assert all(group >= 100 for group in rows[:-1])

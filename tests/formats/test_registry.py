@@ -1,4 +1,4 @@
-"""The one list of formats: each is known by its name, the ends of its files' names, and their first bytes."""
+"""The one list of formats: each is found by its name, its extensions, and the first bytes of its files."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Rows as JSON lines and as the result table has them."""
+"""Rows as JSON lines and in the result table."""
 
 import json
 from datetime import UTC, datetime

@@ -50,7 +50,7 @@ ANSWERS = {
 """What the server sends, byte for byte."""
 
 SEEN = ANSWERS | {"/interim": ANSWERS["/interim"].partition(b"\r\n\r\n")[2]}
-"""What of it is kept."""
+"""What is kept of it."""
 
 PAYLOADS = {
     "/plain": BINARY, "/gzip": GZIPPED, "/chunked": b"Wikipedia", "/chunked-gzip": GZIPPED,
@@ -67,7 +67,7 @@ OTHER: dict[str, dict[str, Any]] = {
 
 
 def run_raw(out: Path) -> tuple[RawServer, dict[str, Archived]]:
-    """Ask for every answer; return the server, and the rows by path."""
+    """Request every answer; return the server, and the rows by path."""
     with RawServer(ANSWERS) as server:
         requests: list[dict[str, Any]] = [
             {"url": server.base + path} | OTHER.get(path, {}) for path in ANSWERS if path != "/to"
@@ -87,7 +87,7 @@ def test_every_row_is_read_back(tmp_path: Path, hurtle_server: Server) -> None:
 def test_an_interrupted_run_is_gone_on_with(tmp_path: Path, hurtle_server: Server) -> None:
     out = tmp_path / "out.warc.gz"
     check_resumed(hurtle_server, out, lambda: rows_of(out))
-    # Two parts, each whole by itself.
+    # Two parts, each complete on its own.
     assert [record.kind for record in by_fastwarc(out)].count("warcinfo") == 2
 
 
@@ -268,7 +268,7 @@ def test_a_copy_has_a_row_and_refers_to_no_response(tmp_path: Path, hurtle_serve
     rows = archived(tmp_path / "out.warc.gz")
     assert [one.row["bytes_body"] for one in rows] == [5, 5, 5]
     assert sorted(len(one.exchanges) for one in rows) == [0, 0, 1]
-    # What was sent once is there once.
+    # A request that was sent once is in the file once.
     assert hurtle_server.stats()["requests"] == 1
 
 

@@ -13,7 +13,7 @@ from tests.formats.archives import by_fastwarc, digest
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """An exchange that no server had."""
+    """An exchange without a server."""
 
     url: str = "https://[::1]/"
     started_us: int = 0
@@ -65,7 +65,7 @@ def test_a_record_is_one_gzip_member_whatever_its_size(size: int, kind: str) -> 
     assert data.partition(b"\r\n\r\n")[2] == block + b"\r\n\r\n"
     if kind == "text":
         assert len(member) < 400 + size / 100
-    else:  # what does not shrink is stored, with five bytes for each 16 KiB or more
+    else:  # a block that does not shrink is stored, with at most five bytes more for each 16 KiB
         assert len(member) < 400 + len(block) * 1.001
 
 

@@ -68,7 +68,7 @@ def keep(fresh: Results) -> None:
 
 
 def install(one: Limiter) -> Result | None:
-    """Install a limiter; where it cannot be had, return that as its result."""
+    """Install a limiter; if it is not available, return that as its result."""
     print(f"installing {one.name}", file=sys.stderr, flush=True)
     try:
         one.kit.install(one.server)

@@ -16,7 +16,7 @@ EPSILON = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """So many requests in so many seconds."""
+    """A number of requests in a number of seconds."""
 
     limit: int
     window_s: int
@@ -51,7 +51,7 @@ def ideal_s(model: Model, requests: int, start_s: float) -> float:
 
 
 class FixedWindow:
-    """A counter that begins again with each window; the first request opens the first window."""
+    """A counter that restarts with each window; the first request opens the first window."""
 
     def __init__(self, quota: Quota) -> None:
         self._quota = quota

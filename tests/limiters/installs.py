@@ -25,7 +25,7 @@ INSTALL_TIMEOUT_S = 1_200.0
 
 
 class MissingError(Exception):
-    """A limiter cannot be had on this machine; says why."""
+    """A limiter is not available on this machine; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)

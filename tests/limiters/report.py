@@ -101,7 +101,7 @@ def _row(*cells: str) -> str:
 
 
 def summary_of(one: Limiter, result: Result) -> str:
-    """Return a limiter's figures on one line, for whoever waits for the page."""
+    """Return a limiter's figures on one line, to show progress."""
     if result.problem:
         return f"{one.name}: {result.problem}"
     said = [

@@ -13,7 +13,7 @@ KEPT = Path(__file__).parent / "results.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What became of one limiter.
+    """The result of one limiter.
 
     Attributes:
         version: What was run; None where it could not be had.

@@ -54,7 +54,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What one run of hurtle came to.
+    """The result of one run of hurtle.
 
     Attributes:
         rows: Requests that were to be sent.
@@ -158,7 +158,7 @@ def status_of(port: int, path: str) -> int:
 
 
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that nobody holds at this moment."""
+    """Return a TCP port of 127.0.0.1 that is free at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -225,7 +225,7 @@ def run_hurtle(port: int, name: str, rule: Rule, quota: Quota) -> Run:
 
 
 def rows_of(url: str, name: str, bound_s: float) -> tuple[float | None, list[dict[str, Any]]]:
-    """Run hurtle in a process of its own; return its seconds, None where it was stopped, and its rows.
+    """Run hurtle in a separate process; return its seconds, None if it was stopped, and its rows.
 
     Raises:
         RuntimeError: It broke off with an error of its own.

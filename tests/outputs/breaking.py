@@ -1,4 +1,4 @@
-"""Runs that break off, and what must be in the output once they were gone on with."""
+"""Runs that are interrupted, and what must be in the output once they were resumed."""
 
 import subprocess
 import sys
@@ -60,12 +60,12 @@ def options() -> dict[str, Any]:
 
 
 def slow() -> dict[str, Any]:
-    """Return options of a run that is told its progress several times before it ends."""
+    """Return options of a run that reports progress several times before it ends."""
     return options() | {"rate_limit": "500/s"}
 
 
 def break_off(urls: Sequence[str], out: str | Path, **more: Any) -> None:
-    """Break a run off with Ctrl-C."""
+    """Interrupt a run with Ctrl-C."""
     with pytest.raises(KeyboardInterrupt):
         hurtle.run(urls, out, progress=raise_at(BREAK_AT, KeyboardInterrupt), **more, **slow())
 
@@ -86,13 +86,13 @@ def check_read_back(server: Server, out: str | Path, read: Reader, **more: Any) 
 
 
 def check_resumed(server: Server, out: str | Path, read: Reader, **more: Any) -> None:
-    """Break a run off with Ctrl-C, go on with it, and find every row once; nothing is asked again."""
+    """Interrupt a run with Ctrl-C, resume it, and find every row once; nothing is requested again."""
     urls = sent(server)
     break_off(urls, out, **more)
     summary = hurtle.run(urls, out, **more, **options())
     assert BREAK_AT <= summary.resumed < ROWS
     assert sorted(read(), key=lambda row: row[0]) == expected(urls)
-    # What was in flight was drained and kept: nothing is asked twice.
+    # Requests in flight were drained and kept: nothing is requested twice.
     assert server.stats()["requests"] == ROWS - 2
 
 
@@ -103,12 +103,12 @@ def check_parts(
     read: Callable[[Path], list[tuple[int, Found]]],
     **more: Any,
 ) -> None:
-    """Break a run to a folder off, go on with it, and find every row once in its two parts.
+    """Interrupt a run to a folder, resume it, and find every row once in its two parts.
 
     Args:
-        server: Who answers.
+        server: The server.
         folder: The output.
-        format_name: Of the parts.
+        format_name: The format of the parts.
         read: Reads a part back.
         **more: Options of the run.
     """
@@ -138,10 +138,10 @@ hurtle.run({source!r}, {out!r}, progress=progress, **{options!r})
 
 
 def check_killed(server: Server, folder: Path, out: str | Path, read: Reader, **more: Any) -> None:
-    """Kill a run of another process, go on with it here, and find every row once.
+    """Kill a run in another process, resume it here, and find every row once.
 
     Args:
-        server: Who answers.
+        server: The server.
         folder: Where the list goes.
         out: The output.
         read: Reads the output back.
@@ -159,5 +159,5 @@ def check_killed(server: Server, folder: Path, out: str | Path, read: Reader, **
     summary = hurtle.run(source, out, **options(), **more)
     assert 0 < summary.resumed < ROWS
     assert sorted(read(), key=lambda row: row[0]) == expected(urls)
-    # Nothing that was committed is asked again; the server may have counted late what was in flight.
+    # No committed row is requested again; the server may have counted requests in flight late.
     assert server.stats()["requests"] - before <= ROWS - summary.resumed + IN_FLIGHT

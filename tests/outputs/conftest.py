@@ -1,4 +1,4 @@
-"""What several tests of outputs need: small parts, POSTs, a server that takes a moment, an object store."""
+"""Fixtures for outputs: small parts, POSTs, a slow server, an object store."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -36,14 +36,14 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def s3() -> Iterator[S3]:
-    """A server of our own."""
+    """A private server."""
     with S3() as server:
         yield server
 
 
 @pytest.fixture
 def prefix(s3: S3) -> Iterator[str]:
-    """A prefix of its own in the server's bucket; faults end with the test."""
+    """A new prefix in the server's bucket; faults end with the test."""
     yield f"runs/{next(NUMBERS)}/"
     s3.fail()
 

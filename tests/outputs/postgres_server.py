@@ -1,4 +1,4 @@
-"""A PostgreSQL server of our own: data in a temporary folder, a loopback port, an unprivileged user."""
+"""A private PostgreSQL server: data in a temporary folder, a loopback port, an unprivileged user."""
 
 import os
 import secrets
@@ -18,11 +18,11 @@ import psycopg
 START_SECONDS = 30.0
 STOP_SECONDS = 20.0
 USERS = ("postgres", "nobody")
-"""Who it runs as where the tests run as root, which PostgreSQL refuses."""
+"""The user for the server if the tests run as root, which PostgreSQL refuses."""
 
 
 def find_postgres() -> Path | None:
-    """Return the folder of the server's programs, as Debian has it or on the PATH; None: not installed."""
+    """Return the folder of the server's programs, from Debian's path or PATH; None: not installed."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: path.parts[4])
     if found:
         return found[-1].parent
@@ -31,7 +31,7 @@ def find_postgres() -> Path | None:
 
 
 def _user() -> dict[str, Any]:
-    """Return what makes a child process of root run as somebody else."""
+    """Return the arguments that make a child process of root run as another user."""
     if sys.platform == "win32" or os.geteuid() != 0:
         return {}
     import pwd
@@ -69,14 +69,14 @@ class Postgres:
         return f"postgresql://hurtle:{self.password}@127.0.0.1:{self.port}/postgres"
 
     def new_schema(self) -> str:
-        """Make a schema, and return the address of a connection that finds its tables there."""
+        """Create a schema, and return the address of a connection that uses it."""
         name = f"s{next(self._schemas)}"
         with psycopg.connect(self.address, autocommit=True) as connection:
             connection.execute(f"CREATE SCHEMA {name}")
         return f"{self.address}?options=-csearch_path%3D{name}"
 
     def __enter__(self) -> Self:
-        """Make a data folder, start the server, and wait until it answers.
+        """Create a data folder, start the server, and wait until it answers.
 
         Raises:
             RuntimeError: It ended or does not answer in time; with its own words.

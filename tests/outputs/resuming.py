@@ -1,4 +1,4 @@
-"""Runs that break off in the middle, and what is in their outputs then."""
+"""Runs that are interrupted, and what is in their outputs then."""
 
 import json
 from collections.abc import Iterable
@@ -14,12 +14,12 @@ from hurtle.testing import Server
 ROWS = 300
 IN_FLIGHT = 8
 AHEAD = 64
-"""Rows that were answered and not in the sink's hands yet, at most."""
+"""The most rows that are answered and not yet written."""
 OUTPUTS = ["out.jsonl", "out.parquet", "jsonl/", "parquet/"]
 
 
 class Broken(Exception):
-    """What breaks a run off in these tests."""
+    """Interrupts a run in these tests."""
 
 
 def urls_of(server: Server) -> list[str]:
@@ -27,7 +27,7 @@ def urls_of(server: Server) -> list[str]:
 
 
 def run(urls: Iterable[str], out: Path | str, *, until: int | None = None, **options: Any) -> hurtle.Summary:
-    """Run, and break off once so many rows have come."""
+    """Run, and interrupt the run after this many rows."""
 
     def watch(counters: object) -> None:
         if until is not None and getattr(counters, "done") >= until:  # noqa: B009

@@ -1,4 +1,4 @@
-"""An S3 server of our own: moto's, in a process of its own, on a loopback port, with switches for faults."""
+"""A private S3 server: moto's, in a separate process, on a loopback port, with switches for faults."""
 
 import subprocess
 import sys
@@ -43,7 +43,7 @@ server.serve_forever()
 
 
 class S3:
-    """One server with one bucket; a context manager. What is in it is gone when it stops."""
+    """One server with one bucket; a context manager. Its content is gone when it stops."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
@@ -79,7 +79,7 @@ class S3:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What tells a client where it is and who asks."""
+        """The environment variables that give a client its address and credentials."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_ALLOW_HTTP": "true",
@@ -89,7 +89,7 @@ class S3:
         }
 
     def client(self) -> Any:
-        """Return a client of the server's own side, which hurtle does not use."""
+        """Return a boto3 client, independent of hurtle."""
         import boto3
 
         known = {name.lower(): value for name, value in self.environment.items()}
@@ -102,11 +102,11 @@ class S3:
         )
 
     def fail(self, what: str = "") -> None:
-        """Answer 503 to every request whose method and path have this in them; nothing: to none."""
+        """Answer 503 to every request whose method and path contain this; empty: to none."""
         self._switch("fail", what)
 
     def lose(self, what: str) -> None:
-        """Do what the next such request asks for, and answer 503."""
+        """Carry out the next such request, but answer 503."""
         self._switch("lose", what)
 
     def _switch(self, fault: str, what: str) -> None:

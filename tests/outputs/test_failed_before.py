@@ -1,4 +1,4 @@
-"""A run that is gone on with, or found complete: the failures among the rows that were there count, too."""
+"""A run that is resumed, or found complete: the failures among its earlier rows count, too."""
 
 import json
 from pathlib import Path

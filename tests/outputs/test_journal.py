@@ -1,4 +1,4 @@
-"""The journal: what is written is there, what was cut off never was, and damage is named."""
+"""The journal: complete lines count, a line that was cut off does not, and damage is named."""
 
 import errno
 import os
@@ -95,7 +95,7 @@ def test_s6_nothing_follows_an_entry_that_failed(
         broken.setattr(os, call, failing(number))
         with pytest.raises(JournalError, match=os.strerror(number)):
             journal.append(ENTRIES[1])
-    # The disk works again: what the failed call left of its line is not known.
+    # The disk works again, but it is unknown what the failed call left of its line.
     size = path.stat().st_size
     with pytest.raises(JournalError, match="could not be written earlier"):
         journal.append(ENTRIES[2])
@@ -134,7 +134,7 @@ def test_done_is_a_set_of_positions_whatever_is_added() -> None:
 def test_spans_are_ascending_and_never_touch() -> None:
     random = Random(6)
     for _ in range(200):
-        # Twice the same position, as two copies of a row have not: it counts once.
+        # The same position twice, which two copies of a row do not have: it counts once.
         indexes = [random.randrange(60) for _ in range(random.randrange(80))]
         spans = spans_of(indexes)
         assert {index for first, last in spans for index in range(first, last + 1)} == set(indexes)

@@ -33,7 +33,7 @@ OUTPUTS = {
 
 
 class EarlierRows(WrappedRows):
-    """Rows as an earlier version had them."""
+    """Rows as an earlier version wrote them."""
 
     def to_jsonl(self, *, bodies: bool = True) -> bytes:
         return re.sub(rb',"throttled":\d+', b"", self._rows.to_jsonl(bodies=bodies))

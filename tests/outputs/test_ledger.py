@@ -1,4 +1,4 @@
-"""What must not be sent twice: noted before it is sent, not sent again without consent, known by its key."""
+"""Requests that must not be sent twice: recorded before they are sent, never resent without consent."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ KEY = re.compile(r'"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"')
 
 
 class Recorder:
-    """A server that remembers what it was sent, and keeps back the answers that it is told to."""
+    """A server that remembers its requests, and holds back answers on demand."""
 
     def __init__(self) -> None:
         self.bodies: list[str] = []
@@ -52,7 +52,7 @@ class Recorder:
         return f"http://127.0.0.1:{self._server.server_port}/orders"
 
     def take(self, body: str, key: str | None) -> int:
-        """Remember a request; return the status of its answer once that may go."""
+        """Remember a request; return the status of its answer once that may be sent."""
         self.on_request(body)
         with self._changed:
             self.bodies.append(body)
@@ -92,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_response(status)
             self.send_header("content-length", "0")
             self.end_headers()
-        except OSError:  # who asked was killed
+        except OSError:  # the client was killed
             self.close_connection = True
 
     do_GET = do_PUT = do_PATCH = do_POST  # noqa: N815 - names of http.server
@@ -139,7 +139,7 @@ def logged(out: Path) -> list[int]:
 
 
 class Run:
-    """`hurtle fetch` of five orders, one at a time, in a process of its own."""
+    """`hurtle fetch` of five orders, one at a time, in a separate process."""
 
     def __init__(self, recorder: Recorder, folder: Path, *more: str) -> None:
         self.recorder = recorder
@@ -174,7 +174,7 @@ class Run:
 def test_no_post_is_sent_twice_when_a_run_was_killed(tmp_path: Path, recorder: Recorder) -> None:
     run = Run(recorder, tmp_path)
     run.kill_in_the_third()
-    assert run.go_on() == 1  # one row says that nobody knows
+    assert run.go_on() == 1  # one row says that the outcome is unknown
     assert Counter(recorder.bodies) == {f"order {n}": 1 for n in range(5)}
     rows = written(run.out)
     assert [row["index"] for row in rows] == [0, 1, 2, 3, 4]
@@ -284,7 +284,7 @@ def test_records_are_read_without_what_is_done_or_cut_off(tmp_path: Path) -> Non
 
 
 class Listed:
-    """Chunks of rows that are there."""
+    """Chunks of given rows."""
 
     def __init__(self, *rows: Row | Group) -> None:
         self._rows = list(rows)
@@ -332,7 +332,7 @@ def test_a_folder_that_only_holds_a_note_is_kept(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "out", "jsonl", "out")
     folder.begin(identity, "auto")
     folder.ledger.write_bytes(pack("<Q", 0))
-    assert folder.release(), "there is something to go on with"
+    assert folder.release(), "there is something to resume"
     assert unsettled(folder.ledger, folder.begin(identity, "auto")) == {0}
     folder.release()
     folder.begin(identity, "restart")

@@ -1,4 +1,4 @@
-"""POSTs to outputs that are not on this disk: what was sent is noted on the machine that sent it."""
+"""POSTs with an output that is not on this disk: the machine that sends them records them."""
 
 import io
 import json

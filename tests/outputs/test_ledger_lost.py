@@ -1,4 +1,4 @@
-"""POSTs to a database file that was moved without its ledger, which alone says what may have been sent."""
+"""POSTs with a database file that was moved without its ledger, the only record of what may have gone out."""
 
 import shutil
 import sys
@@ -26,7 +26,7 @@ def errors(out: Path) -> list[tuple[int, str | None]]:
 
 @pytest.fixture(params=NAMES)
 def moved(request: pytest.FixtureRequest, tmp_path: Path, hurtle_server: Server, orders: Any) -> Path:
-    """A run that was killed during its second POST, in another place; its ledger is where it was."""
+    """A run that was killed during its second POST and then moved; its ledger stayed behind."""
     out = tmp_path / "here" / request.param
     out.parent.mkdir()
     kill_in_the_second(str(out), orders, hurtle_server, tmp_path)

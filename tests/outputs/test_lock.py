@@ -1,4 +1,4 @@
-"""One run at a time for one output, and nobody shut out by a run that is gone."""
+"""One run at a time for each output, and no run is locked out by one that is gone."""
 
 import errno
 import json
@@ -27,7 +27,7 @@ sys.stdin.read()
 """
 HOLD_AND_FORK = HOLD.replace('print("held"', 'import os\nos.fork() or print("held"')
 SPACE = ("unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc")
-"""What to put in front of a command for process numbers of its own, as in a container."""
+"""A prefix that gives a command its own process numbers, as in a container."""
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def holding(path: Path, script: str = HOLD, prefix: Sequence[str] = ()) -> subpr
 def held_by_another(
     path: Path, script: str = HOLD, prefix: Sequence[str] = ()
 ) -> Iterator[subprocess.Popen[str]]:
-    """Let a process of its own hold the lock."""
+    """Let a separate process hold the lock."""
     with holding(path, script, prefix) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
@@ -97,7 +97,7 @@ def test_a_killed_holder_holds_nothing(path: Path) -> None:
         assert_it_can_be_taken(path)
 
 
-@pytest.mark.skipif(not hasattr(os, "waitid"), reason="no process can be left unasked-for here")
+@pytest.mark.skipif(not hasattr(os, "waitid"), reason="a process cannot be left as a zombie here")
 def test_a_killed_holder_holds_nothing_while_nobody_has_asked_about_it(path: Path) -> None:
     with held_by_another(path) as holder:
         holder.kill()
@@ -129,7 +129,7 @@ def test_a_child_gives_nothing_back(path: Path) -> None:
 
 
 def test_containers_keep_each_other_out(path: Path) -> None:
-    """Each has a /proc of its own, and the same process numbers."""
+    """Each has its own /proc, and the same process numbers."""
     if shutil.which("unshare") is None:
         pytest.skip("unshare is not installed")
     tried = subprocess.run([*SPACE, "true"], capture_output=True, text=True, check=False)
@@ -215,7 +215,7 @@ def test_a_disk_that_is_full_leaves_no_lock(path: Path, monkeypatch: pytest.Monk
 def test_a_file_that_was_removed_before_it_was_locked_is_no_lock(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of two runs that open the file of a third, one would lock what is removed, the other a new one."""
+    """If two runs open the file of a third, one could lock the removed file, the other a new one."""
     first, second, third = Lock(path), Lock(path), Lock(path)
     first.take()
     lock_file = lock_module._lock_file
@@ -237,7 +237,7 @@ def test_a_file_that_was_removed_before_it_was_locked_is_no_lock(
 
 
 def take_in_turns(path: Path, rounds: int) -> None:
-    """Take the lock again and again, against others, and find nobody else to hold it meanwhile."""
+    """Take the lock again and again, against others, and check that no other process holds it then."""
     inside = path.with_name("inside")
     for _ in range(rounds):
         lock = Lock(path)

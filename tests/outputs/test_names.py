@@ -1,4 +1,4 @@
-"""Where an output is: by its name where it is to be written, by what is there where it is to be read."""
+"""Where an output is: by its name when it is written, by its content when it is read."""
 
 import os
 import sys
@@ -25,7 +25,7 @@ from hurtle.testing import Server
 
 
 def told(place: Place) -> tuple[str, str | None]:
-    """Return the kind of a place, and what is there or to be there."""
+    """Return the kind of a place, and its format."""
     match place:
         case Remote(address):
             return "remote", address

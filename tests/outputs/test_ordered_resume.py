@@ -1,4 +1,4 @@
-"""Runs whose rows are to be in the order of the input, broken off and gone on with."""
+"""Runs with rows in the order of the input, interrupted and resumed."""
 
 import json
 import shlex
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("small_parts")]
 
 
 def positions_in(out: Path) -> list[int]:
-    """Return the positions of the rows, in the order in which they stand."""
+    """Return the positions of the rows, in the order of the output."""
     return [row["index"] for row in hurtle.open_run(out)]
 
 

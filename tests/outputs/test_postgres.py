@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def out(postgres: Postgres) -> str:
-    """The address of a schema of its own."""
+    """The address of a new schema."""
     return postgres.new_schema()
 
 

@@ -1,4 +1,4 @@
-"""A run in a folder of an object store: moto's S3 in a process of its own, read back by boto3 and pyarrow."""
+"""A run in a folder of an object store: moto's S3 in a separate process, read back by boto3 and pyarrow."""
 
 import asyncio
 import gzip
@@ -32,7 +32,7 @@ IDENTITY = Identity(input={"rows": 1})
 
 
 def committed(s3: S3, prefix: str) -> list[bytes]:
-    """Return the parts that the journal names, as the server has them."""
+    """Return the parts that the journal lists, as stored on the server."""
     found = s3.objects(prefix)
     run = json.loads(found["run.json"])["run"]
     entries = [json.loads(found[name]) for name in sorted(found) if name.startswith(f"journal/{run}/")]
@@ -297,7 +297,7 @@ def test_what_a_crash_left_is_removed_and_what_somebody_put_there_stays(
 
 @pytest.fixture
 def half(s3: S3, prefix: str, out: str, hurtle_server: Server, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A run that was interrupted, with three parts that are committed."""
+    """An interrupted run with three committed parts."""
     monkeypatch.setattr(parts, "PART_ROWS", 20)
 
     def stop(counters: Any) -> None:

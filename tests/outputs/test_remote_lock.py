@@ -1,4 +1,4 @@
-"""Two runs on one folder of an object store: the second is refused, and a sleeper does no harm."""
+"""Two runs on one folder of an object store: the second is refused, and one that slept does no harm."""
 
 import json
 import os
@@ -42,7 +42,7 @@ def test_whoever_had_a_run_before_can_change_nothing_any_more(s3: S3, prefix: st
     first, second = opened(out), opened(out)
     first.begin(IDENTITY, "auto")
     add_part(first, 0)
-    s3.client().delete_object(Bucket=BUCKET, Key=f"{prefix}lock")  # it slept for long
+    s3.client().delete_object(Bucket=BUCKET, Key=f"{prefix}lock")  # as if it had slept for long
     done = second.begin(IDENTITY, "auto")
     assert list(done) == [0]
     with pytest.raises(JournalError, match="another run is using"):

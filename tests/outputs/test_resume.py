@@ -1,4 +1,4 @@
-"""A run that broke off and is gone on with: nothing twice, nothing lost, and no other run mistaken for it."""
+"""An interrupted run is resumed: nothing twice, nothing lost, and no other run mistaken for it."""
 
 import json
 import shutil
@@ -257,7 +257,7 @@ def ended(process: subprocess.Popen[str], seconds: float = 30) -> tuple[int, str
 
 @contextmanager
 def hanging(tmp_path: Path, server: Server) -> Iterator[subprocess.Popen[str]]:
-    """Run `hurtle fetch` until all of its list has come but one row that never will."""
+    """Run `hurtle fetch` until its list is done except for one row that never ends."""
     listed = [*urls_of(server), server.url("/hang")]
     (tmp_path / "urls.txt").write_text("\n".join(listed))
     with fetch(tmp_path / "urls.txt", "-o", tmp_path / "out.jsonl", "--retries", "0") as process:
@@ -287,7 +287,7 @@ def test_s1_a_signal_ends_the_run_in_time_and_says_how_to_go_on(
     assert "Traceback" not in said
     assert not (tmp_path / "out.jsonl").exists()
     sent = server.stats()["requests"]
-    # The row that hangs ends as a failure this time.
+    # The hanging request ends as a failure this time.
     returned, said = ended(
         fetch(tmp_path / "urls.txt", "-o", tmp_path / "out.jsonl", "--retries", "0", "--timeout", "0.5")
     )
@@ -327,7 +327,7 @@ def test_s12_two_runs_on_one_output_do_not_meet(tmp_path: Path, server: Server) 
         assert first.poll() is None
         first.kill()
         first.wait()
-    # A killed run holds nothing.
+    # A killed run holds no lock.
     status, said = ended(
         fetch(tmp_path / "urls.txt", "-o", tmp_path / "out.jsonl", "--retries", "0", "--timeout", "0.5")
     )

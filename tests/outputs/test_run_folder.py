@@ -1,4 +1,4 @@
-"""The folder of a run: what a crash leaves there, what is damaged, and what is somebody else's."""
+"""The folder of a run: what a crash leaves there, damage, and files that hurtle did not create."""
 
 import json
 from collections.abc import Callable
@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("small_parts")]
 
 @pytest.fixture
 def folder(tmp_path: Path, server: Server) -> Path:
-    """A run that broke off, with parts that are committed."""
+    """An interrupted run with committed parts."""
     broken_off(urls_of(server), f"{tmp_path}/jsonl/")
     return tmp_path / "jsonl"
 
@@ -259,7 +259,7 @@ def test_failures_are_known_of_a_run_that_was_killed_while_it_removed_its_folder
     second = opened()
     done = second.begin(identity, "auto")
     assert (list(done), done.failed) == ([0, 1, 2, 3, 4], 2)
-    assert second.release(), "nobody went on to its end"
+    assert second.release(), "it was not completed"
     assert len(opened().begin(identity, "auto")) == 5
 
 

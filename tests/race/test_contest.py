@@ -1,4 +1,4 @@
-"""The race with contestants of this test's own making: right, wrong, crashing, hanging, missing ones."""
+"""The race with contestants made for the test: right, wrong, crashing, hanging and missing ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`run.body(row)` of a refresh: the body is found where it came last, in every format."""
+"""`run.body(row)` of a refresh: the body is found in the run that downloaded it, in every format."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -20,7 +20,7 @@ EXTENSIONS = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet", ".sqlite", ".duck
 
 
 def bodies_of(out: str | Path) -> list[bytes | None]:
-    """Return what a run finds of each of its rows, in the order of the input."""
+    """Return the body that a run finds for each of its rows, in the order of the input."""
     run = hurtle.open_run(out)
     return [run.body(row) for row in sorted(run, key=lambda row: int(row["index"]))]
 
@@ -126,7 +126,7 @@ def test_a_run_that_is_gone_is_named(tmp_path: Path, site: ValidatingServer) -> 
 def test_a_run_that_is_another_one_now_is_named(
     tmp_path: Path, site: ValidatingServer, extension: str
 ) -> None:
-    """Never the body of another request, nor one that came later."""
+    """Never the body of another request, nor a later one."""
     site.pages = {"/a": Page(b"a", etag='"1"'), "/b": Page(b"b")}
     urls = [site.url(path) for path in site.pages]
     old, new = tmp_path / f"old{extension}", tmp_path / "new.jsonl"

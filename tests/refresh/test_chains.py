@@ -13,7 +13,7 @@ from tests.refresh.validating_server import Page, ValidatingServer
 
 
 def make_chain(site: ValidatingServer, folder: Path, length: int, **options: Any) -> list[Path]:
-    """Run all pages, then refresh so often, each time since the run before."""
+    """Run all pages, then refresh this often, each time since the previous run."""
     urls = [site.url(path) for path in site.pages]
     outs = [folder / f"{number}.jsonl" for number in range(length + 1)]
     hurtle.run(urls, outs[0], **options)
@@ -46,7 +46,7 @@ def test_references_lead_to_the_body_in_one_step(
         "/tag": {"if-none-match": '"1"'}, "/date": {"if-modified-since": MONDAY}, "/none": {},
     }  # fmt: skip
     assert [row["change"] for row in rows_of(tmp_path / "last.jsonl")] == ["changed", "changed", "unchanged"]
-    # What changed is in the run where it changed; what did not is where it was.
+    # A changed body is in the run where it changed; an unchanged one is where it was.
     hurtle.run(urls, tmp_path / "behind.jsonl", since=tmp_path / "last.jsonl")
     assert [summary_of(row)[3:] for row in rows_of(tmp_path / "behind.jsonl")] == [
         (str(tmp_path / "last.jsonl"), 0), (str(tmp_path / "last.jsonl"), 1), (str(outs[0]), 2),

@@ -1,4 +1,4 @@
-"""A refresh of files that nginx serves: ETag and Last-Modified as a server in the field makes them."""
+"""A refresh of files that nginx serves: ETag and Last-Modified from a real server."""
 
 import os
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ FOLDERS = ("files", "date", "files/moved")
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[tuple[Path, str]]:
-    """A folder, and where it is served."""
+    """A folder, and the URL of its server."""
     root, prefix = tmp_path / "root", tmp_path / "nginx"
     prefix.mkdir()
     for folder in FOLDERS:
@@ -55,7 +55,7 @@ def test_files_are_fetched_again_where_they_changed(tmp_path: Path, served: tupl
     assert hurtle.run(urls, old).ok == 60
     for folder in FOLDERS:
         put(root / folder / "3.txt", "changed\n" * 100, 1_700_000_100)
-        put(root / folder / "4.txt", f"{folder} 4\n" * 100, 1_700_000_100)  # touched, and the same
+        put(root / folder / "4.txt", f"{folder} 4\n" * 100, 1_700_000_100)  # touched, but unchanged
         (root / folder / "5.txt").unlink()
     summary = hurtle.run(urls, new, since=old)
     assert summary.statuses == {304: 51, 200: 6, 404: 3}
@@ -64,7 +64,7 @@ def test_files_are_fetched_again_where_they_changed(tmp_path: Path, served: tupl
     expected[3], expected[5] = "changed", "gone"
     assert [row["change"] for row in rows] == expected * 3
     assert [row["status"] for row in rows[:6]] == [304, 304, 304, 200, 200, 404]
-    # With nothing but what changed in the second run, every body is there for who follows the references.
+    # The second run has only changed bodies, but every body can be found through the references.
     bodies = {row["index"]: row["body"] for row in hurtle.open_run(old)}
     found = [row["body"] if row["body_run"] is None else bodies[row["body_index"]] for row in rows]
     for row, body in zip(rows, found, strict=True):

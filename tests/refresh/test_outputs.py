@@ -61,7 +61,7 @@ def test_every_output_has_the_columns(
     assert [row["change"] for row in rows] == CHANGES
     assert [row["body_run"] for row in rows] == [str(old)] * 3 + [None] * 2
     assert [row["body_index"] for row in rows] == [0, 1, 2, None, None]
-    if not name.endswith("warc.gz"):  # it holds all that came
+    if not name.endswith("warc.gz"):  # which has every response
         assert [row.get("body") for row in rows][:3] == [None] * 3
     table = pyarrow.table(hurtle.open_run(new))
     assert table.schema.field("body_index").type == pyarrow.int64()
@@ -93,7 +93,7 @@ def test_every_output_can_be_refreshed(
 
 
 def test_other_readers_find_the_columns(tmp_path: Path, site: ValidatingServer) -> None:
-    """Each output is read by something that is not hurtle."""
+    """Each output is read by another library than hurtle."""
     site.pages = pages()
     urls, old = [site.url(path) for path in site.pages], tmp_path / "old.jsonl"
     hurtle.run(urls, old)
@@ -166,7 +166,7 @@ def test_stdout_has_the_columns(
 
 
 def test_unfinished_runs_can_be_refreshed(tmp_path: Path, site: ValidatingServer) -> None:
-    """What is committed counts, and nothing else."""
+    """Only committed rows count."""
     site.pages = pages()
     urls = [site.url(path) for path in site.pages]
 

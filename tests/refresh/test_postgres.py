@@ -20,7 +20,7 @@ def test_a_schema_is_refreshed_into_another(
     hurtle.run(urls, outs[0])
     site.pages["/1"] = Page(b"new", etag='"2"')
     hurtle.run(urls, outs[1], since=outs[0])
-    # Rows name runs without passwords: libpq finds those where it always does.
+    # Rows name runs without passwords: libpq finds those in its usual places.
     monkeypatch.setenv("PGPASSWORD", postgres.password)
     hurtle.run(urls, outs[2], since=outs[1])
     with psycopg.connect(outs[2]) as connection:

@@ -1,4 +1,4 @@
-"""Validators are of one URL: they go there, whichever way redirects lead, and nowhere else."""
+"""Validators belong to one URL: they are sent there, wherever redirects lead, and nowhere else."""
 
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ def test_a_page_that_redirects_now_does_not_take_its_validators_along(
 ) -> None:
     site.pages = {"/page": Page(b"page", etag='"1"', modified=TUESDAY)}
     hurtle.run([site.url("/page")], tmp_path / "old.jsonl")
-    # Older than the page, and of the same tag: on these conditions its body would never come.
+    # Older than the page, but with the same tag: under these conditions the server would never send its body.
     site.pages = {
         "/page": Page(b"", status=301, location="/other"),
         "/other": Page(b"other", etag='"1"', modified=MONDAY),
@@ -103,7 +103,7 @@ def test_parameters_leave_dates_out(tmp_path: Path, site: ValidatingServer) -> N
     hurtle.run(requests[:1], tmp_path / "old.jsonl")
     site.taken()
     hurtle.run(requests, tmp_path / "new.jsonl", since=tmp_path / "old.jsonl")
-    # Both have the URL /a in the table: the date of the one would hide the body of the other.
+    # Both have the URL /a in the table: the date of one would hide the body of the other.
     assert {one.path: one.conditions for one in site.taken()} == {
         "/a?page=1": {"if-none-match": '"1"'}, "/a?page=2": {"if-none-match": '"1"'},
     }  # fmt: skip

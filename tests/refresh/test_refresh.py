@@ -1,4 +1,4 @@
-"""A list asked for again: what is sent, what each row says, and where the bodies are."""
+"""A list is fetched again: what is sent, what each row says, and where the bodies are."""
 
 import asyncio
 import json
@@ -74,7 +74,7 @@ def test_each_change_is_told(tmp_path: Path, site: ValidatingServer) -> None:
         ("new", 200, b"well", None, None),
     ]
     assert [row["ok"] for row in rows] == [True, True, False, False, True, True, False, False, True, True]
-    # What does not come again is found where the row says.
+    # A body that is not downloaded again is found where the row says.
     bodies = {row["index"]: row["body"] for row in hurtle.open_run(run)}
     assert [bodies[row["body_index"]] for row in rows if row["body_run"]] == [
         b"same", b"no validators", b"touched", b"never there",
@@ -97,7 +97,7 @@ def test_both_validators_are_sent_as_they_came(tmp_path: Path, site: ValidatingS
         "/etag": {"if-none-match": '"x"'},
         "/date": {"if-modified-since": MONDAY},
         "/none": {},
-        # Each would be taken for something else: any representation there is, and no date at all.
+        # Each would have another meaning: any existing representation, or no date at all.
         "/star": {},
         "/words": {},
     }
@@ -125,7 +125,7 @@ def test_a_request_that_is_no_plain_question_is_left_alone(
     assert asked.conditions == {
         name.lower(): value for name, value in more.get("headers", {}).items() if name.lower() != "range"
     }
-    # It is compared by what came.
+    # It is compared by its content.
     assert summary_of(row) == ("unchanged", 200, None, str(old), 0)
 
 
@@ -138,7 +138,7 @@ def test_conditions_among_the_options_leave_every_request_alone(
     own = {"if-none-match": '"1"'}
     hurtle.run([site.url("/a")], tmp_path / "new.jsonl", since=tmp_path / "old.jsonl", headers=own)
     assert [one.conditions for one in site.taken()] == [own]
-    # The caller's 304: where that body is, the caller knows.
+    # The 304 is the caller's: the caller knows where that body is.
     (row,) = rows_of(tmp_path / "new.jsonl")
     assert summary_of(row) == ("unchanged", 304, b"", None, None)
 
@@ -175,14 +175,14 @@ def test_the_newest_whole_answer_of_a_url_counts(tmp_path: Path, site: Validatin
         hurtle.run([site.url("/a")], tmp_path / "one.jsonl", retries=0)
         line = (tmp_path / "one.jsonl").read_text(encoding="utf-8")
         lines.append(line.replace('"index":0', f'"index":{number}'))
-    # Whatever order they stand in, fetched_at says which is the newest; the 503 is no answer.
+    # In any order, fetched_at says which is the newest; the 503 does not count.
     old.write_text("".join(reversed(lines)), encoding="utf-8")
     site.pages = {"/a": Page(b"second", etag='"2"')}
     site.taken()
     hurtle.run([site.url("/a")], tmp_path / "new.jsonl", since=old)
     (row,) = rows_of(tmp_path / "new.jsonl")
     assert summary_of(row) == ("unchanged", 304, None, str(old), 1)
-    # The URL has had several bodies: a date does not say of which it speaks.
+    # The URL has had several bodies: a date does not say which one it means.
     assert [one.conditions for one in site.taken()] == [{"if-none-match": '"2"'}]
 
 
@@ -196,7 +196,7 @@ def test_a_truncated_body_is_nothing_to_compare_with(tmp_path: Path, site: Valid
     (row,) = rows_of(new)
     assert row["change"] == "new"
     hurtle.run([site.url("/a"), site.url("/a")], tmp_path / "third.jsonl", since=new, max_body_size=50)
-    # Asked on a condition, the server need not send what would be too large.
+    # For a conditional request, the server need not send the body that would be too large.
     assert {row["change"] for row in rows_of(tmp_path / "third.jsonl")} == {"unchanged"}
     site.pages["/a"] = Page(b"b" * 100, etag='"2"')
     limited = hurtle.Client(max_body_size=50), hurtle.Client(max_body_size=50, on_oversize="truncate")

@@ -1,4 +1,4 @@
-"""A refresh that is interrupted, gone on with, refused, or retried."""
+"""A refresh that is interrupted, resumed, refused, or retried."""
 
 import signal
 import subprocess
@@ -28,7 +28,7 @@ def changes_of(out: str | Path) -> list[tuple[str, Any, Any]]:
 
 
 def stop_when_all_have_come(site: ValidatingServer, arguments: list[str]) -> bytes:
-    """Run `hurtle fetch` until each page was asked for, then stop it; return what it said."""
+    """Run `hurtle fetch` until each page was requested, then stop it; return its output."""
     site.taken()
     fast = ["-q", "--concurrency-per-host", "40", "--timeout", "60"]
     command = [sys.executable, "-m", "hurtle", "fetch", *arguments, *fast]
@@ -66,7 +66,7 @@ def test_a_refresh_that_was_interrupted_is_gone_on_with(
 
 
 def make_refresh(site: ValidatingServer, folder: Path, name: str) -> tuple[Path, Path, str]:
-    """Refresh five pages, of which one is in trouble; return their list, the earlier run and the output."""
+    """Refresh five pages, one of which fails; return their list, the earlier run and the output."""
     site.pages = {f"/{n}": Page(b"%d" % n, etag=f'"{n}"') for n in range(5)}
     urls, old, new = write_urls(site, folder), folder / "old.jsonl", f"{folder}/{name}"
     hurtle.run(urls, old)

@@ -1,4 +1,4 @@
-"""A server that keeps validators: what it serves can be changed, and it notes what it was asked."""
+"""A server with validators: its pages can be changed, and it records its requests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WAIT_SECONDS = 30.0
 
 @dataclass(slots=True)
 class Page:
-    """What is served at a path.
+    """A page at a path.
 
     Attributes:
         body: The body.
@@ -53,7 +53,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One request as it came."""
+    """One request as it arrived."""
 
     method: str
     path: str
@@ -61,7 +61,7 @@ class Asked:
 
     @property
     def conditions(self) -> dict[str, str]:
-        """The conditional fields of it."""
+        """Its conditional fields."""
         return {name: value for name, value in self.headers.items() if name.startswith("if-")}
 
 
@@ -80,18 +80,18 @@ class ValidatingServer:
         return f"http://127.0.0.1:{self._server.server_address[1]}{path}"
 
     def note(self, asked: Asked) -> None:
-        """Note a request."""
+        """Record a request."""
         with self._comes:
             self._asked.append(asked)
             self._comes.notify_all()
 
     def wait_for(self, requests: int) -> bool:
-        """Wait until so many requests have come since the last `taken`; whether they have."""
+        """Wait until this many requests have arrived since the last `taken`; whether they have."""
         with self._comes:
             return self._comes.wait_for(lambda: len(self._asked) >= requests, WAIT_SECONDS)
 
     def taken(self) -> list[Asked]:
-        """Return what was asked since the last call."""
+        """Return the requests since the last call."""
         with self._comes:
             asked, self._asked = self._asked, []
         return asked

@@ -1,4 +1,4 @@
-"""What holds a job up: the sentences, and real runs that each are held up by one thing."""
+"""What limits a job: the sentences, and real runs that are each limited by one thing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CONNECTING = {"queue": 500.0, "connect": 4.0, "tls": 4.0, "first_byte": 1.0}
 
 
 def said(name: str, waits: Mapping[str, Any] | None = None, **options: Any) -> str:
-    """Return the sentence for a job that was held up by one thing all the time."""
+    """Return the sentence for a job that was limited by one thing all the time."""
     given: dict[str, Any] = {"phases": SERVERS, "first_byte_s": 0.052} | dict(waits or {})
     return str(verdict(Waits(looks={name: 40}, **given), Options.resolve(options)))
 

@@ -1,4 +1,4 @@
-"""The runs that are read back are the runs that are retried."""
+"""The runs of `tests/runs` are retried, too."""
 
 from tests.runs.conftest import make_out, make_run
 

@@ -1,4 +1,4 @@
-"""A retry: picked rows of a finished run, asked for again and put in the place of the old ones."""
+"""A retry: selected rows of a finished run, requested again to replace the old ones."""
 
 import json
 import shutil
@@ -184,7 +184,7 @@ def test_options_are_checked_before_the_output_is_touched(make_run: MakeRun) -> 
 
 
 def interrupted(out: Path | str, where: str = "1", *, after: int = 2, **options: Any) -> None:
-    """Retry, and break off after some rows; parts hold one row each."""
+    """Retry, and interrupt the retry after some rows; each part has one row."""
 
     def stop(counters: object) -> None:
         if getattr(counters, "done") >= after:  # noqa: B009
@@ -198,7 +198,7 @@ def interrupted(out: Path | str, where: str = "1", *, after: int = 2, **options:
 def slow_copy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[str], tuple[Path, Server]]]:
-    """Make a finished run at a server that takes its time, so that a retry can be broken off."""
+    """Make a finished run with a slow server, so that a retry can be interrupted."""
     monkeypatch.setattr(parts, "PART_ROWS", 1)
     for database in (SqliteDatabase, DuckdbDatabase):
         monkeypatch.setattr(database, "commit_rows", 1)

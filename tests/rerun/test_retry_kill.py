@@ -1,4 +1,4 @@
-"""A retry whose process dies at any step of its writing: the old rows stay whole, and it is gone on with."""
+"""A retry whose process dies at any step of writing: the old rows stay, and the retry is resumed."""
 
 import shutil
 import subprocess
@@ -48,7 +48,7 @@ hurtle.retry(out, where="status = 200")
 
 
 def retried(out: Path, last: int) -> bool:
-    """Retry every row in a process that dies after so many steps; tell whether it lived."""
+    """Retry every row in a process that dies after this many steps; return whether it survived."""
     command = [sys.executable, "-c", VICTIM, str(out), str(last)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode in (0, 9), done.stderr
@@ -89,7 +89,7 @@ hurtle.retry(sys.argv[1], where="status = 200")
 def test_a_retry_in_sqlite_survives_a_kill_at_any_fsync_and_unlink(
     tmp_path: Path, hurtle_server: Server, calls: str
 ) -> None:
-    # A kill while the kind of log is changed leaves a journal that has to be rolled back by who may write.
+    # A kill during a change of the journal mode leaves a journal that a reader with write access rolls back.
     if reason := why_not():
         pytest.skip(reason)
     before, out = tmp_path / "before.sqlite", tmp_path / "out.sqlite"

@@ -1,4 +1,4 @@
-"""A retry that is killed while a POST is on its way: whether it arrived is not known, consent is needed."""
+"""A retry that is killed while a POST is in flight: it may have arrived, so consent is needed."""
 
 import json
 import subprocess

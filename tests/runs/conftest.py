@@ -1,4 +1,4 @@
-"""Runs to read back: some rows fail the first time they are asked for."""
+"""Runs to read back: some rows fail the first time they are requested."""
 
 import json
 from collections.abc import Callable
@@ -17,7 +17,7 @@ OUTPUTS = (
     "parts/", "files/",
 )  # fmt: skip
 RETRIED = ("out.jsonl", "out.parquet", "out.csv", "out.sqlite", "out.duckdb", "parts/", "files/")
-"""One output of each way in which newer rows take the place of old ones."""
+"""One output for each way in which newer rows replace old ones."""
 IN_PARTS = ("out.jsonl", "out.csv", "out.parquet", "parts/", "files/")
 DATABASES = ("out.sqlite", "out.duckdb")
 FORMATS = {
@@ -68,7 +68,7 @@ def make_run(tmp_path: Path, hurtle_server: Server) -> MakeRun:
 
 @pytest.fixture
 def make_out(tmp_path: Path, request: pytest.FixtureRequest) -> MakeOut:
-    """Name an output of a format: a path, or the address of a schema of its own."""
+    """Name an output of a format: a path, or the address of a new schema."""
 
     def make(format: str) -> str:  # noqa: A002
         if format != "postgres":

@@ -114,7 +114,7 @@ def test_the_way_to_consent_is_said_at_each_step(tmp_path: Path, hurtle_server: 
     assert said.startswith(f"hurtle: {count} may have been sent already; to resend with your consent: ")
     assert said.endswith(f": hurtle retry {out} -i '{posts}' --where \"{where}\" --resend-unknown")
     if name != "out.jsonl":
-        # What is complete asks for nothing again, whatever is consented to.
+        # A complete run sends nothing again, even with consent.
         told = called("fetch", posts, "-o", out, "--resend-unknown", status=1).stderr.decode()
         assert told.splitlines()[-1] == said
         assert called("fetch", posts, "-o", out, "--resend-unknown", "-q", status=1).stderr == b""

@@ -1,4 +1,4 @@
-"""What earlier versions wrote is read, resumed and retried: see earlier/README.md."""
+"""Runs of earlier versions are read, resumed and retried: see earlier/README.md."""
 
 import json
 import os
@@ -24,7 +24,7 @@ def test_a_run_reads_as_the_version_read_it_that_wrote_it(tmp_path: Path, versio
     printed = {row["index"]: row for row in map(json.loads, cat(out).splitlines())}
     assert printed.keys() == expected.keys()
     for index, row in expected.items():
-        # Columns may be added, and none may be lost or changed.
+        # Columns may be added, but none may be lost or changed.
         assert {column: printed[index][column] for column in row} == row
     stored = hurtle.open_run(output_of(name, tmp_path))
     assert rows_in(out).keys() == expected.keys()
@@ -45,7 +45,7 @@ def test_runs_are_resumed_and_retried(version: str) -> None:
 
 
 def _why_no_network() -> str | None:
-    """Return why there is no network of one's own here; None: there is."""
+    """Return why no separate network is available here; None: it is."""
     if which(SPACE[0]) is None:
         return "unshare is not installed"
     tried = subprocess.run([*SPACE, "true"], capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""Every format read back: the same rows as JSON lines of the same requests give, with the same types."""
+"""Every format read back: the same rows, with the same types, as from JSON lines."""
 
 import json
 import os
@@ -30,14 +30,14 @@ pytestmark = pytest.mark.slow
 CHANGING = {
     "fetched_at", "t_queue", "t_dns", "t_connect", "t_tls", "t_first_byte", "t_body", "t_total", "conn_reused"
 }  # fmt: skip
-"""Columns that no two runs have the same."""
+"""Columns that differ between any two runs."""
 
 PLACES = {"body", "body_path", "warc_file", "warc_offset", "warc_length"}
-"""Columns that say where the body is, or hold it."""
+"""Columns that contain the body, or say where it is."""
 
 
 def requests_of(server: Server) -> list[Any]:
-    """Return requests whose rows hold everything that a row can hold."""
+    """Return requests whose rows have everything that a row can have."""
     echo = server.url("/echo")
     return [
         server.url("/bytes/1000"),
@@ -93,7 +93,7 @@ def test_rows_are_those_of_json_lines(
 
 
 def as_read(row: dict[str, Any], name: str, nul: str = "\0") -> Any:
-    """Return a value as it comes back, but for the server's clock; PostgreSQL holds no NUL in its text."""
+    """Return a value as it is read back, without the server's clock; PostgreSQL's text has no NUL."""
     value = row[name]
     if name == "headers":
         return [header for header in value if header["name"] != "date"]

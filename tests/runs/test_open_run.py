@@ -1,4 +1,4 @@
-"""A run read back: finished or not, of whatever was committed, the newest row of each request."""
+"""A run read back, finished or not: the committed rows, the newest one for each request."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Expressions that pick rows: SQL over the scalar columns, and nothing else."""
+"""Expressions that select rows: SQL over the scalar columns, and nothing else."""
 
 from datetime import UTC, datetime
 from typing import Any

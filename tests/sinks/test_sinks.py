@@ -1,4 +1,4 @@
-"""Results on disk: every row readable by others, the file whole under its name or not there at all."""
+"""Results on disk: other programs can read every row, and a file is complete under its name, or not there."""
 
 import base64
 import json
@@ -119,7 +119,7 @@ def test_a_list_whose_name_looks_like_an_address_is_read(
 def test_a_part_that_cannot_be_read_back_is_told(
     tmp_path: Path, hurtle_server: Server, monkeypatch: pytest.MonkeyPatch, out: str
 ) -> None:
-    """A disk that does not keep what it takes: nothing of the part is committed."""
+    """A disk that loses what was written: nothing of the part is committed."""
     name = "csv" if out.endswith("csv") else "parquet"
     writer = FORMATS[name].writer
 
@@ -233,7 +233,7 @@ def test_a_full_disk_stops_the_run_and_leaves_nothing(
 
 
 class InterruptedFile:
-    """A file in the middle of whose write something happens."""
+    """A file with something that happens in the middle of a write."""
 
     def __init__(self, file: IO[bytes], happens: Callable[[], None]) -> None:
         self._file = file

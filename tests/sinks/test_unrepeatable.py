@@ -1,4 +1,4 @@
-"""POSTs to a database: what may have been sent when the process died is not sent again without consent."""
+"""POSTs with a database: after a crash, requests that may have been sent are not resent without consent."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Which source fits what a caller gave, and what is said when none does."""
+"""Which source fits what a caller gave, and the message when none does."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path

@@ -50,7 +50,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def tallies_of(output: Output, place: Path) -> Iterator[Tally]:
-    """Break an output in every way, and yield what each came to."""
+    """Break an output in every way, and yield the results of each."""
     with server_under_load() as server:
         yield methods.kill_at_random(output, RANDOM_KILLS, server, place)
         full = methods.fill_disk(output, server, place)

@@ -1,4 +1,4 @@
-"""The ways to break a run. Each brings trials to their end and returns what they came to."""
+"""The ways to break a run. Each runs trials to their end and returns their results."""
 
 import shutil
 import subprocess
@@ -31,7 +31,7 @@ def points_of(output: Output, server: Server, place: Path) -> list[Point]:
 
 
 def kill_at(output: Output, points: Sequence[Point], server: Server, place: Path) -> Tally:
-    """SIGKILL at each point, one run each, and go on with it."""
+    """SIGKILL at each point, one run each, and resume the run."""
     tally = Tally(output.name, "SIGKILL at a system call")
     past_the_end = 0
     for point in points:
@@ -48,7 +48,7 @@ def kill_at(output: Output, points: Sequence[Point], server: Server, place: Path
 
 
 def kill_at_random(output: Output, kills: int, server: Server, place: Path, seed: int = 1) -> Tally:
-    """SIGKILL at random moments, again and again until a run is complete, and so many times in all."""
+    """SIGKILL at random moments, again and again until a run is complete, up to a total number of kills."""
     tally = Tally(output.name, "SIGKILL at random", remark=f"seed {seed}")
     random = Random(seed)
     while tally.breaks < kills:
@@ -60,7 +60,7 @@ def kill_at_random(output: Output, kills: int, server: Server, place: Path, seed
 
 
 def _killed_until_complete(rack: Rack, random: Random, most: int) -> int:
-    """Kill a run up to so many times, and return how often it was hit before it was complete."""
+    """Kill a run up to this many times, and return how often it was hit before it was complete."""
     for made in range(most):
         with rack.start() as victim:
             before, start = rack.asked, monotonic()
@@ -80,7 +80,7 @@ def _killed_until_complete(rack: Rack, random: Random, most: int) -> int:
 
 
 def fail_at(output: Output, points: Sequence[Point], error: str, server: Server, place: Path) -> Tally:
-    """Let the call at each point fail, one run each: it has to end with an error, and the next to go on."""
+    """Let the call at each point fail, one run each: it must end with an error, and the next must resume."""
     tally = Tally(output.name, f"{error} from {points[0].call}")
     missed = 0
     for point in points:
@@ -97,7 +97,7 @@ def fail_at(output: Output, points: Sequence[Point], error: str, server: Server,
 
 
 def fill_disk(output: Output, server: Server, place: Path) -> Tally | str:
-    """Run on a disk that is too small, make it larger and go on; a reason where nothing can be mounted."""
+    """Run on a disk that is too small, make it larger and resume; return why, if nothing can be mounted."""
     tally = Tally(output.name, "a disk that is full")
     with _folder(place) as folder:
         Rack(output, folder, server).run()

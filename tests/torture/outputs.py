@@ -1,4 +1,4 @@
-"""Every output that is tortured, and how to read it without hurtle. A new format is one line in OUTPUTS."""
+"""Every output under torture, and how to read it without hurtle. A new format is one line in OUTPUTS."""
 
 import base64
 import gzip
@@ -86,7 +86,7 @@ def read_parquet_apart(path: Path) -> Iterator[Found]:
 
 
 def read_warc(path: Path) -> Iterator[Found]:
-    """Yield the rows of a web archive, whose bodies stand in records before them; a damaged record raises."""
+    """Yield the rows of a web archive, whose bodies are in earlier records; a damaged record raises."""
     with gzip.open(path) as file:  # fastwarc ends where a file is cut off, without a word
         while file.read(1 << 20):
             pass

@@ -89,7 +89,7 @@ def points_in(log: Path, folder: Path) -> list[Point]:
 
 
 def spread(points: Sequence[Point], most: int) -> list[Point]:
-    """Return at most so many of the points, from the first to the last at even distances."""
+    """Return at most this many of the points, evenly spaced from the first to the last."""
     if len(points) <= most:
         return list(points)
     return [points[round(number * (len(points) - 1) / (most - 1))] for number in range(most)]

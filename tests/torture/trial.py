@@ -1,4 +1,4 @@
-"""One output on the rack: run the victim, break it, run it again, and look at what is there."""
+"""One output under torture: run the victim, break it, run it again, and check the output."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ TIMEOUT_S = 60.0
 """Seconds that a victim may take, strace included."""
 
 LEAST_ROW_BYTES = 256
-"""A row that waits for the sink holds at least so much memory: its URL, its headers and its columns."""
+"""The least memory of a row that waits for the sink: its URL, its headers and its columns."""
 
 MOST_REPEATED = IN_FLIGHT + PART_ROWS + MAX_BUFFER // LEAST_ROW_BYTES
 """Requests that one crash may repeat: in flight, answered and waiting for the sink, and one open part."""
@@ -26,7 +26,7 @@ MOST_REPEATED = IN_FLIGHT + PART_ROWS + MAX_BUFFER // LEAST_ROW_BYTES
 
 @dataclass(slots=True)
 class Tally:
-    """What the trials of one output came to.
+    """The results of the trials of one output.
 
     Attributes:
         output: The output's name.
@@ -35,7 +35,7 @@ class Tally:
         breaks: Times that a victim was killed or its disk failed.
         repeated: Requests sent more than once, the most in one trial for each break.
         faults: Everything that was wrong.
-        remark: What a reader of the table has to know.
+        remark: What a reader of the table must know.
     """
 
     output: str
@@ -53,7 +53,7 @@ class Rack:
     Args:
         output: What the victim writes.
         folder: An empty folder.
-        server: Who answers.
+        server: The server.
     """
 
     def __init__(self, output: Output, folder: Path, server: Server) -> None:
@@ -97,7 +97,7 @@ class Rack:
 
     @property
     def was_finished(self) -> bool:
-        """Whether the one file is in its place and nothing of its run is left: the next begins anew."""
+        """Whether the one file is in place and nothing of its run is left: the next run starts over."""
         journal = self.output.journal
         if journal is None or self.output.out.endswith("/"):
             return False
@@ -106,7 +106,7 @@ class Rack:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every row is there once, and right, whatever else is there."""
+        """Whether every row is there once and is right; other files do not matter."""
         return not self._faults()
 
     def _faults(self) -> list[str]:
@@ -114,18 +114,18 @@ class Rack:
         return [fault for fault in faults if not fault.startswith("left over")]
 
     def complete(self, tally: Tally, what: str, breaks: int = 1) -> None:
-        """Run once more, undisturbed, and put down what is wrong with the output.
+        """Run once more, undisturbed, and record what is wrong with the output.
 
         Args:
-            tally: Where to.
-            what: What was done before, for whoever has to find out why.
+            tally: Where to record it.
+            what: What was done before, to find the cause.
             breaks: How often it was done.
         """
         finished = self.was_finished
         faults = self._faults() if finished else journal_faults(self.output, self.folder)
         status, said = self.run()
         if status:
-            faults.append(f"the run that goes on ended with {status}: {said.strip()[-300:]}")
+            faults.append(f"the resuming run ended with {status}: {said.strip()[-300:]}")
         faults += faults_of(self.output, self.folder, self._base)
         if not finished:
             repeated = max(0, self.asked - ROWS)
@@ -138,7 +138,7 @@ class Rack:
 
 
 def was_killed(status: int) -> bool:
-    """Tell whether SIGKILL ended a victim; strace ends itself in the same way."""
+    """Return whether SIGKILL ended a victim; strace ends itself in the same way."""
     return status == -signal.SIGKILL
 
 

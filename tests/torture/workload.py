@@ -1,10 +1,10 @@
-"""What the victim asks, and what has to be on the disk in the end."""
+"""The victim's requests, and what must be on the disk in the end."""
 
 ROWS = 2_000
 PART_ROWS = 200
 IN_FLIGHT = 32
 MAX_BUFFER = 64 << 10
-"""Bytes of results that may wait for the sink: rows that were answered and not taken are asked again."""
+"""Bytes of results that may wait for the sink: rows that were answered but not taken are requested again."""
 
 LINE = 64
 

@@ -66,7 +66,7 @@ def test_a_retry_is_resumed(tmp_path: Path, version: str, name: str) -> None:
 
 
 def check_retries(server: LoggingServer, name: str, folder: Path) -> None:
-    """What failed is asked for again, and what may have been sent only with consent; each once."""
+    """Failed requests are sent again, and those that may have been sent only with consent; each once."""
     out = output_of(name, folder)
     server.log.clear()
     server.is_busy = False

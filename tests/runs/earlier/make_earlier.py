@@ -25,7 +25,7 @@ import hurtle
 
 HERE = Path(__file__).resolve().parent
 SPACE = ("unshare", "--user", "--map-root-user", "--net", "--uts")
-"""What to put in front of a command for a network and a host name of its own."""
+"""A prefix that gives a command its own network and host name."""
 INSIDE = "--inside"
 ADDRESS = ("127.0.0.1", 8080)
 WAIT_S = 30.0
@@ -39,13 +39,13 @@ REQUESTS: list[dict[str, Any]] = [
     | ({"method": "POST", "content": f"sent {n}"} if path.startswith(("/posted", "/held")) else {})
     for n, path in enumerate(PATHS)
 ]
-"""What is asked for. Rows 1 and 2 fail; row 8 is a POST that is on its way when its run is killed."""
+"""The requests. Rows 1 and 2 fail; row 8 is a POST that is in flight when its run is killed."""
 INPUT = "requests.jsonl"
 OPTIONS: dict[str, Any] = {"retries": 0, "headers": {"x-earlier": "yes"}}
 STOPS = (4, 2)
-"""A run is interrupted after so many rows, twice; then it is killed."""
+"""A run is interrupted twice, each time after this many rows; then it is killed."""
 COMMIT_S = 2.0
-"""How long it waits for that: databases commit every second, so there is a log of theirs to recover from."""
+"""Seconds to wait before that: databases commit every second, so there is a log to recover from."""
 
 RUNS = ("parts", "apart", "out.parquet", "out.jsonl", "out.sqlite", "out.duckdb")
 OF_A_LIST = ("out.parquet", "out.duckdb")
@@ -56,10 +56,10 @@ WHERE = "status >= 400 or method = 'POST'"
 
 
 class LoggingServer:
-    """Answers PATHS and logs what it was asked; a context manager.
+    """Answers PATHS and logs its requests; a context manager.
 
     Attributes:
-        log: Method and path of each request, in the order in which they came.
+        log: Method and path of each request, in the order of arrival.
         pause_s: Seconds before each answer.
         is_busy: Whether /busy is answered with 503.
         opened: /held is answered once this is set.
@@ -80,7 +80,7 @@ class LoggingServer:
             self._comes.notify_all()
 
     def wait_for(self, asked: str, times: int = 1) -> None:
-        """Wait until a request has come so often."""
+        """Wait until a request has arrived this often."""
         with self._comes:
             if not self._comes.wait_for(lambda: self.log.count(asked) >= times, WAIT_S):
                 raise TimeoutError(f"{asked} has not come: {self.log}")
@@ -101,7 +101,7 @@ class _Quiet(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *_: object) -> None:
-        """Whoever was killed does not read what it asked for."""
+        """Ignore errors: a client that was killed does not read its answer."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -125,7 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
             status = 503
         elif self.path == "/moved":
             status = 302
-        # No Date, no Server: what is stored is the same whenever it is made, but for its times.
+        # No Date, no Server: apart from times, what is stored does not depend on when it is made.
         self.send_response_only(status)
         self.send_header("content-length", str(len(body)))
         self.send_header("etag", f'"{self.path}"')
@@ -144,7 +144,7 @@ def enter_network() -> None:
     """Switch on the loopback device of a network of one's own."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         fcntl.ioctl(any_socket, 0x8914, struct.pack("16sh14x", b"lo", 0x1))  # SIOCSIFFLAGS, IFF_UP
-    socket.sethostname("earlier")  # it stands in locks
+    socket.sethostname("earlier")  # locks contain it
 
 
 def input_of(name: str, folder: Path) -> Any:
@@ -227,7 +227,7 @@ def make(folder: Path) -> None:
         (folder / f"{name}.rows.jsonl").write_bytes(cat(copied))
     shutil.rmtree(folder / "read")
     for shared in folder.glob("*-shm"):
-        shared.unlink()  # memory that SQLite's processes share: made anew by the first that comes
+        shared.unlink()  # memory that SQLite's processes share: the first one creates it again
     pack(folder / "out.duckdb")
 
 
@@ -260,7 +260,7 @@ def main(arguments: list[str]) -> None:
         )
     enter_network()
     final = Path(arguments[1] if arguments[1:] else HERE / hurtle.__version__)
-    final.mkdir()  # an error if it is there: what an earlier version wrote is not made anew
+    final.mkdir()  # an error if it exists: what an earlier version wrote is never replaced
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         make(Path(folder))
         shutil.copytree(folder, final, dirs_exist_ok=True)

@@ -1,4 +1,4 @@
-"""Where the runs of earlier versions are, and what those versions read in them."""
+"""Where the runs of earlier versions are, and what those versions read from them."""
 
 import json
 import shutil
