@@ -1,6 +1,6 @@
-"""Answers to requests that must not be sent again are logged at once, until their part is committed.
+"""Logs the answers to requests that must not be sent again at once, until their part is committed.
 
-Closing a part for each would take milliseconds and leave a file. A line of the log takes microseconds.
+Closing a part for each answer would take milliseconds and leave a file. A line of the log takes microseconds.
 """
 
 import json
@@ -28,23 +28,23 @@ if TYPE_CHECKING:
 ANSWERS = "answers.jsonl"
 
 UNREPEATABLE_SECONDS = 0.08
-"""Rows of requests that must not be sent again are fsynced at once, or so long after those before them.
+"""Rows of requests that must not be sent again are fsynced at once, or this long after the previous fsync.
 
-Only hurtle knows how these requests ended.
+Nothing but the row tells how such a request ended.
 """
 
 _EXCHANGE = ("url", "started_us", "remote_ip", "http_version", "body_at", "truncated")
 
 
 class AnswerLog:
-    """The rows of an open part that a crash must not take. Not for several threads at once.
+    """The rows of an open part that must survive a crash. Not thread-safe.
 
-    When `append` returns, the operating system has the rows, so that they outlive the process. They are
-    fsynced then, or by the first `tick` that is UNREPEATABLE_SECONDS after the fsync before.
+    When `append` returns, the operating system has the rows, so they survive the process. They are fsynced
+    then, or by the first `tick` that is UNREPEATABLE_SECONDS after the previous fsync.
 
     Args:
         path: The file; created by the first `append`, which drops what an earlier run left.
-        records_exchanges: Whether what went over the wire is part of a row.
+        records_exchanges: Whether to log what went over the wire for each row.
     """
 
     def __init__(self, path: Path, *, records_exchanges: bool) -> None:
@@ -71,7 +71,7 @@ class AnswerLog:
         self.tick()
 
     def tick(self) -> None:
-        """Fsync what has waited long enough.
+        """Fsync rows that have waited long enough.
 
         Raises:
             SinkError: The disk failed.
@@ -83,9 +83,9 @@ class AnswerLog:
         self._synced, self._is_synced = monotonic(), True
 
     def clear(self) -> None:
-        """Forget the rows: their part is committed.
+        """Remove the rows: their part is committed.
 
-        Not fsynced: rows that come back after a power failure are committed, and not looked at.
+        Not fsynced: rows that reappear after a power failure are committed, and ignored.
 
         Raises:
             SinkError: The disk failed.
@@ -136,17 +136,17 @@ class LoggedExchange:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """As much of a response as a writer asks for."""
+    """The part of a response that a writer needs."""
 
     content: bytes
 
 
 class LoggedRows:
-    """Rows that a crash left in a log, as a writer takes them.
+    """Rows that a crash left in a log, in the form that a writer accepts.
 
     Args:
-        records: The rows as JSON has them.
-        exchanges: What went over the wire for each.
+        records: The rows as parsed JSON.
+        exchanges: What went over the wire for each row.
     """
 
     def __init__(self, records: Sequence[dict[str, Any]], exchanges: Sequence[tuple[Exchange, ...]]) -> None:
@@ -158,18 +158,18 @@ class LoggedRows:
         return len(self._records)
 
     def __iter__(self) -> "Iterator[Response]":
-        """Yield a response for each row, which knows no more than the body."""
+        """Yield a response for each row, with nothing but the body."""
         answers = (_Answer(body_of({"body": None} | record) or b"") for record in self._records)
         return (cast("Response", answer) for answer in answers)
 
     @property
     def nbytes(self) -> int:
-        """Memory of their bodies, in bytes."""
+        """Memory of the bodies, in bytes."""
         return sum(record["bytes_body"] for record in self._records)
 
     @property
     def unrepeatable(self) -> int:
-        """Zero: they are read from where such rows are kept."""
+        """Zero: these rows are in a log already."""
         return 0
 
     def indexes(self) -> list[int]:
@@ -198,16 +198,16 @@ class LoggedRows:
 
 
 def logged_rows(path: Path, is_wanted: Callable[[int], bool]) -> LoggedRows:
-    """Return the rows that a crash left in a log; none where there is no log.
+    """Return the rows that a crash left in a log; none if there is no log.
 
-    What a power failure left of lines that were not fsynced yet ends them.
+    They end at the first line that a power failure has damaged before it was fsynced.
 
     Args:
         path: The log.
-        is_wanted: Whether the row of a position is to be returned.
+        is_wanted: Whether to return the row at a position.
 
     Raises:
-        JournalError: It cannot be read.
+        JournalError: The log cannot be read.
     """
     rows: dict[int, dict[str, Any]] = {}
     exchanges: dict[int, tuple[Exchange, ...]] = {}
@@ -235,7 +235,7 @@ class Parts(Protocol):
         """Return where on this disk to write the next part."""
 
     def commit(self, part: Path, rows: int, done: Iterable[int], failed: Iterable[int] = ()) -> None:
-        """Put a whole part in its place and record it."""
+        """Put a complete part in place and record it."""
 
 
 def commit_answers(
@@ -245,14 +245,14 @@ def commit_answers(
     done: Done,
     wanted: Container[int] | None = None,
 ) -> None:
-    """Commit as a part what a crash left in a log.
+    """Commit the rows that a crash left in a log, as a part.
 
     Args:
-        log: The log; it may not be there.
+        log: The log; it may not exist.
         parts: Where the part goes.
-        format: What it is.
+        format: The format of the part.
         done: The positions whose rows are committed; those of the part are added.
-        wanted: The positions that may be in it; None: all that are not done.
+        wanted: The positions that may be in the part; None: all that are not done.
 
     Raises:
         JournalError: The log cannot be read, or the part could not be recorded.
@@ -279,7 +279,7 @@ def _write(format: Format, path: Path, rows: LoggedRows) -> None:  # noqa: A002 
         raise
     writer.close()
     if (found := format.count(path)) != len(rows):
-        raise SinkError(f"{path} reads back with {found} of {len(rows)} rows")
+        raise SinkError(f"{path} has {found} rows when read back, but {len(rows)} were written")
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
@@ -293,7 +293,7 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
 
 
 def _lines_with_exchanges(rows: Rows) -> bytes:
-    """Return a line for each row: without its body, which is in what went over the wire."""
+    """Return a line for each row, without its body, which is part of what went over the wire."""
     lines = rows.to_jsonl(bodies=False).splitlines()
     return b"".join(
         b'{"row":%s,"exchanges":%s}\n' % (line, _json([*map(_encoded, exchanges)]).encode())

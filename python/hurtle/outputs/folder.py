@@ -351,7 +351,7 @@ class RunFolder:
         self._lock.release()
 
     def forget_noted(self) -> None:
-        """Drop the ledger and the log of answers: every request that they name has its row."""
+        """Drop the ledger and the log of answers: each of their requests has a row."""
         for path in (self.ledger, self.answers):
             with suppress(OSError):
                 path.unlink()

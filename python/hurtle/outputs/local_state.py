@@ -69,7 +69,7 @@ class LocalState:
 
     @property
     def answers(self) -> Path:
-        """Where answers to them are logged until their part is committed."""
+        """The log of answers to such requests, until their part is committed."""
         return self.folder / ANSWERS
 
     def sweep(self) -> None:

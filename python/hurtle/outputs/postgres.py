@@ -228,7 +228,7 @@ class PostgresDatabase(Database):
         self._begin()
         if not self._is_staged:
             self._is_staged = True
-            # One for all transactions: a table takes a row of the catalogue for each of its columns.
+            # One table for all transactions: each table costs a row of the catalogue per column.
             connection.execute(
                 f"CREATE TEMPORARY TABLE IF NOT EXISTS {STAGE} (LIKE {RESULTS}) ON COMMIT DELETE ROWS"
             )

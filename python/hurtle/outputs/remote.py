@@ -80,7 +80,7 @@ class RemoteFolder:
 
     @property
     def answers(self) -> Path | None:
-        """Beside the ledger."""
+        """Next to the ledger."""
         return None if self._state is None else self._state.answers
 
     @property

@@ -30,7 +30,7 @@ class Folder(Protocol):
 
     @property
     def answers(self) -> Path | None:
-        """Where to log their answers until these are committed; None where `ledger` is."""
+        """Where to log the answers to such requests until they are committed; None if `ledger` is."""
 
     @property
     def ledger_elsewhere(self) -> str | None:
@@ -134,7 +134,7 @@ class PartsSink(Sink):
         self.tick()
 
     def _log(self, rows: Rows) -> None:
-        """Keep the answers to requests that must not be sent again, whatever happens to the open part."""
+        """Log the answers to requests that must not be sent again: they outlive the open part in a crash."""
         if self._answers is None and self._folder.answers is not None:
             self._answers = AnswerLog(self._folder.answers, records_exchanges=self.records_exchanges)
         if self._answers is not None:
