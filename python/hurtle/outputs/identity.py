@@ -21,7 +21,7 @@ HIDDEN = frozenset({"headers", "params"})
 """Options whose values may be secrets: only their hashes are recorded."""
 
 CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
-"""Headers that are not part of the identity: tokens expire before long runs end. Nor is a hash recorded."""
+"""Headers that are not part of the identity, not even as hashes: tokens expire before long runs end."""
 
 
 def identity_of(source: Source | AsyncSource, options: Options) -> Identity:

@@ -220,7 +220,7 @@ class Objects:
                 obstore.delete(self._store, listed)
 
     def now(self) -> datetime:
-        """Return the time by the store's clock, which `modified` has, too.
+        """Return the time by the store's clock, the one that sets every `modified`.
 
         Raises:
             StoreError: The store could not be asked.

@@ -31,7 +31,7 @@ RERUN_OF = "retried"
 """This key makes run.json the record of a rerun of a file: it has the size and hash of that file."""
 
 WRITTEN_BY = "hurtle"
-"""The version of hurtle that began the run."""
+"""The key for the version of hurtle that began the run."""
 
 RESTART = "use --restart (restart=True) to drop it and start over"
 

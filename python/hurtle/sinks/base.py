@@ -53,7 +53,7 @@ class Sink(ABC):
     def ledger_elsewhere(self) -> str | None:
         """Where the ledger of an earlier run is, if it cannot be read here, in words for a message.
 
-        None: it is in `ledger_path`, or none is needed. If this is not None, `ledger_path` is.
+        None: it is in `ledger_path`, or none is needed. Otherwise `ledger_path` is None.
         """
         return None
 
