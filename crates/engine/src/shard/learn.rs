@@ -34,9 +34,9 @@ impl Shard {
         let (started, ended) = (outcome.started, outcome.ended());
         let is_refusal = code.is_none() && matches!(status, Some(425 | 429 | 503));
         let quotas = self.quotas(flight.host, outcome, is_refusal);
-        let quota = quotas.tightest();
+        let quota = quotas.as_ref().and_then(Quotas::tightest);
         let wish = match status {
-            _ if is_refusal => self.retry_after(outcome).or_else(|| used_up(&quotas)),
+            _ if is_refusal => self.retry_after(outcome).or_else(|| quotas.as_ref().and_then(used_up)),
             Some(300..400) if code.is_none() => self.retry_after(outcome),
             _ => None,
         };
@@ -46,7 +46,7 @@ impl Shard {
         let is_retry = flight.attempt() > 1;
         let has_served = self.origins.borrow_mut().note(flight.origin, signal == Signal::Served);
         let quota = quota.as_ref();
-        let (backoff, concurrent) = (policy.backoff, quotas.concurrent);
+        let (backoff, concurrent) = (policy.backoff, quotas.as_ref().and_then(|quotas| quotas.concurrent));
         let note =
             Note { signal, has_served, is_retry, started, ended, retry_after, backoff, concurrent, quota };
         let Noted { change, refused, rate_per_s } =
@@ -93,11 +93,11 @@ impl Shard {
     }
 
     /// What the response says about quotas, where that is worth reading.
-    fn quotas(&self, host: HostId, outcome: &Outcome, is_refusal: bool) -> Quotas {
+    fn quotas(&self, host: HostId, outcome: &Outcome, is_refusal: bool) -> Option<Quotas> {
         let learns = is_refusal || self.scheduler.borrow().learns(host) || self.pace.is_auto();
         let heeds = learns && self.core.options.retries.respect_retry_after;
-        let received = outcome.received.as_ref().filter(|_| heeds);
-        received.map(|received| politeness::quotas(&received.headers, SystemTime::now())).unwrap_or_default()
+        let received = outcome.received.as_ref().filter(|_| heeds)?;
+        Some(politeness::quotas(&received.headers, SystemTime::now()))
     }
 
     /// A host that several shards serve is parked by all of them.
