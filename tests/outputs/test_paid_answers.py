@@ -38,7 +38,7 @@ class _Quiet(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *_: object) -> None:
-        """Whoever was killed does not read what it asked for."""
+        """Ignore a client that was killed before it read its answer."""
 
 
 class Till:

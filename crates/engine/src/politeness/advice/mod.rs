@@ -12,6 +12,8 @@ mod limiters;
 mod quota;
 mod retry_after;
 mod structured;
+#[cfg(test)]
+mod told;
 mod unreadable;
 
 use std::fmt::{self, Write};

@@ -161,41 +161,8 @@ fn policies<'a>(headers: &Headers<'a>) -> impl Iterator<Item = PolicyItem<'a>> +
 
 #[cfg(test)]
 mod tests {
-    use std::time::UNIX_EPOCH;
-
+    use super::super::told::{policies, tightest, told, windows, windows_at};
     use super::*;
-    use crate::politeness::advice::block;
-
-    fn told_at(since_1970: u64, lines: &[(&str, &str)]) -> Quotas {
-        quotas(&block(lines), UNIX_EPOCH + Duration::from_secs(since_1970))
-    }
-
-    fn told(lines: &[(&str, &str)]) -> Quotas {
-        told_at(0, lines)
-    }
-
-    /// Limit, remaining, reset and window of each.
-    fn windows_at(since_1970: u64, lines: &[(&str, &str)]) -> Vec<(Option<f64>, f64, f64, Option<f64>)> {
-        let read = |quota: &Quota| {
-            let window_s = quota.window.map(|window| window.as_secs_f64());
-            (quota.limit, quota.remaining, quota.reset.as_secs_f64(), window_s)
-        };
-        told_at(since_1970, lines).windows.iter().map(read).collect()
-    }
-
-    fn windows(lines: &[(&str, &str)]) -> Vec<(Option<f64>, f64, f64, Option<f64>)> {
-        windows_at(0, lines)
-    }
-
-    /// So many requests in so many seconds.
-    fn policies(lines: &[(&str, &str)]) -> Vec<(f64, f64)> {
-        told(lines).policies.iter().map(|policy| (policy.limit, policy.window.as_secs_f64())).collect()
-    }
-
-    /// Remaining and reset of the tightest.
-    fn tightest(lines: &[(&str, &str)]) -> Option<(f64, f64)> {
-        told(lines).tightest().map(|quota| (quota.remaining, quota.reset.as_secs_f64()))
-    }
 
     #[test]
     fn test_quota_is_read_when_it_follows_drafts_8_to_12() {
