@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use hurtle_testserver::{Config, Hosts, Profile, Server};
@@ -154,7 +157,7 @@ fn test_requests_without_address_or_connection_end_as_they_do_when_limits_are_by
     let mut retries = no_retries();
     (retries.total, retries.backoff) = (2, Duration::from_millis(5));
     let closed = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.local_addr().unwrap().port()
     };
     let mut urls: Vec<String> =
@@ -242,26 +245,64 @@ fn test_names_with_limits_of_their_own_and_named_addresses_keep_them() {
 }
 
 #[test]
-fn test_the_look_ahead_is_kept_when_limits_are_by_address() {
-    let stage = Stage::new(Duration::ZERO);
-    let two = Concurrency::Fixed(2);
-    let engine = stage.engine(Options { concurrency: two, concurrency_per_host: two, ..by_ip(2) });
-    let url = |n: u64| stage.url(&format!("at.127-0-0-{}.n{n}.example", n % 7 + 1), "/bytes/1");
-    // While names are resolved nothing else may go, and the engine looks further ahead: that is not meant here.
-    assert_eq!(fetch(&engine, &(0..90).map(url).collect::<Vec<_>>()).len(), 90);
-    let job = engine.job(JobOptions::default()).unwrap();
-    std::thread::scope(|scope| {
-        let feeder = scope.spawn(|| {
-            for part in 0..40_u64 {
-                let chunk = (0..500).map(|n| Submission::new(part * 500 + n, &url(n % 90), None, None));
-                assert!(job.submit(chunk.collect()));
-                let queued = job.progress().queued;
-                assert!(queued <= 8192 + 500, "{queued} wait");
+fn test_a_request_that_moves_to_an_address_still_counts_as_waiting() {
+    let host = "127.0.0.5".parse().unwrap();
+    // At the first address of the second list nobody listens.
+    for addresses in ["127-0-0-5", "127-0-0-4.127-0-0-5"] {
+        let stage = Stage::new(Duration::ZERO);
+        let only = Server::start(Config { host, ..Config::default() }).unwrap();
+        let engine = stage.engine(at_once(1, by_ip(3)));
+        let port = only.addr().port();
+        let urls: Vec<_> =
+            (0..40).map(|n| format!("http://at.{addresses}.n{n}.example:{port}/hang")).collect();
+        let job = start(&engine, &urls);
+        let (start, mut calm) = (Instant::now(), 0);
+        // One is sent and gets no response. The others wait, wherever their names were resolved.
+        while calm < 50 {
+            let progress = job.progress();
+            let is_calm = (progress.in_flight, progress.queued, only.stats().in_flight) == (1, 39, 1);
+            calm = if is_calm && stage.names.queries() == 80 { calm + 1 } else { 0 };
+            assert!(start.elapsed() < LIMIT, "{addresses}: {progress:?}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        job.cancel();
+    }
+}
+
+/// Answers `count` requests with a redirect, each on a connection of its own.
+fn redirects(to: &'static str, count: usize) -> (u16, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let thread = std::thread::spawn(move || {
+        for stream in listener.incoming().take(count) {
+            let mut stream = stream.unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            if lines.all(|line| !line.unwrap().is_empty()) {
+                continue;
             }
-            job.finish();
-        });
-        assert_eq!(drain(&job).len(), 20_000);
-        feeder.join().unwrap();
+            let head = format!("HTTP/1.1 302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\n");
+            stream.write_all(format!("{head}connection: close\r\n\r\n").as_bytes()).unwrap();
+        }
     });
-    assert_eq!(job.progress().queued, 0);
+    (port, thread)
+}
+
+#[test]
+fn test_another_job_asks_for_robots_txt_when_its_redirect_waits_for_an_address_and_the_job_is_stopped() {
+    let stage = Stage::new(Duration::ZERO);
+    let (port, thread) = redirects("http://silent.example/robots.txt", 2);
+    let engine = stage.engine(Options { robots: true, retries: no_retries(), ..by_ip(2) });
+    let urls = [format!("http://127.0.0.1:{port}/a")];
+    let (first, began) = (start(&engine, &urls), Instant::now());
+    while stage.names.count("silent.example.", A) == 0 {
+        assert!(began.elapsed() < LIMIT, "{:?}", first.progress());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let second = start(&engine, &urls);
+    first.stop();
+    let rows = drain(&second);
+    assert_eq!((rows[0].code, rows[0].attempts), (Some(Code::HostRobots), 0));
+    // On a slow machine the first has ended before it was stopped, and nobody asked a second time.
+    drop(TcpStream::connect(("127.0.0.1", port)));
+    thread.join().unwrap();
 }

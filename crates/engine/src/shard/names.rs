@@ -120,7 +120,11 @@ impl Shard {
     /// The name of a request's host could not be resolved: that is an attempt that ended without a slot.
     fn fail(self: &Rc<Self>, mut flight: Flight, failure: &Failure, began: Instant) {
         if flight.job.state.starts_nothing() {
-            return flight.leave();
+            flight.leave();
+            if let Some(errand) = flight.errand() {
+                self.report(&flight, errand, None);
+            }
+            return;
         }
         let started = began.max(flight.queued);
         let spent = started.elapsed();
