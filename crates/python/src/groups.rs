@@ -9,12 +9,11 @@ use crate::options;
 ///
 /// The place is None if the general limits apply. Nothing is resolved: where limits are by address, each name is a group
 /// of its own.
-#[allow(clippy::needless_pass_by_value)] // a pyfunction owns what it is given
 #[pyfunction]
 pub(crate) fn groups_of(
     options: &Bound<'_, PyAny>,
     hosts: Vec<String>,
 ) -> PyResult<Vec<(String, Option<usize>)>> {
     let groups = Groups::new(&options::extract(options)?);
-    Ok(hosts.iter().map(|host| groups.of(host)).collect())
+    Ok(hosts.into_iter().map(|host| groups.of(&host)).collect())
 }
