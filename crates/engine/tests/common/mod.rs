@@ -16,7 +16,7 @@ use hurtle_testserver::{Config, Hosts, Profile, Server};
 pub(crate) use script::{Peer, Script};
 
 /// The longest that a test waits for anything.
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(40);
 
 /// A copy of a row.
 #[derive(Debug)]
