@@ -123,26 +123,34 @@ impl<T> Slot<T> {
 
     /// How many requests may be in flight now.
     fn allowed(&self) -> u32 {
-        let allowed = self.throttle.as_ref().map_or(self.limit, |throttle| self.limit.min(throttle.limit()));
+        let allowed = self.throttled_limit();
         if self.must_wait_for_answers(0) { self.in_flight.min(allowed) } else { allowed }
+    }
+
+    /// Its limit, and what its throttle leaves of that.
+    fn throttled_limit(&self) -> u32 {
+        self.throttle.as_ref().map_or(self.limit, |throttle| self.limit.min(throttle.limit()))
     }
 
     /// Whether so little is known of it that a limiter may refuse all that follows.
     pub(super) fn is_stranger(&self) -> bool {
         // A limit that is to be found begins carefully by itself.
-        let is_careful = self.throttle.as_ref().is_some_and(|throttle| throttle.aimd.is_some());
-        !is_careful && CAREFUL_LIMITS.contains(&self.limit) && u32::from(self.sent) < 2 * self.limit
+        let is_careful = || self.throttle.as_ref().is_some_and(|throttle| throttle.aimd.is_some());
+        CAREFUL_LIMITS.contains(&self.limit) && u32::from(self.sent) < 2 * self.limit && !is_careful()
     }
 
     /// Whether a stranger's second round has to wait. The first is as large as its limit; the second follows as the
     /// good answers to the second half of the first come in, two for each: a limiter would refuse it as a whole. `held`:
     /// permits in use whose requests have ended.
     fn must_wait_for_answers(&self, held: u32) -> bool {
+        if !self.is_stranger() {
+            return false;
+        }
         let sent = u32::from(self.sent);
         let ended = (sent + held).saturating_sub(self.in_flight);
         let well = ended.saturating_sub(self.unavailable.count_ones());
         let may_go = self.limit + 2 * well.saturating_sub(self.limit / 2);
-        self.is_stranger() && self.in_flight > held && sent >= may_go
+        self.in_flight > held && sent >= may_go
     }
 
     /// The ring that it belongs to while it wants a turn.
@@ -181,9 +189,9 @@ impl<T> Slot<T> {
         if self.must_wait_for_answers(1) {
             return None;
         }
+        let allowed = self.throttled_limit();
         if let Some(throttle) = &mut self.throttle {
             let now = now();
-            let allowed = self.limit.min(throttle.limit());
             if self.in_flight > allowed || self.queue.is_empty() || throttle.next(now).is_some() {
                 return None;
             }
