@@ -1,7 +1,8 @@
 //! One host: the requests that wait for it, its permits, and what else holds it back.
 
+mod stranger;
+
 use std::collections::VecDeque;
-use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use super::aimd::Aimd;
@@ -21,8 +22,6 @@ const CREDIT: u8 = 2;
 
 /// A host that was asked this often is no stranger: what it took so far says nothing about a quota.
 const STRANGER: u32 = 100;
-/// Limits whose second round is held back: a smaller one does no harm, a larger one was chosen by the caller.
-const CAREFUL_LIMITS: RangeInclusive<u32> = 5..=32;
 /// So many answers in a row that are a bare 503 are the work of a limiter: of a host that has served a little, and of
 /// one that has served a lot, where errors at random come in a row sooner or later. With a rate that is to be found, and
 /// so rises slowly, one is.
@@ -130,27 +129,6 @@ impl<T> Slot<T> {
     /// Its limit, and what its throttle leaves of that.
     fn throttled_limit(&self) -> u32 {
         self.throttle.as_ref().map_or(self.limit, |throttle| self.limit.min(throttle.limit()))
-    }
-
-    /// Whether so little is known of it that a limiter may refuse all that follows.
-    pub(super) fn is_stranger(&self) -> bool {
-        // A limit that is to be found begins carefully by itself.
-        let is_careful = || self.throttle.as_ref().is_some_and(|throttle| throttle.aimd.is_some());
-        CAREFUL_LIMITS.contains(&self.limit) && u32::from(self.sent) < 2 * self.limit && !is_careful()
-    }
-
-    /// Whether a stranger's second round has to wait. The first is as large as its limit; the second follows as the
-    /// good answers to the second half of the first come in, two for each: a limiter would refuse it as a whole. `held`:
-    /// permits in use whose requests have ended.
-    fn must_wait_for_answers(&self, held: u32) -> bool {
-        if !self.is_stranger() {
-            return false;
-        }
-        let sent = u32::from(self.sent);
-        let ended = (sent + held).saturating_sub(self.in_flight);
-        let well = ended.saturating_sub(self.unavailable.count_ones());
-        let may_go = self.limit + 2 * well.saturating_sub(self.limit / 2);
-        self.in_flight > held && sent >= may_go
     }
 
     /// The ring that it belongs to while it wants a turn.

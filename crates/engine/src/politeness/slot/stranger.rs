@@ -1,0 +1,31 @@
+//! A host of which little is known: its second round of requests waits for answers to its first.
+
+use std::ops::RangeInclusive;
+
+use super::Slot;
+
+/// Limits whose second round is held back: a smaller one does no harm, a larger one was chosen by the caller.
+const CAREFUL_LIMITS: RangeInclusive<u32> = 5..=32;
+
+impl<T> Slot<T> {
+    /// Whether so little is known of it that a limiter may refuse all that follows.
+    pub(in crate::politeness) fn is_stranger(&self) -> bool {
+        // A limit that is to be found begins carefully by itself.
+        let is_careful = || self.throttle.as_ref().is_some_and(|throttle| throttle.aimd.is_some());
+        CAREFUL_LIMITS.contains(&self.limit) && u32::from(self.sent) < 2 * self.limit && !is_careful()
+    }
+
+    /// Whether a stranger's second round has to wait. The first is as large as its limit; the second follows as the
+    /// good answers to the second half of the first come in, two for each: a limiter would refuse it as a whole. `held`:
+    /// permits in use whose requests have ended.
+    pub(super) fn must_wait_for_answers(&self, held: u32) -> bool {
+        if !self.is_stranger() {
+            return false;
+        }
+        let sent = u32::from(self.sent);
+        let ended = (sent + held).saturating_sub(self.in_flight);
+        let well = ended.saturating_sub(self.unavailable.count_ones());
+        let may_go = self.limit + 2 * well.saturating_sub(self.limit / 2);
+        self.in_flight > held && sent >= may_go
+    }
+}
