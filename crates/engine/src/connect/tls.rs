@@ -3,6 +3,7 @@
 //! A full handshake costs as much as fifty requests on a kept-alive connection, so sessions are cached for thousands
 //! of hosts. The system's roots are read at the first handshake: a run without https never pays for them.
 
+use std::collections::HashSet;
 use std::io;
 use std::sync::{Arc, OnceLock};
 
@@ -16,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::verifier::{AcceptAll, NameSelfSigned, is_self_signed_error};
+use super::verifier::{AcceptAll, Verifier, is_self_signed_error};
 use crate::error::{Code, ConfigError, Failure};
 use crate::options::{Http2, Verify};
 
@@ -35,8 +36,24 @@ pub(crate) struct TlsContext {
 
 enum Trust {
     System,
-    Roots(Arc<RootCertStore>),
+    Bundle(Trusted),
     All,
+}
+
+/// The certificates to trust: as issuers, and as they are.
+#[derive(Clone)]
+struct Trusted {
+    roots: Arc<RootCertStore>,
+    certificates: HashSet<CertificateDer<'static>>,
+}
+
+impl Trusted {
+    /// Those of `certificates` that can be read.
+    fn new(certificates: Vec<CertificateDer<'static>>) -> Self {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(certificates.iter().cloned());
+        Self { roots: Arc::new(roots), certificates: certificates.into_iter().collect() }
+    }
 }
 
 impl TlsContext {
@@ -48,9 +65,10 @@ impl TlsContext {
         let trust = match verify {
             Verify::System => Trust::System,
             Verify::Nobody => Trust::All,
-            Verify::Bundle(path) => Trust::Roots(Arc::new(read_bundle(path).map_err(|reason| {
-                ConfigError { option: "verify", reason: format!("{}: {reason}", path.display()) }
-            })?)),
+            Verify::Bundle(path) => Trust::Bundle(read_bundle(path).map_err(|reason| ConfigError {
+                option: "verify",
+                reason: format!("{}: {reason}", path.display()),
+            })?),
         };
         let protocols = match http2 {
             Http2::Auto => vec![H2.to_vec(), HTTP1.to_vec()],
@@ -97,15 +115,15 @@ impl TlsContext {
     }
 
     fn verifier(&self, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, Failure> {
-        let roots = match &self.trust {
+        let Trusted { roots, certificates } = match &self.trust {
             Trust::All => return Ok(Arc::new(AcceptAll::new(provider))),
-            Trust::Roots(roots) => Arc::clone(roots),
-            Trust::System => Arc::new(system_roots()),
+            Trust::Bundle(trusted) => trusted.clone(),
+            Trust::System => system_roots(),
         };
         let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider))
             .build()
             .map_err(|error| unusable(&error))?;
-        Ok(Arc::new(NameSelfSigned::new(verifier)))
+        Ok(Arc::new(Verifier::new(verifier, certificates)))
     }
 }
 
@@ -192,23 +210,25 @@ fn server_name(host: &str) -> Result<ServerName<'static>, Failure> {
         .map_err(|_| Failure::new(Code::TlsName, "the host name cannot appear in a certificate"))
 }
 
-fn read_bundle(path: &std::path::Path) -> Result<RootCertStore, String> {
+fn read_bundle(path: &std::path::Path) -> Result<Trusted, String> {
     let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect)
         .map_err(|error| format!("cannot be read as PEM certificates: {error}"))?;
-    let mut roots = RootCertStore::empty();
-    let (added, _) = roots.add_parsable_certificates(certificates);
-    if added == 0 { Err("contains no usable certificate in PEM form".to_owned()) } else { Ok(roots) }
+    let trusted = Trusted::new(certificates);
+    if trusted.roots.is_empty() {
+        return Err("contains no usable certificate in PEM form".to_owned());
+    }
+    Ok(trusted)
 }
 
 /// The system's roots; Mozilla's list where the system has none.
-fn system_roots() -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() {
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+fn system_roots() -> Trusted {
+    let mut trusted = Trusted::new(rustls_native_certs::load_native_certs().certs);
+    if trusted.roots.is_empty() {
+        let mozilla = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
+        trusted.roots = Arc::new(mozilla);
     }
-    roots
+    trusted
 }
 
 fn unusable(error: &impl ToString) -> Failure {
@@ -273,10 +293,8 @@ mod tests {
 
     /// A context that trusts this authority alone.
     fn trusting(issuer: &CertifiedIssuer<'static, KeyPair>, http2: Http2) -> TlsContext {
-        let mut roots = RootCertStore::empty();
-        roots.add(issuer.der().clone()).unwrap();
         let mut context = TlsContext::new(&Verify::Nobody, http2).unwrap();
-        context.trust = Trust::Roots(Arc::new(roots));
+        context.trust = Trust::Bundle(Trusted::new(vec![issuer.der().clone()]));
         context
     }
 

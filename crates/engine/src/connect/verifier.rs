@@ -1,28 +1,39 @@
 //! The two ways of checking a server's certificate.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::CryptoProvider;
+use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer;
 
-/// Checks as usual, and distinguishes a self-signed certificate from one whose issuer is unknown. To rustls both have
-/// no path to a root; to the person who reads the result they are different mistakes.
+/// Checks as rustls does, with two differences that people expect from OpenSSL.
+///
+/// A server's certificate that is itself among the trusted ones is trusted by its bytes, whoever issued it and whether
+/// or not it is marked as a CA: rustls only looks for a path to an issuer. And a self-signed certificate is
+/// distinguished from one whose issuer is unknown: to the person who reads the result they are different mistakes.
+///
+/// Source: `X509_V_FLAG_PARTIAL_CHAIN` in OpenSSL's `X509_VERIFY_PARAM_set_flags(3)`, which Python and curl set.
 #[derive(Debug)]
-pub(super) struct NameSelfSigned {
+pub(super) struct Verifier {
     inner: Arc<WebPkiServerVerifier>,
+    trusted: HashSet<CertificateDer<'static>>,
 }
 
-impl NameSelfSigned {
-    pub(super) fn new(inner: Arc<WebPkiServerVerifier>) -> Self {
-        Self { inner }
+impl Verifier {
+    /// `trusted` are the certificates that `inner` has as its roots.
+    pub(super) fn new(inner: Arc<WebPkiServerVerifier>, trusted: HashSet<CertificateDer<'static>>) -> Self {
+        Self { inner, trusted }
     }
 }
 
-impl ServerCertVerifier for NameSelfSigned {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -31,6 +42,9 @@ impl ServerCertVerifier for NameSelfSigned {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        if self.trusted.contains(end_entity) {
+            return verify_trusted(end_entity, server_name, now);
+        }
         let verified =
             self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         match verified {
@@ -129,44 +143,37 @@ impl fmt::Display for SelfSigned {
 
 impl std::error::Error for SelfSigned {}
 
-/// Whether this is the error that [`NameSelfSigned`] creates.
+/// Whether this is the error that [`Verifier`] creates.
 pub(super) fn is_self_signed_error(error: &CertificateError) -> bool {
     matches!(error, CertificateError::Other(OtherError(cause)) if cause.is::<SelfSigned>())
 }
 
 /// Whether issuer and subject are the same name. False where the certificate cannot be read.
 fn is_self_issued(certificate: &[u8]) -> bool {
-    issuer_and_subject(certificate).is_some_and(|(issuer, subject)| issuer == subject)
+    X509Certificate::from_der(certificate)
+        .is_ok_and(|(_, certificate)| certificate.issuer().as_raw() == certificate.subject().as_raw())
 }
 
-/// The two names as they are encoded (RFC 5280 §4.1: version, serial, signature, issuer, validity, subject).
-fn issuer_and_subject(certificate: &[u8]) -> Option<(&[u8], &[u8])> {
-    const VERSION: u8 = 0xa0;
-    let (_, certificate, _) = element(certificate)?;
-    let (_, mut fields, _) = element(certificate)?;
-    if fields.first() == Some(&VERSION) {
-        fields = element(fields)?.2;
+/// Checks a certificate that needs no issuer: its name, its period, and that it may be a server's.
+fn verify_trusted(
+    certificate: &CertificateDer<'_>,
+    server_name: &ServerName<'_>,
+    now: UnixTime,
+) -> Result<ServerCertVerified, Error> {
+    verify_server_name(&ParsedCertificate::try_from(certificate)?, server_name)?;
+    let (_, certificate) =
+        X509Certificate::from_der(certificate).map_err(|_| CertificateError::BadEncoding)?;
+    let (now, validity) = (i128::from(now.as_secs()), certificate.validity());
+    if now < i128::from(validity.not_before.timestamp()) {
+        return Err(CertificateError::NotValidYet.into());
     }
-    let (_, _, fields) = element(fields)?;
-    let (_, _, fields) = element(fields)?;
-    let (_, issuer, fields) = element(fields)?;
-    let (_, _, fields) = element(fields)?;
-    let (_, subject, _) = element(fields)?;
-    Some((issuer, subject))
-}
-
-/// Splits off the first DER element: its tag, its content, and what follows it (X.690 §8.1).
-fn element(input: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (&[tag, first], rest) = input.split_first_chunk()?;
-    let (length, rest) = if first < 0x80 {
-        (usize::from(first), rest)
-    } else {
-        let (digits, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-        if digits.len() > 4 {
-            return None;
-        }
-        (digits.iter().fold(0, |length, &digit| length << 8 | usize::from(digit)), rest)
-    };
-    let (content, rest) = rest.split_at_checked(length)?;
-    Some((tag, content, rest))
+    if now > i128::from(validity.not_after.timestamp()) {
+        return Err(CertificateError::Expired.into());
+    }
+    // Source: RFC 5280, section 4.2.1.12 (without the extension any purpose is allowed).
+    let purposes = certificate.extended_key_usage().map_err(|_| CertificateError::BadEncoding)?;
+    if purposes.is_some_and(|purposes| !purposes.value.server_auth && !purposes.value.any) {
+        return Err(CertificateError::InvalidPurpose.into());
+    }
+    Ok(ServerCertVerified::assertion())
 }

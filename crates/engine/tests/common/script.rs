@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rustls::{ServerConfig, ServerConnection, Stream};
+
 /// A connection that is silent for this long ends.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -58,6 +60,10 @@ impl Script {
 
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
+    }
+
+    pub(crate) fn tls_url(&self, path: &str) -> String {
+        format!("https://{}{path}", self.address)
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -135,6 +141,31 @@ impl Peer {
     /// Sends bytes; a client that has gone misses them.
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.stream.write_all(bytes.as_ref());
+    }
+
+    /// Speaks TLS: answers one request with these bytes, and says that it ends, or just closes.
+    pub(crate) fn answer_in_tls(&mut self, config: &Arc<ServerConfig>, answer: &[u8], notifies: bool) {
+        let mut tls = ServerConnection::new(Arc::clone(config)).unwrap();
+        let mut head = Vec::new();
+        let mut stream = Stream::new(&mut tls, &mut self.stream);
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            match stream.read(&mut byte) {
+                Ok(1) => head.push(byte[0]),
+                // The client does not go on: its test sees why. What the server has to say of it is sent.
+                _ => return while self.wants_write(&mut tls) {},
+            }
+        }
+        self.seen.requests.fetch_add(1, Ordering::SeqCst);
+        let _ = Stream::new(&mut tls, &mut self.stream).write_all(answer);
+        if notifies {
+            tls.send_close_notify();
+        }
+        while self.wants_write(&mut tls) {}
+    }
+
+    fn wants_write(&mut self, tls: &mut ServerConnection) -> bool {
+        tls.wants_write() && tls.write_tls(&mut self.stream).is_ok()
     }
 
     /// Waits until the client closes.
