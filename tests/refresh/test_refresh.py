@@ -36,6 +36,32 @@ def run_twice(
     return rows_of(new), old
 
 
+def test_f2_a_page_that_apache_compressed_is_not_sent_again(tmp_path: Path, site: ValidatingServer) -> None:
+    site.pages = {
+        "/same": Page(b"same" * 100, etag='"a-1"', deflated=True),
+        "/weak": Page(b"weak" * 100, etag='W/"a-1"', deflated=True),
+        "/edited": Page(b"old" * 100, etag='"b-1"', deflated=True),
+        "/plain": Page(b"plain", etag='"gzip"'),
+    }
+    requests = [site.url(path) for path in site.pages]
+    then = {"/edited": Page(b"new" * 100, etag='"b-2"', deflated=True)}
+    rows, _ = run_twice(site, tmp_path, requests, then)
+    assert [(row["change"], row["status"]) for row in rows] == [
+        ("unchanged", 304), ("unchanged", 304), ("changed", 200), ("unchanged", 304),
+    ]  # fmt: skip
+    asked = {one.path: one.headers["if-none-match"] for one in site.taken()}
+    assert asked == {
+        "/same": '"a-1-gzip", "a-1"', "/weak": 'W/"a-1-gzip", W/"a-1"', "/edited": '"b-1-gzip", "b-1"',
+        "/plain": '"gzip"',
+    }  # fmt: skip
+    # Its 304 has the tag of the page itself, which is then all that is asked with.
+    hurtle.run(requests, tmp_path / "third.jsonl", since=tmp_path / "new.jsonl", retries=0)
+    assert {one.path: one.headers["if-none-match"] for one in site.taken()}["/same"] == '"a-1"'
+    third = rows_of(tmp_path / "third.jsonl")
+    assert [(row["change"], row["status"]) for row in third] == [("unchanged", 304)] * 4
+    assert hurtle.open_run(tmp_path / "third.jsonl").body(third[0]) == b"same" * 100
+
+
 def test_each_change_is_told(tmp_path: Path, site: ValidatingServer) -> None:
     site.pages = {
         "/same": Page(b"same", etag='"1"'),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import re
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,6 +26,8 @@ class Page:
         location: Where a redirect leads.
         repeats_validators: Whether a 304 has the validators again.
         heeds: Whether conditions are heeded at all.
+        deflated: Whether it is compressed as Apache does it: the tag gets the suffix "-gzip", and a tag that
+            comes back is compared with the one that has none.
         gate: It answers when this is set, or after half a minute.
     """
 
@@ -34,6 +38,7 @@ class Page:
     location: str | None = None
     repeats_validators: bool = True
     heeds: bool = True
+    deflated: bool = False
     gate: Event | None = None
 
     def holds(self, headers: dict[str, str]) -> bool:
@@ -44,11 +49,18 @@ class Page:
         if not self.heeds or self.status != 200:
             return False
         if (wanted := headers.get("if-none-match")) is not None:
-            return self.etag is not None and wanted.removeprefix("W/") == self.etag.removeprefix("W/")
+            tags = re.findall(r'"[^"]*"', wanted)
+            return self.etag is not None and self.etag.removeprefix("W/") in tags
         since = headers.get("if-modified-since")
         if since is None or self.modified is None:
             return False
         return parsedate_to_datetime(self.modified) <= parsedate_to_datetime(since)
+
+    def shown(self, holds: bool) -> tuple[str | None, bytes]:
+        """Return the tag and the body of an answer."""
+        if not self.deflated or self.etag is None or holds:
+            return self.etag, self.body
+        return f'{self.etag[:-1]}-gzip"', gzip.compress(self.body, mtime=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,18 +139,21 @@ def _handler(server: ValidatingServer) -> type[BaseHTTPRequestHandler]:
             if page.gate is not None:
                 page.gate.wait(WAIT_SECONDS)
             holds = page.holds(headers)
+            etag, body = page.shown(holds)
             self.send_response(304 if holds else page.status)
             if page.repeats_validators or not holds:
-                for name, value in (("etag", page.etag), ("last-modified", page.modified)):
+                for name, value in (("etag", etag), ("last-modified", page.modified)):
                     if value is not None:
                         self.send_header(name, value)
             if page.location is not None:
                 self.send_header("location", page.location)
             if not holds:
-                self.send_header("content-length", str(len(page.body)))
+                self.send_header("content-length", str(len(body)))
+                if page.deflated:
+                    self.send_header("content-encoding", "gzip")
             self.end_headers()
             if not holds and self.command != "HEAD":
-                self.wfile.write(page.body)
+                self.wfile.write(body)
 
         do_GET = do_HEAD = do_POST = _answer  # noqa: N815 - the names are http.server's
 

@@ -1,5 +1,6 @@
 """Conditional requests: a refresh asks for a body only if it differs from that of the earlier run."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,8 +13,27 @@ from hurtle.refresh.earlier import Earlier, Known
 METHODS = frozenset({"GET", "HEAD"})
 """Methods whose answers may be 304. Source: RFC 9110, section 13.2.1."""
 
+_CODED_TAG = re.compile(r'((?:W/)?"[^"]*[^"-])-(?:gzip|br)"')
+"""An entity tag that Apache made for a compressed page, from the tag of the page and the coding."""
+
 OWN = ("if-none-match", "if-modified-since", "if-match", "if-unmodified-since", "if-range", "range")
 """A request with one of these headers sets its own conditions and is sent unchanged."""
+
+
+def tags_of(etag: str) -> str:
+    """Return the value of If-None-Match for an entity tag.
+
+    Apache adds the coding to the tag of a page that it compresses, but compares what comes back with the tag
+    of the page itself, so it never recognizes its own tag. Both are sent: they name the same version.
+
+    Source: https://bz.apache.org/bugzilla/show_bug.cgi?id=45023
+
+    Example:
+        >>> tags_of('"2710-65f3-gzip"'), tags_of('"2710-65f3"')
+        ('"2710-65f3-gzip", "2710-65f3"', '"2710-65f3"')
+    """
+    coded = _CODED_TAG.fullmatch(etag)
+    return etag if coded is None else f'{etag}, {coded[1]}"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +109,7 @@ class ConditionalChunks:
             return ()
         headers = []
         if known.etag is not None:
-            headers.append(("if-none-match", known.etag))
+            headers.append(("if-none-match", tags_of(known.etag)))
         # If one URL stands for several resources, the date of one says nothing about another.
         has_params = self._all_have_params or request.params is not None
         if known.modified is not None and not known.several and not has_params:
