@@ -22,6 +22,7 @@ __all__ = [
     "TestServer",
     "__version__",
     "arrow_schema",
+    "body_text",
     "decode_body",
     "error_codes",
     "groups_of",
@@ -49,9 +50,12 @@ def identify(
 ) -> list[tuple[str, bool, bytes] | str]:
     """Return where each row goes and what it sends: (host, whether encrypted, identity), or its error code.
 
-    Rows with the same identity send the same bytes, with the same timeout. `params` are the parameters of
-    every request, already encoded.
+    Rows with the same identity send the same bytes, with the same timeout, and decode alike. `params` are the
+    parameters of every request, already encoded.
     """
+
+def body_text(body: bytes, content_type: str | None = None) -> str:
+    """Return a body as text, as `Response.text` does."""
 
 def decode_body(body: bytes, content_encoding: str, max_bytes: int) -> bytes:
     """Return the first bytes of a body without its content codings.
@@ -268,8 +272,21 @@ class Response:
     reason: str | None
     headers: Headers
     content: bytes
+    encoding_left: str | None
+    """The content codings that are still on `content`, as Content-Encoding would list them; None: none."""
     text: str
+    """The body as text. Never raises: what is not in its encoding becomes U+FFFD."""
     encoding: str
+    """The encoding in which `text` reads the body, in lower case, such as "utf-8" or "windows-1252".
+
+    The first of these that says one: a byte order mark; the `charset` of Content-Type; the document itself,
+    in the way of its type. HTML, XHTML and a body without a type: `<meta>` or an XML declaration in the first
+    1,024 bytes. Other XML: its declaration. JSON: the zero bytes of UTF-16. Other types: nothing. Otherwise
+    it is "utf-8". Labels mean what they mean to browsers: "latin1" is windows-1252. Unknown ones are passed
+    over.
+
+    Source: https://html.spec.whatwg.org/multipage/parsing.html#determining-the-character-encoding
+    """
     http_version: str | None
     remote_ip: str | None
     attempts: int
@@ -281,7 +298,26 @@ class Response:
     bytes_wire: int
     truncated: str | None
     error: RequestError | None
-    def json(self) -> Any: ...
+    def text_as(self, label: str) -> str:
+        """Return the body as text in an encoding of the caller's choice, whatever the response says.
+
+        Args:
+            label: A label of the Encoding Standard, such as "shift_jis", in any case.
+
+        Raises:
+            ValueError: There is no such encoding.
+        """
+
+    def json(self) -> Any:
+        """Return the body parsed as JSON.
+
+        It is read in the encoding of its byte order mark, in the `charset` of Content-Type, or in UTF-8,
+        UTF-16 or UTF-32, whichever it is.
+
+        Raises:
+            ValueError: It is not JSON, or not in that charset.
+        """
+
     def raise_for_status(self) -> Response: ...
 
 @final

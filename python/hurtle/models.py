@@ -32,6 +32,7 @@ class Request:
         id: A name for the row; None: the input index.
         meta: Any JSON value; the response carries it unchanged.
         priority: Higher is sent earlier among the requests of one host.
+        decode_content: Whether to undo the content codings of the body; None: as the option says.
 
     Raises:
         InvalidRequest: A value has the wrong type, or there is more than one body.
@@ -55,6 +56,7 @@ class Request:
     id: str | None = None
     meta: JsonValue = None
     priority: int = 0
+    decode_content: bool | None = None
 
     def __post_init__(self) -> None:
         """Check types, and normalize method, id and auth."""
@@ -74,6 +76,8 @@ class Request:
             raise _invalid(f"timeout takes seconds above 0, not {self.timeout!r}")
         if isinstance(self.priority, bool) or not isinstance(self.priority, int):
             raise _invalid(f"priority takes a whole number, not {self.priority!r}")
+        if self.decode_content is not None and not isinstance(self.decode_content, bool):
+            raise _invalid(f"decode_content takes True or False, not {self.decode_content!r}")
         self._check_body()
         if self.params is not None:
             self.encoded_params()

@@ -198,6 +198,7 @@ class EngineOptions(TypedDict, total=False):
     http2: Literal["auto"] | bool
     max_body_size: int | str
     on_oversize: Literal["error", "truncate"]
+    decode_content: bool
     max_buffer: int | str
     threads: int
     headers: wire.HeaderPairs | None
@@ -294,6 +295,7 @@ class Options:
     http2: Literal["auto"] | bool = "auto"
     max_body_size: int = 64 << 20
     truncate_oversize: bool = False
+    decode_content: bool = True
     headers: tuple[tuple[str, str], ...] = (("user-agent", USER_AGENT),)
     params: str | None = None
     max_buffer: int = 64 << 20
@@ -313,7 +315,9 @@ class Options:
         checks.count("threads", self.threads, least=0, most=MOST_THREADS)
         for name in ("deadline", "max_duration"):
             checks.seconds_or_none(name, getattr(self, name))
-        for name in ("follow_redirects", "robots", "ordered", "dedupe", "idempotency_key"):
+        for name in (
+            "follow_redirects", "robots", "decode_content", "ordered", "dedupe", "idempotency_key",
+        ):  # fmt: skip
             checks.flag(name, getattr(self, name))
         if not (isinstance(self.http2, bool) or self.http2 == "auto"):
             raise checks.wrong("http2", self.http2, '"auto", True or False')
@@ -365,8 +369,8 @@ ALIASES = {"allow_redirects": "follow_redirects", "proxies": "proxy"}
 _KNOWN = frozenset(OptionsDict.__annotations__) | _UNAVAILABLE.keys() | ALIASES.keys()
 _AS_GIVEN = (
     "concurrency", "concurrency_per_host", "limit_by", "robots", "deadline", "follow_redirects",
-    "max_redirects", "http2", "threads", "ordered", "dedupe", "idempotency_key", "on_error", "progress",
-    "max_duration",
+    "max_redirects", "http2", "decode_content", "threads", "ordered", "dedupe", "idempotency_key", "on_error",
+    "progress", "max_duration",
 )  # fmt: skip
 
 

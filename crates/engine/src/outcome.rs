@@ -82,6 +82,8 @@ pub(crate) struct Received {
     pub(crate) headers: HeaderBlock,
     /// The body, decoded.
     pub(crate) body: Vec<u8>,
+    /// The content codings that are still on the body.
+    pub(crate) encoding_left: Option<Box<str>>,
     /// Bytes of the body as received, before decoding.
     pub(crate) wire_bytes: u64,
     /// Why the body is a prefix, if it is one.

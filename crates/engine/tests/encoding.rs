@@ -3,8 +3,8 @@
 
 mod common;
 
-use common::{Row, Script, engine, fetch_one, one_attempt, server};
-use hurtle_engine::{Code, OnOversize, Options, Truncated};
+use common::{Row, Script, engine, fetch_one, header, one_attempt, send, server};
+use hurtle_engine::{Code, OnOversize, Options, Spec, Truncated};
 
 fn capped(max_body_size: u64, on_oversize: OnOversize) -> Options {
     Options { max_body_size, on_oversize, threads: 1, ..one_attempt() }
@@ -89,6 +89,7 @@ fn test_e9_an_unknown_coding_is_left_as_it_is() {
     let row = get(one_attempt(), &coded("exi", b"whatever").url("/"));
     assert_eq!((row.code, row.text().as_str()), (None, "whatever"));
     assert_eq!(row.header("content-encoding").as_deref(), Some("exi"));
+    assert_eq!(row.encoding_left.as_deref(), Some("exi"));
 }
 
 #[test]
@@ -164,4 +165,45 @@ fn test_a_connection_whose_body_was_cut_is_not_used_again() {
 fn test_e11_an_empty_coded_body_is_whole() {
     let row = get(one_attempt(), &coded("gzip", b"").url("/"));
     assert_eq!((row.code, row.ok, row.body.len()), (None, true, 0));
+}
+
+#[test]
+fn test_e9_only_what_was_asked_for_is_undone() {
+    let body = gzip(b"an archive");
+    let server = coded("gzip", &body);
+    let accepting = |value| vec![header("accept-encoding", value)];
+    let shown = |row: &Row| (row.code, row.encoding_left.clone(), row.header("content-encoding"));
+    let name = || Some("gzip".to_owned());
+    let (left, undone) = ((None, name(), name()), (None, None, name()));
+    for (value, is_decoded) in
+        [("identity", false), ("br", false), ("gzip;q=0, *", false), ("br, gzip", true)]
+    {
+        let options = Options { headers: accepting(value), ..one_attempt() };
+        let row = get(options, &server.url("/"));
+        assert_eq!(shown(&row), if is_decoded { undone.clone() } else { left.clone() }, "{value}");
+        assert_eq!(row.body, if is_decoded { b"an archive".to_vec() } else { body.clone() }, "{value}");
+        // What a request says itself wins.
+        let spec = Spec { headers: accepting("gzip"), ..Spec::default() };
+        let options = Options { headers: accepting(value), ..one_attempt() };
+        assert_eq!(shown(&send(&engine(options), &server.url("/"), spec)), undone, "{value}");
+    }
+}
+
+#[test]
+fn test_bodies_stay_as_received_when_decoding_is_off() {
+    let body = gzip(b"a page");
+    let server = coded("gzip", &body);
+    for (all, own, is_decoded) in
+        [(false, None, false), (true, Some(false), false), (false, Some(true), true), (true, None, true)]
+    {
+        let options = Options { decode_content: all, ..one_attempt() };
+        let spec = Spec { decode_content: own, ..Spec::default() };
+        let row = send(&engine(options), &server.url("/"), spec);
+        assert_eq!((row.code, row.encoding_left.is_none()), (None, is_decoded), "{all} {own:?}");
+        assert_eq!(row.body, if is_decoded { b"a page".to_vec() } else { body.clone() }, "{all} {own:?}");
+    }
+    // Nothing is unpacked, so nothing can be wrong with it.
+    let options = Options { decode_content: false, ..one_attempt() };
+    let six = coded("gzip, gzip, gzip, gzip, gzip, gzip", b"x");
+    assert_eq!(get(options, &six.url("/")).body, b"x");
 }

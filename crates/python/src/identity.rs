@@ -8,7 +8,7 @@ use crate::request::{self, Shared};
 
 /// Return for each row (host, whether encrypted, identity), or its error code.
 ///
-/// Rows with the same identity send the same bytes, with the same timeout. `params` are added to every request,
+/// Rows with the same identity send the same bytes, with the same timeout, and decode alike. `params` are added to every request,
 /// already encoded.
 #[pyfunction]
 #[pyo3(signature = (rows, params=None))]
@@ -39,6 +39,9 @@ fn identity(request: &Request) -> Vec<u8> {
     let Some(spec) = &request.spec else { return text };
     if let Some(total) = spec.timeout.and_then(|timeout| timeout.total) {
         text.extend_from_slice(format!(" {}", total.as_nanos()).as_bytes());
+    }
+    if let Some(decodes) = spec.decode_content {
+        text.extend_from_slice(if decodes { b" decoded" } else { b" coded" });
     }
     for (name, value) in &spec.headers {
         text.push(b'\n');

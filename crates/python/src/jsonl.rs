@@ -51,6 +51,7 @@ fn line(out: &mut Vec<u8>, view: RowView<'_>, labels: &Labels, bodies: bool) {
     object.field("headers", HeaderList(view.headers()));
     object.field("content_type", header(&view, "content-type"));
     object.field("content_encoding", header(&view, "content-encoding"));
+    object.field("encoding_left", view.encoding_left());
     object.field("bytes_wire", row.wire_bytes);
     object.field("bytes_body", view.body().len());
     match (row.status.is_some() && bodies).then(|| std::str::from_utf8(view.body())) {

@@ -3,6 +3,7 @@
 
 mod batch;
 mod capsules;
+mod charset;
 mod columns;
 mod engine;
 mod errors;
@@ -13,6 +14,7 @@ mod job;
 mod jsonl;
 mod lists;
 mod options;
+mod prescan;
 mod request;
 mod response;
 mod table;
@@ -36,6 +38,7 @@ fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("IDEMPOTENT_METHODS", PyTuple::new(module.py(), hurtle_engine::IDEMPOTENT_METHODS)?)?;
     module.add_function(wrap_pyfunction!(error_codes, module)?)?;
+    module.add_function(wrap_pyfunction!(charset::body_text, module)?)?;
     module.add_function(wrap_pyfunction!(exchange::decode_body, module)?)?;
     module.add_function(wrap_pyfunction!(options::option_defaults, module)?)?;
     module.add_function(wrap_pyfunction!(groups::groups_of, module)?)?;

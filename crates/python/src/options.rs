@@ -48,6 +48,7 @@ pub(crate) fn extract(options: &Bound<'_, PyAny>) -> PyResult<Options> {
         } else {
             OnOversize::Error
         },
+        decode_content: get(options, "decode_content")?,
         headers: headers.collect::<PyResult<_>>()?,
         params: get(options, "params")?,
         max_buffer: get(options, "max_buffer")?,
@@ -220,6 +221,7 @@ pub(crate) fn option_defaults(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     defaults.set_item("http2", if options.http2 == Http2::Auto { "auto" } else { "other" })?;
     defaults.set_item("max_body_size", options.max_body_size)?;
     defaults.set_item("truncate_oversize", options.on_oversize == OnOversize::Truncate)?;
+    defaults.set_item("decode_content", options.decode_content)?;
     defaults.set_item("params", options.params)?;
     defaults.set_item("max_buffer", options.max_buffer)?;
     defaults.set_item("threads", options.threads)?;

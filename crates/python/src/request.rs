@@ -176,14 +176,15 @@ fn spec(
         let body: Option<Vec<u8>> = item.call_method0("body")?.extract()?;
         let timeout: Option<f64> = item.getattr("timeout")?.extract()?;
         let priority: i32 = item.getattr("priority")?.extract()?;
-        PyResult::Ok((params, headers, body, timeout, priority))
+        let decode_content: Option<bool> = item.getattr("decode_content")?.extract()?;
+        PyResult::Ok((params, headers, body, timeout, Spec { priority, decode_content, ..Spec::default() }))
     })();
-    let (params, headers, body, timeout, priority) = match rendered {
+    let (params, headers, body, timeout, rest) = match rendered {
         Ok(rendered) => rendered,
         Err(error) => return refused(item.py(), error).map(Err),
     };
     let length = body.as_ref().map_or(0, Vec::len);
-    let mut spec = Spec { method, body: body.map(Into::into), priority, ..Spec::default() };
+    let mut spec = Spec { method, body: body.map(Into::into), ..rest };
     for (name, value) in &headers {
         match header(name, value) {
             Ok((name, value)) if contradicts(&name, &value, length) => {

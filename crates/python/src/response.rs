@@ -4,11 +4,12 @@ use std::borrow::Cow;
 
 use http::{StatusCode, Version};
 use hurtle_engine::{AttemptRecord, OwnedRow, Timings, Truncated};
-use pyo3::exceptions::{PyLookupError, PyUnicodeDecodeError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
+use crate::charset;
 use crate::errors::{Imported, request_error};
 
 static HEADERS: Imported = Imported::new("hurtle.models", "Headers");
@@ -53,14 +54,8 @@ impl Response {
         self.row.view().headers().find(|(name, _)| *name == wanted).map(|(_, value)| value)
     }
 
-    /// The charset in Content-Type.
-    fn charset(&self) -> Option<&str> {
-        let content_type = std::str::from_utf8(self.header("content-type")?).ok()?;
-        content_type.split(';').skip(1).find_map(|parameter| {
-            let (name, value) = parameter.split_once('=')?;
-            let named = name.trim().eq_ignore_ascii_case("charset");
-            named.then(|| value.trim().trim_matches(['"', '\'']))
-        })
+    fn content_type(&self) -> &[u8] {
+        self.header("content-type").unwrap_or_default()
     }
 }
 
@@ -177,42 +172,53 @@ impl Response {
         Ok(headers.clone_ref(py))
     }
 
-    /// The body, decoded.
+    /// The body, without the content codings that were undone.
     #[getter]
     fn content(&self, py: Python<'_>) -> Py<PyBytes> {
         self.content.clone_ref(py)
     }
 
-    /// The charset of the body: the one in Content-Type, otherwise UTF-8.
+    /// The content codings that are still on the body.
     #[getter]
-    fn encoding(&self) -> &str {
-        self.charset().unwrap_or("utf-8")
+    fn encoding_left(&self) -> Option<&str> {
+        self.row.view().encoding_left()
     }
 
-    /// The body as text; bytes that are not in its charset become U+FFFD.
+    /// The encoding in which `text` reads the body.
     #[getter]
-    fn text(&self, py: Python<'_>) -> PyResult<Py<PyString>> {
-        let text = self.text.get_or_try_init(py, || {
-            let content = self.content.bind(py);
-            let decoded = content.call_method1("decode", (self.encoding(), "replace"));
-            let decoded = match decoded {
-                // An unknown charset, or one that is not for text.
-                Err(error)
-                    if error.is_instance_of::<PyLookupError>(py)
-                        || error.is_instance_of::<PyUnicodeDecodeError>(py) =>
-                {
-                    content.call_method1("decode", ("utf-8", "replace"))
-                }
-                decoded => decoded,
-            };
-            PyResult::Ok(decoded?.cast_into::<PyString>()?.unbind())
+    fn encoding(&self, py: Python<'_>) -> String {
+        charset::encoding_of(self.content_type(), self.content.as_bytes(py)).name().to_ascii_lowercase()
+    }
+
+    /// The body as text.
+    #[getter]
+    fn text(&self, py: Python<'_>) -> Py<PyString> {
+        let text = self.text.get_or_init(py, || {
+            let body = self.content.as_bytes(py);
+            let encoding = charset::encoding_of(self.content_type(), body);
+            PyString::new(py, &charset::decoded(encoding, body)).unbind()
+        });
+        text.clone_ref(py)
+    }
+
+    /// The body as text in an encoding that the caller knows.
+    fn text_as<'py>(&self, py: Python<'py>, label: &str) -> PyResult<Bound<'py, PyString>> {
+        let encoding = charset::named(label.as_bytes()).ok_or_else(|| {
+            PyValueError::new_err(format!(
+                "text_as: {label:?} is not a label of the Encoding Standard, such as \"shift_jis\"; for other \
+                 encodings decode content"
+            ))
         })?;
-        Ok(text.clone_ref(py))
+        Ok(PyString::new(py, &charset::decoded(encoding, self.content.as_bytes(py))))
     }
 
     /// Parse the body as JSON.
     fn json<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        JSON_LOADS.get(py)?.call1((self.content.bind(py),))
+        let loads = JSON_LOADS.get(py)?;
+        match charset::json_text(self.content_type(), self.content.as_bytes(py))? {
+            Some(text) => loads.call1((text,)),
+            None => loads.call1((self.content.bind(py),)),
+        }
     }
 
     /// `1.0`, `1.1` or `2`.

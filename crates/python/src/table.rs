@@ -75,6 +75,7 @@ fn schema_with(texts: Texts) -> SchemaRef {
         ("headers", headers_type(texts), false),
         ("content_type", DataType::Utf8, true),
         ("content_encoding", DataType::Utf8, true),
+        ("encoding_left", DataType::Utf8, true),
         ("bytes_wire", DataType::Int64, false),
         ("bytes_body", DataType::Int64, false),
         ("body", DataType::LargeBinary, true),
@@ -137,6 +138,7 @@ pub(crate) struct Columns {
     headers: HeaderLists,
     content_type: StringBuilder,
     content_encoding: StringBuilder,
+    encoding_left: StringBuilder,
     bytes_wire: Int64Builder,
     bytes_body: Int64Builder,
     body: LargeBinaryBuilder,
@@ -170,6 +172,7 @@ impl Columns {
             headers: HeaderLists::with_capacity(rows),
             content_type: texts(),
             content_encoding: texts(),
+            encoding_left: texts(),
             bytes_wire: integers(),
             bytes_body: integers(),
             body: LargeBinaryBuilder::with_capacity(rows, bodies),
@@ -234,6 +237,7 @@ impl Columns {
         self.headers.append(view.headers());
         self.content_type.append_option(self.headers.content_type());
         self.content_encoding.append_option(self.headers.content_encoding());
+        self.encoding_left.append_option(view.encoding_left());
         self.bytes_wire.append_value(signed(row.wire_bytes));
         self.bytes_body.append_value(signed(view.body().len() as u64));
         // Only a response has a body; without one the body is null, which is not the same as empty.
@@ -270,6 +274,7 @@ impl Columns {
             self.headers.finish(texts)?,
             Arc::new(self.content_type.finish()),
             Arc::new(self.content_encoding.finish()),
+            Arc::new(self.encoding_left.finish()),
             Arc::new(self.bytes_wire.finish()),
             Arc::new(self.bytes_body.finish()),
             Arc::new(self.body.finish()),

@@ -235,6 +235,13 @@ def _add_limits(group: argparse._ArgumentGroup) -> None:
         help="for a larger body: fail its row, or keep its start (error)",
     )
     group.add_argument(
+        "--no-decode-content",
+        dest="decode_content",
+        action="store_false",
+        default=None,
+        help="keep bodies compressed as they arrive",
+    )
+    group.add_argument(
         "--max-buffer",
         metavar="SIZE",
         help=f"bytes that may wait for the output ({default.max_buffer >> 20}MiB)",

@@ -61,6 +61,8 @@ def _line(given: Namespace) -> dict[str, Any]:
     line = _present(given, {name: name for name in _AS_GIVEN})
     if given.follow is not None:
         line["follow_redirects"] = given.follow
+    if given.decode_content is not None:
+        line["decode_content"] = given.decode_content
     if given.insecure or given.verify is not None:
         line["verify"] = given.verify if given.verify is not None else False
     if given.http2 is not None:

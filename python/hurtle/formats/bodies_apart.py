@@ -143,11 +143,12 @@ class ApartWriter(Writer):
 
 
 def _bodies_of(rows: Rows) -> Iterator[tuple[bytes | None, str | None]]:
-    """Yield the body of each row, None if it has none, and its content type."""
+    """Yield the body of each row, None if it has none, and its content type; None if it is still coded."""
     for record, response in zip(records(rows, bodies=False), rows, strict=True):
         # Without a response there is no body; an unchanged body is in an earlier run.
         has_body = record["status"] is not None and record.get("body_run") is None
-        yield response.content if has_body else None, record["content_type"]
+        content_type = record["content_type"] if record["encoding_left"] is None else None
+        yield response.content if has_body else None, content_type
 
 
 def _line(line: bytes, path: str | None) -> bytes:

@@ -14,7 +14,7 @@ ADDED: dict[str, Kind] = {
 """Columns that only some outputs have. A reader treats any other column as text."""
 
 
-LATER = {"throttled": "attempts"}
+LATER = {"throttled": "attempts", "encoding_left": "content_encoding"}
 """Columns that the first version of the result table did not have, each with the column before it."""
 
 

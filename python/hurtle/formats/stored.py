@@ -44,7 +44,7 @@ class Finder(ABC):
 
     @abstractmethod
     def row_at(self, place: int) -> StoredRow:
-        """Return a row by its place, with what `StoredRows.body` needs.
+        """Return a row by its place, with what `StoredRows.body` needs and its content type.
 
         Raises:
             JournalError: The row is gone.

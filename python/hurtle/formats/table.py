@@ -17,7 +17,8 @@ COLUMNS: dict[str, Kind] = {
     "t_dns": "seconds", "t_connect": "seconds", "t_tls": "seconds", "t_first_byte": "seconds",
     "t_body": "seconds", "t_total": "seconds", "http_version": "text", "remote_ip": "text",
     "conn_reused": "boolean", "headers": "json", "content_type": "text", "content_encoding": "text",
-    "bytes_wire": "integer", "bytes_body": "integer", "body": "bytes", "truncated": "text",
+    "encoding_left": "text", "bytes_wire": "integer", "bytes_body": "integer", "body": "bytes",
+    "truncated": "text",
 }  # fmt: skip
 """The columns, in order. Source: `hurtle._engine.arrow_schema()`."""
 

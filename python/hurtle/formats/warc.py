@@ -104,7 +104,7 @@ class StoredWarc(StoredLines, Finder):
             response = response_at(file, place)
             head_end = _HEAD_END.search(response)
             payload = payload_of(response, head_end.end() if head_end else 0, row["http_version"])
-            return decode_body(payload, ", ".join(_values(row, "content-encoding")), row["bytes_body"])
+            return decode_body(payload, ", ".join(_undone(row)), row["bytes_body"])
 
     @classmethod
     def file_of_body(cls, row: StoredRow) -> str | None:
@@ -162,6 +162,14 @@ class StoredWarc(StoredLines, Finder):
     def _records(self) -> Iterator[WarcRow]:
         with self._reading(), self._open() as file:
             yield from read_rows(file)
+
+
+def _undone(row: StoredRow) -> list[str]:
+    """Return the content codings that the row's body does not have any more."""
+    names = (name.strip() for value in _values(row, "content-encoding") for name in value.split(","))
+    codings = [name for name in names if name and name.lower() != "identity"]
+    left = row.get("encoding_left")
+    return codings[len(left.split(", ")) :] if left else codings
 
 
 def _values(row: StoredRow, name: str) -> list[str]:

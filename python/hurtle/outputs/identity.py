@@ -12,7 +12,7 @@ from hurtle.sources import AsyncSource, Source
 
 SHAPING = frozenset({
     "headers", "params", "follow_redirects", "max_redirects", "verify", "http2", "max_body_size",
-    "truncate_oversize", "robots", "retry_statuses", "retry_methods",
+    "truncate_oversize", "decode_content", "robots", "retry_statuses", "retry_methods",
     "idempotency_key",
 })  # fmt: skip
 """Options on which requests and rows depend. Speed and patience may change when a run is resumed."""

@@ -15,8 +15,8 @@ from hurtle.runs.run import BodyOf
 
 COLUMNS = (
     "index", "method", "url", "final_url", "redirects", "status", "error", "truncated", "fetched_at",
-    "headers", "http_version", "bytes_body", "body", "body_path", "warc_file", "warc_offset", "warc_length",
-    "body_run", "body_index",
+    "headers", "http_version", "encoding_left", "bytes_body", "body", "body_path", "warc_file", "warc_offset",
+    "warc_length", "body_run", "body_index",
 )  # fmt: skip
 """The columns to read from an earlier run: those to compare, and those that locate a row's body."""
 

@@ -19,7 +19,7 @@ from hurtle.outputs.reruns import RerunLog, digest_of
 from hurtle.positions import Done
 from hurtle.runs.referred import ReferredRun
 from hurtle.runs.remote import open_remote, remote_record
-from hurtle.runs.run import BodyOf, Part, Run, superseded
+from hurtle.runs.run import FoundBy, Part, Run, superseded
 from hurtle.runs.stored_table import opened_to_read, stored_table
 
 
@@ -64,7 +64,7 @@ def open_run(out: str | PathLike[str]) -> Run:
     return run.referring(partial(_bodies_in, folder=Path(fspath(out)).absolute().parent))
 
 
-def _bodies_in(name: str, folder: Path) -> BodyOf:
+def _bodies_in(name: str, folder: Path) -> FoundBy:
     """Return a function that finds the bodies that rows refer to in an earlier run.
 
     Args:
@@ -78,7 +78,7 @@ def _bodies_in(name: str, folder: Path) -> BodyOf:
         _, run = open_referred(name, folder)
     except ConfigError as error:
         raise JournalError(f"unchanged bodies are in {name}, which cannot be read: {error}") from error
-    return ReferredRun(name, run).body
+    return ReferredRun(name, run).found
 
 
 def open_referred(name: str, folder: Path) -> tuple[str, Run]:

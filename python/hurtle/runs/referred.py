@@ -28,8 +28,8 @@ class ReferredRun:
         self._run = run
         self._index: _Index | None = None
 
-    def body(self, row: StoredRow) -> bytes | None:
-        """Return the body that a row refers to.
+    def found(self, row: StoredRow) -> tuple[StoredRow, bytes | None]:
+        """Return the row that a row refers to, and its body.
 
         Raises:
             JournalError: The run is no longer the one that the row was compared with.
@@ -44,7 +44,7 @@ class ReferredRun:
             raise self._another(row, f"has another request in row {index}")
         if _is_later(found["fetched_at"], row["fetched_at"]):
             raise self._another(row, f"has requested row {index} again since then")
-        return self._run.own_body(found)
+        return found, self._run.own_body(found)
 
     def _another(self, row: StoredRow, words: str) -> JournalError:
         return JournalError(

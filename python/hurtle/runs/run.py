@@ -14,6 +14,9 @@ from hurtle.runs.where import Where
 BodyOf: TypeAlias = Callable[[StoredRow], bytes | None]
 """Returns the body of a row, wherever the row's run stores it."""
 
+FoundBy: TypeAlias = Callable[[StoredRow], tuple[StoredRow, bytes | None]]
+"""Returns the row of an earlier run that a row refers to, and its body."""
+
 NOT_MODIFIED = 304
 """The status of an answer without a body to a conditional request. Source: RFC 9110, section 15.4.5."""
 
@@ -55,10 +58,10 @@ class Run:
         self._parts = parts
         self._complete = complete
         self._failed: int | None = None
-        self._open_referred: Callable[[str], BodyOf] | None = None
-        self._referred: dict[str, BodyOf] = {}
+        self._open_referred: Callable[[str], FoundBy] | None = None
+        self._referred: dict[str, FoundBy] = {}
 
-    def referring(self, open_referred: Callable[[str], BodyOf]) -> Self:
+    def referring(self, open_referred: Callable[[str], FoundBy]) -> Self:
         """Let `body` find bodies in earlier runs.
 
         Args:
@@ -166,10 +169,32 @@ class Run:
             JournalError: The file or the run that the row names is gone, or has changed.
             MissingExtraError: The format of the earlier run needs an optional package.
         """
+        return self._holder(row)[1]
+
+    def text(self, row: StoredRow) -> str | None:
+        """Return the body of one of the rows as text, as `Response.text` reads it.
+
+        Args:
+            row: A row of this run.
+
+        Returns:
+            The text; None if `body` returns None.
+
+        Raises:
+            JournalError, MissingExtraError: As `body`.
+        """
+        from hurtle._engine import body_text
+
+        # An answer without a body mostly has no Content-Type either.
+        holder, body = self._holder(row)
+        return None if body is None else body_text(body, holder["content_type"])
+
+    def _holder(self, row: StoredRow) -> tuple[StoredRow, bytes | None]:
+        """Return the row that has the body of one of the rows, and the body."""
         own, name = self.own_body(row), row.get("body_run")
         # An archive has every response: a 200 is complete there, although the row refers to an equal body.
         if name is None or self._open_referred is None or (own is not None and row["status"] != NOT_MODIFIED):
-            return own
+            return row, own
         if (referred := self._referred.get(name)) is None:
             referred = self._referred[name] = self._open_referred(name)
         return referred(row)

@@ -14,9 +14,10 @@ from hurtle.formats.table import Kind
 from hurtle.outputs.database import FETCH_BODIES, RESULTS, Database
 from hurtle.outputs.duckdb_file import DuckdbDatabase
 
-_PLAIN = ("index", "method", "url", "status", "body", "body_path", "body_run")
+_PLAIN = ("index", "method", "url", "status", "content_type", "body", "body_path", "body_run")
 LOOKED_UP = {name: f'"{name}"' for name in _PLAIN} | {"fetched_at": 'CAST("fetched_at" AS VARCHAR)'}
-"""The columns for a look-up, in SQL that every database understands: the body, and what identifies a row."""
+"""The columns for a look-up, in SQL that every database understands: the body with its type, and what
+identifies a row."""
 
 Opened: TypeAlias = Callable[[], AbstractContextManager[Database]]
 """Opens a database to read it, and closes it again."""

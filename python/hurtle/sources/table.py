@@ -20,6 +20,7 @@ JSON_KEYS = frozenset({"params", "headers", "cookies", "json", "data", "auth", "
 """Keys whose cells are read as JSON if they look like an object, an array or a string."""
 
 NUMBER_KEYS: Mapping[str, type[float] | type[int]] = {"timeout": float, "priority": int}
+FLAG_KEYS = frozenset({"decode_content"})
 ARROW_ROWS = 1024
 LONGEST_CELL = 16 << 20
 
@@ -241,6 +242,10 @@ def table_row(values: Mapping[str, Any], line: int | None = None) -> Row:
 def _cell(name: str, value: Any) -> Any:  # noqa: ANN401 - a cell holds JSON values
     if not isinstance(value, str):
         return value
+    if name in FLAG_KEYS:
+        if value.lower() not in ("true", "false"):
+            raise ValueError(f"{name}: {value!r} is neither true nor false")
+        return value.lower() == "true"
     if name in NUMBER_KEYS:
         try:
             return NUMBER_KEYS[name](value)

@@ -8,8 +8,9 @@ use std::time::Duration;
 use hyper::body::Body as _;
 use tokio::time::timeout;
 
+use super::accepted::Accepted;
 use super::classify;
-use super::decode::{Decoder, Limits};
+use super::decode::{Decoded, Decoder, Limits};
 use crate::clock::PhaseClock;
 use crate::error::{Code, Failure};
 use crate::job::Gate;
@@ -34,6 +35,8 @@ pub(crate) struct BodyRules<'a> {
     pub(crate) records_exchanges: bool,
     /// Where to wait while the consumer is far behind.
     pub(crate) gate: &'a Gate,
+    /// Which content codings are undone.
+    pub(crate) accepted: Accepted,
     /// The shard's decoder.
     pub(crate) decoder: &'a RefCell<Decoder>,
 }
@@ -195,8 +198,8 @@ pub(super) async fn skip(incoming: &mut Incoming<'_>) -> Read {
     Read { whole, ..read }
 }
 
-/// The body after its content codings, and whether it was cut. `encodings` are the values of Content-Encoding;
-/// `partial`: the body as it came is a prefix.
+/// The body after its content codings. `encodings` are the values of Content-Encoding; `partial`: the body as it came is
+/// a prefix.
 ///
 /// # Errors
 /// Those of [`Decoder::decode`].
@@ -205,12 +208,11 @@ pub(super) fn decoded<'a>(
     body: Vec<u8>,
     partial: bool,
     rules: &BodyRules<'_>,
-) -> Result<(Vec<u8>, Option<Truncated>), Failure> {
+) -> Result<Decoded, Failure> {
     let mut encodings = encodings.peekable();
     if body.is_empty() || encodings.peek().is_none() {
-        return Ok((body, partial.then_some(Truncated::Length)));
+        return Ok(Decoded { body, left: None, truncated: partial, trailing: false });
     }
     let limits = Limits { cap: rules.max_bytes, on_oversize: rules.on_oversize, partial };
-    let decoded = rules.decoder.borrow_mut().decode(encodings, body, limits)?;
-    Ok((decoded.body, decoded.truncated.then_some(Truncated::Length)))
+    rules.decoder.borrow_mut().decode(encodings, rules.accepted, body, limits)
 }

@@ -14,6 +14,7 @@ use brotli::{BrotliDecompressStream, BrotliResult, BrotliState, HeapAlloc};
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, ResetDirective, zstd_sys::ZSTD_ErrorCode};
 
+use super::accepted::Accepted;
 use crate::error::{Code, Failure};
 use crate::options::OnOversize;
 
@@ -45,7 +46,8 @@ pub(crate) struct Limits {
 pub(crate) struct Decoded {
     /// The bytes.
     pub(crate) body: Vec<u8>,
-    /// The unknown codings that are still applied to the bytes, as Content-Encoding would list them.
+    /// The codings that are still applied to the bytes, as Content-Encoding would list them: unknown ones, and those
+    /// that were not asked for.
     pub(crate) left: Option<String>,
     /// Whether these bytes are only the first part of what was encoded.
     pub(crate) truncated: bool,
@@ -59,7 +61,8 @@ pub(crate) struct Decoded {
 /// Those of [`Decoder::decode`], except for an early end and a body that is too long.
 pub fn decode_body(content_encoding: &str, body: Vec<u8>, most: u64) -> Result<Vec<u8>, Failure> {
     let limits = Limits { cap: most, on_oversize: OnOversize::Truncate, partial: true };
-    let mut decoded = Decoder::default().decode([content_encoding.as_bytes()], body, limits)?.body;
+    let mut decoded =
+        Decoder::default().decode([content_encoding.as_bytes()], Accepted::ALL, body, limits)?.body;
     decoded.truncate(usize::try_from(most).unwrap_or(usize::MAX));
     Ok(decoded)
 }
@@ -73,7 +76,7 @@ pub(crate) struct Decoder {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Coding {
+pub(super) enum Coding {
     Gzip,
     Deflate,
     Brotli,
@@ -81,7 +84,9 @@ enum Coding {
 }
 
 impl Coding {
-    fn named(name: &str) -> Option<Self> {
+    pub(super) const ALL: [Self; 4] = [Self::Gzip, Self::Deflate, Self::Brotli, Self::Zstd];
+
+    pub(super) fn named(name: &str) -> Option<Self> {
         const NAMES: [(&str, Coding); 5] = [
             ("gzip", Coding::Gzip),
             ("x-gzip", Coding::Gzip),
@@ -114,7 +119,7 @@ enum End {
 impl Decoder {
     /// Decodes the codings that the Content-Encoding lines list, the last one first.
     ///
-    /// An unknown coding stops the decoding and is no error: see [`Decoded::left`]. An empty body is complete under
+    /// A coding that is unknown or not in `accepted` stops the decoding and is no error: see [`Decoded::left`]. An empty body is complete under
     /// any coding.
     ///
     /// # Errors
@@ -126,6 +131,7 @@ impl Decoder {
     pub(crate) fn decode<'a>(
         &mut self,
         lines: impl IntoIterator<Item = &'a [u8]>,
+        accepted: Accepted,
         body: Vec<u8>,
         limits: Limits,
     ) -> Result<Decoded, Failure> {
@@ -136,11 +142,14 @@ impl Decoder {
             .map(str::trim)
             .filter(|name| !name.is_empty() && !name.eq_ignore_ascii_case("identity"))
             .collect();
-        if names.len() > MAX_LAYERS {
+        let next = |names: &[&str]| {
+            names.last().and_then(|name| Coding::named(name)).filter(|&coding| accepted.has(coding))
+        };
+        if names.len() > MAX_LAYERS && next(&names).is_some() {
             return Err(Failure::new(Code::DecodeTooManyLayers, "more than five layers of Content-Encoding"));
         }
         let mut decoded = Decoded { body, left: None, truncated: limits.partial, trailing: false };
-        while let Some(coding) = names.last().and_then(|name| Coding::named(name)) {
+        while let Some(coding) = next(&names) {
             names.pop();
             if !decoded.body.is_empty() {
                 self.undo(coding, &mut decoded, limits)?;
@@ -432,7 +441,16 @@ mod tests {
     }
 
     fn decode_with(lines: &[&str], body: Vec<u8>, limits: Limits) -> Result<Decoded, Failure> {
-        Decoder::default().decode(lines.iter().map(|line| line.as_bytes()), body, limits)
+        decode_accepted(lines, Accepted::ALL, body, limits)
+    }
+
+    fn decode_accepted(
+        lines: &[&str],
+        accepted: Accepted,
+        body: Vec<u8>,
+        limits: Limits,
+    ) -> Result<Decoded, Failure> {
+        Decoder::default().decode(lines.iter().map(|line| line.as_bytes()), accepted, body, limits)
     }
 
     fn decode(line: &str, body: Vec<u8>) -> Result<Decoded, Failure> {
@@ -456,7 +474,9 @@ mod tests {
         for length in [1, 100, STEP - 1, STEP, STEP + 1, 300_000] {
             for coding in ALL {
                 let data = text(length);
-                let result = decoder.decode([coding.as_bytes()], encode(coding, &data), LIMITS).unwrap();
+                let result = decoder
+                    .decode([coding.as_bytes()], Accepted::ALL, encode(coding, &data), LIMITS)
+                    .unwrap();
                 assert!(result.body == data, "{coding} {length}");
                 assert_eq!((result.left, result.truncated, result.trailing), (None, false, false));
             }
@@ -474,8 +494,12 @@ mod tests {
             corrupt.truncate(whole.len() / 2);
             corrupt.extend([0xff; 64]);
             for broken in [whole[..whole.len() / 2].to_vec(), corrupt] {
-                assert!(decoder.decode([coding.as_bytes()], broken, LIMITS).is_err(), "{coding}");
-                let result = decoder.decode([coding.as_bytes()], whole.clone(), LIMITS).unwrap();
+                assert!(
+                    decoder.decode([coding.as_bytes()], Accepted::ALL, broken, LIMITS).is_err(),
+                    "{coding}"
+                );
+                let result =
+                    decoder.decode([coding.as_bytes()], Accepted::ALL, whole.clone(), LIMITS).unwrap();
                 assert!(result.body == data, "{coding}");
             }
         }
@@ -632,8 +656,26 @@ mod tests {
         assert_eq!((&decoded.body[..], decoded.left.as_deref()), (&b"x"[..], Some("compress")));
         let decoded = decode("gzip, exi", body.clone()).unwrap();
         assert_eq!((decoded.body, decoded.left.as_deref()), (body, Some("gzip, exi")));
-        let decoded = Decoder::default().decode([&b"\xff\xfe"[..]], b"x".to_vec(), LIMITS).unwrap();
+        let decoded =
+            Decoder::default().decode([&b"\xff\xfe"[..]], Accepted::ALL, b"x".to_vec(), LIMITS).unwrap();
         assert_eq!(decoded.left.as_deref(), Some("\u{fffd}\u{fffd}"));
+    }
+
+    #[test]
+    fn what_was_not_asked_for_is_left() {
+        let body = encode("gzip", b"x");
+        let left = |lines: &[&str], accept: &str, body: &[u8]| {
+            let accepted = Accepted::of([accept.as_bytes()]);
+            let decoded = decode_accepted(lines, accepted, body.to_vec(), LIMITS).unwrap();
+            (decoded.body, decoded.left)
+        };
+        assert_eq!(left(&["gzip"], "identity", &body), (body.clone(), Some("gzip".to_owned())));
+        assert_eq!(left(&["gzip"], "gzip", &body), (b"x".to_vec(), None));
+        let layered = encode("br", &body);
+        assert_eq!(left(&["gzip, br"], "br", &layered), (body, Some("gzip".to_owned())));
+        assert_eq!(left(&["gzip, br"], "gzip", &layered), (layered, Some("gzip, br".to_owned())));
+        let many = ["gzip, gzip, gzip", "gzip, gzip, gzip"];
+        assert_eq!(left(&many, "", b"x").1, Some(many.join(", ")));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, USER_AGENT};
 use http::{HeaderName, HeaderValue, Method, Uri, Version};
 
+use super::accepted::Accepted;
 use super::redirect::keeps_header;
 use crate::pool::SendBody;
 use crate::request::Request;
@@ -15,6 +16,8 @@ pub(crate) struct Heads {
     shared: Vec<Header>,
     /// All of them as lines, except Host.
     lines: Vec<u8>,
+    /// The codings that they ask for.
+    accepted: Accepted,
 }
 
 /// The headers of one request.
@@ -40,7 +43,13 @@ impl Heads {
         for (name, value) in all.iter().filter(|(name, _)| name != HOST) {
             write_line(&mut lines, name, value);
         }
-        Self { shared: all, lines }
+        let accepted = accepted_by(&all).unwrap_or(Accepted::ALL);
+        Self { shared: all, lines, accepted }
+    }
+
+    /// The content codings that `request` asks for.
+    pub(crate) fn accepted(&self, request: &Request) -> Accepted {
+        request.spec.as_ref().and_then(|spec| accepted_by(&spec.headers)).unwrap_or(self.accepted)
     }
 
     /// Writes the head of `request` for HTTP/1.1. `left_origin`: a redirect led away from the origin that the caller
@@ -133,6 +142,13 @@ impl<'a> Choice<'a> {
         let all = || self.own.iter().chain(self.shared);
         if self.left_origin { None } else { all().find(|(name, _)| name == HOST).map(|(_, value)| value) }
     }
+}
+
+/// What these headers ask for; None: they do not have Accept-Encoding.
+fn accepted_by(headers: &[Header]) -> Option<Accepted> {
+    let mut values = headers.iter().filter(|(name, _)| name == ACCEPT_ENCODING).peekable();
+    values.peek()?;
+    Some(Accepted::of(values.map(|(_, value)| value.as_bytes())))
 }
 
 /// Whether a header frames the body; those are set by the engine.

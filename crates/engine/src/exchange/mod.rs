@@ -1,5 +1,6 @@
 //! One request on one connection: head out, head in, body in, decoded.
 
+mod accepted;
 mod body;
 mod classify;
 mod decode;
@@ -7,6 +8,7 @@ mod heads;
 mod redirect;
 mod send;
 
+pub(crate) use accepted::Accepted;
 pub(crate) use body::BodyRules;
 pub(crate) use classify::handshake_failure;
 pub(crate) use decode::Decoder;

@@ -203,7 +203,11 @@ fn settle(received: &mut Received, read: Read, method: &Method, rules: &BodyRule
         return read.failure;
     }
     match body::decoded(received.headers.get_all("content-encoding"), read.body, !read.whole, rules) {
-        Ok((body, truncated)) => (received.body, received.truncated) = (body, truncated),
+        Ok(decoded) => {
+            received.body = decoded.body;
+            received.truncated = decoded.truncated.then_some(Truncated::Length);
+            received.encoding_left = decoded.left.map(String::into_boxed_str);
+        }
         Err(undecodable) => return Some(undecodable),
     }
     None

@@ -31,6 +31,16 @@ pub struct Extra {
     pub earlier: Vec<AttemptRecord>,
     /// The bytes sent and received in the last attempt, redirects first; empty unless the job keeps them.
     pub exchanges: Vec<Exchange>,
+    /// The content codings that are still on the body.
+    pub encoding_left: Option<Box<str>>,
+}
+
+impl Extra {
+    /// Whether the row has anything of it.
+    pub(crate) fn is_needed(&self) -> bool {
+        let Self { hops, earlier, exchanges, encoding_left } = self;
+        !hops.is_empty() || !earlier.is_empty() || !exchanges.is_empty() || encoding_left.is_some()
+    }
 }
 
 /// The fixed part of a row; the variable part is in the arena.
@@ -187,6 +197,12 @@ impl<'a> RowView<'a> {
     /// The headers in order, duplicates kept.
     pub fn headers(&self) -> Headers<'a> {
         Headers::of(self.part(self.row.detail_end, self.row.headers_end))
+    }
+
+    /// The content codings that are still on the body, as Content-Encoding would list them: unknown ones, and those that
+    /// were not asked for.
+    pub fn encoding_left(&self) -> Option<&'a str> {
+        self.row.extra.as_ref()?.encoding_left.as_deref()
     }
 
     /// The body, decoded.

@@ -222,6 +222,8 @@ pub struct Options {
     pub max_body_size: u64,
     /// What to do with a larger one.
     pub on_oversize: OnOversize,
+    /// Whether content codings that were asked for are undone.
+    pub decode_content: bool,
     /// Headers of every request; a request's own win.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Query parameters of every request, already encoded.
@@ -251,6 +253,7 @@ impl Default for Options {
             http2: Http2::default(),
             max_body_size: 64 << 20,
             on_oversize: OnOversize::default(),
+            decode_content: true,
             headers: Vec::new(),
             params: None,
             max_buffer: 64 << 20,

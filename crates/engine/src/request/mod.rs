@@ -37,6 +37,8 @@ pub struct Spec {
     pub body: Option<Bytes>,
     /// Limits of one attempt, if they differ from the engine's.
     pub timeout: Option<Timeouts>,
+    /// Whether the body is decoded, if that differs from the engine's.
+    pub decode_content: Option<bool>,
     /// Of the requests that wait for the same host, those with the highest priority go first.
     pub priority: i32,
     /// The URL as the caller wrote it, without credentials, if it differs from what is sent.
@@ -75,6 +77,7 @@ impl Default for Spec {
             headers: Vec::new(),
             body: None,
             timeout: None,
+            decode_content: None,
             priority: 0,
             asked: None,
             copies: Vec::new(),

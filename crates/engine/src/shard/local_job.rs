@@ -68,9 +68,8 @@ impl LocalJob {
         row.wire_bytes = received.wire_bytes;
         let Course { hops, earlier, mut exchanges, .. } = course;
         exchanges.extend(last);
-        if !hops.is_empty() || !earlier.is_empty() || !exchanges.is_empty() {
-            row.extra = Some(Box::new(Extra { hops, earlier, exchanges }));
-        }
+        let extra = Extra { hops, earlier, exchanges, encoding_left: received.encoding_left.take() };
+        row.extra = extra.is_needed().then(|| Box::new(extra));
         let url = asked.asked();
         let remark = outcome.remark.as_deref().unwrap_or_default();
         // Shared, not copied, by all rows that have it.

@@ -16,7 +16,7 @@ use super::learn::Learned;
 use super::seat::Seat;
 use crate::alarm::Alarm;
 use crate::clock::PhaseClock;
-use crate::exchange::{BodyRules, Channel, Exchanged, Redirect, exchange, next_hop};
+use crate::exchange::{Accepted, BodyRules, Channel, Exchanged, Redirect, exchange, next_hop};
 use crate::options::OnOversize;
 use crate::outcome::{Outcome, Via};
 use crate::politeness::ROBOTS_BYTES;
@@ -229,6 +229,16 @@ impl Worker {
     }
 }
 
+/// The content codings that are undone for a request. An errand reads what it gets.
+fn accepted(shard: &Shard, flight: &Flight) -> Accepted {
+    if flight.errand().is_some() {
+        return Accepted::ALL;
+    }
+    let own = flight.request.spec.as_ref().and_then(|spec| spec.decode_content);
+    let decodes = own.unwrap_or(shard.core.options.decode_content);
+    if decodes { shard.core.heads.accepted(&flight.request) } else { Accepted::NONE }
+}
+
 /// Finds a connection and sends the request on it. Returns the connection if it can be used again.
 async fn once(
     shard: &Rc<Shard>,
@@ -252,6 +262,7 @@ async fn once(
         follow_redirects: shard.most_hops(flight).is_some(),
         records_exchanges: flight.job.state.records_exchanges && !is_errand,
         gate: &flight.job.gate,
+        accepted: accepted(shard, flight),
         decoder: &shard.decoder,
     };
     let left_origin = flight.has_left_origin();
