@@ -17,7 +17,7 @@ from werkzeug.serving import make_server
 
 logging.getLogger("werkzeug").setLevel(logging.ERROR)
 s3 = DomainDispatcherApplication(create_backend_app)
-faults = {"fail": "", "lose": ""}
+faults = {"fail": "", "lose": "", "commits": "0"}
 
 def app(environ, start_response):
     path = environ["PATH_INFO"]
@@ -31,9 +31,11 @@ def app(environ, start_response):
     if lost:
         faults["lose"] = ""
         list(s3(environ, lambda *_: None))
-    if lost or (faults["fail"] and faults["fail"] in request):
+    if lost or (faults["fail"] and faults["commits"] == "0" and faults["fail"] in request):
         start_response("503 Slow Down", [("Content-Length", "0"), ("Connection", "close")])
         return [b""]
+    if faults["commits"] != "0" and request.startswith("PUT") and "/journal/" in request:
+        faults["commits"] = str(int(faults["commits"]) - 1)
     return s3(environ, start_response)
 
 server = make_server("127.0.0.1", 0, app, threaded=True)
@@ -101,8 +103,14 @@ class S3:
             aws_secret_access_key=known["aws_secret_access_key"],
         )
 
-    def fail(self, what: str = "") -> None:
-        """Answer 503 to every request whose method and path contain this; empty: to none."""
+    def fail(self, what: str = "", *, commits: int = 0) -> None:
+        """Answer 503 to every request whose method and path contain this; empty: to none.
+
+        Args:
+            what: The text.
+            commits: How many entries of journals are written before.
+        """
+        self._switch("commits", str(commits))
         self._switch("fail", what)
 
     def lose(self, what: str) -> None:

@@ -53,6 +53,7 @@ def test_a_journal_without_that_count_counts_none(tmp_path: Path, hurtle_server:
     lines = [json.loads(line) for line in (out / JOURNAL).read_bytes().splitlines()]
     for line in lines:
         assert line.pop("failed") == [[0, 1]]
+        del line["sum"]
     (out / JOURNAL).write_text("".join(json.dumps(line) + "\n" for line in lines))
     summary = hurtle.run(urls, f"{out}/", retries=0)
     assert (summary.resumed, summary.resumed_failed) == (5, 0)

@@ -198,12 +198,9 @@ def test_a_server_that_goes_away_stops_the_run_and_what_is_committed_stays(
 ) -> None:
     monkeypatch.setattr(parts, "PART_ROWS", 20)
 
-    def cut(counters: Any) -> None:
-        if counters.done >= 30:
-            s3.fail(what)
-
+    s3.fail(what, commits=1)
     with pytest.raises(error, match=f"{out}.*could not be written"):
-        hurtle.run(urls(hurtle_server), out, progress=cut, rate_limit="200/s")
+        hurtle.run(urls(hurtle_server), out, rate_limit="200/s")
     s3.fail()
     before = indexes(s3, prefix)
     assert before
@@ -337,6 +334,11 @@ def test_a_part_or_an_entry_that_is_gone_is_named(
 
     client = s3.client()
     entry = min(name for name in s3.objects(prefix) if name.startswith("journal/"))
+    whole = s3.objects(prefix)[entry]
+    s3.put(prefix + entry, whole.replace(b'"rows"', b'"Rows"'))
+    with pytest.raises(JournalError, match=f"{entry} is damaged: the checksum"):
+        read()
+    s3.put(prefix + entry, whole)
     part = str(json.loads(s3.objects(prefix)[entry])["part"])
     for name in (part, entry):
         client.delete_object(Bucket=BUCKET, Key=prefix + name)

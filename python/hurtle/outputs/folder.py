@@ -228,7 +228,7 @@ class RunFolder:
         Raises:
             JournalError: The journal is damaged.
         """
-        return self._journal.parts()
+        return self._journal.parts(RerunLog(self.path).read().first_after)
 
     def _add(self, part: Committed) -> None:
         self._parts.append(part.name)

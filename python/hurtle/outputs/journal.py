@@ -2,18 +2,64 @@
 
 A line is written and fsynced after the part that it names is in place. A part that no line names does not
 count, nor does a last line that a crash cut off.
+
+Each line ends with a checksum of itself and of the line before, so a line that changed, was doubled or is gone
+is noticed. Lines that older versions wrote have none.
 """
 
 import json
 import os
+import re
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
+from zlib import crc32
 
 from hurtle.disk import sha256_of, sync_folder
 from hurtle.errors import JournalError
 from hurtle.positions import Span, spans_of
+
+_SUM = re.compile(rb',"sum":"([0-9a-f]{8})"\}\Z')
+
+
+def sealed(entry: Mapping[str, object], seed: int) -> tuple[bytes, int]:
+    """Return an entry as JSON with its checksum, and the checksum (CRC-32).
+
+    Args:
+        entry: The entry; not empty.
+        seed: What the checksum covers besides the entry: the checksum of the line before, or the number of an
+            object.
+    """
+    text = json.dumps(entry, separators=(",", ":")).encode()
+    found = crc32(text, seed)
+    return b'%b,"sum":"%08x"}' % (text[:-1], found), found
+
+
+def unsealed(text: bytes, seed: int) -> tuple[dict[str, Any], int | None]:
+    """Return an entry, and its checksum if it has one.
+
+    Args:
+        text: The JSON of the entry, without a line end.
+        seed: See `sealed`.
+
+    Raises:
+        ValueError: The checksum does not match, or it is not the JSON of an entry.
+    """
+    entry = json.loads(text)
+    if not isinstance(entry, dict):
+        raise ValueError(f"{entry!r:.100} is not an entry")
+    if (end := _SUM.search(text)) is None:
+        if "sum" in entry:
+            raise ValueError(f"the checksum of {text!r:.200} has no checksum's form")
+        return entry, None
+    found = crc32(text[: end.start()] + b"}", seed)
+    if found != int(end[1], 16):
+        raise ValueError(f"the checksum of {text!r:.200} does not match")
+    del entry["sum"]
+    return entry, found
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +87,10 @@ class Committed:
         """Read an entry.
 
         Raises:
-            KeyError, TypeError, ValueError: It is not an entry of a part.
+            KeyError, TypeError, ValueError: It is not an entry of a part, or its positions are not those of
+                its rows.
         """
-        return cls(
+        part = cls(
             name=str(entry["part"]),
             rows=int(entry["rows"]),
             size=int(entry["bytes"]),
@@ -52,6 +99,11 @@ class Committed:
             # Older runs did not record which rows failed.
             failed=_spans(entry.get("failed", ())),
         )
+        if _length(part.done) != part.rows:
+            raise ValueError(f"{part.name} has {part.rows} rows for {_length(part.done)} positions")
+        if not _are_within(part.failed, part.done):
+            raise ValueError(f"{part.name} has failed rows that are not among its rows")
+        return part
 
     @classmethod
     def of_file(cls, path: Path, rows: int, done: Iterable[int], failed: Iterable[int]) -> Self:
@@ -105,7 +157,41 @@ class Committed:
 
 
 def _spans(lists: Iterable[Iterable[Any]]) -> tuple[Span, ...]:
-    return tuple((int(first), int(last)) for first, last in lists)
+    """Return spans.
+
+    Raises:
+        TypeError, ValueError: They are none, or not ascending.
+    """
+    spans = tuple((int(first), int(last)) for first, last in lists)
+    ends = [-1, *(last for _, last in spans)]
+    if any(not before < first <= last for before, (first, last) in zip(ends, spans, strict=False)):
+        raise ValueError(f"the positions {spans!r:.100} are not ascending")
+    return spans
+
+
+def _are_within(some: Iterable[Span], spans: tuple[Span, ...]) -> bool:
+    firsts = [first for first, _ in spans]
+    return all((at := bisect_right(firsts, first)) and last <= spans[at - 1][1] for first, last in some)
+
+
+def _length(spans: Iterable[Span]) -> int:
+    return sum(last - first + 1 for first, last in spans)
+
+
+def refuse_overlap(parts: Iterable[Committed], where: str) -> None:
+    """Check that no two parts have the same name or the row of one position.
+
+    Args:
+        parts: The parts of a run, without those of its reruns, which replace earlier rows.
+        where: What to call the journal in messages.
+
+    Raises:
+        JournalError: Two have.
+    """
+    spans = sorted((first, last, part.name) for part in parts for first, last in part.done)
+    for (_, last, one), (first, _, other) in pairwise(spans):
+        if first <= last:
+            raise JournalError(f"{where} is damaged: row {first} is in {one} and in {other}")
 
 
 class Journal:
@@ -119,12 +205,13 @@ class Journal:
         self._path = path
         self._fd: int | None = None
         self._broken = False
+        self._sum: int | None = None
 
     def read(self) -> list[dict[str, Any]]:
         """Return the entries; a last line without a line end does not count.
 
         Raises:
-            JournalError: A complete line is not JSON, or the file cannot be read.
+            JournalError: A complete line is damaged, or the file cannot be read.
         """
         try:
             lines = self._path.read_bytes().split(b"\n")
@@ -132,27 +219,35 @@ class Journal:
             return []
         except OSError as error:
             raise JournalError(f"{self._path} cannot be read: {error.strerror or error}") from error
-        try:
-            entries = [json.loads(line) for line in lines[:-1]]
-        except ValueError as error:
-            raise JournalError(f"{self._path} is damaged: {error}") from error
-        for entry in entries:
-            if not isinstance(entry, dict):
-                raise JournalError(f"{self._path} is damaged: {entry!r:.100} is not an entry")
+        entries = []
+        self._sum = None
+        for number, line in enumerate(lines[:-1], 1):
+            try:
+                entry, found = unsealed(line, self._sum or 0)
+                if found is None and self._sum is not None:
+                    raise ValueError("it has no checksum, but the line before has one")
+            except ValueError as error:
+                raise JournalError(f"{self._path} is damaged: line {number}: {error}") from error
+            self._sum = found
+            entries.append(entry)
         return entries
 
-    def parts(self) -> list[Committed]:
+    def parts(self, first_again: int | None = None) -> list[Committed]:
         """Return the entries as parts of a run.
 
+        Args:
+            first_again: The first part of a rerun; None: there was none.
+
         Raises:
-            JournalError: As `read`; or an entry is not a part.
+            JournalError: As `read`; or an entry is not a part, or two parts have the same row.
         """
         parts = []
         for entry in self.read():
             try:
                 parts.append(Committed.of(entry))
             except (KeyError, TypeError, ValueError) as error:
-                raise JournalError(f"{self._path} is damaged: {entry!r:.200}") from error
+                raise JournalError(f"{self._path} is damaged: {error} ({entry!r:.200})") from error
+        refuse_overlap(parts[:first_again], str(self._path))
         return parts
 
     def append(self, entry: Mapping[str, object]) -> None:
@@ -160,18 +255,20 @@ class Journal:
 
         Raises:
             JournalError: It could not be written, so it does not count as done. It is not retried: after a
-                failed fsync it is unknown what is on the disk.
+                failed fsync it is unknown what is on the disk. Or a line before it is damaged.
         """
         if self._broken:
             raise JournalError(f"{self._path} could not be written earlier: nothing more is committed")
-        line = json.dumps(entry, separators=(",", ":")).encode() + b"\n"
         try:
             if self._fd is None:
                 self._fd = self._opened()
+            text, found = sealed(entry, self._sum or 0)
+            line = text + b"\n"
             written = os.write(self._fd, line)
             if written < len(line):
                 raise OSError(None, f"only {written} of {len(line)} bytes were written")
             os.fsync(self._fd)
+            self._sum = found
         except OSError as error:
             # For good: the next line would follow a torn one, and its fsync might claim to have saved both.
             self._broken = True
@@ -180,12 +277,13 @@ class Journal:
     def _opened(self) -> int:
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), 0o666)
         try:
-            content = self._path.read_bytes()
+            # For the checksum of the last line.
+            self.read()
             # A line that a crash cut off must not become the beginning of the next one.
-            os.ftruncate(fd, content.rfind(b"\n") + 1)
+            os.ftruncate(fd, self._path.read_bytes().rfind(b"\n") + 1)
             os.fsync(fd)
             sync_folder(self._path.parent)
-        except OSError:
+        except (OSError, JournalError):
             os.close(fd)
             raise
         return fd

@@ -18,7 +18,7 @@ from uuid import uuid4
 from hurtle.errors import ConfigError, JournalError, SinkError
 from hurtle.formats import FORMATS, Format
 from hurtle.outputs.answers import commit_answers
-from hurtle.outputs.journal import Committed
+from hurtle.outputs.journal import Committed, refuse_overlap, sealed, unsealed
 from hurtle.outputs.local_state import LocalState, elsewhere
 from hurtle.outputs.objects import ChangedError, Objects, StoreError, Version
 from hurtle.outputs.record import (
@@ -237,7 +237,8 @@ class RemoteFolder:
             part.unlink()
 
     def _commit_entry(self, entry: Record) -> None:
-        self._objects.create(_entry_name(self._run, self._next_entry), _json(entry))
+        text, _ = sealed(entry, self._next_entry)
+        self._objects.create(_entry_name(self._run, self._next_entry), text + b"\n")
         self._next_entry += 1
 
     def end(self, format: Format) -> None:  # noqa: A002 - the public name
@@ -315,15 +316,16 @@ def read_journal(objects: Objects, run: str) -> list[Committed]:
     numbers = sorted(_numbers(objects, run))
     names = [_entry_name(run, number) for number in range(1, max(numbers, default=0) + 1)]
     committed = []
-    for name, found in zip(names, objects.read_all(names), strict=True):
+    for number, (name, found) in enumerate(zip(names, objects.read_all(names), strict=True), 1):
         if found is None:
             raise JournalError(f"{objects.shown}{name} is gone")
         try:
-            entry = json.loads(found.data)
+            entry, _ = unsealed(found.data.rstrip(b"\n"), number)
             if OPENED not in entry:
                 committed.append(Committed.of(entry))
         except (KeyError, TypeError, ValueError) as error:
-            raise JournalError(f"{objects.shown}{name} is damaged: {found.data!r:.200}") from error
+            raise JournalError(f"{objects.shown}{name} is damaged: {error} ({found.data!r:.200})") from error
+    refuse_overlap(committed, f"the journal of {objects.shown}")
     return committed
 
 

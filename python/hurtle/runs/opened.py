@@ -252,7 +252,7 @@ def _committed(
     """
     if format not in FORMATS:
         raise unreadable(f"{shown} is written as {format}")
-    committed = Journal(folder / JOURNAL).parts()
+    committed = Journal(folder / JOURNAL).parts(first_again)
     for part in committed:
         part.check(folder)
     spans = [part.done for part in committed]
