@@ -58,6 +58,16 @@ class Request:
     priority: int = 0
     decode_content: bool | None = None
 
+    def __repr__(self) -> str:
+        """Show what was set: of values that may be secret, only that they are there."""
+        _, mark, rest = self.url.rpartition("@")
+        shown = [repr(f"...@{rest}" if mark else self.url)]
+        for field in fields(self)[1:]:
+            value = getattr(self, field.name)
+            if value != field.default:
+                shown.append(f"{field.name}={'...' if field.name in _MAY_BE_SECRET else repr(value)}")
+        return f"Request({', '.join(shown)})"
+
     def __post_init__(self) -> None:
         """Check types, and normalize method, id and auth."""
         if not isinstance(self.url, str):
@@ -365,6 +375,9 @@ class Headers(Mapping[str, str]):
     def __repr__(self) -> str:
         """Show the pairs."""
         return f"Headers({self._pairs!r})"
+
+
+_MAY_BE_SECRET = frozenset({"params", "headers", "cookies", "json", "data", "content", "auth", "meta"})
 
 
 def _invalid(detail: str) -> InvalidRequest:

@@ -128,7 +128,7 @@ def _field_pair(item: object) -> tuple[object, object]:
 def _pair(item: object) -> tuple[object, object]:
     if isinstance(item, Sequence) and not isinstance(item, (str, bytes)) and len(item) == 2:
         return item[0], item[1]
-    raise TypeError(f"expected a pair (name, value), not {item!r}")
+    raise TypeError(f"expected a pair (name, value), not {type(item).__name__}")
 
 
 def _flat(values: object, what: str) -> Iterable[tuple[str, str]]:

@@ -75,7 +75,7 @@ def test_the_status_is_one_when_a_row_cannot_be_sent(
         (["not/there.txt"], "no such file"),
         (["http://a.example/", "--latency", "0"], "--latency=0.0: must be seconds above 0"),
         (["http://a.example/", "--rate-limit", "fast"], "rate_limit='fast'"),
-        (["http://a.example/", "-o", "out.jsonl"], "unrecognized arguments: -o out.jsonl"),
+        (["http://a.example/", "-o", "out.jsonl"], "unrecognized arguments: -o;"),
     ],
 )
 def test_wrong_usage_is_one_sentence(

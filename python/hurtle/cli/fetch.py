@@ -15,6 +15,7 @@ from hurtle.cli.args import RESUMING
 from hurtle.cli.consent import consent_hint, sent_unknown
 from hurtle.cli.run_options import given_options
 from hurtle.cli.status import EXIT_OK, EXIT_SOME_FAILED
+from hurtle.cli.terminal import printable
 from hurtle.errors import ConfigError
 from hurtle.models import Request, Row
 from hurtle.options import OutputOptions
@@ -198,11 +199,6 @@ def _tell(rows: Rows) -> None:
 
 def _line(response: "Response") -> str:
     if response.error is not None:
-        return f"Failed {_printable(response.url)}: {_printable(str(response.error))}\n"
+        return f"Failed {printable(response.url)}: {printable(str(response.error))}\n"
     status = "" if response.ok else f" (status {response.status})"
-    return f"Read {len(response.content)} from {_printable(response.final_url)}{status}\n"
-
-
-def _printable(text: str) -> str:
-    """Return text that is safe on a terminal: control characters from a server or a list are escaped."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return f"Read {len(response.content)} from {printable(response.final_url)}{status}\n"

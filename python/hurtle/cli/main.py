@@ -139,7 +139,9 @@ def _command(name: str) -> "Callable[[Namespace], int]":
 
 
 def _said(what: object, status: int) -> int:
-    print(f"hurtle: {what}", file=sys.stderr)
+    from hurtle.cli.terminal import printable
+
+    print(f"hurtle: {printable(str(what))}", file=sys.stderr)
     return status
 
 

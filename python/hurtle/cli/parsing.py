@@ -18,6 +18,20 @@ class Parser(argparse.ArgumentParser):
         """
         raise ConfigError(f"{message}; see {self.prog} --help")
 
+    def parse_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> argparse.Namespace:
+        """Return the arguments; unknown flags are named without their values, which may be secrets.
+
+        Raises:
+            ConfigError: The arguments are wrong.
+        """
+        given, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            flags = [word.partition("=")[0] for word in unknown if word.startswith("-")]
+            self.error("unrecognized arguments" + ": " * bool(flags) + " ".join(flags))
+        return given
+
 
 class Unavailable(argparse.Action):
     """A flag with a reserved name: refused with a message instead of being read as a URL."""

@@ -3,8 +3,8 @@
 A line is written and fsynced after the part that it names is in place. A part that no line names does not
 count, nor does a last line that a crash cut off.
 
-Each line ends with a checksum of itself and of the line before, so a line that changed, was doubled or is gone
-is noticed. Lines that older versions wrote have none.
+Each line ends with a checksum of itself and of the line before. It shows a line that changed, was doubled or
+is gone. Lines of older versions have none.
 """
 
 import json

@@ -223,14 +223,37 @@ fn request(
     Request { index, target, spec }
 }
 
-/// The text without the part between `://` and the last `@` of the authority.
+/// Schemes whose addresses are people's, not a user with a password.
+const MAILBOXES: [&str; 6] = ["mailto", "sip", "sips", "xmpp", "acct", "im"];
+
+/// The text without user and password, whatever else is wrong with it.
+///
+/// Browsers take `http:user:password@host` and `http:\\user:password@host` for URLs, and people paste
+/// `user:password@host`.
 fn without_userinfo(url: &str) -> Cow<'_, str> {
-    let Some((scheme, rest)) = url.split_once("://") else { return Cow::Borrowed(url) };
+    let (scheme, rest) = match url.split_once("://") {
+        Some((scheme, rest)) => (scheme, rest),
+        None => match url.split_once(':') {
+            Some((scheme, rest))
+                if ["http", "https"].iter().any(|http| scheme.eq_ignore_ascii_case(http)) =>
+            {
+                (scheme, rest)
+            }
+            Some((scheme, _)) if MAILBOXES.iter().any(|name| scheme.eq_ignore_ascii_case(name)) => {
+                return Cow::Borrowed(url);
+            }
+            _ => ("", url),
+        },
+    };
+    let is_marked = rest.len() < url.len() || rest.starts_with(['/', '\\']);
+    let rest = rest.trim_start_matches(['/', '\\']);
     let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
-    match authority.rfind('@').and_then(|at| rest.get(at + 1..)) {
-        Some(rest) => Cow::Owned(format!("{scheme}://{rest}")),
-        None => Cow::Borrowed(url),
+    let Some((userinfo, _)) = authority.rsplit_once('@') else { return Cow::Borrowed(url) };
+    if !is_marked && !userinfo.contains(':') {
+        return Cow::Borrowed(url); // a mailbox, or anything else
     }
+    let rest = rest.get(userinfo.len() + 1..).unwrap_or_default();
+    Cow::Owned(if scheme.is_empty() { rest.to_owned() } else { format!("{scheme}://{rest}") })
 }
 
 #[cfg(test)]
@@ -250,6 +273,34 @@ mod tests {
         let request = sent("http://a.example/x?y=1", None);
         assert!(request.spec.is_none());
         assert_eq!(request.asked(), "http://a.example/x?y=1");
+    }
+
+    #[test]
+    fn i13_no_form_of_a_url_shows_a_password() {
+        for (url, shown) in [
+            ("http://u:p@h/x", "http://h/x"),
+            ("http://p@h", "http://h"),
+            ("http://u:p@q@h/@", "http://h/@"),
+            ("http:////u:p@h/", "http://h/"),
+            ("http:u:p@h/", "http://h/"),
+            ("HTTPS:/u:p@h", "HTTPS://h"),
+            ("http:\\\\u:p@h\\x", "http://h\\x"),
+            ("ftp://u:p@h/", "ftp://h/"),
+            ("//u:p@h/", "h/"),
+            ("//p@h/", "h/"),
+            ("u:p@h/", "h/"),
+            ("http://u:p@", "http://"),
+            ("http://u:p@h:99999/", "http://h:99999/"),
+            ("http://h/a@b", "http://h/a@b"),
+            ("http:///h?a@b", "http:///h?a@b"),
+            ("mailto:a@b.example", "mailto:a@b.example"),
+            ("a@b.example", "a@b.example"),
+            ("h:80/a@b", "h:80/a@b"),
+            ("", ""),
+            ("@", "@"),
+        ] {
+            assert_eq!(without_userinfo(url), shown, "{url}");
+        }
     }
 
     #[test]
