@@ -27,7 +27,9 @@ def test_help_lists_what_exists_and_nothing_else(capsys: pytest.CaptureFixture[s
     with contextlib.suppress(SystemExit):
         main(["--help"])
     out = capsys.readouterr().out
-    assert all(f"  {name} " in out for name in ("fetch", "retry", "cat", "race", "serve", "version"))
+    assert all(
+        f"  {name} " in out for name in ("fetch", "retry", "cat", "race", "selftest", "serve", "version")
+    )
     assert "report" not in out
     with contextlib.suppress(SystemExit):
         main(["fetch", "--help"])
@@ -81,3 +83,13 @@ def test_serve_refuses_what_it_cannot_do(capsys: pytest.CaptureFixture[str]) -> 
     assert main(["serve", "--host", "no address"]) == 2
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
     assert "not an IP address" in capsys.readouterr().err
+
+
+def test_a_message_with_the_name_of_a_file_cannot_control_a_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["fetch", "no\x1b[2J\u202etxt.list"]) == 2
+    said = capsys.readouterr().err
+    assert "no\\x1b[2J\\u202etxt.list" in said
+    assert "\x1b" not in said
+    assert "\u202e" not in said

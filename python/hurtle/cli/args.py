@@ -20,7 +20,6 @@ RESEND = "--resend-unknown"
 RESUMING = frozenset(flag for flag, _, _ in RESUMES) | {RESEND}
 """Left out of the command that resumes a run: consent to resend what is unknown now does not cover later."""
 
-TLS_FAULTS = ("expired", "wrong_name", "self_signed", "unknown_ca", "eof", "stall")
 FETCH_EPILOG = """\
 exit status: 0 all ok, 1 some requests failed, 2 wrong usage, 3 the run itself failed, 130 or 143 interrupted.
 A size is a number of bytes or text such as 64MiB. A rate is requests per time: 50 (a second), 100/min,
@@ -31,6 +30,7 @@ A size is a number of bytes or text such as 64MiB. A rate is requests per time: 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
     from hurtle.cli.run_args import add_cat, add_retry
+    from hurtle.cli.tool_args import add_race, add_selftest, add_serve
 
     top = Parser(
         prog="hurtle",
@@ -43,8 +43,9 @@ def parser() -> argparse.ArgumentParser:
     add_retry(commands)
     add_cat(commands)
     _add_plan(commands)
-    _add_race(commands)
-    _add_serve(commands)
+    add_race(commands)
+    add_serve(commands)
+    add_selftest(commands)
     commands.add_parser("version", help="print the version of hurtle, its engine and Python")
     return top
 
@@ -323,105 +324,3 @@ def _add_plan(commands: "argparse._SubParsersAction[Parser]") -> None:
         help="assumed seconds from a request to the end of its answer (0.2)",
     )
     add_options(plan)
-
-
-def _add_race(commands: "argparse._SubParsersAction[Parser]") -> None:
-    race = commands.add_parser(
-        "race",
-        help="measure every classic way of sending many requests, side by side",
-        description="Let every contestant fetch the same URLs and say who is fastest. Without options: "
-        "100 links, 10 connections, the built-in server with TLS and 50 ms of latency.",
-        epilog="Contestants whose tools are missing are skipped; `make race` in a checkout installs them. "
-        "exit status: 0 every contestant that started succeeded, 1 some failed, 2 wrong usage.",
-        allow_abbrev=False,
-    )
-    task = race.add_argument_group("what is fetched")
-    task.add_argument("--requests", type=int, metavar="N", help="length of the list (100, or the URL file's)")
-    task.add_argument(
-        "--connections", type=int, default=10, metavar="N", help="the most requests in flight (10)"
-    )
-    task.add_argument(
-        "--latency",
-        type=float,
-        default=0.05,
-        metavar="S",
-        help="seconds before the built-in server answers (0.05)",
-    )
-    task.add_argument(
-        "--body-bytes", type=int, default=10_000, metavar="N", help="size of its bodies (10000)"
-    )
-    task.add_argument("--http", action="store_true", help="HTTP instead of HTTPS on the built-in server")
-    task.add_argument("--url-file", metavar="FILE", help="a list of URLs to fetch instead")
-    task.add_argument("--server", metavar="URL", help="one URL to fetch instead, again and again")
-    task.add_argument("--cacert", metavar="PEM", help="trust only the certificates in this file")
-    run = race.add_argument_group("who, and how often")
-    run.add_argument(
-        "--only",
-        action="append",
-        default=[],
-        metavar="NAMES",
-        help="contestants, separated by commas; repeatable",
-    )
-    run.add_argument(
-        "--repeat",
-        type=int,
-        default=1,
-        metavar="N",
-        help="rounds; contestants take turns, and the median counts (1)",
-    )
-    run.add_argument(
-        "--limit",
-        type=float,
-        default=120.0,
-        metavar="S",
-        help="seconds after which a contestant is killed (120)",
-    )
-    run.add_argument(
-        "--tools", default=".race", metavar="FOLDER", help="where `make race` has put the tools (.race)"
-    )
-    out = race.add_argument_group("output")
-    out.add_argument("-o", "--output", metavar="PAGE", help="write a self-contained HTML page")
-    out.add_argument(
-        "--json", action="store_true", help="one JSON object on stdout, everything else on stderr"
-    )
-    out.add_argument("-v", "--verbose", action="store_true", help="a line for each body as it arrives")
-
-
-def _add_serve(commands: "argparse._SubParsersAction[Parser]") -> None:
-    serve = commands.add_parser(
-        "serve",
-        help="start the test server",
-        description="Run the test server on loopback until Ctrl-C. Its page / lists what it answers.",
-        allow_abbrev=False,
-    )
-    serve.add_argument("--host", default="127.0.0.1", help="a loopback address (127.0.0.1)")
-    serve.add_argument("--port", type=int, default=0, help="the plain port; 0 picks a free one (0)")
-    serve.add_argument("--tls-port", type=int, default=0, help="the TLS port; 0 picks a free one (0)")
-    serve.add_argument("--no-tls", action="store_true", help="no TLS port")
-    serve.add_argument("--tls-fault", choices=TLS_FAULTS, help="the TLS fault to simulate")
-    serve.add_argument("--all-loopback", action="store_true", help="answer on every address of 127.0.0.0/8")
-    serve.add_argument(
-        "--latency", type=float, default=0.0, metavar="S", help="seconds before every answer (0)"
-    )
-    serve.add_argument(
-        "--jitter", type=float, default=0.0, metavar="S", help="up to this many seconds more, at random (0)"
-    )
-    serve.add_argument(
-        "--error-rate",
-        type=float,
-        default=0.0,
-        metavar="SHARE",
-        help="the share of requests answered with an error, 0 to 1 (0)",
-    )
-    serve.add_argument(
-        "--error-status", type=int, default=503, metavar="STATUS", help="the status of these errors (503)"
-    )
-    serve.add_argument(
-        "--reset-rate",
-        type=float,
-        default=0.0,
-        metavar="SHARE",
-        help="the share of connections reset, 0 to 1 (0)",
-    )
-    serve.add_argument("--robots", metavar="FILE", help="the content of /robots.txt (404 without it)")
-    serve.add_argument("--threads", type=int, default=1, metavar="N", help="threads of the server (1)")

@@ -133,6 +133,10 @@ def _command(name: str) -> "Callable[[Namespace], int]":
         from hurtle.cli.serve import serve
 
         return serve
+    if name == "selftest":
+        from hurtle.cli.selftest import selftest
+
+        return selftest
     from hurtle.cli.version import version
 
     return version

@@ -24,7 +24,10 @@ def serve(given: Namespace) -> int:
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        _serve(given, stopped)
+        if given.profile == "chaos":
+            _serve_chaos(stopped)
+        else:
+            _serve(given, stopped)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -50,9 +53,24 @@ def _serve(given: Namespace, stopped: threading.Event) -> None:
         if not given.no_tls:
             print(f"https  {server.tls_url('')}", flush=True)
             print(f"ca     {server.ca_path}", flush=True)
-        # On some platforms, signal handlers do not run during a wait without a timeout.
-        while not stopped.wait(1.0):
-            continue
+        _wait(stopped)
+
+
+def _serve_chaos(stopped: threading.Event) -> None:
+    from hurtle.chaos import ChaosServer
+    from hurtle.chaos.table import CASES
+
+    with ChaosServer(CASES) as server:
+        for case in CASES:
+            if case.url is None:
+                print(f"{case.id:<4} {server.urls[case.id]:<34} {case.what}", flush=True)
+        _wait(stopped)
+
+
+def _wait(stopped: threading.Event) -> None:
+    # On some platforms, signal handlers do not run during a wait without a timeout.
+    while not stopped.wait(1.0):
+        continue
 
 
 def _robots(path: str | None) -> str | None:

@@ -1,0 +1,107 @@
+"""Every case of the chaos server ends as promised, and a broken promise is noticed."""
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+import hurtle
+from hurtle._engine import error_codes
+from hurtle.chaos import ChaosServer, run_cases
+from hurtle.chaos.case import OK, Case, nothing
+from hurtle.chaos.table import CASES
+
+COMMAND = str(Path(sys.executable).parent / "hurtle")
+BY_ID = {case.id: case for case in CASES}
+
+
+@pytest.mark.slow
+def test_every_case_ends_as_promised() -> None:
+    scores = list(run_cases())
+    assert [score.case.id for score in scores] == [case.id for case in CASES]
+    assert {score.case.id: score.complaint for score in scores if not score.passed} == {}
+
+
+def test_ids_are_unique_and_ends_are_codes() -> None:
+    assert len(BY_ID) == len(CASES) > 50
+    for case in CASES:
+        assert re.fullmatch(r"[a-z]\d+", case.id)
+        assert all(end in error_codes() or end == OK or end.isdecimal() for end in case.ends), case.id
+
+
+@pytest.mark.parametrize(
+    ("case", "complaint"),
+    [
+        (replace(BY_ID["h17"], ends=(OK,)), "ended as truncated.disconnect instead of ok"),
+        (replace(BY_ID["h4"], sees=lambda _: "wrong"), "wrong"),
+        (replace(BY_ID["h18"], play=BY_ID["h4"].play), "ended as ok instead of protocol.empty"),
+        (Case("z1", "a server that only closes", (OK,), nothing), "ended as protocol.empty instead of ok"),
+    ],
+    ids=lambda value: value.id if isinstance(value, Case) else "",
+)
+def test_a_broken_promise_is_noticed(case: Case, complaint: str) -> None:
+    (score,) = run_cases((case,))
+    assert (score.passed, score.complaint) == (False, complaint)
+
+
+def test_the_servers_are_loopback_hosts_of_their_own_and_stop() -> None:
+    some = (BY_ID["h18"], BY_ID["c5"], BY_ID["t1"], BY_ID["i2"])
+    with ChaosServer(some) as chaos:
+        assert set(chaos.urls) == {case.id for case in some}
+        assert chaos.urls["i2"].startswith("gopher:")
+        hosts = [urlsplit(chaos.urls[name]).hostname for name in ("h18", "c5", "t1")]
+        assert all(str(host).startswith("127.") for host in hosts)
+        assert len(set(hosts)) == 3 or sys.platform != "linux"
+        url = chaos.urls["h18"]
+    (response,) = hurtle.fetch([url], retries=0)
+    assert response.error is not None
+    assert response.error.code == "connect.refused"
+
+
+def test_the_command_prints_the_score() -> None:
+    ran = subprocess.run(
+        [COMMAND, "selftest", "h18", "I2"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert [line.split()[:2] for line in ran.stdout.splitlines()] == [["ok", "h18"], ["ok", "i2"]]
+    assert max(map(len, ran.stdout.splitlines())) <= 80
+    assert ran.stderr == "2 of 2 cases ended as promised\n"
+    ran = subprocess.run(
+        [COMMAND, "selftest", "--json", "h18"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert json.loads(ran.stdout) == {
+        "case": "h18",
+        "what": BY_ID["h18"].what,
+        "passed": True,
+        "ended": ["protocol.empty"],
+        "promised": ["protocol.empty"],
+        "complaint": None,
+    }
+    ran = subprocess.run(
+        [COMMAND, "selftest", "h99"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "unknown case 'h99'" in ran.stderr
+
+
+def test_the_chaos_profile_prints_a_url_for_each_case() -> None:
+    with subprocess.Popen(
+        [COMMAND, "serve", "--profile", "chaos"], stdout=subprocess.PIPE, text=True
+    ) as server:
+        try:
+            assert server.stdout is not None
+            served = [case for case in CASES if case.url is None]
+            lines = [server.stdout.readline().split() for _ in served]
+            assert [line[0] for line in lines] == [case.id for case in served]
+            url = next(line[1] for line in lines if line[0] == "h17")
+            (response,) = hurtle.fetch([url], retries=0)
+            assert response.error is not None
+            assert response.error.code == "truncated.disconnect"
+        finally:
+            server.terminate()
+        assert server.wait(20) == 0
