@@ -27,7 +27,7 @@ REFUSED: tuple[Case, ...] = (
     fails(
         "t8",
         "silence in the TLS handshake",
-        "timeout.tls or timeout.total",
+        "timeout.tls",
         nothing,
         tls_fault="stall",
         scheme="https",
