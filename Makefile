@@ -19,7 +19,7 @@ LOCKED := $(if $(CI),--locked)
 RUST_SOURCES := $(shell find crates -type f \( -name '*.rs' -o -name Cargo.toml \) -not -path '*/tests/*' 2>/dev/null)
 BUILT := $(VENV)/.built-$(PROFILE)
 
-.PHONY: help build quick wheel demo test test-rust test-python corpus postgres strace torture limiters check lint types layers bench race lock clean
+.PHONY: help build quick wheel demo test test-rust test-python corpus postgres strace torture limiters faults check lint types layers bench race lock clean
 
 help: ## List the targets and what each one does
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -73,6 +73,9 @@ torture: $(BUILT) strace ## Kill runs at every step and at random, fill disks, a
 
 limiters: $(BUILT) ## Run hurtle against real rate limiters and write docs/limiters.md, in about half an hour (LIMITERS="express": only these)
 	$(PY) -m tests.limiters $(LIMITERS)
+
+faults: $(BUILT) ## Write docs/faults.md from the names of the tests
+	$(PY) -m tests.faults
 
 check: lint types layers ## Check format, lint, types, layers and the other contracts
 

@@ -129,7 +129,7 @@ def test_what_a_list_of_its_own_kind_raises_comes_after_the_rows_before_it(hurtl
     assert len(rows) == 45
 
 
-def test_bad_rows_are_rows_and_the_others_do_not_notice(hurtle_server: Server) -> None:
+def test_i6_s15_bad_rows_are_rows_and_the_others_do_not_notice(hurtle_server: Server) -> None:
     good = hurtle_server.url("/bytes/3")
     rows: Any = [
         good,
@@ -365,3 +365,10 @@ def test_what_has_come_is_kept_when_the_source_of_a_run_fails(hurtle_server: Ser
         hurtle.run(urls(), tmp_path / "out.jsonl")
     (part,) = (tmp_path / "out.jsonl.run").glob("part-*")
     assert len(part.read_bytes().splitlines()) == 100
+
+
+def test_i15_each_url_goes_by_its_own_scheme(hurtle_server: Server) -> None:
+    urls = [hurtle_server.url("/bytes/1"), hurtle_server.tls_url("/bytes/2")] * 5
+    results = hurtle.fetch(urls, verify=str(hurtle_server.ca_path))
+    assert [len(response.content) for response in results] == [1, 2] * 5
+    assert [response.final_url for response in results] == urls

@@ -161,7 +161,7 @@ def mixed(server: Server) -> list[Any]:
     ]  # fmt: skip
 
 
-def test_every_row_gets_the_answer_under_its_own_name(hurtle_server: Server) -> None:
+def test_i8_every_row_gets_the_answer_under_its_own_name(hurtle_server: Server) -> None:
     rows = mixed(hurtle_server)
     results = hurtle.fetch(rows, dedupe=True)
     assert hurtle_server.stats()["requests"] == 4

@@ -193,7 +193,7 @@ def test_a_device_is_written_to_and_not_replaced() -> None:
         (3, None, "must be a path"),
     ],
 )
-def test_an_output_that_cannot_be_is_refused(out: Any, format: str | None, words: str) -> None:  # noqa: A002
+def test_s7_an_output_that_cannot_be_is_refused(out: Any, format: str | None, words: str) -> None:  # noqa: A002
     with pytest.raises(ConfigError, match=words):
         open_sink(out, format)
 

@@ -19,7 +19,7 @@ def written(folder: Path, name: str, content: bytes) -> Path:
     return path
 
 
-def test_blank_lines_and_comments_are_skipped_and_counted(tmp_path: Path) -> None:
+def test_i9_blank_lines_and_comments_are_skipped_and_counted(tmp_path: Path) -> None:
     source = open_source(written(tmp_path, "a.txt", b"http://a/1\n\n# comment\n   # too\n\t\nhttp://a/2\n"))
     assert source.total == 2
     assert list(source) == ["http://a/1", "http://a/2"]

@@ -21,7 +21,7 @@ fn resident() -> u64 {
 }
 
 #[test]
-fn test_requests_stop_when_nobody_takes_rows_and_all_come_when_somebody_does() {
+fn test_s8_requests_stop_when_nobody_takes_rows_and_all_come_when_somebody_does() {
     for threads in [1, 2] {
         let server = server();
         let options =

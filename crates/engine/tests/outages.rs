@@ -39,7 +39,7 @@ fn test_a_host_that_goes_down_and_comes_back_costs_no_row() {
 }
 
 #[test]
-fn test_a_host_that_stays_down_is_given_up_when_nothing_else_is_left() {
+fn test_q8_a_host_that_stays_down_is_given_up_when_nothing_else_is_left() {
     for threads in [1, 2] {
         let server = many_hosts(Duration::from_millis(1));
         let closed = std::net::TcpListener::bind("127.9.9.9:0").unwrap();
@@ -65,7 +65,7 @@ fn test_a_host_that_stays_down_is_given_up_when_nothing_else_is_left() {
 }
 
 #[test]
-fn test_a_host_that_only_answers_503_keeps_its_answers_and_is_not_stormed() {
+fn test_q9_a_host_that_only_answers_503_keeps_its_answers_and_is_not_stormed() {
     let server = server();
     let rows = fetch(&engine(quick_retries(2)), &vec![server.url("/status/503?body=no"); 300]);
     rows.assert_complete(300);

@@ -110,7 +110,7 @@ fn test_a_post_is_sent_once_and_a_get_until_it_is_served() {
 }
 
 #[test]
-fn test_retry_after_parks_its_host_alone() {
+fn test_q5_retry_after_parks_its_host_alone() {
     for value in ["seconds=2", "date=2"] {
         let server = many_hosts(Duration::ZERO);
         let mut urls = vec![url(&server, 0, &format!("/retry-after?{value}"))];

@@ -29,7 +29,7 @@ fn test_attempts_are_counted_and_logged() {
 }
 
 #[test]
-fn test_the_last_answer_stays_when_attempts_run_out() {
+fn test_q6_the_last_answer_stays_when_attempts_run_out() {
     let server = server();
     let row = fetch_one(&engine(quick_retries(2)), &server.url("/status/503?body=still+down"));
     assert_eq!((row.status, row.code, row.attempts), (Some(503), None, 3));
@@ -64,7 +64,7 @@ fn test_a_post_is_sent_once_unless_asked() {
 }
 
 #[test]
-fn test_client_errors_are_not_tried_again() {
+fn test_q7_client_errors_are_not_tried_again() {
     let server = server();
     let engine = engine(quick_retries(3));
     for status in [400, 401, 403, 404, 410, 501] {

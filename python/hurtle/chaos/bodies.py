@@ -3,6 +3,7 @@
 import gzip
 import time
 import zlib
+from collections.abc import Callable
 
 from hurtle.chaos.case import BODY, Case, Play, answer, fails, ok
 from hurtle.chaos.peer import Peer
@@ -53,27 +54,24 @@ def _raw_location(_number: int, peer: Peer) -> None:
             peer.send(b"HTTP/1.1 302 Found\r\nlocation: /caf\xe9\r\ncontent-length: 0\r\n\r\n")
 
 
-def _flaky(number: int, peer: Peer) -> None:
-    """Refuse the first request, and name a wait."""
-    first = number == 0
-    while peer.request() is not None:
-        if first:
-            peer.send(b"HTTP/1.1 503 Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n")
-            first = False
-        else:
-            peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(BODY), BODY))
+def _refusing(status: bytes, wait: Callable[[], bytes]) -> Play:
+    """Return a server that refuses the first request, and names a wait."""
+
+    def play(number: int, peer: Peer) -> None:
+        first = number == 0
+        while peer.request() is not None:
+            if first:
+                line = b"HTTP/1.1 %b Refused\r\nretry-after: %b\r\ncontent-length: 0\r\n\r\n"
+                peer.send(line % (status, wait()))
+                first = False
+            else:
+                peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(BODY), BODY))
+
+    return play
 
 
-def _dated(number: int, peer: Peer) -> None:
-    """Refuse the first request until a date in the past."""
-    past = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() - 60)).encode()
-    first = number == 0
-    while peer.request() is not None:
-        if first:
-            peer.send(b"HTTP/1.1 429 Slow\r\nretry-after: %b\r\ncontent-length: 0\r\n\r\n" % past)
-            first = False
-        else:
-            peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(BODY), BODY))
+def _a_minute_ago() -> bytes:
+    return time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() - 60)).encode()
 
 
 BODIES: tuple[Case, ...] = (
@@ -102,8 +100,19 @@ BODIES: tuple[Case, ...] = (
     fails("r9", "a Location that is no URL", "redirect.invalid", _redirect("http://[::1")),
     ok("r10", "a bomb as the body of a redirect", _bomb_on_redirect),
     ok("r11", "raw bytes in Location", _raw_location),
-    ok("q1", "503 with Retry-After", _flaky, options={"retries": 2}),
-    ok("q2", "429 with Retry-After as a date that is over", _dated, options={"retries": 2}),
+    ok("q1", "503 with Retry-After", _refusing(b"503", lambda: b"1"), options={"retries": 2}),
+    ok(
+        "q2",
+        "429 with Retry-After as a date that is over",
+        _refusing(b"429", _a_minute_ago),
+        options={"retries": 2},
+    ),
+    ok(
+        "q3",
+        "503 with a Retry-After that is no time",
+        _refusing(b"503", lambda: b"-5 soon"),
+        options={"retries": 2},
+    ),
     Case(
         "q4",
         "429 with a Retry-After of 31 years",
