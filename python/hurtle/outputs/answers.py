@@ -153,6 +153,17 @@ class LoggedRows:
         self._records = records
         self._exchanges = exchanges
 
+    def only(self, is_wanted: Callable[[int], bool]) -> "LoggedRows":
+        """Return the rows at some positions."""
+        rows = zip(self._records, self._exchanges, strict=True)
+        wanted = [(record, exchanges) for record, exchanges in rows if is_wanted(record["index"])]
+        return LoggedRows([record for record, _ in wanted], [exchanges for _, exchanges in wanted])
+
+    @property
+    def records(self) -> Sequence[dict[str, Any]]:
+        """The rows as parsed JSON."""
+        return self._records
+
     def __len__(self) -> int:
         """Return how many there are."""
         return len(self._records)
@@ -197,13 +208,13 @@ class LoggedRows:
         return columns
 
 
-def logged_rows(path: Path, is_wanted: Callable[[int], bool]) -> LoggedRows:
+def logged_rows(path: Path | None, is_wanted: Callable[[int], bool] = lambda _: True) -> LoggedRows:
     """Return the rows that a crash left in a log; none if there is no log.
 
     They end at the first line that a power failure has damaged before it was fsynced.
 
     Args:
-        path: The log.
+        path: The log, which may not exist; None: there is none.
         is_wanted: Whether to return the row at a position.
 
     Raises:
@@ -211,6 +222,8 @@ def logged_rows(path: Path, is_wanted: Callable[[int], bool]) -> LoggedRows:
     """
     rows: dict[int, dict[str, Any]] = {}
     exchanges: dict[int, tuple[Exchange, ...]] = {}
+    if path is None:
+        return LoggedRows([], [])
     try:
         with path.open("rb") as file:
             for line in file:

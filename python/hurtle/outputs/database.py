@@ -41,6 +41,8 @@ class Database(ABC):
         commit_seconds: or after this many seconds: the most that the next run repeats after a crash.
         ledger: The file that records requests that must not be sent twice; None while its place is unknown.
         ledger_elsewhere: Where the ledger of the run is, if not here, in words for a message.
+        answers: Where to log the answers to such requests until they are committed. None: a transaction is
+            cheap enough to commit them soon.
         numbers: SQL that returns the numbers of a JSON array, its one parameter, "?".
     """
 
@@ -52,6 +54,7 @@ class Database(ABC):
     commit_seconds: float = 1.0
     ledger: Path | None = None
     ledger_elsewhere: str | None = None
+    answers: Path | None = None
 
     @property
     @abstractmethod
@@ -120,10 +123,10 @@ class Database(ABC):
 
     @abstractmethod
     def drop_ledger(self) -> None:
-        """Remove the ledger: each of its requests has a row. Idempotent.
+        """Remove the ledger and the log of answers: each of their requests has a row. Idempotent.
 
         Raises:
-            OSError: The ledger could not be removed.
+            OSError: They could not be removed.
         """
 
     @abstractmethod

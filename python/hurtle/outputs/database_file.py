@@ -55,15 +55,21 @@ class DatabaseFile(Database):
         return not record.get(ENDED) and record.get(LEDGER) is not True
 
     def begin_ledger(self) -> Record:
-        """Create an empty ledger if there is none."""
+        """Create an empty ledger if there is none. The answers in the log have their rows."""
+        self._drop_answers()
         os.close(os.open(self._beside, os.O_WRONLY | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666))
         sync_folder(self._beside.parent)
         self.ledger, self.ledger_elsewhere = self._beside, None
         return {LEDGER: True}
 
     def drop_ledger(self) -> None:
-        """Remove the ledger."""
+        """Remove the log of answers, and then the ledger: a log alone would mean that the ledger was lost."""
+        self._drop_answers()
         self._beside.unlink(missing_ok=True)
+
+    def _drop_answers(self) -> None:
+        if self.answers is not None:
+            self.answers.unlink(missing_ok=True)
 
     def begin_run(self, record: Record) -> Record:
         """Drop what an earlier run left, its ledger first; create the new ledger after the new tables.

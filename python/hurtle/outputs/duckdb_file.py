@@ -9,6 +9,7 @@ from hurtle.errors import ConfigError, MissingExtraError
 from hurtle.formats.columns import table_schema
 from hurtle.formats.table import REQUIRED, arrow_schema_of
 from hurtle.formats.writer import refuse_unwritable
+from hurtle.outputs.answers import ANSWERS
 from hurtle.outputs.database import FETCH_ROWS, RESULTS, RUN, WANTED, quoted
 from hurtle.outputs.database_file import DatabaseFile
 from hurtle.outputs.record import Record
@@ -41,6 +42,8 @@ class DuckdbDatabase(DatabaseFile):
 
     def __init__(self, path: str) -> None:
         super().__init__(path)
+        # Its transactions cost more than all else that a request does.
+        self.answers = self._path.with_name(f"{self._path.name}.{ANSWERS}")
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._in_transaction = False
         self._batches: list[Any] = []

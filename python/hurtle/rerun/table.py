@@ -6,9 +6,11 @@ requested.
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
+from typing import cast
 
 from hurtle.errors import ConfigError, SinkError
 from hurtle.formats.table import columns_of
+from hurtle.outputs.answers import logged_rows
 from hurtle.outputs.database import Database
 from hurtle.outputs.ledger import keep_noted, unsettled
 from hurtle.outputs.record import ENDED, RERUN, Identity, Resume, is_under_way
@@ -44,6 +46,7 @@ class RerunTableSink(DatabaseSink, RerunSink):
             with stops_held(), self.failing_as(ConfigError, "cannot be used"):
                 database.open()
                 self._read_record()
+                self._commit_answers()
                 self.picked = self._pick(restart, resend_unknown)
         except BaseException:
             database.close()
@@ -59,6 +62,19 @@ class RerunTableSink(DatabaseSink, RerunSink):
             raise run_not_ended(self.shown)
         self.database.columns = columns_of(record)
         self.record = record
+
+    def _commit_answers(self) -> None:
+        """Commit the answers that a crash of the rerun left in the log."""
+        before = self.record.get(RERUN)
+        if not isinstance(before, dict):
+            return
+        wanted = done_of(self.database.wanted())
+        rows = logged_rows(self.database.answers, lambda index: index in wanted)
+        if len(rows):
+            self._failed = int(before.get(FAILED, 0))
+            self.add_columns()
+            self.insert(cast("Rows", rows))
+            self.database.commit()
 
     def _pick(self, restart: bool, resend_unknown: bool) -> Picked:
         before = self.record.get(RERUN)
@@ -111,7 +127,7 @@ class RerunTableSink(DatabaseSink, RerunSink):
             # All that was noted before has its row by now, except what is unknown.
             keep_noted(self.database.ledger, self._unknown)
         self.database.want(list(self.picked.wanted))
-        self._record_rerun(wanted=len(self.picked.wanted))
+        self._record_rerun(where=self._where, wanted=len(self.picked.wanted))
         self.database.commit()
 
     def insert(self, rows: Rows) -> None:
@@ -122,11 +138,11 @@ class RerunTableSink(DatabaseSink, RerunSink):
             self._failed += failures
             self._record_rerun()
 
-    def _record_rerun(self, **changed: int) -> None:
+    def _record_rerun(self, **changed: int | str) -> None:
         """Record the rerun, in the open transaction, with how many of its rows are not ok."""
         before = self.record.get(RERUN)
         rerun = before if isinstance(before, dict) else {}
-        self.record |= {RERUN: rerun | {"where": self._where, FAILED: self._failed} | changed}
+        self.record |= {RERUN: rerun | {FAILED: self._failed} | changed}
         self.database.write_record(self.record)
 
     def record_end(self) -> None:

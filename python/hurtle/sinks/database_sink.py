@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
+from typing import cast
 
 from hurtle.errors import ConfigError, SinkError
 from hurtle.formats.table import columns_of
-from hurtle.outputs.answers import UNREPEATABLE_SECONDS
+from hurtle.outputs.answers import UNREPEATABLE_SECONDS, AnswerLog, logged_rows
 from hurtle.outputs.database import Database
 from hurtle.outputs.record import (
     ENDED,
@@ -50,6 +51,7 @@ class DatabaseSink(Sink):
         self._bytes = 0
         self._due = 0.0
         self._committed = 0.0
+        self._answers: AnswerLog | None = None
 
     @property
     def ledger_path(self) -> Path | None:
@@ -94,6 +96,11 @@ class DatabaseSink(Sink):
         self.record = before
         self.add_columns()
         done, has_rerun = self.database.done(), RERUN in before
+        rows = logged_rows(self.database.answers, lambda index: index not in done)
+        if len(rows):
+            self.insert(cast("Rows", rows))
+            self.database.commit()
+            done = self.database.done()
         changed = gone_on_with(before, now, done, resume, self.database.shown, has_rerun=has_rerun)
         if changed.get(ENDED) is False or self.database.lacks_ledger(before):
             changed |= self.database.begin_ledger()
@@ -113,9 +120,9 @@ class DatabaseSink(Sink):
         with stops_held():
             if not self._rows:
                 self._due = monotonic() + self.database.commit_seconds
-            if rows.unrepeatable:
-                self._due = min(self._due, self._committed + UNREPEATABLE_SECONDS)
             try:
+                if rows.unrepeatable:
+                    self._keep(rows)
                 with self.failing_as(SinkError, "could not be written"):
                     self.insert(rows)
             except BaseException:
@@ -127,12 +134,23 @@ class DatabaseSink(Sink):
                 self._commit()
         self.tick()
 
+    def _keep(self, rows: Rows) -> None:
+        """Log the answers to requests that must not be sent again, or have them committed soon."""
+        if self.database.answers is None:
+            self._due = min(self._due, self._committed + UNREPEATABLE_SECONDS)
+            return
+        if self._answers is None:
+            self._answers = AnswerLog(self.database.answers, records_exchanges=False)
+        self._answers.append(rows)
+
     def insert(self, rows: Rows) -> None:
         """Add rows to the open transaction."""
         self.database.insert(rows)
 
     def tick(self) -> None:
         """Commit the transaction if it is old enough."""
+        if self._answers is not None:
+            self._answers.tick()
         if self._rows and monotonic() >= self._due:
             with stops_held():
                 self._commit()
@@ -148,6 +166,8 @@ class DatabaseSink(Sink):
         except BaseException:
             self._forget()
             raise
+        if self._answers is not None:
+            self._answers.clear()
         self._rows, self._bytes = 0, 0
         self._committed = monotonic()
 
@@ -198,6 +218,9 @@ class DatabaseSink(Sink):
     def disconnect(self) -> None:
         """Let other runs use the database; nothing more is written."""
         self.begun = False
+        answers, self._answers = self._answers, None
+        if answers is not None:
+            answers.close()
         with suppress(OSError, self.database.error):
             self.database.close()
 
