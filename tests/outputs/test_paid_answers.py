@@ -157,6 +157,19 @@ def kill(till: Till, verb: str, *arguments: object, **options: object) -> int:
     return sum(answered > killed - SOON_S for answered in dict(till.answered).values())
 
 
+def shown(out: str, *, has_bodies: bool) -> int:
+    """Return how many answers a reader sees before the run is resumed."""
+    run = hurtle.open_run(out)
+    rows = [row for row in run if row["status"] == 200]
+    assert run.complete is not True
+    assert [row["index"] for row in rows] == run.where("status = 200")
+    assert run.to_arrow()["index"].to_pylist() == sorted(row["index"] for row in run)
+    assert b"".join(run.lines()).count(b"\n") == run.rows
+    if has_bodies:
+        assert [row["index"] for row in rows if run.body(row) != paid(row["index"])] == []
+    return len({row["index"] for row in rows})
+
+
 def unknown_in(out: str, *, has_bodies: bool) -> int:
     """Return how many rows may have been sent; all others are what the server sent."""
     run = hurtle.open_run(out)
@@ -176,6 +189,7 @@ def test_only_what_was_in_flight_and_the_last_moment_is_unknown_after_a_kill(
 ) -> None:
     (out, form), posts = target, till.input(tmp_path)
     last = kill(till, "run", posts, out, format=form)
+    assert shown(out, has_bodies=not out.endswith(".csv")) >= len(till.answered) - last
     summary = hurtle.run(posts, out, format=form, concurrency_per_host=IN_FLIGHT, retries=0)
     assert summary.resumed > 0
     unknown = unknown_in(out, has_bodies=not out.endswith(".csv"))
@@ -200,6 +214,8 @@ def test_a_retry_that_is_killed_keeps_what_was_answered(
     till.forget()
     till.status = 200
     last = kill(till, "retry", out, posts, where="status = 503")
+    assert shown(out, has_bodies=True) >= len(till.answered) - last
+    assert hurtle.open_run(out).rows == ROWS
     hurtle.retry(out, posts, where="status = 503", restart=restart, concurrency_per_host=IN_FLIGHT, retries=0)
     assert unknown_in(out, has_bodies=True) <= IN_FLIGHT + last
     assert set(till.asked.values()) == {1}, "nothing was sent twice"

@@ -63,6 +63,7 @@ class Format(ABC):
         records_exchanges: Whether it needs what went over the wire for each row.
         holds_bodies: Whether a file contains the bodies of its rows.
         is_empty_without_rows: Whether a file without rows has no bytes.
+        added: The columns of its files that the result table lacks.
         has_footer: Whether a file is unreadable without its end, so that a readable one has every row.
 
     Args:
@@ -77,6 +78,7 @@ class Format(ABC):
     holds_bodies: bool = True
     is_empty_without_rows: bool = False
     has_footer: bool = False
+    added: tuple[str, ...] = ()
 
     def __init__(self, name: str, extensions: tuple[str, ...]) -> None:
         self.name = name

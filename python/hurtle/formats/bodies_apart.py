@@ -166,6 +166,7 @@ class Apart(Format):
 
     beside = "bodies"
     holds_bodies = False
+    added = tuple(APART_COLUMNS)
 
     def __init__(self, inner: Format, name: str) -> None:
         super().__init__(name, inner.extensions)

@@ -93,10 +93,9 @@ class StoredWarc(StoredLines, Finder):
 
     def body(self, row: StoredRow) -> bytes | None:
         """Read the response, and undo its codings, up to the end of the row's body."""
-        from hurtle._engine import decode_body
-
         if row.get("warc_offset") is None or row["status"] is None:
-            return None
+            # In the row, if it comes from the log of answers.
+            return super().body(row)
         if not row["bytes_body"]:
             return b""
         place = Place(row["warc_offset"], row["warc_length"])
@@ -104,7 +103,7 @@ class StoredWarc(StoredLines, Finder):
             response = response_at(file, place)
             head_end = _HEAD_END.search(response)
             payload = payload_of(response, head_end.end() if head_end else 0, row["http_version"])
-            return decode_body(payload, ", ".join(_undone(row)), row["bytes_body"])
+            return decoded(row, payload)
 
     @classmethod
     def file_of_body(cls, row: StoredRow) -> str | None:
@@ -172,6 +171,13 @@ def _undone(row: StoredRow) -> list[str]:
     return codings[len(left.split(", ")) :] if left else codings
 
 
+def decoded(row: StoredRow, payload: bytes) -> bytes:
+    """Return the body of a row: that of its response without codings, up to the length in the row."""
+    from hurtle._engine import decode_body
+
+    return decode_body(payload, ", ".join(_undone(row)), row["bytes_body"])
+
+
 def _values(row: StoredRow, name: str) -> list[str]:
     """Return the values of a header, by its name in lower case."""
     return [header["value"] for header in row["headers"] if header["name"].lower() == name]
@@ -191,6 +197,7 @@ class Warc(EndToEnd):
     marks = (GZIP_MARK,)
     stored = StoredWarc
     records_exchanges = True
+    added = PLACE
 
     def is_marked(self, head: bytes) -> bool:
         """Whether the first gzip member contains a record."""

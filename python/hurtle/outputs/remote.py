@@ -17,7 +17,7 @@ from uuid import uuid4
 
 from hurtle.errors import ConfigError, JournalError, SinkError
 from hurtle.formats import FORMATS, Format
-from hurtle.outputs.answers import commit_answers
+from hurtle.outputs.answers import LoggedRows, commit_answers, logged_rows
 from hurtle.outputs.journal import Committed, refuse_overlap, sealed, unsealed
 from hurtle.outputs.local_state import LocalState, elsewhere
 from hurtle.outputs.objects import ChangedError, Objects, StoreError, Version
@@ -304,6 +304,16 @@ def read_record(objects: Objects) -> tuple[Record, Version] | None:
     except ValueError as error:
         raise JournalError(f"{objects.shown}{RUN} is damaged: {error}") from error
     return (record if isinstance(record, dict) else {}), found.version
+
+
+def answers_here(record: Record) -> LoggedRows:
+    """Return the rows in the log of answers, if this machine has the state of the run.
+
+    Raises:
+        JournalError: The log cannot be read.
+    """
+    state = LocalState.of(record, EXTRA)
+    return logged_rows(None if state is None else state.answers)
 
 
 def read_journal(objects: Objects, run: str) -> list[Committed]:

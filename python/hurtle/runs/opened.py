@@ -1,6 +1,6 @@
 """Find the run that an output holds: a folder of parts, a file, an unfinished run, or a database."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -9,14 +9,16 @@ from pathlib import Path
 
 from hurtle.errors import ConfigError, JournalError
 from hurtle.formats import FORMATS
+from hurtle.outputs.answers import ANSWERS, logged_rows
 from hurtle.outputs.database import Database
-from hurtle.outputs.journal import Journal
+from hurtle.outputs.journal import Committed, Journal
 from hurtle.outputs.kinds import format_of, unreadable
 from hurtle.outputs.layout import JOURNAL
 from hurtle.outputs.names import RUN_SUFFIX, DatabaseAt, File, Folder, Remote, place_found
-from hurtle.outputs.record import ENDED, RERUN_OF, RUN, Record, is_under_way, read_record
-from hurtle.outputs.reruns import RerunLog, digest_of
-from hurtle.positions import Done
+from hurtle.outputs.record import ENDED, RERUN, RERUN_OF, RUN, Record, is_under_way, read_record
+from hurtle.outputs.reruns import RerunLog, Reruns, Wanted, digest_of
+from hurtle.positions import Done, spans_of
+from hurtle.runs.answered import answered
 from hurtle.runs.referred import ReferredRun
 from hurtle.runs.remote import open_remote, remote_record
 from hurtle.runs.run import FoundBy, Part, Run, superseded
@@ -41,7 +43,8 @@ class Found:
 def open_run(out: str | PathLike[str]) -> Run:
     """Open the output of a run to read it, whether the run has ended or not.
 
-    Only committed rows are shown, and for a request that was sent again only the newest row.
+    Only rows that are on the disk are shown, and for a request that was sent again only the newest row. The
+    answers in `answers.jsonl` of a run that was killed or is under way are among them.
 
     Args:
         out: The output that was given to `run`: a file, a folder, or the address of a database or of a folder
@@ -182,7 +185,7 @@ def run_of_folder(folder: Path, shown: str) -> Run:
     """
     record = read_record(folder, shown) or {}
     reruns = RerunLog(folder).read()
-    parts, _ = _committed(folder, str(record.get("format")), shown, reruns.first_after)
+    parts, _ = _committed(folder, str(record.get("format")), shown, reruns)
     return Run(shown, parts, bool(record.get(ENDED)) and reruns.open is None)
 
 
@@ -203,7 +206,7 @@ def run_of_file(found: Found, *, with_rerun: bool = False) -> Run:
     file = format.stored(found.file)
     if not with_rerun:
         return Run(found.shown, [Part(file, None)], True if format.has_footer else None)
-    parts, again = _committed(found.folder, name, found.shown, 0)
+    parts, again = _committed(found.folder, name, found.shown, RerunLog(found.folder).read())
     return Run(found.shown, [Part(file, None, list(again)), *parts], complete=False)
 
 
@@ -219,7 +222,25 @@ def run_of_database(make: Callable[[], Database]) -> Run:
     """
     record, database = _database_record(make), make()
     table = stored_table(database.name, partial(opened_to_read, make))
-    return Run(database.shown, [Part(table, None)], not is_under_way(record))
+    logged = logged_rows(database.answers if is_under_way(record) else None)
+    over: Sequence[int] = ()
+    if len(logged):
+        wanted, is_rerun = _wanted(make, record)
+        logged = logged.only(wanted)
+        over = sorted(logged.indexes()) if is_rerun else ()
+    return Run(database.shown, [Part(table, None, over), *answered(logged)], not is_under_way(record))
+
+
+def _wanted(make: Callable[[], Database], record: Record) -> tuple[Callable[[int], bool], bool]:
+    """Return whether a position still lacks its row in a database, and whether that is the row of a rerun."""
+    with opened_to_read(make) as database:
+        try:
+            if RERUN in record:
+                return frozenset(database.wanted()).__contains__, True
+            done = database.done()
+        except database.error as error:
+            raise JournalError(f"{database.shown} is damaged: {database.words(error)}") from error
+    return lambda index: index not in done, False
 
 
 def _database_record(make: Callable[[], Database]) -> Record:
@@ -237,29 +258,44 @@ def _committed(
     folder: Path,
     format: str,  # noqa: A002 - the public name
     shown: str,
-    first_again: int | None,
+    reruns: Reruns,
 ) -> tuple[list[Part], Done]:
-    """Return the parts that the journal lists.
+    """Return the parts that the journal lists, and the answers that are in no part yet.
 
     Args:
         folder: The folder of the run.
         format: The format of the parts, by name.
         shown: What to call the output in messages.
-        first_again: The first part of a rerun; None: there was none.
+        reruns: The reruns of the run.
 
     Returns:
         The parts, and the positions whose rows a rerun wrote.
     """
     if format not in FORMATS:
         raise unreadable(f"{shown} is written as {format}")
-    committed = Journal(folder / JOURNAL).parts(first_again)
+    # Before the journal: a run that is under way may commit them meanwhile.
+    logged = logged_rows(folder / ANSWERS)
+    committed = Journal(folder / JOURNAL).parts(reruns.first_after)
     for part in committed:
         part.check(folder)
+    if len(logged):
+        logged = logged.only(_lacks_row(committed, reruns.open))
     spans = [part.done for part in committed]
-    hidden, again = superseded(spans, len(spans) if first_again is None else first_again)
+    first_again = len(spans) if reruns.first_after is None else reruns.first_after
+    hidden, again = superseded([*spans, spans_of(logged.indexes())], first_again)
     stored = FORMATS[format].stored
     parts = [
         Part(stored(folder / part.name), part.rows, over)
-        for part, over in zip(committed, hidden, strict=True)
+        for part, over in zip(committed, hidden, strict=False)
     ]
-    return parts, again
+    return [*parts, *answered(logged, FORMATS[format].added)], again
+
+
+def _lacks_row(committed: Sequence[Committed], rerun: Wanted | None) -> Callable[[int], bool]:
+    """Return whether a position lacks its row in the parts of a run, or in those of its unfinished rerun."""
+    after = 0 if rerun is None else rerun.after
+    done = Done(span for part in committed[after:] for span in part.done)
+    if rerun is None:
+        return lambda index: index not in done
+    wanted = Done(rerun.spans)
+    return lambda index: index in wanted and index not in done

@@ -16,7 +16,9 @@ from hurtle.formats.stored import Finder, Stored, StoredRows
 from hurtle.outputs.kinds import unreadable
 from hurtle.outputs.objects import Objects, StoreError
 from hurtle.outputs.record import ENDED, Record, refuse_other_version
-from hurtle.outputs.remote import DROPPED, NAME, read_journal, read_record
+from hurtle.outputs.remote import DROPPED, NAME, answers_here, read_journal, read_record
+from hurtle.positions import Done
+from hurtle.runs.answered import answered
 from hurtle.runs.run import Part, Run
 
 KEPT_COPIES = 2
@@ -147,14 +149,19 @@ def open_remote(address: str) -> Run:
     name = str(record.get("format"))
     if name not in FORMATS:
         raise unreadable(f"{objects.shown} is written as {name}")
+    # Before the journal: a run that is under way may commit them meanwhile.
+    logged = answers_here(record)
     try:
         committed = read_journal(objects, str(record[NAME]))
     except StoreError as error:
         raise JournalError(str(error)) from error
     kept = _Kept()
     stored = FORMATS[name].stored
+    if len(logged):
+        done = Done(span for part in committed for span in part.done)
+        logged = logged.only(lambda index: index not in done)
     parts = [Part(StoredRemote(objects, part.name, stored, kept), part.rows) for part in committed]
-    return Run(objects.shown, parts, bool(record.get(ENDED)))
+    return Run(objects.shown, [*parts, *answered(logged, FORMATS[name].added)], bool(record.get(ENDED)))
 
 
 def remote_record(address: str) -> Record:
