@@ -36,6 +36,15 @@ pub(crate) struct Attempt<'a> {
     pub(crate) named: Option<Duration>,
 }
 
+/// Whether another attempt may end otherwise, whatever came before this one.
+pub(crate) fn is_worth_repeating(policy: &RetryPolicy, ended: Ended) -> bool {
+    match ended {
+        Ended::Status(421) => policy.total > 0,
+        Ended::Status(status) => policy.statuses.contains(&status),
+        Ended::Failed(code) => code.retryable(),
+    }
+}
+
 /// The wait before the next attempt, or None when this was the last.
 ///
 /// The wait is what the host asked for, up to `max_retry_after`; where it asked for nothing it doubles from `backoff` up
@@ -43,15 +52,10 @@ pub(crate) struct Attempt<'a> {
 /// may be asked again, which is not for this to say: then it is zero. Source: "Exponential Backoff And Jitter", AWS
 /// Architecture Blog, 2015.
 pub(crate) fn next_wait(policy: &RetryPolicy, attempt: &Attempt<'_>, random: f64) -> Option<Duration> {
-    let may_repeat = policy.methods.contains(attempt.method);
-    let again = match attempt.ended {
-        Ended::Status(421) => policy.total > 0,
-        Ended::Status(status) => policy.statuses.contains(&status),
-        Ended::Failed(code) => code.retryable(),
-    };
-    if !again {
+    if !is_worth_repeating(policy, attempt.ended) {
         return None;
     }
+    let may_repeat = policy.methods.contains(attempt.method);
     match (attempt.end, policy.patience) {
         (AttemptEnd::Refused, Some(patience)) => {
             let may_repeat = may_repeat || policy.refused == Refused::Any;

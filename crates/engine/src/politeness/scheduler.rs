@@ -261,6 +261,15 @@ impl<T> Scheduler<T> {
         hopeless
     }
 
+    /// Notes a good answer to a first attempt, if nothing holds the host back: there is nothing else to learn from it.
+    /// False: nothing is noted, it is to be learned from. O(1).
+    pub(crate) fn note_usual(&mut self, host: HostId, origin: u32) -> bool {
+        let slot = self.slots.get_mut(host.0 as usize).filter(|slot| slot.throttle().is_none());
+        let (Some(slot), Some(streak)) = (slot, self.streaks.get_mut(origin as usize)) else { return false };
+        slot.note_usual(streak);
+        true
+    }
+
     /// Learns from the end of an attempt. O(1), or O(hosts that are down) when one comes back.
     pub(crate) fn note(&mut self, host: HostId, origin: u32, note: &Note<'_>) -> Noted {
         let waits = self.waits;
@@ -451,6 +460,43 @@ mod tests {
             scheduler.finish(host);
         }
         started
+    }
+
+    /// What is known of hosts and origins.
+    fn known(scheduler: &Scheduler<char>) -> String {
+        format!("{:?} {:?}", scheduler.slots, scheduler.streaks)
+    }
+
+    #[test]
+    fn a_usual_answer_is_noted_as_every_good_answer_of_a_host_that_nothing_holds_back() {
+        let now = Instant::now();
+        let [mut one, mut other] = [(); 2].map(|()| {
+            let mut scheduler = scheduler();
+            let host = scheduler.add_host(10);
+            for signal in [Signal::Served, Signal::Unavailable, Signal::Down, Signal::Unavailable] {
+                scheduler.push(host, 'a', 0);
+                play(&mut scheduler, now, signal);
+            }
+            scheduler
+        });
+        let (host, before) = (HostId(0), known(&one));
+        one.note(host, 0, &note(Signal::Served, now));
+        assert!(other.note_usual(host, 0));
+        assert_eq!(known(&one), known(&other));
+        assert_ne!(known(&one), before);
+    }
+
+    #[test]
+    fn an_answer_is_not_usual_when_the_host_is_held_back_or_the_origin_new() {
+        let mut scheduler = scheduler();
+        let (host, now) = (scheduler.add_host(10), Instant::now());
+        let before = known(&scheduler);
+        assert!(!scheduler.note_usual(host, 0));
+        assert_eq!(known(&scheduler), before);
+        scheduler.note(host, 0, &note(Signal::Throttled, now));
+        let before = known(&scheduler);
+        assert!(!scheduler.note_usual(host, 0));
+        assert_eq!(known(&scheduler), before);
     }
 
     #[test]

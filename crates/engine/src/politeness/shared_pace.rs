@@ -75,6 +75,11 @@ impl SharedPace {
         }
     }
 
+    /// Whether there is no rate.
+    pub(crate) fn is_free(&self) -> bool {
+        self.pace.is_none()
+    }
+
     /// Whether the limits in responses are used.
     pub(crate) fn is_auto(&self) -> bool {
         self.pace.as_ref().is_some_and(|pace| locked(pace).is_auto())

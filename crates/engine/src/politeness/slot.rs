@@ -201,6 +201,14 @@ impl<T> Slot<T> {
         }
     }
 
+    /// What `note` does for a good answer to a first attempt if there is no throttle.
+    pub(super) fn note_usual(&mut self, streak: &mut Streak) {
+        self.served = self.served.saturating_add(1);
+        self.unavailable <<= 1;
+        self.credit = CREDIT;
+        *streak = Streak::default();
+    }
+
     /// Learns from the end of an attempt at one of the host's origins, whose failures in a row are `streak`.
     pub(super) fn note(
         &mut self,

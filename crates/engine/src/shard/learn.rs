@@ -29,6 +29,29 @@ fn used_up(quotas: &Quotas) -> Option<Duration> {
 impl Shard {
     /// Learns from the end of an attempt. A host that wants to be left alone is, from now on.
     pub(super) fn learn(&self, flight: &Flight, outcome: &mut Outcome) -> Learned {
+        if self.note_usual(flight, outcome) {
+            return Learned { wait: None, gives_up: false };
+        }
+        self.learn_more(flight, outcome)
+    }
+
+    /// Notes a good answer to a first attempt where nothing adapts and nothing holds the host back. Nearly all attempts
+    /// end so, and nothing else can be learned from them. False: nothing is noted yet.
+    fn note_usual(&self, flight: &Flight, outcome: &Outcome) -> bool {
+        let is_good = outcome.failure.is_none() && outcome.status().is_some_and(|status| status < 300);
+        if !is_good || flight.attempt() > 1 || !self.pace.is_free() || self.core.capacity.is_some() {
+            return false;
+        }
+        let is_noted = self.scheduler.borrow_mut().note_usual(flight.host, flight.origin.number());
+        if is_noted {
+            self.origins.borrow_mut().note(flight.origin, true);
+        }
+        is_noted
+    }
+
+    // Not inlined: the usual end would have to make room for all that this needs.
+    #[inline(never)]
+    fn learn_more(&self, flight: &Flight, outcome: &mut Outcome) -> Learned {
         let status = outcome.status();
         let code = outcome.failure.as_ref().map(|failure| failure.code);
         let (started, ended) = (outcome.started, outcome.ended());

@@ -47,8 +47,8 @@ impl LocalJob {
         let mut row = Row::new(asked.index, asked.method().clone());
         row.attempts = course.earlier.len() as u32 + u32::from(outcome.was_sent());
         row.wait_us = course.wait_us;
-        let ends = course.earlier.iter().map(|attempt| attempt.end).chain([outcome.end]);
-        row.throttled = ends.filter(|end| *end == AttemptEnd::Refused).count() as u32;
+        let refused = course.earlier.iter().filter(|attempt| attempt.end == AttemptEnd::Refused).count();
+        row.throttled = refused as u32 + u32::from(outcome.end == AttemptEnd::Refused);
         row.throttled_for =
             course.first_refused.map(|first| outcome.started.saturating_duration_since(first));
         row.end = outcome.end;

@@ -299,6 +299,11 @@ pub(super) fn next_wait(
         (None, Some(received)) => Ended::Status(received.status),
         (None, None) => return None,
     };
+    let policy = &shard.core.options.retries;
+    if !retry::is_worth_repeating(policy, ended) {
+        // Nearly all: they need no clock and no chance.
+        return None;
+    }
     let now = Instant::now();
     let attempt = Attempt {
         method: flight.asked().method(),
@@ -311,7 +316,7 @@ pub(super) fn next_wait(
         has_served: shard.has_served(flight),
         named,
     };
-    let wait = retry::next_wait(&shard.core.options.retries, &attempt, random::share())?;
+    let wait = retry::next_wait(policy, &attempt, random::share())?;
     let in_time = |end: Option<Instant>| end.is_none_or(|end| Instant::now() + wait < end);
     (in_time(shard.deadline(flight)) && in_time(flight.job.state.expires)).then_some(wait)
 }
