@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from hurtle import _engine
+from hurtle.attempts import Retry, Timeout
 from hurtle.errors import ConfigError
 from hurtle.limits import Limits
-from hurtle.options import USER_AGENT, Options, OutputOptions, Retry, RunOptions, Timeout, split_output
+from hurtle.options import USER_AGENT, Options, OutputOptions, RunOptions, split_output
 from hurtle.rates import GRAMMAR, Rate
 
 
@@ -375,7 +376,7 @@ def test_an_unknown_option_gets_a_hint() -> None:
     with pytest.raises(ConfigError, match=r"unknown option 'timout'; did you mean timeout\?"):
         resolved(timout=3)
     with pytest.raises(
-        ConfigError, match=r"unknown option 'zzz'; the options are auth, concurrency, .*, verify"
+        ConfigError, match=r"unknown option 'zzz'; the options are allow_private, auth, .*, verify"
     ):
         resolved(zzz=3)
     with pytest.raises(ConfigError, match=r"unknown option 'formt'; did you mean format\?"):
@@ -404,7 +405,6 @@ def test_the_options_of_the_output_are_told_from_all_others() -> None:
         ("proxy", "http://127.0.0.1:1"),
         ("proxies", ["http://127.0.0.1:1"]),
         ("cert", "client.pem"),
-        ("block_private", True),
     ],
 )
 def test_an_option_that_is_not_built_is_refused_and_never_ignored(option: str, value: object) -> None:
@@ -413,7 +413,7 @@ def test_an_option_that_is_not_built_is_refused_and_never_ignored(option: str, v
 
 
 def test_options_that_ask_for_nothing_are_accepted_when_not_built() -> None:
-    assert resolved(proxy=None, cert=None, block_private=False) == Options()
+    assert resolved(proxy=None, cert=None) == Options()
 
 
 def test_two_spellings_of_one_option_are_refused() -> None:

@@ -10,6 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hurtle._engine import Response
     from hurtle.api import Client, afetch, arun, astream, fetch, run, stream, stream_arrow
+    from hurtle.attempts import Retry, Timeout
     from hurtle.errors import (
         ClosedError,
         ConfigError,
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     )
     from hurtle.limits import Limits
     from hurtle.models import Headers, Request
-    from hurtle.options import Retry, Timeout
     from hurtle.planning import Plan, plan
     from hurtle.race import race
     from hurtle.report import Results, Summary

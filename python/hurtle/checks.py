@@ -162,6 +162,37 @@ def header_fields(option: str, pairs: list[tuple[str, str]]) -> tuple[tuple[str,
     return tuple(pairs)
 
 
+def header_names(option: str, value: object) -> tuple[str, ...]:
+    """Check header names and return them in lower case, without repeats."""
+    allowed = 'a list of header names, such as ["x-api-key"]; "body" is the body'
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise wrong(option, value, allowed)
+    found = tuple(value)
+    if not all(isinstance(one, str) and _TOKEN.fullmatch(one) for one in found):
+        raise wrong(option, found, allowed)
+    names = tuple(dict.fromkeys(one.lower() for one in found))
+    if "host" in names:
+        raise ConfigError(f"{option}: another origin has a host of its own; leave host out", option=option)
+    return names
+
+
+def networks(option: str, value: object) -> tuple[str, ...]:
+    """Check networks in CIDR form, or single addresses, and return them in CIDR form."""
+    from ipaddress import ip_network
+
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise wrong(option, value, 'a list of networks, such as ["10.0.0.0/8"]')
+    found = []
+    for one in value:
+        try:
+            # A whole number would be an address too.
+            found.append(str(ip_network(one if isinstance(one, str) else "")))
+        except ValueError as error:
+            allowed = 'networks such as "10.0.0.0/8" or "fd00::/8", or addresses such as "127.0.0.1"'
+            raise wrong(option, one, allowed) from error
+    return tuple(found)
+
+
 def is_text(value: str) -> bool:
     """Whether UTF-8 can encode a string: one from JSON may contain half of a surrogate pair."""
     if value.isascii():

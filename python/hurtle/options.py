@@ -4,20 +4,18 @@ Callers write options by their public names (`OptionsDict`); `Options.resolve` t
 value that crosses the boundary. The engine has the same defaults; a contract test proves that they are equal.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from os import PathLike
 from typing import Any, Literal, TypeAlias, TypedDict, cast, get_args
 
 from hurtle import checks, rates, wire
+from hurtle.attempts import PATIENCE_S, Retry, Timeout, names_of
 from hurtle.errors import ConfigError
 from hurtle.limits import WAYS, Concurrency, HostLimits, LimitBy, Limits, read_limits
 from hurtle.version import __version__
 
 USER_AGENT = f"hurtle/{__version__}"
-PATIENCE_S = 15 * 60.0
-"""Seconds for which a refused request is retried by default."""
-
 MOST_THREADS = 1024
 """More threads than any machine has cores. A larger number is a typing error."""
 
@@ -27,144 +25,6 @@ ProgressCallback: TypeAlias = Callable[[Any], None]
 An exception from it ends the call and reaches the caller: from `stream`, after the rows yielded so far; from
 `run`, with the rows so far in the output; from `fetch`, in place of its results.
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timeout:
-    """Time limits for ONE attempt, from the moment it gets a slot; queueing never counts.
-
-    Args:
-        total: Seconds for the whole attempt, to the last byte of the body. None: no limit.
-        connect: Seconds for name resolution, TCP and TLS together.
-        first_byte: Seconds from the end of the request to the first byte of the response.
-        read: Seconds between two reads of the body.
-    """
-
-    total: float | None = 30.0
-    connect: float | None = None
-    first_byte: float | None = None
-    read: float | None = None
-
-    def __post_init__(self) -> None:
-        """Check every limit."""
-        for name in ("total", "connect", "first_byte", "read"):
-            object.__setattr__(self, name, checks.seconds_or_none(f"timeout.{name}", getattr(self, name)))
-
-    @classmethod
-    def of(cls, value: object) -> "Timeout":
-        """Read a value of `timeout=`: seconds, (connect, read), a `Timeout`, a dict of its fields, or None.
-
-        Raises:
-            ConfigError: The value is anything else, or a span is not above 0.
-        """
-        match value:
-            case Timeout():
-                return value
-            case (connect, read):
-                # As in requests, the pair sets these two limits and no total.
-                return cls(
-                    total=None,
-                    connect=checks.seconds_or_none("timeout[0] (connect)", connect),
-                    read=checks.seconds_or_none("timeout[1] (read)", read),
-                )
-            case Mapping():
-                return cls(**checks.keys("timeout", value, _names(cls)))  # type: ignore[arg-type]
-        if value is not None and (
-            isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0
-        ):
-            allowed = "seconds above 0, (connect, read), Timeout(...), or None for no limit"
-            raise checks.wrong("timeout", value, allowed)
-        return cls(total=None if value is None else checks.seconds("timeout", value))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retry:
-    """When to retry a request.
-
-    Args:
-        total: Further attempts after the first.
-        statuses: Statuses that are retried.
-        methods: Methods that may be repeated even if it is unknown how an attempt ended. None: the idempotent
-            ones, `hurtle._engine.IDEMPOTENT_METHODS`.
-        backoff: Seconds of the first wait; doubles with each attempt.
-        max_backoff: Seconds of the longest wait.
-        jitter: The part of each wait that is random, from 0 to 1.
-        respect_retry_after: Whether to leave a host alone until the time it names in Retry-After.
-        max_retry_after: Seconds of the longest such wait; a longer one is cut to this.
-        rounds: How often to probe a host that is down, once nothing else is left to do, before giving up the
-            requests that wait for it.
-        patience: How long to retry a request that its host refuses because it gets too many, from the first
-            refusal: seconds, text such as "15min", or "none" to count a refusal as a failure. Refusals do not
-            count against `total`. None: 15 minutes, but "none" if `total` is 0.
-        refused: Which refused requests are retried: "any", because no server has processed them, or
-            "idempotent", only those of `methods`.
-    """
-
-    total: int = 2
-    statuses: tuple[int, ...] = (408, 425, 429, 500, 502, 503, 504)
-    methods: tuple[str, ...] | None = None
-    backoff: float = 0.5
-    max_backoff: float = 60.0
-    jitter: float = 1.0
-    respect_retry_after: bool = True
-    max_retry_after: float = 120.0
-    rounds: int = 6
-    patience: float | str | None = None
-    refused: Literal["any", "idempotent"] = "any"
-
-    def __post_init__(self) -> None:
-        """Check every value; any iterable becomes a tuple, `patience` seconds, "none" or None."""
-        keep = object.__setattr__
-        keep(self, "total", checks.count("retries.total", self.total, least=0))
-        keep(self, "statuses", checks.statuses("retries.statuses", self.statuses))
-        if self.methods is not None:
-            keep(self, "methods", checks.methods("retries.methods", self.methods))
-        keep(self, "backoff", checks.seconds_from_zero("retries.backoff", self.backoff))
-        keep(self, "max_backoff", checks.seconds_from_zero("retries.max_backoff", self.max_backoff))
-        keep(self, "jitter", checks.share("retries.jitter", self.jitter))
-        checks.flag("retries.respect_retry_after", self.respect_retry_after)
-        longest = checks.seconds_from_zero("retries.max_retry_after", self.max_retry_after)
-        keep(self, "max_retry_after", longest)
-        keep(self, "rounds", checks.count("retries.rounds", self.rounds, least=0))
-        keep(self, "patience", _patience(self.patience))
-        if self.refused not in ("any", "idempotent"):
-            raise checks.wrong("retries.refused", self.refused, '"any" or "idempotent"')
-
-    @property
-    def patience_s(self) -> float | None:
-        """Seconds of patience; None: there is none."""
-        if self.patience is None:
-            return PATIENCE_S if self.total else None
-        return self.patience if isinstance(self.patience, float) else None
-
-    @classmethod
-    def of(cls, value: object) -> "Retry":
-        """Read a value of `retries=`: a number, a `Retry`, or a dict of its fields.
-
-        Raises:
-            ConfigError: The value is anything else, or out of range.
-        """
-        if isinstance(value, Retry):
-            return value
-        if isinstance(value, Mapping):
-            return cls(**checks.keys("retries", value, _names(cls)))  # type: ignore[arg-type]
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise checks.wrong("retries", value, "a whole number from 0 up, or Retry(...)")
-        return cls(total=value)
-
-
-def _patience(value: object) -> float | Literal["none"] | None:
-    if value is None or (isinstance(value, str) and value.strip().lower() == "none"):
-        return None if value is None else "none"
-    found = rates.seconds(value)
-    if found is None:
-        allowed = 'seconds above 0, text such as "15min" (units: ms, s, min, h, day), or "none"'
-        raise checks.wrong("retries.patience", value, allowed)
-    return found
-
-
-def _names(group: type[Timeout | Retry]) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(group))
 
 
 class JobOptions(TypedDict, total=False):
@@ -194,6 +54,10 @@ class EngineOptions(TypedDict, total=False):
     follow_redirects: bool
     allow_redirects: bool
     max_redirects: int
+    keep_on_redirect: Sequence[str]
+    https_only: bool
+    block_private: bool
+    allow_private: Sequence[str]
     verify: bool | str | PathLike[str]
     http2: Literal["auto"] | bool
     max_body_size: int | str
@@ -291,6 +155,10 @@ class Options:
     retry_refused: Literal["any", "idempotent"] = "any"
     follow_redirects: bool = True
     max_redirects: int = 10
+    keep_on_redirect: tuple[str, ...] = ()
+    https_only: bool = False
+    block_private: bool = False
+    allow_private: tuple[str, ...] = ()
     verify: bool | str = True
     http2: Literal["auto"] | bool = "auto"
     max_body_size: int = 64 << 20
@@ -315,10 +183,12 @@ class Options:
         checks.count("threads", self.threads, least=0, most=MOST_THREADS)
         for name in ("deadline", "max_duration"):
             checks.seconds_or_none(name, getattr(self, name))
-        for name in (
-            "follow_redirects", "robots", "decode_content", "ordered", "dedupe", "idempotency_key",
-        ):  # fmt: skip
+        for name in _FLAGS:
             checks.flag(name, getattr(self, name))
+        if self.allow_private and not self.block_private:
+            raise ConfigError(
+                "allow_private has an effect only with block_private=True", option="allow_private"
+            )
         if not (isinstance(self.http2, bool) or self.http2 == "auto"):
             raise checks.wrong("http2", self.http2, '"auto", True or False')
         if self.limit_by not in WAYS:
@@ -359,7 +229,6 @@ class Options:
 _UNAVAILABLE: dict[str, tuple[object, ...]] = {
     "proxy": (None,),
     "cert": (None,),
-    "block_private": (False, None),
 }
 """Reserved names, with the values that have no effect; any other value is refused, never ignored."""
 
@@ -367,10 +236,13 @@ ALIASES = {"allow_redirects": "follow_redirects", "proxies": "proxy"}
 """Other spellings of an option, from other libraries."""
 
 _KNOWN = frozenset(OptionsDict.__annotations__) | _UNAVAILABLE.keys() | ALIASES.keys()
+_FLAGS = (
+    "follow_redirects", "robots", "https_only", "block_private", "decode_content", "ordered", "dedupe",
+    "idempotency_key",
+)  # fmt: skip
 _AS_GIVEN = (
-    "concurrency", "concurrency_per_host", "limit_by", "robots", "deadline", "follow_redirects",
-    "max_redirects", "http2", "decode_content", "threads", "ordered", "dedupe", "idempotency_key", "on_error",
-    "progress", "max_duration",
+    *_FLAGS, "concurrency", "concurrency_per_host", "limit_by", "deadline", "max_redirects", "http2",
+    "threads", "on_error", "progress", "max_duration",
 )  # fmt: skip
 
 
@@ -407,15 +279,19 @@ def _resolved(named: dict[str, Any]) -> dict[str, Any]:
     values = {name: named[name] for name in _AS_GIVEN if name in named}
     if "timeout" in named:
         timeout = Timeout.of(named["timeout"])
-        values |= {f"timeout_{name}": getattr(timeout, name) for name in _names(Timeout)}
+        values |= {f"timeout_{name}": getattr(timeout, name) for name in names_of(Timeout)}
     if "retries" in named:
         retry = Retry.of(named["retries"])
-        values |= {f"retry_{name}": getattr(retry, name) for name in _names(Retry)}
+        values |= {f"retry_{name}": getattr(retry, name) for name in names_of(Retry)}
         values["retry_patience"] = retry.patience_s
     values |= read_limits(named)
     for name in ("max_body_size", "max_buffer"):
         if name in named:
             values[name] = checks.size(name, named[name])
+    if "keep_on_redirect" in named:
+        values["keep_on_redirect"] = checks.header_names("keep_on_redirect", named["keep_on_redirect"])
+    if "allow_private" in named:
+        values["allow_private"] = checks.networks("allow_private", named["allow_private"])
     if "verify" in named:
         values["verify"] = checks.trust("verify", named["verify"])
     if "on_oversize" in named:

@@ -13,10 +13,11 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 
+from hurtle.attempts import Retry
 from hurtle.cli.args import parser
 from hurtle.cli.run_options import given_options
 from hurtle.limits import Limits
-from hurtle.options import Options, Retry
+from hurtle.options import Options
 from hurtle.rates import Rate
 from hurtle.testing import Server
 
@@ -211,7 +212,8 @@ def test_tls_is_verified_unless_asked(hurtle_server: Server) -> None:
         (["urls.txt", "--rounds", "-1"], "retries.rounds=-1: must be"),
         (["urls.txt", "--config", "no.toml"], "--config no.toml: No such file or directory"),
         (["urls.txt", "--config", "urls.txt"], "urls.txt is not TOML: "),
-        (["urls.txt", "--block-private"], "--block-private is not available in this version"),
+        (["urls.txt", "--allow-private", "10.0.0.0/8"], "allow_private has an effect only with"),
+        (["urls.txt", "--keep-on-redirect", "a b"], "keep_on_redirect=('a b',): must be"),
         (["urls.txt", "--threads", "100000"], "threads=100000: must be"),
         (["urls.txt", "-o", "out"], "--format"),
         (["urls.txt", "-o", "urls.txt", "--format", "jsonl"], "urls.txt is the input"),

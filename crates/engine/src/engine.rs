@@ -3,6 +3,12 @@
 
 #[cfg(test)]
 mod by_address_tests;
+#[cfg(test)]
+mod guard_tests;
+#[cfg(test)]
+mod name_tests;
+#[cfg(test)]
+mod stage;
 
 use std::io;
 use std::path::PathBuf;
@@ -14,7 +20,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::LocalSet;
 
-use crate::connect::{DnsConfig, TlsContext, raise_fd_limit};
+use crate::connect::{DnsConfig, Guard, TlsContext, raise_fd_limit};
 use crate::error::ConfigError;
 use crate::exchange::Heads;
 use crate::job::Ledger;
@@ -92,7 +98,7 @@ impl Engine {
         };
         let (mailboxes, inboxes): (Vec<_>, Vec<_>) = (0..shards).map(|_| unbounded_channel()).unzip();
         let core = Arc::new(Core {
-            heads: Heads::new(&options.headers),
+            heads: Heads::new(&options.headers, &options.keep_on_redirect.headers),
             tls: TlsContext::new(&options.verify, options.http2)?,
             permits: Permits::new(limit, shards),
             pace: Pace::new(options.rate_limit, Instant::now()).map(|pace| Arc::new(Mutex::new(pace))),
@@ -102,6 +108,7 @@ impl Engine {
             open_jobs: Arc::default(),
             mailboxes,
             dns,
+            guard: Guard::new(options.block_private, &options.allow_private),
             options,
         });
         let engine = Self {

@@ -38,7 +38,7 @@ macro_rules! codes {
 codes! {
     /// The URL cannot be parsed, or its host or port is invalid.
     InputUrl = "input.url", final;
-    /// The scheme is neither http nor https.
+    /// The scheme is neither http nor https, or is http with `https_only`.
     InputScheme = "input.scheme", final;
     /// The URL is longer than 64 KiB.
     InputTooLong = "input.too_long", final;
@@ -48,7 +48,7 @@ codes! {
     InputRow = "input.row", final;
     /// The input itself ended early (a cut-off compressed list).
     InputTruncated = "input.truncated", final;
-    /// An address that the caller's guard refuses.
+    /// With `block_private`: the host has no address on the public internet.
     BlockedAddress = "blocked.address", final;
     // Final: NXDOMAIN is an answer, and covers every name below it as well. Source: RFC 8020; RFC 2308, section 2.1.
     /// The name does not exist.
@@ -171,12 +171,14 @@ codes! {
     RedirectTooMany = "redirect.too_many", final;
     /// A redirect to a scheme that is not http or https.
     RedirectScheme = "redirect.scheme", final;
-    /// A redirect from https to http where that is refused.
+    /// A redirect to http with `https_only`.
     RedirectDowngrade = "redirect.downgrade", final;
     /// Two different Location headers.
     RedirectAmbiguous = "redirect.ambiguous", final;
     /// A Location that is no URL.
     RedirectInvalid = "redirect.invalid", final;
+    /// A 307 or 308 to another origin, and the body may not go there.
+    RedirectBody = "redirect.body", final;
     /// The proxy could not be reached.
     ProxyConnect = "proxy.connect", retry;
     /// The proxy asks for other credentials.

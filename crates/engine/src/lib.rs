@@ -35,8 +35,8 @@ pub use job::{
 };
 pub use limits::Groups;
 pub use options::{
-    Concurrency, Http2, IDEMPOTENT_METHODS, LimitBy, Limits, OnOversize, Options, Rate, RateLimit, Refused,
-    RetryPolicy, Timeouts, Verify, is_idempotent,
+    Concurrency, Http2, IDEMPOTENT_METHODS, KeepOnRedirect, LimitBy, Limits, OnOversize, Options, Rate,
+    RateLimit, Refused, RetryPolicy, Timeouts, Verify, is_idempotent,
 };
 pub use outcome::{AttemptEnd, AttemptRecord, Exchange, Hop, Truncated};
 pub use request::{Conditions, Request, Spec, Submission, Twin, basic, host_name};

@@ -54,6 +54,14 @@ fn test_c1_refused_is_tried_again() {
     assert_eq!((row.code, row.attempts, row.earlier.len()), (Some(Code::ConnectRefused), 3, 2));
 }
 
+/// TCP cannot connect to a broadcast address: the system says that the network is unreachable, and sends nothing.
+#[cfg(target_os = "linux")]
+#[test]
+fn test_c3_an_unreachable_network_is_tried_again() {
+    let row = fetch_one(&engine(quick_retries(2)), "http://127.255.255.255:9/");
+    assert_eq!((row.code, row.attempts), (Some(Code::ConnectUnreachable), 3), "{}", row.detail);
+}
+
 #[test]
 fn test_c4_resets_are_named_by_where_they_struck() {
     let server = server();

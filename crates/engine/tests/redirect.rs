@@ -8,7 +8,7 @@ use common::{Script, engine, fetch, fetch_one, header, one_attempt, send, server
 use http::Method;
 use http::header::AUTHORIZATION;
 use hurtle_engine::Concurrency::Fixed;
-use hurtle_engine::{Code, Options, Spec, basic};
+use hurtle_engine::{Code, KeepOnRedirect, Options, Spec, Verify, basic};
 use hurtle_testserver::{Config, Hosts, Server};
 
 /// A redirect on `server` to `url`.
@@ -91,6 +91,75 @@ fn test_r2_nothing_of_the_caller_goes_along_when_the_origin_changes() {
     }
 }
 
+/// A POST with a body and a header of the caller, twice.
+fn post() -> Spec {
+    Spec {
+        method: Method::POST,
+        headers: vec![header("x-key", "secret-1"), header("x-key", "secret-2"), header("cookie", "secret-3")],
+        body: Some(Bytes::from_static(b"secret-4")),
+        ..Spec::default()
+    }
+}
+
+#[test]
+fn test_r2_a_body_stays_with_its_origin() {
+    let (first, second) = (server(), server());
+    let engine = engine(Options::default());
+    for status in [307, 308] {
+        let row = send(&engine, &redirect_to(&first, &second.url("/echo"), status), post());
+        assert_eq!((row.code, row.status, row.attempts), (Some(Code::RedirectBody), Some(status), 1));
+        assert!(row.detail.contains(&second.addr().to_string()), "{}", row.detail);
+    }
+    assert_eq!(second.stats().connections, 0);
+    // Without a body nothing is kept back that the method would need.
+    let spec = Spec { method: Method::DELETE, body: None, ..post() };
+    let row = send(&engine, &redirect_to(&first, &second.url("/echo"), 307), spec);
+    assert!(row.text().contains(r#""method":"DELETE""#), "{}", row.text());
+    assert!(!row.text().contains("secret"), "{}", row.text());
+}
+
+#[test]
+fn test_r2_what_the_caller_lets_go_along_reaches_another_origin() {
+    let (first, second) = (server(), server());
+    let keep_on_redirect = KeepOnRedirect { headers: vec!["x-key".parse().unwrap()], body: true };
+    let engine = engine(Options { keep_on_redirect, ..Options::default() });
+    let row = send(&engine, &redirect_to(&first, &second.url("/echo"), 307), post());
+    let text = row.text();
+    for kept in ["secret-1", "secret-2", "secret-4"] {
+        assert!(text.contains(kept), "{kept} in {text}");
+    }
+    assert!(!text.contains("secret-3"), "{text}");
+}
+
+#[test]
+fn test_r6_nothing_goes_along_from_https_to_http() {
+    let server = server();
+    let keep_on_redirect = KeepOnRedirect { headers: vec!["x-key".parse().unwrap()], body: true };
+    let open = Options { verify: Verify::Nobody, keep_on_redirect, ..one_attempt() };
+    let url = server.url("/echo");
+    let downgrade = |status| {
+        let url = percent_encoding::utf8_percent_encode(&url, percent_encoding::NON_ALPHANUMERIC);
+        server.tls_url(&format!("/redirect-to?status={status}&url={url}")).unwrap()
+    };
+    let engine = engine(open.clone());
+    let row = send(&engine, &downgrade(302), post());
+    assert_eq!((row.status, row.hops.len()), (Some(200), 1), "{}", row.detail);
+    assert!(!row.text().contains("secret"), "{}", row.text());
+    assert_eq!(send(&engine, &downgrade(307), post()).code, Some(Code::RedirectBody));
+    // Nothing in the clear.
+    let before = server.stats().requests;
+    let engine = common::engine(Options { https_only: true, ..open });
+    let row = fetch_one(&engine, &downgrade(302));
+    assert_eq!((row.code, row.status), (Some(Code::RedirectDowngrade), Some(302)));
+    let rows = fetch(&engine, &[&url, &server.tls_url("/bytes/1").unwrap()]);
+    rows.assert_complete(2);
+    for row in &rows.0 {
+        let expected = if row.index == 0 { (Some(Code::InputScheme), None, 0) } else { (None, Some(200), 1) };
+        assert_eq!((row.code, row.status, row.attempts), expected, "{row:?}");
+    }
+    assert_eq!(server.stats().requests, before + 2);
+}
+
 #[test]
 fn test_method_and_body_follow_the_status() {
     let server = server();
@@ -157,7 +226,7 @@ fn test_redirect_to_another_host_starts_when_its_own_queue_is_slow() {
 }
 
 #[test]
-fn test_what_cannot_be_followed_fails_and_keeps_its_status() {
+fn test_r3_r7_r8_r9_what_cannot_be_followed_fails_and_keeps_its_status() {
     let script = |locations: &str| {
         Script::answer(format!("HTTP/1.1 302 Found\r\n{locations}content-length: 2\r\n\r\nno"))
     };
@@ -198,7 +267,7 @@ fn test_r10_body_of_a_redirect_does_not_matter() {
 }
 
 #[test]
-fn test_userinfo_of_a_location_is_used_on_its_own_origin_only() {
+fn test_r11_userinfo_of_a_location_is_used_on_its_own_origin_only() {
     let (first, second) = (server(), server());
     let engine = engine(Options::default());
     let with_user = |server: &Server| server.url("/echo").replace("http://", "http://u:p@");
@@ -207,4 +276,26 @@ fn test_userinfo_of_a_location_is_used_on_its_own_origin_only() {
     assert!(!row.final_url.contains("u:p"), "{}", row.final_url);
     let row = fetch_one(&engine, &redirect_to(&first, &with_user(&second), 302));
     assert!(!row.text().contains("authorization"), "{}", row.text());
+    assert!(
+        !row.final_url.contains("u:p") && row.hops.iter().all(|hop| !hop.url.contains("u:p@")),
+        "{row:?}"
+    );
+}
+
+#[test]
+fn test_r5_references_are_resolved_as_browsers_do() {
+    let server = server();
+    let engine = engine(one_attempt());
+    let host = server.addr();
+    for (location, path) in [
+        ("../echo".to_owned(), "/echo"),
+        (format!("//{host}/echo?a"), "/echo?a"),
+        ("/bytes/../echo".to_owned(), "/echo"),
+        ("/echo?a b".to_owned(), "/echo?a%20b"),
+        ("/echo?\u{fc}".to_owned(), "/echo?%C3%BC"),
+        ("\\echo#part".to_owned(), "/echo"),
+    ] {
+        let row = fetch_one(&engine, &redirect_to(&server, &location, 302));
+        assert_eq!((row.status, row.final_url), (Some(200), server.url(path)), "{location}");
+    }
 }

@@ -5,15 +5,19 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
 use hurtle_engine::{
-    Concurrency, ConfigError, Failure, Http2, IDEMPOTENT_METHODS, LimitBy, Limits, OnOversize, Options, Rate,
-    RateLimit, Refused, RetryPolicy, Timeouts, Verify, host_name,
+    Concurrency, ConfigError, Failure, Http2, IDEMPOTENT_METHODS, KeepOnRedirect, LimitBy, Limits,
+    OnOversize, Options, Rate, RateLimit, Refused, RetryPolicy, Timeouts, Verify, host_name,
 };
+use ipnet::IpNet;
 use pyo3::IntoPyObjectExt;
 use pyo3::conversion::FromPyObjectOwned;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
 use crate::errors::config_error;
+
+/// What redirects may take along beside headers.
+const BODY: &str = "body";
 
 /// Reads the options.
 pub(crate) fn extract(options: &Bound<'_, PyAny>) -> PyResult<Options> {
@@ -40,6 +44,10 @@ pub(crate) fn extract(options: &Bound<'_, PyAny>) -> PyResult<Options> {
         retries: retries(options)?,
         follow_redirects: get(options, "follow_redirects")?,
         max_redirects: get(options, "max_redirects")?,
+        keep_on_redirect: keep_on_redirect(options)?,
+        https_only: get(options, "https_only")?,
+        block_private: get(options, "block_private")?,
+        allow_private: networks(options)?,
         verify: verify(&options.getattr("verify")?)?,
         http2: http2(&options.getattr("http2")?),
         max_body_size: get(options, "max_body_size")?,
@@ -172,6 +180,31 @@ fn retries(options: &Bound<'_, PyAny>) -> PyResult<RetryPolicy> {
     })
 }
 
+/// Names of headers, and `"body"` for the body.
+fn keep_on_redirect(options: &Bound<'_, PyAny>) -> PyResult<KeepOnRedirect> {
+    let names: Vec<String> = get(options, "keep_on_redirect")?;
+    let mut keep = KeepOnRedirect::default();
+    for name in &names {
+        if name == BODY {
+            keep.body = true;
+            continue;
+        }
+        let no_header = |_| wrong(options.py(), "keep_on_redirect", format!("{name:?} is no header name"));
+        keep.headers.push(HeaderName::from_bytes(name.as_bytes()).map_err(no_header)?);
+    }
+    Ok(keep)
+}
+
+/// Networks as text: `10.0.0.0/8`.
+fn networks(options: &Bound<'_, PyAny>) -> PyResult<Vec<IpNet>> {
+    let texts: Vec<String> = get(options, "allow_private")?;
+    let network = |text: &String| {
+        let no_network = |_| wrong(options.py(), "allow_private", format!("{text:?} is no network"));
+        text.parse().map_err(no_network)
+    };
+    texts.iter().map(network).collect()
+}
+
 fn verify(value: &Bound<'_, PyAny>) -> PyResult<Verify> {
     if let Ok(verify) = value.extract::<bool>() {
         return Ok(if verify { Verify::System } else { Verify::Nobody });
@@ -217,6 +250,13 @@ pub(crate) fn option_defaults(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     set_retry_defaults(&defaults, &options.retries)?;
     defaults.set_item("follow_redirects", options.follow_redirects)?;
     defaults.set_item("max_redirects", options.max_redirects)?;
+    let kept: Vec<&str> = options.keep_on_redirect.headers.iter().map(HeaderName::as_str).collect();
+    let body = options.keep_on_redirect.body.then_some(BODY);
+    defaults.set_item("keep_on_redirect", kept.into_iter().chain(body).collect::<Vec<_>>())?;
+    defaults.set_item("https_only", options.https_only)?;
+    defaults.set_item("block_private", options.block_private)?;
+    let allowed: Vec<String> = options.allow_private.iter().map(IpNet::to_string).collect();
+    defaults.set_item("allow_private", allowed)?;
     defaults.set_item("verify", options.verify == Verify::System)?;
     defaults.set_item("http2", if options.http2 == Http2::Auto { "auto" } else { "other" })?;
     defaults.set_item("max_body_size", options.max_body_size)?;

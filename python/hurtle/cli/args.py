@@ -292,6 +292,23 @@ def _add_connection(group: argparse._ArgumentGroup) -> None:
         metavar="N",
         help=f"the most hops of one request ({DEFAULTS.max_redirects})",
     )
+    group.add_argument(
+        "--keep-on-redirect",
+        action="append",
+        metavar="NAME",
+        help="a header that redirects may take to another origin; body: the body; repeatable",
+    )
+    switch = argparse.BooleanOptionalAction
+    group.add_argument("--https-only", action=switch, help="send nothing in the clear")
+    group.add_argument(
+        "--block-private", action=switch, help="connect to addresses of the public internet only"
+    )
+    group.add_argument(
+        "--allow-private",
+        action="append",
+        metavar="NET",
+        help="a network to connect to all the same, such as 10.0.0.0/8; repeatable",
+    )
     trust = group.add_mutually_exclusive_group()
     trust.add_argument("-k", "--insecure", action="store_true", help="do not verify TLS certificates")
     trust.add_argument("--verify", "--cacert", metavar="PEM", help="trust only the certificates in this file")
@@ -303,7 +320,6 @@ def _add_connection(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--threads", type=int, metavar="N", help="threads of the engine (one per core)")
     for names in (("-x", "--proxy"), ("--cert",)):
         group.add_argument(*names, action=Unavailable, help=argparse.SUPPRESS)
-    group.add_argument("--block-private", action=Unavailable, nargs=0, help=argparse.SUPPRESS)
 
 
 def _add_plan(commands: "argparse._SubParsersAction[Parser]") -> None:

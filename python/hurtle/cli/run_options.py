@@ -6,14 +6,16 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from hurtle import wire
+from hurtle.attempts import Retry, Timeout
 from hurtle.cli.config_file import read_options
 from hurtle.errors import ConfigError
-from hurtle.options import OptionsDict, Retry, Timeout
+from hurtle.options import OptionsDict
 
 _AS_GIVEN = (
     "concurrency", "concurrency_per_host", "rate_limit", "rate_limit_per_host", "limit_by", "robots",
     "deadline", "max_duration", "max_body_size", "on_oversize", "max_buffer", "on_error", "max_redirects",
-    "threads", "user_agent", "ordered", "dedupe", "idempotency_key",
+    "threads", "user_agent", "ordered", "dedupe", "idempotency_key", "keep_on_redirect", "https_only",
+    "block_private", "allow_private",
 )  # fmt: skip
 _TIMEOUTS = {
     "timeout": "total",

@@ -6,14 +6,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
 
-from hurtle.options import ALIASES, USER_AGENT, Options, OptionsDict, Retry
+from hurtle.attempts import Retry
+from hurtle.options import ALIASES, USER_AGENT, Options, OptionsDict
 from hurtle.outputs.record import Identity
 from hurtle.sources import AsyncSource, Source
 
 SHAPING = frozenset({
-    "headers", "params", "follow_redirects", "max_redirects", "verify", "http2", "max_body_size",
-    "truncate_oversize", "decode_content", "robots", "retry_statuses", "retry_methods",
-    "idempotency_key",
+    "headers", "params", "follow_redirects", "max_redirects", "keep_on_redirect", "https_only",
+    "block_private", "allow_private", "verify", "http2", "max_body_size", "truncate_oversize",
+    "decode_content", "robots", "retry_statuses", "retry_methods", "idempotency_key",
 })  # fmt: skip
 """Options on which requests and rows depend. Speed and patience may change when a run is resumed."""
 

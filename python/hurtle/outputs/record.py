@@ -252,7 +252,9 @@ def difference(before: Record, now: Record) -> str | None:
     assert isinstance(then, dict)
     assert isinstance(current, dict)
     for name in sorted(then.keys() | current.keys()):
-        was, now_is = then.get(name), current.get(name)
+        now_is = current.get(name)
+        # An option that the record does not name is younger than the record.
+        was = then[name] if name in then else _default(name)
         if isinstance(was, dict) and isinstance(now_is, dict) and was != now_is:
             # Hashes of values, by the names of the values.
             differing = sorted(

@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use super::dns::Resolver;
+use super::guard::Guard;
 use super::tcp;
 use super::tls::TlsContext;
 use crate::clock::PhaseClock;
@@ -36,7 +37,7 @@ pub(crate) struct Opened {
 /// Resolves, connects and, for https, shakes hands. With `address`, connects to it and no other.
 ///
 /// # Errors
-/// `dns.*`, `connect.*`, `tls.*`, `local.*`.
+/// `blocked.address`, `dns.*`, `connect.*`, `tls.*`, `local.*`.
 ///
 /// # Cancel safety
 /// If it is dropped midway, nothing stays open.
@@ -44,17 +45,18 @@ pub(crate) async fn open(
     target: &Target,
     address: Option<IpAddr>,
     resolver: &Resolver,
+    guard: &Guard,
     tls: &TlsContext,
     clock: &PhaseClock,
 ) -> Result<Opened, Failure> {
     let tcp = if let Some(address) = address.or_else(|| target.host().parse().ok()) {
         clock.enter(Phase::Connect);
-        tcp::dial(&[address], target.port()).await?
+        tcp::dial(&[address], target.port(), guard).await?
     } else {
         clock.enter(Phase::Dns);
         let addresses = resolver.lookup(target.host()).await?;
         clock.enter(Phase::Connect);
-        tcp::dial(&addresses, target.port()).await?
+        tcp::dial(&addresses, target.port(), guard).await?
     };
     let remote = tcp.peer_addr().ok().map(|peer| peer.ip());
     if !target.is_https() {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::guard::Guard;
 use crate::error::{Code, Failure};
 
 /// How long one address may take before the next is tried in parallel (RFC 8305 §5).
@@ -22,19 +23,20 @@ const OUT_OF_FILES: [i32; 2] = [24, 23];
 #[cfg(windows)]
 const OUT_OF_FILES: [i32; 2] = [10024, 4];
 
-/// Connects to the first of `addresses` that answers. Nagle's algorithm is off.
+/// Connects to the first of `addresses` that answers and that `guard` admits: to no other is a packet sent. Nagle's algorithm is off.
 ///
 /// The next address is tried when one fails, or after 250 ms in parallel with those that have not answered. The
 /// caller limits the time.
 ///
 /// # Errors
-/// `connect.*`, `timeout.connect` when the system gave up, `local.fds`, `local.ports`; of several addresses the most
+/// `blocked.address`, `connect.*`, `timeout.connect` when the system gave up, `local.fds`, `local.ports`; of several addresses the most
 /// specific failure.
 ///
 /// # Cancel safety
 /// Dropping the future closes every attempt.
-pub(crate) async fn dial(addresses: &[IpAddr], port: u16) -> Result<TcpStream, Failure> {
-    let mut race = Race::new(addresses, port);
+pub(crate) async fn dial(addresses: &[IpAddr], port: u16, guard: &Guard) -> Result<TcpStream, Failure> {
+    let admitted = guard.admit(addresses)?;
+    let mut race = Race::new(&admitted, port);
     loop {
         if !race.start_next() && race.running.is_empty() {
             return Err(race.failure());
@@ -175,6 +177,10 @@ mod tests {
 
     const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
+    fn open() -> Guard {
+        Guard::new(false, &[])
+    }
+
     fn loopback(last: u8) -> IpAddr {
         IpAddr::from([127, 0, 0, last])
     }
@@ -192,7 +198,7 @@ mod tests {
     async fn connects_without_delay_and_without_nagle() {
         let listener = TcpListener::bind((HERE, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let stream = dial(&[HERE], address.port()).await.unwrap();
+        let stream = dial(&[HERE], address.port(), &open()).await.unwrap();
         assert_eq!(stream.peer_addr().unwrap(), address);
         assert!(stream.nodelay().unwrap());
     }
@@ -200,8 +206,8 @@ mod tests {
     #[tokio::test]
     async fn c1_refused() {
         let (_bound, port) = refusing();
-        assert_eq!(dial(&[HERE], port).await.unwrap_err().code, Code::ConnectRefused);
-        assert_eq!(dial(&[], port).await.unwrap_err().code, Code::ConnectUnreachable);
+        assert_eq!(dial(&[HERE], port, &open()).await.unwrap_err().code, Code::ConnectRefused);
+        assert_eq!(dial(&[], port, &open()).await.unwrap_err().code, Code::ConnectUnreachable);
     }
 
     #[cfg(target_os = "linux")]
@@ -209,7 +215,7 @@ mod tests {
     async fn d5_the_next_address_is_tried_at_once_when_one_fails() {
         let listener = TcpListener::bind((loopback(3), 0)).await.unwrap();
         let (started, port) = (Instant::now(), listener.local_addr().unwrap().port());
-        let stream = dial(&[loopback(1), loopback(2), loopback(3)], port).await.unwrap();
+        let stream = dial(&[loopback(1), loopback(2), loopback(3)], port, &open()).await.unwrap();
         assert_eq!(stream.peer_addr().unwrap().ip(), loopback(3));
         assert!(started.elapsed() < STAGGER);
     }
@@ -229,7 +235,7 @@ mod tests {
         assert!(queued.len() < 4, "the queue never fills");
         let _listener = TcpListener::bind((loopback(2), full.port())).await.unwrap();
         let started = Instant::now();
-        let stream = dial(&[loopback(1), loopback(2)], full.port()).await.unwrap();
+        let stream = dial(&[loopback(1), loopback(2)], full.port(), &open()).await.unwrap();
         assert_eq!(stream.peer_addr().unwrap().ip(), loopback(2));
         assert!(started.elapsed() >= STAGGER, "the first address answered");
     }

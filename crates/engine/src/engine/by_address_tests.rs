@@ -1,65 +1,19 @@
 //! Limits by address, with names that a server of ours resolves: every address of 127.0.0.0/8 answers here.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use hurtle_testserver::{Config, Hosts, Profile, Server};
+use hurtle_testserver::{Config, Server};
 
-use super::{Engine, Job, JobOptions};
-use crate::connect::DnsConfig;
-use crate::connect::fake_server::{A, FakeServer};
+use super::JobOptions;
+use super::stage::{LIMIT, Stage, drain, fetch, start};
+use crate::connect::fake_server::A;
 use crate::error::Code;
-use crate::job::Next;
 use crate::options::{Concurrency, LimitBy, Limits, Options};
-use crate::outcome::AttemptEnd;
 use crate::request::Submission;
-
-/// Nothing that a test waits for takes longer.
-const LIMIT: Duration = Duration::from_secs(20);
-
-/// What a row says of its request.
-#[derive(Debug, PartialEq)]
-struct Row {
-    status: Option<u16>,
-    code: Option<Code>,
-    attempts: u32,
-    end: AttemptEnd,
-    remote: Option<String>,
-}
-
-/// A server at every loopback address, a name server, and what an engine is told of both.
-struct Stage {
-    server: Server,
-    names: FakeServer,
-}
-
-impl Stage {
-    fn new(latency: Duration) -> Self {
-        let profile = Profile { latency, ..Profile::default() };
-        let config = Config { hosts: Hosts::AllLoopback, profile, ..Config::default() };
-        Self { server: Server::start(config).unwrap(), names: FakeServer::start() }
-    }
-
-    fn engine(&self, options: Options) -> Engine {
-        let timeout = Duration::from_millis(300);
-        let dns = DnsConfig { nameservers: vec![self.names.address()], timeout, ..DnsConfig::default() };
-        Engine::start_with(options, dns).unwrap()
-    }
-
-    /// The URL of a path at a name.
-    fn url(&self, name: &str, path: &str) -> String {
-        format!("http://{name}:{}{path}", self.server.addr().port())
-    }
-
-    /// The peak of requests in flight to each host.
-    fn peaks(&self) -> BTreeMap<String, u64> {
-        self.server.host_stats().into_iter().map(|host| (host.host, host.max_in_flight)).collect()
-    }
-}
 
 fn by_ip(threads: usize) -> Options {
     Options { limit_by: LimitBy::Ip, threads, ..Options::default() }
@@ -67,38 +21,6 @@ fn by_ip(threads: usize) -> Options {
 
 fn at_once(limit: u32, options: Options) -> Options {
     Options { concurrency_per_host: Concurrency::Fixed(limit), ..options }
-}
-
-fn start(engine: &Engine, urls: &[String]) -> Job {
-    let job = engine.job(JobOptions::default()).unwrap();
-    let submissions = urls.iter().zip(0..).map(|(url, index)| Submission::new(index, url, None, None));
-    assert!(job.submit(submissions.collect()));
-    job.finish();
-    job
-}
-
-/// Takes all rows of a job, in the order of its requests.
-fn drain(job: &Job) -> Vec<Row> {
-    let (start, mut rows) = (Instant::now(), BTreeMap::new());
-    loop {
-        assert!(start.elapsed() < LIMIT, "rows are missing: {:?}", job.progress());
-        match job.next_batch(Duration::from_millis(100)) {
-            Next::Batch(batch) => rows.extend(batch.iter().map(|view| {
-                let row = &view.row;
-                let remote = row.remote.map(|remote| remote.to_string());
-                let (status, code, attempts, end) = (row.status, row.code, row.attempts, row.end);
-                (row.index, Row { status, code, attempts, end, remote })
-            })),
-            Next::Pending => {}
-            Next::Done => return rows.into_values().collect(),
-        }
-    }
-}
-
-fn fetch(engine: &Engine, urls: &[String]) -> Vec<Row> {
-    let rows = drain(&start(engine, urls));
-    assert_eq!(rows.len(), urls.len());
-    rows
 }
 
 #[test]

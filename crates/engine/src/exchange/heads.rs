@@ -5,7 +5,7 @@ use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, HOST, TRANSFER_ENCOD
 use http::{HeaderName, HeaderValue, Method, Uri, Version};
 
 use super::accepted::Accepted;
-use super::redirect::keeps_header;
+use super::redirect::{Audience, keeps_header};
 use crate::pool::SendBody;
 use crate::request::Request;
 
@@ -18,6 +18,8 @@ pub(crate) struct Heads {
     lines: Vec<u8>,
     /// The codings that they ask for.
     accepted: Accepted,
+    /// Headers that the caller lets redirects take to another origin.
+    kept: Vec<HeaderName>,
 }
 
 /// The headers of one request.
@@ -25,13 +27,15 @@ struct Choice<'a> {
     shared: &'a [Header],
     own: &'a [Header],
     conditions: &'a [Header],
-    left_origin: bool,
+    kept: &'a [HeaderName],
+    audience: Audience,
     length: Option<usize>,
 }
 
 impl Heads {
-    /// `shared` are the headers of every request; they win over the engine's own.
-    pub(crate) fn new(shared: &[Header]) -> Self {
+    /// `shared` are the headers of every request; they win over the engine's own. `kept` are names of those that redirects
+    /// may take to another origin.
+    pub(crate) fn new(shared: &[Header], kept: &[HeaderName]) -> Self {
         let engine = [
             (ACCEPT, HeaderValue::from_static("*/*")),
             (ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate, br, zstd")),
@@ -44,7 +48,7 @@ impl Heads {
             write_line(&mut lines, name, value);
         }
         let accepted = accepted_by(&all).unwrap_or(Accepted::ALL);
-        Self { shared: all, lines, accepted }
+        Self { shared: all, lines, accepted, kept: kept.into() }
     }
 
     /// The content codings that `request` asks for.
@@ -52,10 +56,10 @@ impl Heads {
         request.spec.as_ref().and_then(|spec| accepted_by(&spec.headers)).unwrap_or(self.accepted)
     }
 
-    /// Writes the head of `request` for HTTP/1.1. `left_origin`: a redirect led away from the origin that the caller
-    /// named, so the headers meant for that origin are left out.
-    pub(crate) fn write_http1(&self, out: &mut Vec<u8>, request: &Request, left_origin: bool) {
-        let choice = self.choose(request, left_origin);
+    /// Writes the head of `request` for HTTP/1.1. If a redirect led away from the origin that the caller named, the headers
+    /// meant for that origin are left out.
+    pub(crate) fn write_http1(&self, out: &mut Vec<u8>, request: &Request, audience: Audience) {
+        let choice = self.choose(request, audience);
         let target = &request.target;
         let host = choice.host().map_or(target.authority().as_bytes(), HeaderValue::as_bytes);
         let parts: [&[u8]; 6] = [
@@ -70,7 +74,7 @@ impl Heads {
         for part in parts {
             out.extend_from_slice(part);
         }
-        if choice.own.is_empty() && choice.conditions.is_empty() && !left_origin {
+        if choice.own.is_empty() && choice.conditions.is_empty() && audience == Audience::Asked {
             out.extend_from_slice(&self.lines);
         } else {
             for (name, value) in choice.all() {
@@ -84,8 +88,8 @@ impl Heads {
     }
 
     /// The same request for HTTP/2. None: its URL cannot be sent there.
-    pub(crate) fn http2(&self, request: &Request, left_origin: bool) -> Option<http::Request<SendBody>> {
-        let choice = self.choose(request, left_origin);
+    pub(crate) fn http2(&self, request: &Request, audience: Audience) -> Option<http::Request<SendBody>> {
+        let choice = self.choose(request, audience);
         let mut uri = Uri::try_from(request.target.as_str()).ok()?;
         if let Some(host) = choice.host() {
             let mut parts = uri.into_parts();
@@ -110,18 +114,19 @@ impl Heads {
     pub(crate) fn user_agent<'a>(
         &'a self,
         request: &'a Request,
-        left_origin: bool,
+        audience: Audience,
     ) -> Option<&'a HeaderValue> {
-        let choice = self.choose(request, left_origin);
+        let choice = self.choose(request, audience);
         choice.all().find(|(name, _)| name == USER_AGENT).map(|(_, value)| value)
     }
 
-    fn choose<'a>(&'a self, request: &'a Request, left_origin: bool) -> Choice<'a> {
+    fn choose<'a>(&'a self, request: &'a Request, audience: Audience) -> Choice<'a> {
         let spec = request.spec.as_deref();
         let body = spec.and_then(|spec| spec.body.as_ref()).map_or(0, Bytes::len);
         let length = (body > 0 || expects_body(request.method())).then_some(body);
         let own = spec.map_or(&[][..], |spec| &spec.headers);
-        Choice { shared: &self.shared, own, conditions: request.conditions(), left_origin, length }
+        let (shared, conditions, kept) = (&self.shared, request.conditions(), &self.kept);
+        Choice { shared, own, conditions, kept, audience, length }
     }
 }
 
@@ -129,18 +134,28 @@ impl<'a> Choice<'a> {
     /// All headers except Host and those that frame the body: a request's own header replaces the shared one of that
     /// name.
     fn all(&self) -> impl Iterator<Item = &'a Header> {
-        let (own, left_origin) = (self.own, self.left_origin);
+        let own = self.own;
         let is_own = move |name: &HeaderName| own.iter().any(|(given, _)| given == name);
         let shared = self.shared.iter().filter(move |(name, _)| !is_own(name));
         let own = own.iter().filter(|(name, _)| !frames(name));
-        let kept = move |(name, _): &&Header| name != HOST && (!left_origin || keeps_header(name));
-        shared.chain(own).filter(kept).chain(self.conditions)
+        let (audience, kept) = (self.audience, self.kept);
+        let may_go = move |name: &HeaderName| match audience {
+            Audience::Asked => true,
+            Audience::Other => keeps_header(name) || kept.contains(name),
+            Audience::Exposed => keeps_header(name),
+        };
+        let goes = move |(name, _): &&Header| name != HOST && may_go(name);
+        shared.chain(own).filter(goes).chain(self.conditions)
     }
 
     /// The Host that the caller set, for the origin that the caller named.
     fn host(&self) -> Option<&'a HeaderValue> {
         let all = || self.own.iter().chain(self.shared);
-        if self.left_origin { None } else { all().find(|(name, _)| name == HOST).map(|(_, value)| value) }
+        if self.audience > Audience::Asked {
+            None
+        } else {
+            all().find(|(name, _)| name == HOST).map(|(_, value)| value)
+        }
     }
 }
 
@@ -195,9 +210,9 @@ mod tests {
         }
     }
 
-    fn written(shared: &[Header], spec: Option<Spec>, left_origin: bool) -> String {
+    fn written(shared: &[Header], spec: Option<Spec>, audience: Audience) -> String {
         let mut out = Vec::new();
-        Heads::new(shared).write_http1(&mut out, &request(spec), left_origin);
+        Heads::new(shared, &[]).write_http1(&mut out, &request(spec), audience);
         String::from_utf8(out).unwrap()
     }
 
@@ -209,14 +224,14 @@ mod tests {
         let expected = format!(
             "GET /x?y HTTP/1.1\r\nhost: a.example:8443\r\n{ENGINE}user-agent: me\r\nx-a: 1\r\nx-a: 2\r\n\r\n"
         );
-        assert_eq!(written(&shared, None, false), expected);
+        assert_eq!(written(&shared, None, Audience::Asked), expected);
     }
 
     #[test]
     fn what_is_given_replaces_what_all_have() {
         let shared = [header("accept", "text/html"), header("x-a", "1")];
         let headers = vec![header("x-a", "2"), header("x-a", "3"), header("host", "other")];
-        let text = written(&shared, Some(Spec { headers, ..Spec::default() }), false);
+        let text = written(&shared, Some(Spec { headers, ..Spec::default() }), Audience::Asked);
         assert!(text.starts_with("GET /x?y HTTP/1.1\r\nhost: other\r\n"), "{text}");
         assert!(text.ends_with("accept: text/html\r\nx-a: 2\r\nx-a: 3\r\n\r\n"), "{text}");
         assert_eq!(text.matches("host:").count(), 1);
@@ -227,22 +242,39 @@ mod tests {
         let headers = vec![header("content-length", "99"), header("transfer-encoding", "chunked")];
         let body = Some(Bytes::from_static(b"abc"));
         let spec = Spec { method: Method::POST, headers, body, ..Spec::default() };
-        let text = written(&[header("content-length", "7")], Some(spec), false);
+        let text = written(&[header("content-length", "7")], Some(spec), Audience::Asked);
         assert!(text.ends_with("content-length: 3\r\n\r\n"), "{text}");
         assert_eq!((text.matches("length").count(), text.matches("transfer").count()), (1, 0));
         let empty = Spec { method: Method::PUT, ..Spec::default() };
-        assert!(written(&[], Some(empty), false).contains("content-length: 0\r\n"));
+        assert!(written(&[], Some(empty), Audience::Asked).contains("content-length: 0\r\n"));
     }
 
     #[test]
     fn another_origin_is_told_nothing_private() {
         let shared = [header("authorization", "a"), header("user-agent", "me"), header("host", "b")];
         let headers = vec![header("x-key", "b"), header("accept-language", "c")];
-        let text = written(&shared, Some(Spec { headers, ..Spec::default() }), true);
+        let text = written(&shared, Some(Spec { headers, ..Spec::default() }), Audience::Other);
         let expected = format!(
             "GET /x?y HTTP/1.1\r\nhost: a.example:8443\r\n{ENGINE}user-agent: me\r\naccept-language: c\r\n\r\n"
         );
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn what_the_caller_lets_go_along_goes_to_another_origin_and_never_into_the_clear() {
+        let shared = [header("x-team", "a"), header("x-other", "b")];
+        let heads = Heads::new(&shared, &["x-team", "x-key", "host"].map(HeaderName::from_static));
+        let headers =
+            vec![header("x-key", "1"), header("x-key", "2"), header("host", "b"), header("cookie", "c")];
+        let request = request(Some(Spec { headers, ..Spec::default() }));
+        for (audience, sent) in
+            [(Audience::Other, "x-team: a\r\nx-key: 1\r\nx-key: 2\r\n"), (Audience::Exposed, "")]
+        {
+            let mut text = Vec::new();
+            heads.write_http1(&mut text, &request, audience);
+            let expected = format!("GET /x?y HTTP/1.1\r\nhost: a.example:8443\r\n{ENGINE}{sent}\r\n");
+            assert_eq!(String::from_utf8(text).unwrap(), expected);
+        }
     }
 
     #[test]
@@ -252,27 +284,27 @@ mod tests {
             request.ask_if(url, vec![header("if-none-match", "\"a\"")]);
             request
         };
-        let heads = Heads::new(&[]);
-        for (url, left_origin, sent) in [
-            (None, false, true),
-            (Some("https://a.example:8443/x?y"), true, true),
-            (Some("https://a.example:8443/x"), false, false),
+        let heads = Heads::new(&[], &[]);
+        for (url, audience, sent) in [
+            (None, Audience::Asked, true),
+            (Some("https://a.example:8443/x?y"), Audience::Other, true),
+            (Some("https://a.example:8443/x"), Audience::Asked, false),
         ] {
             let mut text = Vec::new();
-            heads.write_http1(&mut text, &asked(url), left_origin);
+            heads.write_http1(&mut text, &asked(url), audience);
             let text = String::from_utf8(text).unwrap();
             assert_eq!(text.ends_with("if-none-match: \"a\"\r\n\r\n"), sent, "{text}");
         }
         let mut moved = asked(None);
-        assert!(heads.http2(&moved, false).unwrap().headers().contains_key("if-none-match"));
+        assert!(heads.http2(&moved, Audience::Asked).unwrap().headers().contains_key("if-none-match"));
         moved.target = moved.target.join("/z").unwrap().target;
-        assert!(!heads.http2(&moved, false).unwrap().headers().contains_key("if-none-match"));
+        assert!(!heads.http2(&moved, Audience::Asked).unwrap().headers().contains_key("if-none-match"));
     }
 
     #[test]
     fn http2_says_the_same() {
         let shared = [header("x-a", "1"), header("host", "b.example")];
-        let out = Heads::new(&shared).http2(&request(None), false).unwrap();
+        let out = Heads::new(&shared, &[]).http2(&request(None), Audience::Asked).unwrap();
         assert_eq!(out.uri(), "https://b.example/x?y");
         let names: Vec<_> = out.headers().keys().map(HeaderName::as_str).collect();
         assert_eq!(names, ["accept", "accept-encoding", "x-a"]);

@@ -14,5 +14,5 @@ pub(crate) use classify::handshake_failure;
 pub(crate) use decode::Decoder;
 pub use decode::decode_body;
 pub(crate) use heads::Heads;
-pub(crate) use redirect::{Follow, Redirect, describes_body, next_hop};
+pub(crate) use redirect::{Audience, Follow, HopRules, Redirect, describes_body, next_hop};
 pub(crate) use send::{Channel, Exchanged, Reached, exchange};

@@ -32,23 +32,71 @@ pub(crate) struct Follow {
     /// Whether the method becomes GET; then the body is dropped, and with it every header that
     /// [`describes_body`].
     pub(crate) method_becomes_get: bool,
-    /// Whether scheme, host or port differ: credentials, cookies and all headers but those of
-    /// [`keeps_header`] are dropped.
-    pub(crate) cross_origin: bool,
-    /// Whether the chain leaves https for http.
-    pub(crate) downgrade: bool,
+    /// To whom the next request goes, as seen from the one before: all headers but those of [`keeps_header`] and those
+    /// that the caller allows there are dropped.
+    pub(crate) audience: Audience,
 }
 
-/// Decides about the response to `request`, which `hops` redirects led to, of at most `max`. None: redirects are not
-/// followed.
-pub(crate) fn next_hop(request: &Request, hops: u32, outcome: &Outcome, max: Option<u32>) -> Redirect {
-    let (Some(received), Some(max)) = (&outcome.received, max) else { return Redirect::None };
+/// To whom a request goes, at worst, of all that its chain of redirects has led to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Audience {
+    /// The origin that the caller named: same scheme, host and port.
+    #[default]
+    Asked,
+    /// Another origin.
+    Other,
+    /// Another origin, and everybody on the way to it: a redirect led from https to http.
+    Exposed,
+}
+
+/// What the caller allows redirects to do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HopRules {
+    /// The most hops of one request. None: redirects are not followed.
+    pub(crate) max: Option<u32>,
+    /// Whether they may lead to https only.
+    pub(crate) https_only: bool,
+    /// Whether the body may go to another origin.
+    pub(crate) keeps_body: bool,
+}
+
+/// Decides about the response to `request`, which `hops` redirects led to.
+pub(crate) fn next_hop(request: &Request, hops: u32, outcome: &Outcome, rules: &HopRules) -> Redirect {
+    let (Some(received), Some(max)) = (&outcome.received, rules.max) else { return Redirect::None };
     if !(300..400).contains(&received.status) || outcome.failure.is_some() {
         return Redirect::None;
     }
     let Ok(status) = StatusCode::from_u16(received.status) else { return Redirect::None };
     let locations: Vec<&[u8]> = received.headers.get_all("location").collect();
-    decide(status, &locations, &request.target, request.method(), hops, max)
+    match decide(status, &locations, &request.target, request.method(), hops, max) {
+        Redirect::Follow(follow) => match refusal(&follow, status, request.has_body(), rules) {
+            Some(failure) => Redirect::Fail(failure),
+            None => Redirect::Follow(follow),
+        },
+        other => other,
+    }
+}
+
+/// Why a redirect that can be followed is not.
+///
+/// A body is what the caller says to one origin, as headers are: it goes to another only if the caller allows it, though
+/// browsers send it there (Fetch, "HTTP-redirect fetch"). Without its body the request would ask for something else,
+/// so nothing is sent.
+fn refusal(follow: &Follow, status: StatusCode, has_body: bool, rules: &HopRules) -> Option<Failure> {
+    if rules.https_only && !follow.target.is_https() {
+        return Some(Failure::new(Code::RedirectDowngrade, "https_only: the redirect leads to http"));
+    }
+    let is_bound = match follow.audience {
+        Audience::Asked => false,
+        Audience::Other => !rules.keeps_body,
+        Audience::Exposed => true,
+    };
+    if !is_bound || !has_body || follow.method_becomes_get {
+        return None;
+    }
+    let (status, origin) = (status.as_u16(), follow.target.origin());
+    let detail = format!("a {status} to another origin, {origin}: the body was not sent there");
+    Some(Failure::new(Code::RedirectBody, detail))
 }
 
 /// Decides about the response to `method` at `current`, which `hops` redirects led to, of at most `max`.
@@ -148,12 +196,17 @@ fn follow(status: StatusCode, location: &str, current: &Target, method: &Method)
         303 => *method != Method::GET && *method != Method::HEAD,
         _ => false,
     };
-    let cross_origin = parsed.target.origin() != current.origin();
+    let audience = if current.is_https() && !parsed.target.is_https() {
+        Audience::Exposed
+    } else if parsed.target.origin() == current.origin() {
+        Audience::Asked
+    } else {
+        Audience::Other
+    };
     Ok(Follow {
-        userinfo: parsed.userinfo.filter(|_| !cross_origin),
+        userinfo: parsed.userinfo.filter(|_| audience == Audience::Asked),
         method_becomes_get,
-        cross_origin,
-        downgrade: current.is_https() && !parsed.target.is_https(),
+        audience,
         target: parsed.target,
     })
 }
@@ -236,13 +289,18 @@ mod tests {
             ("https://a.example:8443/", false),
             ("https://A.EXAMPLE:8443/", false),
             ("https://a.example/", true),
+            ("https://a.example.:8443/", true),
             ("https://b.example:8443/", true),
             ("http://a.example:8443/", true),
             ("//b.example:8443/", true),
         ] {
-            assert_eq!(followed(BASE, location).cross_origin, cross_origin, "{location}");
+            assert_eq!(followed(BASE, location).audience != Audience::Asked, cross_origin, "{location}");
         }
-        assert!(!followed("https://a.example/", "https://a.example:443/x").cross_origin);
+        for (from, to) in
+            [("https://a.example/", "https://a.example:443/x"), ("http://a.example:80/", "//A.example/")]
+        {
+            assert_eq!(followed(from, to).audience, Audience::Asked, "{from}");
+        }
     }
 
     #[test]
@@ -290,10 +348,38 @@ mod tests {
 
     #[test]
     fn r6_a_downgrade_is_marked() {
-        assert!(followed(BASE, "http://a.example/").downgrade);
-        assert!(!followed(BASE, "https://b.example/").downgrade);
-        assert!(!followed("http://a.example/", "http://b.example/").downgrade);
-        assert!(!followed("http://a.example/", "https://a.example/").downgrade);
+        for (from, to, audience) in [
+            (BASE, "http://a.example/", Audience::Exposed),
+            (BASE, "https://b.example/", Audience::Other),
+            ("http://a.example/", "http://b.example/", Audience::Other),
+            ("http://a.example/", "https://a.example/", Audience::Other),
+        ] {
+            assert_eq!(followed(from, to).audience, audience, "{from} {to}");
+        }
+    }
+
+    #[test]
+    fn r2_r6_bodies_stay_with_their_origin_and_https_only_means_it() {
+        let open = HopRules { max: Some(10), https_only: false, keeps_body: true };
+        let bound = HopRules { keeps_body: false, ..open };
+        let https = HopRules { https_only: true, ..open };
+        for (status, location, has_body, rules, code) in [
+            (307, "/x", true, bound, None),
+            (308, "https://b.example/", true, bound, Some(Code::RedirectBody)),
+            (307, "https://b.example/", false, bound, None),
+            (303, "https://b.example/", true, bound, None),
+            (307, "https://b.example/", true, open, None),
+            (307, "http://a.example:8443/", true, open, Some(Code::RedirectBody)),
+            (302, "http://a.example:8443/", true, open, None),
+            (302, "http://a.example:8443/", false, https, Some(Code::RedirectDowngrade)),
+            (302, "https://b.example/", false, https, None),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            let decided = decide(status, &[location.as_bytes()], &target(BASE), &Method::POST, 0, 10);
+            let Redirect::Follow(follow) = decided else { panic!("{decided:?}") };
+            let refused = refusal(&follow, status, has_body, &rules).map(|failure| failure.code);
+            assert_eq!(refused, code, "{status} {location} {has_body} {rules:?}");
+        }
     }
 
     #[test]

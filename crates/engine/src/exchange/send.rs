@@ -6,7 +6,7 @@ use http::{Method, StatusCode};
 use super::body::{self, BodyRules, Incoming, Read};
 use super::classify;
 use super::heads::{self, Heads};
-use super::redirect::leads_on;
+use super::redirect::{Audience, leads_on};
 use crate::clock::PhaseClock;
 use crate::error::{Code, Failure};
 use crate::headers::HeaderBlock;
@@ -60,15 +60,15 @@ pub(crate) async fn exchange(
     channel: Channel<'_>,
     request: &Request,
     heads: &Heads,
-    left_origin: bool,
+    audience: Audience,
     rules: &BodyRules<'_>,
     clock: &PhaseClock,
 ) -> Exchanged {
     clock.enter(Phase::FirstByte);
     let keeps = rules.records_exchanges;
     let response = match channel {
-        Channel::Http1(connection) => over_http1(connection, request, heads, left_origin, keeps).await,
-        Channel::Http2(place) => over_http2(place, request, heads, left_origin, keeps).await,
+        Channel::Http1(connection) => over_http1(connection, request, heads, audience, keeps).await,
+        Channel::Http2(place) => over_http2(place, request, heads, audience, keeps).await,
     };
     match response {
         Ok((received, incoming)) => {
@@ -83,10 +83,10 @@ async fn over_http1<'a>(
     connection: &'a mut H1,
     request: &Request,
     heads: &Heads,
-    left_origin: bool,
+    audience: Audience,
     records_exchanges: bool,
 ) -> Result<(Received, Incoming<'a>), Exchanged> {
-    heads.write_http1(connection.begin(), request, left_origin);
+    heads.write_http1(connection.begin(), request, audience);
     let body = body_of(request);
     let sent = records_exchanges.then(|| [connection.keep(), &body].concat());
     let head = connection.response(body, *request.method() == Method::HEAD).await;
@@ -113,16 +113,16 @@ async fn over_http2(
     place: &StreamPlace,
     request: &Request,
     heads: &Heads,
-    left_origin: bool,
+    audience: Audience,
     records_exchanges: bool,
 ) -> Result<(Received, Incoming<'static>), Exchanged> {
     let sent = records_exchanges.then(|| {
         let mut sent = Vec::new();
-        heads.write_http1(&mut sent, request, left_origin);
+        heads.write_http1(&mut sent, request, audience);
         sent.extend_from_slice(&body_of(request));
         sent
     });
-    let Some(request) = heads.http2(request, left_origin) else {
+    let Some(request) = heads.http2(request, audience) else {
         return Err(Exchanged::failed(Failure::new(Code::InputUrl, "the URL cannot be sent")));
     };
     let mut sender = place.sender();

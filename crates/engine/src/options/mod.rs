@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
+use ipnet::IpNet;
 
 use crate::error::ConfigError;
 use method::idempotent_methods;
@@ -186,8 +187,18 @@ pub enum OnOversize {
     Truncate,
 }
 
+/// What redirects may take to another origin, beyond headers that say nothing of the caller.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeepOnRedirect {
+    /// Headers of the caller.
+    pub headers: Vec<HeaderName>,
+    /// The body.
+    pub body: bool,
+}
+
 /// All options of an engine.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::struct_excessive_bools)] // Each is an option of its own; they are no states of one thing.
 pub struct Options {
     /// Requests in flight, all hosts.
     pub concurrency: Concurrency,
@@ -214,6 +225,14 @@ pub struct Options {
     pub follow_redirects: bool,
     /// The most hops of one request.
     pub max_redirects: u32,
+    /// What they may take to another origin.
+    pub keep_on_redirect: KeepOnRedirect,
+    /// Whether nothing is sent in the clear.
+    pub https_only: bool,
+    /// Whether only addresses of the public internet are connected to.
+    pub block_private: bool,
+    /// Networks that are connected to all the same.
+    pub allow_private: Vec<IpNet>,
     /// Which certificates to trust.
     pub verify: Verify,
     /// Which HTTP version.
@@ -249,6 +268,10 @@ impl Default for Options {
             retries: RetryPolicy::default(),
             follow_redirects: true,
             max_redirects: 10,
+            keep_on_redirect: KeepOnRedirect::default(),
+            https_only: false,
+            block_private: false,
+            allow_private: Vec::new(),
             verify: Verify::default(),
             http2: Http2::default(),
             max_body_size: 64 << 20,

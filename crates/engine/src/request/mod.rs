@@ -92,6 +92,11 @@ impl Request {
         self.spec.as_ref().map_or(&Method::GET, |spec| &spec.method)
     }
 
+    /// Whether it has a body to send.
+    pub(crate) fn has_body(&self) -> bool {
+        self.spec.as_ref().and_then(|spec| spec.body.as_ref()).is_some_and(|body| !body.is_empty())
+    }
+
     /// A plain GET of another path of the same origin.
     pub(crate) fn sibling(&self, path: &str) -> Self {
         let target = self.target.join(path).map_or_else(|_| self.target.clone(), |parsed| parsed.target);

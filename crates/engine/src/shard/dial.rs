@@ -6,9 +6,9 @@ use std::rc::Rc;
 
 use tokio::sync::Notify;
 
-use super::Shard;
 use super::flight::Flight;
 use super::seat::Seat;
+use super::{Core, Shard};
 use crate::clock::PhaseClock;
 use crate::connect::{self, Opened};
 use crate::error::{Code, Failure};
@@ -92,8 +92,8 @@ impl Drop for Opening {
 
 async fn open(shard: &Rc<Shard>, flight: &Flight, clock: &PhaseClock) -> Result<Line, Failure> {
     let address = shard.address_of(flight.origin);
-    let opened =
-        connect::open(&flight.request.target, address, &shard.resolver, &shard.core.tls, clock).await?;
+    let Core { guard, tls, .. } = &*shard.core;
+    let opened = connect::open(&flight.request.target, address, &shard.resolver, guard, tls, clock).await?;
     let Opened { stream, remote, http2 } = opened;
     if let Some(address) = address {
         shard.core.router.addresses().connected(&flight.request.target, address);

@@ -10,7 +10,7 @@ use http::Method;
 use http::header::AUTHORIZATION;
 
 use super::local_job::LocalJob;
-use crate::exchange::{Follow, describes_body};
+use crate::exchange::{Audience, Follow, describes_body};
 use crate::job::JobState;
 use crate::options::is_idempotent;
 use crate::outcome::{AttemptEnd, AttemptRecord, Exchange, Hop, Outcome};
@@ -27,8 +27,8 @@ pub(super) struct Course {
     /// Redirects followed in the current attempt, and their bytes as sent and received.
     pub(super) hops: Vec<Hop>,
     pub(super) exchanges: Vec<Exchange>,
-    /// A hop left the origin: the caller's headers stay behind.
-    left_origin: bool,
+    /// To whom the hops have led: the caller's headers stay behind.
+    audience: Audience,
     /// How often it was sent again because a kept-alive connection was closed; these are not attempts.
     resent: u32,
     /// Attempts that cost patience alone, and when the first of them was refused.
@@ -175,9 +175,10 @@ impl Flight {
         self.course.as_ref().map_or(0, |course| course.hops.len() as u32)
     }
 
-    /// Whether a redirect has led it away from the origin that the caller named.
-    pub(super) fn has_left_origin(&self) -> bool {
-        self.course.as_ref().is_some_and(|course| course.left_origin)
+    /// To whom redirects have led it. On the way back to the origin that the caller named, it stays what it was: who sends
+    /// it there chooses what it asks for.
+    pub(super) fn audience(&self) -> Audience {
+        self.course.as_ref().map_or(Audience::Asked, |course| course.audience)
     }
 
     /// How often it was sent again in the current attempt.
@@ -284,7 +285,7 @@ impl Flight {
         let course = self.course.get_or_insert_default();
         course.exchanges.extend(exchange);
         course.hops.push(Hop { url: before.target.as_str().into(), status });
-        course.left_origin |= follow.cross_origin;
+        course.audience = course.audience.max(follow.audience);
         let mut request = Request { target: follow.target, ..before.clone() };
         course.asked.get_or_insert_with(|| Box::new(before));
         if let Some(spec) = &mut request.spec {

@@ -34,11 +34,13 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::task::AbortHandle;
 
-use crate::connect::{DnsConfig, Resolver, TlsContext};
+use crate::connect::{DnsConfig, Guard, Resolver, TlsContext};
+use crate::error::{Code, Failure};
 use crate::exchange::{Decoder, Heads};
 use crate::job::JobState;
 use crate::limits::Group;
 use crate::options::{Concurrency, Options};
+use crate::outcome::Outcome;
 use crate::politeness::{Aimd, HostId, Pace, ProbeWaits, Rules, Scheduler, SharedPace};
 use crate::pool::{OriginId, Origins, Scratch};
 use crate::request::{Request, Submission, Target};
@@ -87,6 +89,8 @@ pub(crate) struct Core {
     pub(crate) heads: Heads,
     pub(crate) tls: TlsContext,
     pub(crate) dns: DnsConfig,
+    /// Which addresses may be connected to.
+    pub(crate) guard: Guard,
     pub(crate) permits: Permits,
     /// The rate over all hosts.
     pub(crate) pace: Option<Arc<Mutex<Pace>>>,
@@ -258,8 +262,13 @@ impl Shard {
         if let Some(deadline) = self.core.options.deadline {
             self.time.note_deadline(now, deadline);
         }
+        let (origin, host) = (OriginId::UNKNOWN, HostId::UNKNOWN);
+        if self.core.options.https_only && !request.is_https() {
+            let failure = Failure::new(Code::InputScheme, "https_only: the URL says http");
+            return self
+                .land(Flight::new(Rc::clone(job), request, host, origin, now), Outcome::unsent(failure));
+        }
         let Some((origin, host)) = self.locate(&request) else {
-            let (origin, host) = (OriginId::UNKNOWN, HostId::UNKNOWN);
             return self.place(Flight::new(Rc::clone(job), request, host, origin, now));
         };
         self.enqueue(Flight::new(Rc::clone(job), request, host, origin, now));

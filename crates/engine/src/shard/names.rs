@@ -105,7 +105,8 @@ impl Shard {
         let began = Instant::now();
         let answer = self.resolver.lookup(&name).await;
         let waiting = self.names.waiting.borrow_mut().remove(&name).unwrap_or_default();
-        match answer {
+        // The first of them becomes the only one that is connected to: it must be one that may be.
+        match answer.and_then(|all| self.core.guard.admit(&all).map(Cow::into_owned)) {
             Ok(addresses) => {
                 self.core.router.addresses().found(&name, &addresses, Instant::now());
                 // Those that were sent before go to the front of their queue: in reverse, they keep their order.

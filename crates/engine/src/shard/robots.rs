@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::flight::{Errand, Flight};
 use super::{Message, Shard};
 use crate::error::{Code, Failure};
+use crate::exchange::HopRules;
 use crate::outcome::Outcome;
 use crate::politeness::{Rules, Verdict, product};
 use crate::pool::OriginId;
@@ -29,13 +30,14 @@ const KEPT_UNKNOWN: Duration = Duration::from_secs(60);
 const MAX_HOPS: u32 = 5;
 
 impl Shard {
-    /// How many redirects are followed for a request. None: they are not followed.
-    pub(super) fn most_hops(&self, flight: &Flight) -> Option<u32> {
+    /// What redirects may do with a request.
+    pub(super) fn hop_rules(&self, flight: &Flight) -> HopRules {
         let options = &self.core.options;
-        if flight.errand().is_some() {
-            return Some(MAX_HOPS);
-        }
-        options.follow_redirects.then_some(options.max_redirects)
+        let max = match flight.errand() {
+            Some(_) => Some(MAX_HOPS),
+            None => options.follow_redirects.then_some(options.max_redirects),
+        };
+        HopRules { max, https_only: options.https_only, keeps_body: options.keep_on_redirect.body }
     }
 
     /// Checks a request against robots.txt, if that is obeyed. None: it is disallowed, or waits for the file.
@@ -75,7 +77,7 @@ impl Shard {
 
     /// Judges a request by the user agent that is sent with it.
     fn judge(&self, rules: &Rules, flight: &Flight) -> Verdict {
-        let agent = self.core.heads.user_agent(&flight.request, flight.has_left_origin());
+        let agent = self.core.heads.user_agent(&flight.request, flight.audience());
         let agent = agent.map_or(&[][..], |agent| product(agent.as_bytes()));
         rules.judge(agent, flight.request.target.path_and_query())
     }
@@ -181,9 +183,15 @@ impl Shard {
 pub(super) fn rules_of(outcome: &Outcome) -> Option<Rules> {
     match outcome.failure.as_ref().map(|failure| failure.code) {
         Some(Code::TimeoutJob | Code::TimeoutDeadline) => return None,
-        // The origin answered, and its redirects do not lead to a file.
+        // The origin answered, and its redirects do not lead to a file that may be fetched. If its own address is blocked,
+        // so are its requests, which say so themselves.
         Some(
-            Code::RedirectTooMany | Code::RedirectScheme | Code::RedirectAmbiguous | Code::RedirectInvalid,
+            Code::RedirectTooMany
+            | Code::RedirectScheme
+            | Code::RedirectDowngrade
+            | Code::RedirectAmbiguous
+            | Code::RedirectInvalid
+            | Code::BlockedAddress,
         ) => return Some(Rules::absent()),
         _ => {}
     }

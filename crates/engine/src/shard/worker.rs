@@ -176,7 +176,7 @@ impl Worker {
         }
         let mut outcome = attempted.outcome();
         let Learned { wait, gives_up } = shard.learn(&flight, &mut outcome);
-        match next_hop(&flight.request, flight.hops(), &outcome, shard.most_hops(&flight)) {
+        match next_hop(&flight.request, flight.hops(), &outcome, &shard.hop_rules(&flight)) {
             Redirect::Follow(follow) => {
                 flight.take_hop(follow, &mut outcome, &shard.core.wall);
                 if let Some(wait) = wait {
@@ -259,20 +259,20 @@ async fn once(
     let rules = BodyRules {
         max_bytes: if is_errand { ROBOTS_BYTES } else { options.max_body_size },
         on_oversize: if is_errand { OnOversize::Truncate } else { options.on_oversize },
-        follow_redirects: shard.most_hops(flight).is_some(),
+        follow_redirects: shard.hop_rules(flight).max.is_some(),
         records_exchanges: flight.job.state.records_exchanges && !is_errand,
         gate: &flight.job.gate,
         accepted: accepted(shard, flight),
         decoder: &shard.decoder,
     };
-    let left_origin = flight.has_left_origin();
+    let audience = flight.audience();
     let (request, heads) = (&flight.request, &shard.core.heads);
     match line {
         Line::Http1(mut connection) => {
             via.set(Via { remote: connection.remote, reused: connection.served > 0, has_answered: false });
             connection.served = connection.served.saturating_add(1);
             let channel = Channel::Http1(&mut connection);
-            let exchanged = exchange(channel, request, heads, left_origin, &rules, clock).await;
+            let exchanged = exchange(channel, request, heads, audience, &rules, clock).await;
             let held = connection.is_open().then_some(Held { connection, origin: flight.origin, idle });
             (exchanged, held)
         }
@@ -280,7 +280,7 @@ async fn once(
             let reached = Via { remote: place.remote(), reused: place.reused, has_answered: false };
             via.set(reached);
             let channel = Channel::Http2(&place);
-            let exchanged = exchange(channel, request, heads, left_origin, &rules, clock).await;
+            let exchanged = exchange(channel, request, heads, audience, &rules, clock).await;
             via.set(Via { has_answered: place.has_answered(), ..reached });
             (exchanged, None)
         }

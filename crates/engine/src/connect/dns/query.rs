@@ -99,9 +99,9 @@ impl Servers {
             return (Ok(known), Keep::Forever);
         }
         let v4 = pin!(self.resolver.lookup(name.clone(), RecordType::A));
-        let v6 = pin!(self.resolver.lookup(name, RecordType::AAAA));
+        let v6 = pin!(self.resolver.lookup(name.clone(), RecordType::AAAA));
         let (v4, v6) = Both { v4, v6, replies: (None, None) }.replies().await;
-        conclude(v4, v6)
+        conclude(&name, v4, v6)
     }
 
     fn hosts_file(&self, name: &Name) -> Rc<[IpAddr]> {
@@ -158,7 +158,7 @@ fn poll_once(
     }
 }
 
-fn conclude(v4: Option<Reply>, v6: Option<Reply>) -> (Answer, Keep) {
+fn conclude(name: &Name, v4: Option<Reply>, v6: Option<Reply>) -> (Answer, Keep) {
     let now = Instant::now().into_std();
     let (mut found, mut time, mut worst) = ([Vec::new(), Vec::new()], LONGEST, None);
     for (reply, found) in [v6, v4].into_iter().zip(&mut found) {
@@ -167,7 +167,7 @@ fn conclude(v4: Option<Reply>, v6: Option<Reply>) -> (Answer, Keep) {
                 *found = addresses(&lookup);
                 time = time.min(lookup.valid_until().saturating_duration_since(now));
             }
-            Some(Err(error)) => worst = Some(worse(worst, explain(&error))),
+            Some(Err(error)) => worst = Some(worse(worst, explain(name, &error))),
             None => {}
         }
     }
@@ -200,10 +200,16 @@ fn worse(known: Option<Failure>, new: Failure) -> Failure {
     }
 }
 
-fn explain(error: &NetError) -> Failure {
+/// Why the look-up of `name` failed.
+fn explain(name: &Name, error: &NetError) -> Failure {
     match error {
         NetError::Dns(DnsError::NoRecordsFound(records)) => match records.response_code {
             ResponseCode::NXDomain => not_found(),
+            // A server that knows that there is no address says who says so (RFC 2308, section 2.2). Where aliases lead in
+            // a circle, nobody does.
+            ResponseCode::NoError if records.soa.is_none() && !records.query.name().eq_ignore_root(name) => {
+                leads_nowhere()
+            }
             ResponseCode::NoError => no_address(),
             code => temporary(code),
         },
@@ -226,6 +232,10 @@ fn explain_io(error: &io::Error) -> Failure {
 
 fn no_address() -> Failure {
     Failure::new(Code::DnsNoAddress, "the name has no address")
+}
+
+fn leads_nowhere() -> Failure {
+    Failure::new(Code::DnsTemporary, "the name is an alias that leads to no address")
 }
 
 fn temporary(code: ResponseCode) -> Failure {
