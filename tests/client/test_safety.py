@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 import hurtle
+from hurtle.cli.args import parser
+from hurtle.cli.run_options import given_options
 from hurtle.errors import BlockedError, ConfigError, RedirectError
-from hurtle.options import OptionsDict
+from hurtle.options import Options, OptionsDict
 from hurtle.testing import Server
 
 
@@ -58,6 +60,14 @@ def test_nothing_is_sent_in_the_clear_with_https_only(hurtle_server: Server) -> 
     (response,) = hurtle.fetch([hurtle_server.url("/bytes/1")], https_only=True)
     assert response.error is not None
     assert (response.error.code, response.attempts) == ("input.scheme", 0)
+
+
+def test_the_command_has_a_flag_for_each() -> None:
+    flags = ["--block-private", "--allow-private", "10.0.0.0/8", "--allow-private", "::1", "--https-only"]
+    given = parser().parse_args(["fetch", "urls.txt", *flags, "--keep-on-redirect", "X-Key"])
+    options = Options.resolve(given_options(given))
+    assert (options.block_private, options.allow_private) == (True, ("10.0.0.0/8", "::1/128"))
+    assert (options.https_only, options.keep_on_redirect) == (True, ("x-key",))
 
 
 @pytest.mark.parametrize(
