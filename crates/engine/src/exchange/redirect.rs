@@ -6,10 +6,14 @@
 use std::borrow::Cow;
 
 use http::{HeaderName, Method, StatusCode, header};
+use percent_encoding::{AsciiSet, percent_encode};
 
 use crate::error::{Code, Failure};
 use crate::outcome::Outcome;
 use crate::request::{Request, Target};
+
+/// Of ASCII nothing is encoded: the URL parser does what is needed.
+const NOTHING: &AsciiSet = &AsciiSet::EMPTY;
 
 /// What to do with a response.
 #[derive(Debug, PartialEq, Eq)]
@@ -178,11 +182,12 @@ fn the_one<'a>(locations: &[&'a [u8]]) -> Result<Option<&'a [u8]>, Failure> {
     Ok(first)
 }
 
-/// UTF-8 unchanged; other bytes as Latin-1, as browsers read them.
+/// The text of a reference. Bytes that are no UTF-8 are percent-encoded as they are, as browsers do: read as characters
+/// of some charset they would name something else.
 fn text(location: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(location) {
         Ok(text) => text.into(),
-        Err(_) => location.iter().map(|&byte| char::from(byte)).collect(),
+        Err(_) => percent_encode(location, NOTHING).to_string().into(),
     }
 }
 
@@ -339,7 +344,8 @@ mod tests {
             (b"/a b", "https://a.example:8443/a%20b"),
             (b"  /trimmed ", "https://a.example:8443/trimmed"),
             ("/ü".as_bytes(), "https://a.example:8443/%C3%BC"),
-            (b"/\xfc", "https://a.example:8443/%C3%BC"),
+            (b"/caf\xe9?\xfc=\xff", "https://a.example:8443/caf%E9?%FC=%FF"),
+            ("/ü\u{80}".as_bytes(), "https://a.example:8443/%C3%BC%C2%80"),
             (b"/x#fragment", "https://a.example:8443/x"),
         ] {
             assert_eq!(followed(BASE, location).target.as_str(), url);
