@@ -169,3 +169,38 @@ def test_records_of_somebody_else_are_no_rows(tmp_path: Path) -> None:
     out.write_bytes(b"".join([*theirs, mine]))
     (row,) = hurtle.open_run(out)
     assert (row["index"], row["warc_offset"]) == (0, None)
+
+
+def body_and_start(folder: Path, answer: bytes) -> tuple[bytes | None, bytes, StoredRow]:
+    """Return the body that an archive has of an answer, the start of the stored response, and the row."""
+    out = folder / "out.warc.gz"
+    with RawServer({"/": answer}) as server:
+        hurtle.run([server.base + "/"], out, retries=0)
+    run = hurtle.open_run(out)
+    (row,) = run
+    response = record_at(out, row["warc_offset"], row["warc_length"])
+    return run.body(row), response[:9], row
+
+
+@pytest.mark.parametrize("blank", [b"", b"\n", b"\r\n", b"\r\n\r\n"])
+def test_h27_blank_lines_before_the_status_line_are_not_archived(tmp_path: Path, blank: bytes) -> None:
+    answer = blank + b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"
+    body, start, row = body_and_start(tmp_path, answer)
+    assert (row["ok"], body, start) == (True, b"hello", b"HTTP/1.1 ")
+
+
+@pytest.mark.parametrize(
+    "codings",
+    [b"chunked, chunked", b"chunked\r\nTransfer-Encoding: chunked", b"Chunked ,", b"\r\n chunked"],
+)
+def test_h29_chunked_that_is_named_twice_is_undone_once(tmp_path: Path, codings: bytes) -> None:
+    answer = b"HTTP/1.1 200 OK\r\ntransfer-encoding: %b\r\n\r\n5\r\nhello\r\n0\r\n\r\n" % codings
+    body, _, row = body_and_start(tmp_path, answer)
+    assert (row["ok"], body) == (True, b"hello")
+
+
+def test_h32_a_part_of_a_coded_body_is_read_back_as_it_came(tmp_path: Path) -> None:
+    part = gzip.compress(b"page" * 100)[5:15]
+    answer = b"HTTP/1.1 206 Partial Content\r\ncontent-encoding: gzip\r\ncontent-length: 10\r\n\r\n" + part
+    body, _, row = body_and_start(tmp_path, answer)
+    assert (row["ok"], row["bytes_body"], body) == (True, 10, part)

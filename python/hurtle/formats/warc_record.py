@@ -41,7 +41,15 @@ SHRINKS = 0.95
 END = b"\r\n\r\n"
 """Ends the head of a record, and its block."""
 
-_CHUNKED = re.compile(rb"\ntransfer-encoding:[ \t]*chunked[ \t]*\r?\n", re.IGNORECASE)
+_CHUNKED = re.compile(
+    rb"\ntransfer-encoding:[ \t,]*(?:\r?\n[ \t]+)?chunked(?:(?:\r?\n)?[ \t,]+chunked)*[ \t,]*\r?\n",
+    re.IGNORECASE,
+)
+"""Some proxies name the coding twice, and apply it once."""
+
+PART = 206
+"""The status of a part of a body. Source: RFC 9110, section 15.3.7."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Field = tuple[str, str]
