@@ -26,8 +26,8 @@ SECONDS_AT_MOST = 600
 
 PARTS: tuple[tuple[str, str], ...] = (
     ("Response objects, boundary", r"crates/python/|/pyo3|\b_engine::|\bpyo3(_ffi)?::"),
-    ("HTTP codec", r"engine/src/(exchange|pool|headers|request/url)|/(httparse|http|hyper|bytes|memchr)-\d"),
-    ("HTTP codec", r"\bhurtle_engine::(exchange|pool|headers|request::url)|\b(httparse|http|hyper|bytes)::"),
+    ("HTTP codec", r"engine/src/(exchange|pool|headers|request/url)|/(httparse|http|h2|bytes|memchr)-\d"),
+    ("HTTP codec", r"\bhurtle_engine::(exchange|pool|headers|request::url)|\b(httparse|http|h2|bytes)::"),
     ("batch", r"engine/src/(job|outcome)|\bhurtle_engine::(job|outcome)"),
     ("clocks", r"engine/src/(clock|timings|alarm)|_engine::(clock|timings|alarm)::|Timespec|vdso"),
     ("scheduling", r"engine/src/|\bhurtle_engine::"),

@@ -48,6 +48,7 @@ class EngineOptions(TypedDict, total=False):
     limit_by: LimitBy
     hosts: HostLimits | None
     robots: bool
+    strict: bool
     timeout: float | tuple[float | None, float | None] | Timeout | Mapping[str, float | None] | None
     deadline: float | None
     retries: int | Retry | Mapping[str, object]
@@ -137,6 +138,7 @@ class Options:
     limit_by: LimitBy = "host"
     hosts: tuple[tuple[str, Limits], ...] = ()
     robots: bool = False
+    strict: bool = False
     timeout_total: float | None = 30.0
     timeout_connect: float | None = None
     timeout_first_byte: float | None = None
@@ -237,8 +239,8 @@ ALIASES = {"allow_redirects": "follow_redirects", "proxies": "proxy"}
 
 _KNOWN = frozenset(OptionsDict.__annotations__) | _UNAVAILABLE.keys() | ALIASES.keys()
 _FLAGS = (
-    "follow_redirects", "robots", "https_only", "block_private", "decode_content", "ordered", "dedupe",
-    "idempotency_key",
+    "follow_redirects", "robots", "https_only", "block_private", "decode_content", "strict", "ordered",
+    "dedupe", "idempotency_key",
 )  # fmt: skip
 _AS_GIVEN = (
     *_FLAGS, "concurrency", "concurrency_per_host", "limit_by", "deadline", "max_redirects", "http2",

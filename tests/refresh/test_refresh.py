@@ -332,3 +332,20 @@ def test_an_earlier_run_that_is_not_there_is_refused_before_anything_is_sent(
     assert caught.value.option == "since"
     assert site.taken() == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_f1_a_304_that_names_a_later_change_is_asked_again(tmp_path: Path, site: ValidatingServer) -> None:
+    site.pages = {"/": Page(b"old", etag='"kept"', modified=MONDAY)}
+    then = {"/": Page(b"new", etag='"kept"', modified=TUESDAY)}
+    (row,), _ = run_twice(site, tmp_path, [site.url("/")], then)
+    assert summary_of(row) == ("changed", 200, b"new", None, None)
+    assert row["attempts"] == 1
+    first, second = site.taken()
+    assert (len(first.conditions), second.conditions) == (2, {})
+
+
+def test_f1_a_304_without_conditions_is_not_unchanged(tmp_path: Path, site: ValidatingServer) -> None:
+    site.pages = {"/": Page(b"old", etag='"kept"', modified=MONDAY)}
+    then = {"/": Page(status=304, modified=TUESDAY)}
+    (row,), _ = run_twice(site, tmp_path, [site.url("/")], then)
+    assert (row["change"], row["status"]) == ("changed", 304)

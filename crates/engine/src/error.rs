@@ -232,6 +232,11 @@ impl Failure {
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { code, detail: detail.into() }
     }
+
+    /// A peer sends interim responses without end.
+    pub(crate) fn too_many_interim() -> Self {
+        Self::new(Code::ProtocolTooMany1xx, "more than 32 interim responses")
+    }
 }
 
 /// An invalid configuration, found before anything is sent.

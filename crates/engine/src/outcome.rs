@@ -88,8 +88,21 @@ pub(crate) struct Received {
     pub(crate) wire_bytes: u64,
     /// Why the body is a prefix, if it is one.
     pub(crate) truncated: Option<Truncated>,
+    /// A remark on how it was read.
+    pub(crate) remark: Option<Box<str>>,
     /// The bytes as sent and received, if the job keeps them.
     pub(crate) wire: Option<Box<Wire>>,
+}
+
+impl Received {
+    /// Adds a remark behind those before it.
+    pub(crate) fn add_remark(&mut self, remark: Option<String>) {
+        let Some(remark) = remark else { return };
+        self.remark = Some(match self.remark.take() {
+            Some(before) => format!("{before}; {remark}").into(),
+            None => remark.into(),
+        });
+    }
 }
 
 /// What is known of the connection an attempt used.
@@ -135,8 +148,6 @@ pub(crate) struct Outcome {
     pub(crate) received: Option<Received>,
     /// Why the response is not complete.
     pub(crate) failure: Option<Failure>,
-    /// A remark on a complete response, for the row's `error_detail`.
-    pub(crate) remark: Option<Box<str>>,
     /// The connection.
     pub(crate) via: Via,
     /// Where the attempt was when it ended.
@@ -147,6 +158,8 @@ pub(crate) struct Outcome {
     pub(crate) started: Instant,
     /// What is known of it.
     pub(crate) end: AttemptEnd,
+    /// The peer ended it because it is asked for too much.
+    pub(crate) is_excess: bool,
 }
 
 impl Outcome {
@@ -155,12 +168,12 @@ impl Outcome {
         Self {
             received: None,
             failure: Some(failure),
-            remark: None,
             via: Via::default(),
             phase: Phase::Queue,
             timings: Timings::default(),
             started: Instant::now(),
             end: AttemptEnd::Unsent,
+            is_excess: false,
         }
     }
 

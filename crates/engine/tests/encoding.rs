@@ -207,3 +207,50 @@ fn test_bodies_stay_as_received_when_decoding_is_off() {
     let six = coded("gzip, gzip, gzip, gzip, gzip, gzip", b"x");
     assert_eq!(get(options, &six.url("/")).body, b"x");
 }
+
+#[test]
+fn test_e5_every_member_is_read_and_empty_ones_are_counted() {
+    let two = [gzip(b"one "), gzip(b"two")].concat();
+    assert_eq!(get(one_attempt(), &coded("gzip", &two).url("/")).text(), "one two");
+    let row = get(one_attempt(), &coded("gzip", &gzip(b"").repeat(1000)).url("/"));
+    assert_eq!((row.code, row.ok), (Some(Code::DecodeCorrupt), false));
+}
+
+#[test]
+fn test_e6_bytes_behind_the_end_are_dropped_with_a_remark() {
+    let row = get(one_attempt(), &coded("gzip", &[gzip(b"whole"), b"junk".to_vec()].concat()).url("/"));
+    assert_eq!((row.code, row.text().as_str()), (None, "whole"));
+    assert!(row.detail.contains("behind the end"), "{}", row.detail);
+}
+
+#[test]
+fn test_e7_raw_deflate_is_read_and_never_as_whole_if_it_is_cut() {
+    use std::io::Write;
+    let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(&b"some text ".repeat(100)).unwrap();
+    let raw = encoder.finish().unwrap();
+    assert_eq!(get(one_attempt(), &coded("deflate", &raw).url("/")).body.len(), 1000);
+    let row = get(one_attempt(), &coded("deflate", &raw[..raw.len() - 1]).url("/"));
+    assert_eq!((row.code, row.ok), (Some(Code::DecodeTruncated), false));
+}
+
+#[test]
+fn test_e10_a_large_zstd_window_is_refused() {
+    // A frame without content size, whose window descriptor asks for 16 MiB. Source: RFC 8878, section 3.1.1.1.2.
+    let frame = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 14 << 3, 0x01, 0x00, 0x00];
+    let row = get(one_attempt(), &coded("zstd", &frame).url("/"));
+    assert_eq!((row.code, row.ok), (Some(Code::DecodeWindow), false), "{}", row.detail);
+}
+
+#[test]
+fn test_e12_a_part_of_a_coded_body_is_never_decoded() {
+    let packed = gzip(&b"some text ".repeat(100));
+    let head = format!(
+        "HTTP/1.1 206 Partial Content\r\ncontent-encoding: gzip\r\ncontent-range: bytes 0-{}/{}\r\ncontent-length: {}\r\n\r\n",
+        packed.len() - 1,
+        packed.len(),
+        packed.len()
+    );
+    let row = get(one_attempt(), &Script::answer([head.as_bytes(), &packed].concat()).url("/"));
+    assert_eq!((row.code, row.body), (None, packed));
+}

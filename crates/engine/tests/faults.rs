@@ -4,8 +4,10 @@
 mod common;
 
 use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::{Script, engine, fetch, fetch_one, one_attempt, quick_retries, server};
+use common::{Script, engine, fetch, fetch_one, one_attempt, quick_retries, server, wait_until};
 use hurtle_engine::Concurrency::Fixed;
 use hurtle_engine::{Code, Options};
 use hurtle_testserver::{Config, Hosts, Server};
@@ -110,7 +112,6 @@ fn test_h2_h3_h6_h7_what_is_no_http() {
         "HTTP/1.7 200 OK\r\n\r\n",
         "SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n\r\n",
         "<html>no head</html>\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
         "HTTP/1.1 200 OK\r\na\0b: c\r\n\r\n",
         "HTTP/1.1 200 OK\r\na: b\0c\r\n\r\n",
         "HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\nok",
@@ -165,6 +166,8 @@ fn test_h19_junk_after_an_answer_never_becomes_the_next() {
     let junk = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil";
     // In one piece, and as a separate piece that arrives while the connection is idle.
     for at_once in [true, false] {
+        let sent = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&sent);
         let script = Script::start(move |_, peer| {
             while let Some(head) = peer.request() {
                 let path = head.split(' ').nth(1).unwrap();
@@ -176,11 +179,12 @@ fn test_h19_junk_after_an_answer_never_becomes_the_next() {
                     std::thread::sleep(std::time::Duration::from_millis(2));
                     peer.send(junk);
                 }
+                count.fetch_add(1, Ordering::SeqCst);
             }
         });
         let engine = engine(Options { threads: 1, concurrency: Fixed(1), ..one_attempt() });
         for n in 0..5 {
-            std::thread::sleep(std::time::Duration::from_millis(6));
+            wait_until("the junk was sent", || sent.load(Ordering::SeqCst) == n);
             let path = format!("/{n}");
             let row = fetch_one(&engine, &script.url(&path));
             assert_eq!((row.code, row.text()), (None, path), "at once: {at_once}");

@@ -10,7 +10,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use common::{engine, fetch, fetch_one, header, one_attempt, quick_retries, send, server, start, wait_until};
+use common::{
+    Secure, Session, engine, fetch, fetch_one, header, one_attempt, quick_retries, send, server, start,
+    wait_until,
+};
 use h2::Reason;
 use h2::server::{Connection, SendResponse};
 use http::{Method, Request, Response, Version};
@@ -167,34 +170,7 @@ fn test_a_server_that_is_gone_fails_every_request_that_waits_for_its_protocol() 
     assert!(rows.0.iter().all(|row| down.contains(&row.code)));
 }
 
-/// A TLS server that speaks HTTP/1.1 only, and does not even answer the question by ALPN. It counts connections.
-fn tls_without_alpn() -> (u16, Arc<AtomicUsize>) {
-    let certified = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    let key = rustls_pki_types::PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());
-    let config =
-        rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certified.cert.der().clone()], key.into())
-            .unwrap();
-    let config = Arc::new(config);
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let connections = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&connections);
-    // Ends with the test's process; each connection ends with the client.
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            count.fetch_add(1, Ordering::SeqCst);
-            let session = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
-            std::thread::spawn(move || answer_http1(&mut rustls::StreamOwned::new(session, stream)));
-        }
-    });
-    (port, connections)
-}
-
-fn answer_http1(stream: &mut (impl Read + Write)) {
+fn answer_http1(stream: &mut Session) {
     let mut buffer = [0; 4096];
     while stream.read(&mut buffer).is_ok_and(|read| read > 0) {
         std::thread::sleep(Duration::from_millis(20));
@@ -204,14 +180,15 @@ fn answer_http1(stream: &mut (impl Read + Write)) {
 
 #[test]
 fn test_each_request_has_a_connection_once_the_server_turns_out_to_speak_http_1() {
-    let (port, connections) = tls_without_alpn();
+    // It does not even answer the question by ALPN.
+    let server = Secure::start(&[], answer_http1);
     let engine = engine(Options { concurrency_per_host: Fixed(8), ..by_alpn() });
     for _ in 0..2 {
-        let rows = fetch(&engine, &vec![format!("https://localhost:{port}/"); 80]);
+        let rows = fetch(&engine, &vec![server.url("/"); 80]);
         rows.assert_complete(80);
         assert!(rows.0.iter().all(|row| row.ok && row.version == Some(Version::HTTP_11)), "{rows:?}");
     }
-    assert_eq!(connections.load(Ordering::SeqCst), 8);
+    assert_eq!(server.connections(), 8);
 }
 
 /// An HTTP/2 server that treats each request as a test says.

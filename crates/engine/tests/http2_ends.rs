@@ -4,110 +4,94 @@
 
 mod common;
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::time::Duration;
+use common::{
+    DATA, END_HEADERS, END_STREAM, HEADERS, OK, PADDED, Row, Script, data, engine, field, frame, goaway,
+    head, one_attempt, reset, send,
+};
+use http::Method;
+use hurtle_engine::{Code, Http2, Options, Spec};
 
-use common::{Row, engine, fetch_one, one_attempt};
-use hurtle_engine::{Code, Http2, Options};
+/// `:status: 200` with `content-length: 9`.
+const OF_NINE_BYTES: &[u8] = b"\x88\x0f\x0d\x019";
 
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const GOAWAY: u8 = 7;
-
-const END_STREAM: u8 = 1;
-const ACK: u8 = 1;
-const END_HEADERS: u8 = 4;
-
-/// `:status: 200`, without and with `content-length: 9`. Source: RFC 7541, appendix A.
-const HEAD: &[u8] = b"\x88";
-const HEAD_OF_NINE_BYTES: &[u8] = b"\x88\x0f\x0d\x019";
-
-const NO_ERROR: [u8; 4] = [0, 0, 0, 0];
-const CANCEL: [u8; 4] = [0, 0, 0, 8];
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    let head = [length[1], length[2], length[3], kind, flags];
-    [&head[..], &stream.to_be_bytes(), payload].concat()
-}
-
-/// The answer's frames after its head; the request is on stream 1.
-fn reset(code: [u8; 4]) -> Vec<u8> {
-    frame(RST_STREAM, 0, 1, &code)
-}
-
-fn goaway(last_stream: u32) -> Vec<u8> {
-    frame(GOAWAY, 0, 0, &[last_stream.to_be_bytes(), NO_ERROR].concat())
-}
-
-fn serve(listener: &TcpListener, answer: &[u8]) -> std::io::Result<()> {
-    let (mut stream, _) = listener.accept()?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    stream.read_exact(&mut [0; 24])?;
-    stream.write_all(&frame(SETTINGS, 0, 0, &[]))?;
-    loop {
-        let (kind, flags) = read_frame(&mut stream)?;
-        match (kind, flags) {
-            (SETTINGS, ACK) => {}
-            (SETTINGS, _) => stream.write_all(&frame(SETTINGS, ACK, 0, &[]))?,
-            (HEADERS, _) => stream.write_all(answer)?,
-            _ => {}
-        }
-    }
-}
-
-fn read_frame(stream: &mut TcpStream) -> std::io::Result<(u8, u8)> {
-    let mut head = [0; 9];
-    stream.read_exact(&mut head)?;
-    let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-    stream.read_exact(&mut vec![0; length as usize])?;
-    Ok((head[3], head[4]))
-}
+const NO_ERROR: u32 = 0;
+const INTERNAL_ERROR: u32 = 2;
+const CANCEL: u32 = 8;
 
 /// Asks a peer that answers with `frames`, in one piece.
-fn row_of(frames: &[Vec<u8>]) -> Row {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/", listener.local_addr().unwrap());
+fn row_of(method: Method, frames: &[Vec<u8>]) -> Row {
     let answer = frames.concat();
-    let thread = std::thread::spawn(move || serve(&listener, &answer));
-    let row = fetch_one(&engine(Options { http2: Http2::Always, threads: 1, ..one_attempt() }), &url);
-    // The engine is gone, and so is its connection: reading from it has ended.
-    assert!(thread.join().unwrap().is_err());
-    row
+    let script = Script::frames(move |_, _| answer.clone());
+    let engine = engine(Options { http2: Http2::Always, threads: 1, ..one_attempt() });
+    send(&engine, &script.url("/"), Spec { method, ..Spec::default() })
 }
 
-fn head(block: &[u8]) -> Vec<u8> {
-    frame(HEADERS, END_HEADERS, 1, block)
+fn get(frames: &[Vec<u8>]) -> Row {
+    row_of(Method::GET, frames)
+}
+
+/// The last frame of a body.
+fn last(bytes: &[u8]) -> Vec<u8> {
+    frame(DATA, END_STREAM, 1, bytes)
+}
+
+fn trailers(block: &[u8]) -> Vec<u8> {
+    frame(HEADERS, END_HEADERS | END_STREAM, 1, block)
 }
 
 #[test]
-fn test_a_body_is_cut_when_its_stream_is_closed_without_an_error() {
-    let cut = frame(DATA, 0, 1, b"cut");
+fn test_p3_p13_a_body_is_cut_when_its_stream_is_closed_before_its_end() {
+    let cut = data(1, b"cut");
     for (name, frames) in [
-        ("reset, no error", vec![head(HEAD_OF_NINE_BYTES), cut.clone(), reset(NO_ERROR)]),
-        ("reset, cancel", vec![head(HEAD_OF_NINE_BYTES), cut.clone(), reset(CANCEL)]),
-        ("goaway below the stream", vec![head(HEAD_OF_NINE_BYTES), cut.clone(), goaway(0)]),
-        ("no length is declared", vec![head(HEAD), cut.clone(), reset(NO_ERROR)]),
-        ("no byte of the body came", vec![head(HEAD_OF_NINE_BYTES), reset(NO_ERROR)]),
+        ("reset, no error", vec![head(1, OF_NINE_BYTES), cut.clone(), reset(1, NO_ERROR)]),
+        ("reset, cancel", vec![head(1, OF_NINE_BYTES), cut.clone(), reset(1, CANCEL)]),
+        ("goaway below the stream", vec![head(1, OF_NINE_BYTES), cut.clone(), goaway(0, NO_ERROR)]),
+        ("goaway with an error", vec![head(1, OK), cut.clone(), goaway(0, INTERNAL_ERROR)]),
+        ("no length is declared", vec![head(1, OK), cut.clone(), reset(1, NO_ERROR)]),
+        ("no byte of the body came", vec![head(1, OF_NINE_BYTES), reset(1, NO_ERROR)]),
+        ("neither length nor body", vec![head(1, OK), reset(1, NO_ERROR)]),
+        (
+            "whole length, then an error",
+            vec![head(1, OF_NINE_BYTES), data(1, b"four more"), reset(1, INTERNAL_ERROR)],
+        ),
     ] {
-        let row = row_of(&frames);
+        let row = get(&frames);
         assert_eq!((row.ok, row.code), (false, Some(Code::TruncatedH2Reset)), "{name}: {}", row.detail);
     }
 }
 
 #[test]
-fn test_a_body_is_whole_when_its_end_or_its_declared_length_has_come() {
-    let (part, rest) = (frame(DATA, 0, 1, b"four "), frame(DATA, 0, 1, b"more"));
-    let last = frame(DATA, END_STREAM, 1, b"more");
+fn test_p13_a_body_whose_length_is_not_the_declared_one_is_malformed() {
     for (name, frames) in [
-        ("end of stream", vec![head(HEAD), part.clone(), last.clone()]),
-        ("end of stream, then a reset", vec![head(HEAD), part.clone(), last, reset(NO_ERROR)]),
-        ("whole length, then a reset", vec![head(HEAD_OF_NINE_BYTES), part, rest, reset(NO_ERROR)]),
+        ("too short", vec![head(1, OF_NINE_BYTES), last(b"four")]),
+        ("empty", vec![head(1, OF_NINE_BYTES), last(b"")]),
+        ("ended by the head", vec![frame(HEADERS, END_HEADERS | END_STREAM, 1, OF_NINE_BYTES)]),
+        ("ended by trailers", vec![head(1, OF_NINE_BYTES), data(1, b"four"), trailers(&field("x", "y"))]),
+        ("too long", vec![head(1, OF_NINE_BYTES), last(b"four more bytes")]),
+        ("too long in the end", vec![head(1, OF_NINE_BYTES), data(1, b"four more"), last(b"!")]),
     ] {
-        let row = row_of(&frames);
+        let row = get(&frames);
+        assert_eq!((row.ok, row.code), (false, Some(Code::ProtocolH2)), "{name}: {}", row.detail);
+    }
+}
+
+#[test]
+fn test_p13_a_body_is_whole_when_its_end_or_its_declared_length_has_come() {
+    let part = data(1, b"four ");
+    let padded = frame(DATA, END_STREAM | PADDED, 1, b"\x03more\0\0\0");
+    for (name, frames) in [
+        ("end of stream", vec![head(1, OK), part.clone(), last(b"more")]),
+        ("end of stream, then a reset", vec![head(1, OK), part.clone(), last(b"more"), reset(1, NO_ERROR)]),
+        (
+            "whole length, then a reset",
+            vec![head(1, OF_NINE_BYTES), part.clone(), data(1, b"more"), reset(1, NO_ERROR)],
+        ),
+        ("padding", vec![head(1, OF_NINE_BYTES), part.clone(), padded]),
+        ("an empty frame", vec![head(1, OF_NINE_BYTES), part.clone(), data(1, b"more"), last(b"")]),
+        ("trailers", vec![head(1, OK), part.clone(), data(1, b"more"), trailers(&field("x-sum", "1"))]),
+        ("goaway above the stream", vec![head(1, OK), part, goaway(1, NO_ERROR), last(b"more")]),
+    ] {
+        let row = get(&frames);
         assert_eq!(
             (row.ok, row.code, row.text().as_str()),
             (true, None, "four more"),
@@ -115,4 +99,20 @@ fn test_a_body_is_whole_when_its_end_or_its_declared_length_has_come() {
             row.detail
         );
     }
+}
+
+#[test]
+fn test_p13_a_response_without_a_body_is_whole_whatever_length_it_declares() {
+    let ended = |block: &[u8]| vec![frame(HEADERS, END_HEADERS | END_STREAM, 1, block)];
+    let not_modified = [&b"\x8b"[..], &OF_NINE_BYTES[1..]].concat();
+    for (name, row) in [
+        ("HEAD", row_of(Method::HEAD, &ended(OF_NINE_BYTES))),
+        ("HEAD, ended later", row_of(Method::HEAD, &[head(1, OF_NINE_BYTES), last(b"")])),
+        ("204", get(&ended(b"\x89"))),
+        ("304", get(&ended(&not_modified))),
+    ] {
+        assert_eq!((row.ok, row.code, row.body.len()), (true, None, 0), "{name}: {}", row.detail);
+    }
+    let row = row_of(Method::HEAD, &[head(1, OF_NINE_BYTES), last(b"four more")]);
+    assert_eq!((row.ok, row.code), (false, Some(Code::ProtocolH2)), "HEAD with a body: {}", row.detail);
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::{Script, engine, fetch, fetch_one, one_attempt, wait_until};
+use common::{Script, Secure, engine, fetch, fetch_one, one_attempt, wait_until};
 use hurtle_engine::Concurrency::Fixed;
 use hurtle_engine::{Code, Engine, Http2, Options, StartError, Verify};
 use hurtle_testserver::{Config, Server, TlsFault};
@@ -292,5 +292,29 @@ fn test_a_bundle_that_cannot_be_used_stops_the_start() {
     for path in [empty.0.clone(), PathBuf::from("/nonexistent/ca.pem")] {
         let started = Engine::start(Options { verify: Verify::Bundle(path), ..Options::default() });
         assert!(matches!(started, Err(StartError::Config(error)) if error.option == "verify"));
+    }
+}
+
+#[test]
+fn test_t10_the_end_of_tls_without_notice_ends_only_what_has_its_own_end() {
+    for (answer, says_so, code) in [
+        ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello", false, None),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", false, None),
+        ("HTTP/1.1 200 OK\r\n\r\nhello", true, None),
+        ("HTTP/1.1 200 OK\r\n\r\nhello", false, Some(Code::TruncatedTlsClose)),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: identity\r\n\r\nhello", false, Some(Code::TruncatedTlsClose)),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhello", false, Some(Code::TruncatedTlsClose)),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhello", true, Some(Code::TruncatedDisconnect)),
+        (
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n",
+            true,
+            Some(Code::TruncatedDisconnect),
+        ),
+    ] {
+        let server = Secure::answer_and_close(answer, says_so);
+        let options = Options { verify: Verify::Nobody, threads: 1, ..one_attempt() };
+        let row = fetch_one(&engine(options), &server.url("/"));
+        assert_eq!((row.code, row.ok), (code, code.is_none()), "{answer:?} {says_so}: {}", row.detail);
+        assert_eq!(row.text() == "hello", code.is_none());
     }
 }

@@ -34,6 +34,7 @@ pub(crate) fn extract(options: &Bound<'_, PyAny>) -> PyResult<Options> {
         limit_by: limit_by(&options.getattr("limit_by")?),
         hosts: hosts(&options.getattr("hosts")?)?,
         robots: get(options, "robots")?,
+        strict: get(options, "strict")?,
         timeout: Timeouts {
             total: seconds(options, "timeout_total")?,
             connect: seconds(options, "timeout_connect")?,
@@ -242,6 +243,7 @@ pub(crate) fn option_defaults(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     defaults.set_item("limit_by", if options.limit_by == LimitBy::Host { "host" } else { "other" })?;
     defaults.set_item("hosts", PyList::new(py, options.hosts.iter().map(|(name, _)| &**name))?)?;
     defaults.set_item("robots", options.robots)?;
+    defaults.set_item("strict", options.strict)?;
     defaults.set_item("timeout_total", secs(options.timeout.total))?;
     defaults.set_item("timeout_connect", secs(options.timeout.connect))?;
     defaults.set_item("timeout_first_byte", secs(options.timeout.first_byte))?;

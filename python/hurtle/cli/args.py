@@ -317,6 +317,9 @@ def _add_connection(group: argparse._ArgumentGroup) -> None:
         choices=("auto", "always", "never"),
         help="HTTP/2 by ALPN, with prior knowledge, or not (auto)",
     )
+    group.add_argument(
+        "--strict", action=argparse.BooleanOptionalAction, help="refuse what browsers tolerate in responses"
+    )
     group.add_argument("--threads", type=int, metavar="N", help="threads of the engine (one per core)")
     for names in (("-x", "--proxy"), ("--cert",)):
         group.add_argument(*names, action=Unavailable, help=argparse.SUPPRESS)

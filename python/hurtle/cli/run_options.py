@@ -14,8 +14,8 @@ from hurtle.options import OptionsDict
 _AS_GIVEN = (
     "concurrency", "concurrency_per_host", "rate_limit", "rate_limit_per_host", "limit_by", "robots",
     "deadline", "max_duration", "max_body_size", "on_oversize", "max_buffer", "on_error", "max_redirects",
-    "threads", "user_agent", "ordered", "dedupe", "idempotency_key", "keep_on_redirect", "https_only",
-    "block_private", "allow_private",
+    "strict", "threads", "user_agent", "ordered", "dedupe", "idempotency_key", "keep_on_redirect",
+    "https_only", "block_private", "allow_private",
 )  # fmt: skip
 _TIMEOUTS = {
     "timeout": "total",

@@ -17,7 +17,6 @@ from hurtle.formats.stored import CHUNK_BYTES, Finder
 from hurtle.formats.warc_reader import Place, WarcRow, count_rows, read_rows, response_at
 from hurtle.formats.warc_record import (
     MARK,
-    PART,
     ROW_TYPE,
     WARC_INFO,
     Field,

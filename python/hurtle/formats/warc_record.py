@@ -47,9 +47,6 @@ _CHUNKED = re.compile(
 )
 """Some proxies name the coding twice, and apply it once."""
 
-PART = 206
-"""The status of a part of a body. Source: RFC 9110, section 15.3.7."""
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Field = tuple[str, str]

@@ -14,7 +14,7 @@ from hurtle.sources import AsyncSource, Source
 SHAPING = frozenset({
     "headers", "params", "follow_redirects", "max_redirects", "keep_on_redirect", "https_only",
     "block_private", "allow_private", "verify", "http2", "max_body_size", "truncate_oversize",
-    "decode_content", "robots", "retry_statuses", "retry_methods", "idempotency_key",
+    "decode_content", "strict", "robots", "retry_statuses", "retry_methods", "idempotency_key",
 })  # fmt: skip
 """Options on which requests and rows depend. Speed and patience may change when a run is resumed."""
 

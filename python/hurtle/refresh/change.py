@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -57,7 +59,8 @@ def verdict_on(response: "Response", asked: Asked | None) -> Verdict:
     if status in GONE and 200 <= known.status < 300:
         return Verdict("gone")
     if status == NOT_MODIFIED and asked.on_conditions and _ended_at(response) == known.moved:
-        return Verdict("unchanged", known)
+        # The engine asks again without conditions, and some servers repeat themselves even so.
+        return CHANGED if _names_later(response, asked.since) else Verdict("unchanged", known)
     if status == known.status and known.digest is not None and _digest(response) == known.digest:
         return Verdict("unchanged", known)
     # The caller set its own conditions, so only the caller knows where the body is.
@@ -69,6 +72,21 @@ def verdict_on(response: "Response", asked: Asked | None) -> Verdict:
 def _ended_at(response: "Response") -> str | None:
     """Return where redirects ended, the one URL that received the conditions; None: no redirects."""
     return response.final_url if response.redirects else None
+
+
+def _names_later(response: "Response", since: str | None) -> bool:
+    """Whether an answer names a later Last-Modified than it was asked with."""
+    named = _instant(response.headers.get("last-modified"))
+    asked = _instant(since)
+    return named is not None and asked is not None and named > asked
+
+
+def _instant(date: str | None) -> datetime | None:
+    try:
+        found = None if date is None else parsedate_to_datetime(date)
+    except ValueError:
+        return None
+    return found if found is None or found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 def _digest(response: "Response") -> bytes:

@@ -44,11 +44,13 @@ class Asked:
         known: What the earlier run has for it.
         on_conditions: Whether it was sent with conditions from the earlier run.
         own_conditions: Whether it has its own conditions.
+        since: The Last-Modified that it was sent with; None: it was sent without one.
     """
 
     known: Known
     on_conditions: bool
     own_conditions: bool
+    since: str | None = None
 
 
 class ConditionalChunks:
@@ -92,7 +94,7 @@ class ConditionalChunks:
             return group
         own = self._all_own or _has_conditions(plain)
         headers = () if own else self._conditions(plain, known)
-        asked = Asked(known, bool(headers), own)
+        asked = Asked(known, bool(headers), own, dict(headers).get("if-modified-since"))
         # The copies get the same answer to the same request.
         for index in (group.index, *(index for index, _ in group.copies)):
             self._asked[index] = asked

@@ -34,7 +34,8 @@ pub(crate) struct Opened {
     pub(crate) http2: bool,
 }
 
-/// Resolves, connects and, for https, shakes hands. With `address`, connects to it and no other.
+/// Resolves, connects and, for https, shakes hands. With `address`, connects to it and no other. `http1_only`: HTTP/2
+/// is not offered.
 ///
 /// # Errors
 /// `blocked.address`, `dns.*`, `connect.*`, `tls.*`, `local.*`.
@@ -47,6 +48,7 @@ pub(crate) async fn open(
     resolver: &Resolver,
     guard: &Guard,
     tls: &TlsContext,
+    http1_only: bool,
     clock: &PhaseClock,
 ) -> Result<Opened, Failure> {
     let tcp = if let Some(address) = address.or_else(|| target.host().parse().ok()) {
@@ -63,7 +65,7 @@ pub(crate) async fn open(
         return Ok(Opened { stream: Stream::Plain(tcp), remote, http2: false });
     }
     clock.enter(Phase::Tls);
-    let stream = tls.handshake(target.host(), tcp).await?;
+    let stream = tls.handshake(target.host(), tcp, http1_only).await?;
     let http2 = super::tls::negotiated_h2(&stream);
     Ok(Opened { stream: Stream::Tls(Box::new(stream)), remote, http2 })
 }

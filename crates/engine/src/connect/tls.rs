@@ -79,7 +79,8 @@ impl TlsContext {
     }
 
     /// Makes `stream` a TLS connection to `host`: a name or an address, without brackets. The first call reads
-    /// the system's roots, which blocks for some milliseconds. The caller limits the time.
+    /// the system's roots, which blocks for some milliseconds. The caller limits the time. `http1_only`: HTTP/2 is not
+    /// offered.
     ///
     /// # Errors
     /// `tls.*`; never `connect.reset`: if the connection ends during the handshake, that is `tls.eof`.
@@ -90,9 +91,14 @@ impl TlsContext {
         &self,
         host: &str,
         stream: TcpStream,
+        http1_only: bool,
     ) -> Result<TlsStream<TcpStream>, Failure> {
-        let connector = self.connector()?;
-        let connected = connector.connect(server_name(host)?, stream).await;
+        let (connector, name) = (self.connector()?, server_name(host)?);
+        let connected = if http1_only {
+            connector.with_alpn(vec![HTTP1.to_vec()]).connect(name, stream).await
+        } else {
+            connector.connect(name, stream).await
+        };
         connected.map_err(|error| classify(&error))
     }
 
@@ -330,7 +336,7 @@ mod tests {
     }
 
     async fn connect(context: &TlsContext, address: SocketAddr) -> Result<TlsStream<TcpStream>, Failure> {
-        context.handshake(NAME, TcpStream::connect(address).await.unwrap()).await
+        context.handshake(NAME, TcpStream::connect(address).await.unwrap(), false).await
     }
 
     async fn refusal(context: &TlsContext, config: ServerConfig) -> Code {

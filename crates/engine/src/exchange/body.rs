@@ -2,10 +2,9 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::time::Duration;
 
-use hyper::body::Body as _;
+use h2::{Reason, RecvStream};
 use tokio::time::timeout;
 
 use super::accepted::Accepted;
@@ -16,7 +15,7 @@ use crate::error::{Code, Failure};
 use crate::job::Gate;
 use crate::options::OnOversize;
 use crate::outcome::Truncated;
-use crate::pool::{Framing, H1};
+use crate::pool::{Framing, H1, StreamPlace};
 use crate::timings::Phase;
 
 /// What is read of a body that nobody will see, so that its connection can be used again, and for how long.
@@ -29,6 +28,8 @@ pub(crate) struct BodyRules<'a> {
     pub(crate) max_bytes: u64,
     /// What to do with a larger one.
     pub(crate) on_oversize: OnOversize,
+    /// Heads that break the rules are refused, all of them.
+    pub(crate) strict: bool,
     /// The body of a response that leads on does not matter.
     pub(crate) follow_redirects: bool,
     /// What goes over the wire is kept as it is.
@@ -43,8 +44,17 @@ pub(crate) struct BodyRules<'a> {
 
 /// A body on its way.
 pub(super) enum Incoming<'a> {
-    Http1 { connection: &'a mut H1, framing: Framing },
-    Http2 { incoming: hyper::body::Incoming, kept: Option<Vec<u8>> },
+    Http1 {
+        connection: &'a mut H1,
+        framing: Framing,
+    },
+    Http2 {
+        place: &'a StreamPlace,
+        incoming: RecvStream,
+        /// What is left of the declared length.
+        left: Option<u64>,
+        kept: Option<Vec<u8>>,
+    },
 }
 
 impl Incoming<'_> {
@@ -53,7 +63,7 @@ impl Incoming<'_> {
         match self {
             Self::Http1 { framing: Framing::Length(length), .. } => Some(*length),
             Self::Http1 { .. } => None,
-            Self::Http2 { incoming, .. } => incoming.size_hint().exact(),
+            Self::Http2 { left, .. } => *left,
         }
     }
 
@@ -61,7 +71,7 @@ impl Incoming<'_> {
     fn is_at_end(&self) -> bool {
         match self {
             Self::Http1 { framing, .. } => *framing == Framing::Length(0),
-            Self::Http2 { incoming, .. } => incoming.is_end_stream(),
+            Self::Http2 { place, incoming, .. } => incoming.is_end_stream() && !place.is_malformed(),
         }
     }
 
@@ -69,25 +79,29 @@ impl Incoming<'_> {
     async fn read(&mut self, out: &mut Vec<u8>) -> Result<bool, Failure> {
         match self {
             Self::Http1 { connection, framing } => connection.read_body(framing, out).await,
-            Self::Http2 { incoming, kept } => {
-                match poll_fn(|cx| Pin::new(&mut *incoming).poll_frame(cx)).await {
-                    // A reset with NO_ERROR ends hyper's body as END_STREAM does, whatever is missing. One that comes
-                    // after the declared length cuts nothing off. Source: RFC 9113, section 8.1.
-                    None if incoming.is_end_stream() || incoming.size_hint().exact() == Some(0) => Ok(false),
-                    None => Err(Failure::new(
-                        Code::TruncatedH2Reset,
-                        "the stream was closed without an error before the body ended",
-                    )),
-                    Some(Ok(frame)) => {
-                        let data = frame.data_ref().map_or(&[][..], |data| data);
-                        out.extend_from_slice(data);
-                        if let Some(kept) = kept {
-                            kept.extend_from_slice(data);
-                        }
-                        Ok(true)
+            Self::Http2 { place, incoming, left, kept } => {
+                let data = match poll_fn(|cx| incoming.poll_data(cx)).await {
+                    Some(Ok(data)) => data,
+                    // What comes after the declared length cuts nothing off: a server may say that it does not care for
+                    // the rest of the request. Source: RFC 9113, section 8.1.
+                    Some(Err(error)) if *left == Some(0) && error.reason() == Some(Reason::NO_ERROR) => {
+                        return Ok(false);
                     }
-                    Some(Err(error)) => Err(classify::failure(&error, Phase::Body)),
+                    Some(Err(error)) => return Err(classify::failure(&error, Phase::Body)),
+                    None => {
+                        let trailers = poll_fn(|cx| incoming.poll_trailers(cx)).await;
+                        trailers.map_err(|error| classify::failure(&error, Phase::Body))?;
+                        return if place.is_malformed() { Err(malformed_h2()) } else { Ok(false) };
+                    }
+                };
+                // It fails only for more than has come.
+                let _ = incoming.flow_control().release_capacity(data.len());
+                *left = left.map(|left| left.saturating_sub(data.len() as u64));
+                out.extend_from_slice(&data);
+                if let Some(kept) = kept {
+                    kept.extend_from_slice(&data);
                 }
+                Ok(true)
             }
         }
     }
@@ -108,6 +122,11 @@ impl Incoming<'_> {
             connection.give_up();
         }
     }
+}
+
+/// The response has pseudo-header fields that belong to a request, or in its trailers.
+pub(super) fn malformed_h2() -> Failure {
+    Failure::new(Code::ProtocolH2, "the response has pseudo-header fields where it must not have any")
 }
 
 /// A body, or what came of it.
@@ -198,8 +217,18 @@ pub(super) async fn skip(incoming: &mut Incoming<'_>) -> Read {
     Read { whole, ..read }
 }
 
-/// The body after its content codings. `encodings` are the values of Content-Encoding; `partial`: the body as it came is
-/// a prefix.
+/// A body after its content codings.
+pub(super) struct Plain {
+    pub(super) body: Vec<u8>,
+    pub(super) truncated: Option<Truncated>,
+    /// The codings that are still applied to it.
+    pub(super) left: Option<String>,
+    /// A remark on what was behind the coded data.
+    pub(super) remark: Option<String>,
+}
+
+/// The body after those of its content codings that are in `accepted`. `encodings` are the values of Content-Encoding;
+/// `partial`: the body as it came is a prefix.
 ///
 /// # Errors
 /// Those of [`Decoder::decode`].
@@ -207,12 +236,17 @@ pub(super) fn decoded<'a>(
     encodings: impl Iterator<Item = &'a [u8]>,
     body: Vec<u8>,
     partial: bool,
+    accepted: Accepted,
     rules: &BodyRules<'_>,
-) -> Result<Decoded, Failure> {
+) -> Result<Plain, Failure> {
     let mut encodings = encodings.peekable();
     if body.is_empty() || encodings.peek().is_none() {
-        return Ok(Decoded { body, left: None, truncated: partial, trailing: false });
+        let truncated = partial.then_some(Truncated::Length);
+        return Ok(Plain { body, truncated, left: None, remark: None });
     }
     let limits = Limits { cap: rules.max_bytes, on_oversize: rules.on_oversize, partial };
-    rules.decoder.borrow_mut().decode(encodings, rules.accepted, body, limits)
+    let Decoded { body, left, truncated, trailing } =
+        rules.decoder.borrow_mut().decode(encodings, accepted, body, limits)?;
+    let remark = trailing.then(|| "bytes behind the end of the compressed body were dropped".to_owned());
+    Ok(Plain { body, truncated: truncated.then_some(Truncated::Length), left, remark })
 }

@@ -1,12 +1,14 @@
 //! The heads of requests. What all of them share is rendered once; a plain GET adds its path and its host.
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, USER_AGENT};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, HOST, RANGE, TE, TRANSFER_ENCODING, UPGRADE,
+    USER_AGENT,
+};
 use http::{HeaderName, HeaderValue, Method, Uri, Version};
 
 use super::accepted::Accepted;
 use super::redirect::{Audience, keeps_header};
-use crate::pool::SendBody;
 use crate::request::Request;
 
 type Header = (HeaderName, HeaderValue);
@@ -20,6 +22,8 @@ pub(crate) struct Heads {
     accepted: Accepted,
     /// Headers that the caller lets redirects take to another origin.
     kept: Vec<HeaderName>,
+    /// Accept-Encoding is the engine's own.
+    own_codings: bool,
 }
 
 /// The headers of one request.
@@ -29,6 +33,8 @@ struct Choice<'a> {
     conditions: &'a [Header],
     kept: &'a [HeaderName],
     audience: Audience,
+    /// Accept-Encoding is left out.
+    no_codings: bool,
     length: Option<usize>,
 }
 
@@ -41,14 +47,16 @@ impl Heads {
             (ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate, br, zstd")),
         ];
         let is_given = |name: &HeaderName| shared.iter().any(|(given, _)| given == name);
-        let mut all: Vec<Header> = engine.into_iter().filter(|(name, _)| !is_given(name)).collect();
+        let own_codings = !is_given(&ACCEPT_ENCODING) && !is_given(&RANGE);
+        let is_own = |name: &HeaderName| !is_given(name) && (name != ACCEPT_ENCODING || own_codings);
+        let mut all: Vec<Header> = engine.into_iter().filter(|(name, _)| is_own(name)).collect();
         all.extend(shared.iter().filter(|(name, _)| !frames(name)).cloned());
         let mut lines = Vec::new();
         for (name, value) in all.iter().filter(|(name, _)| name != HOST) {
             write_line(&mut lines, name, value);
         }
         let accepted = accepted_by(&all).unwrap_or(Accepted::ALL);
-        Self { shared: all, lines, accepted, kept: kept.into() }
+        Self { shared: all, lines, accepted, kept: kept.into(), own_codings }
     }
 
     /// The content codings that `request` asks for.
@@ -88,7 +96,7 @@ impl Heads {
     }
 
     /// The same request for HTTP/2. None: its URL cannot be sent there.
-    pub(crate) fn http2(&self, request: &Request, audience: Audience) -> Option<http::Request<SendBody>> {
+    pub(crate) fn http2(&self, request: &Request, audience: Audience) -> Option<http::Request<()>> {
         let choice = self.choose(request, audience);
         let mut uri = Uri::try_from(request.target.as_str()).ok()?;
         if let Some(host) = choice.host() {
@@ -96,9 +104,8 @@ impl Heads {
             parts.authority = Some(host.as_bytes().try_into().ok()?);
             uri = Uri::from_parts(parts).ok()?;
         }
-        let body = request.spec.as_ref().and_then(|spec| spec.body.clone()).unwrap_or_default();
-        let mut out = http::Request::new(SendBody::new(body));
-        for (name, value) in choice.all() {
+        let mut out = http::Request::new(());
+        for (name, value) in choice.all().filter(|(name, _)| !is_of_connection(name)) {
             out.headers_mut().append(name.clone(), value.clone());
         }
         if let Some(length) = choice.length {
@@ -125,8 +132,10 @@ impl Heads {
         let body = spec.and_then(|spec| spec.body.as_ref()).map_or(0, Bytes::len);
         let length = (body > 0 || expects_body(request.method())).then_some(body);
         let own = spec.map_or(&[][..], |spec| &spec.headers);
+        // A part of a coded body cannot be decoded by itself.
+        let no_codings = self.own_codings && own.iter().any(|(name, _)| name == RANGE);
         let (shared, conditions, kept) = (&self.shared, request.conditions(), &self.kept);
-        Choice { shared, own, conditions, kept, audience, length }
+        Choice { shared, own, conditions, kept, audience, no_codings, length }
     }
 }
 
@@ -134,9 +143,11 @@ impl<'a> Choice<'a> {
     /// All headers except Host and those that frame the body: a request's own header replaces the shared one of that
     /// name.
     fn all(&self) -> impl Iterator<Item = &'a Header> {
-        let own = self.own;
-        let is_own = move |name: &HeaderName| own.iter().any(|(given, _)| given == name);
-        let shared = self.shared.iter().filter(move |(name, _)| !is_own(name));
+        let (own, no_codings) = (self.own, self.no_codings);
+        let is_replaced = move |name: &HeaderName| {
+            (no_codings && name == ACCEPT_ENCODING) || own.iter().any(|(given, _)| given == name)
+        };
+        let shared = self.shared.iter().filter(move |(name, _)| !is_replaced(name));
         let own = own.iter().filter(|(name, _)| !frames(name));
         let (audience, kept) = (self.audience, self.kept);
         let may_go = move |name: &HeaderName| match audience {
@@ -169,6 +180,13 @@ fn accepted_by(headers: &[Header]) -> Option<Accepted> {
 /// Whether a header frames the body; those are set by the engine.
 fn frames(name: &HeaderName) -> bool {
     name == CONTENT_LENGTH || name == TRANSFER_ENCODING
+}
+
+/// Whether a header is about one connection of HTTP/1.1. Source: RFC 9113, section 8.2.2.
+fn is_of_connection(name: &HeaderName) -> bool {
+    const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+    const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+    [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, UPGRADE].contains(name)
 }
 
 /// Whether a server may expect a length although there is no body. Source: RFC 9110, section 8.6.
@@ -250,6 +268,18 @@ mod tests {
     }
 
     #[test]
+    fn h32_no_coding_is_asked_for_beside_a_range() {
+        let range = || Some(Spec { headers: vec![header("range", "bytes=0-9")], ..Spec::default() });
+        let asks =
+            |shared: &[Header], spec| written(shared, spec, Audience::Asked).contains("accept-encoding");
+        assert!(!asks(&[], range()));
+        assert!(!asks(&[header("range", "bytes=0-9")], None));
+        assert!(asks(&[header("accept-encoding", "br")], range()));
+        let both = vec![header("range", "bytes=0-9"), header("accept-encoding", "br")];
+        assert!(asks(&[], Some(Spec { headers: both, ..Spec::default() })));
+    }
+
+    #[test]
     fn another_origin_is_told_nothing_private() {
         let shared = [header("authorization", "a"), header("user-agent", "me"), header("host", "b")];
         let headers = vec![header("x-key", "b"), header("accept-language", "c")];
@@ -303,7 +333,7 @@ mod tests {
 
     #[test]
     fn http2_says_the_same() {
-        let shared = [header("x-a", "1"), header("host", "b.example")];
+        let shared = [header("x-a", "1"), header("host", "b.example"), header("connection", "close")];
         let out = Heads::new(&shared, &[]).http2(&request(None), Audience::Asked).unwrap();
         assert_eq!(out.uri(), "https://b.example/x?y");
         let names: Vec<_> = out.headers().keys().map(HeaderName::as_str).collect();

@@ -7,6 +7,7 @@ mod decode;
 mod heads;
 mod redirect;
 mod send;
+mod validators;
 
 pub(crate) use accepted::Accepted;
 pub(crate) use body::BodyRules;
@@ -16,3 +17,4 @@ pub use decode::decode_body;
 pub(crate) use heads::Heads;
 pub(crate) use redirect::{Audience, Follow, HopRules, Redirect, describes_body, next_hop};
 pub(crate) use send::{Channel, Exchanged, Reached, exchange};
+pub(crate) use validators::contradicts_itself;

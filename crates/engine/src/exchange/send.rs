@@ -1,9 +1,11 @@
 //! Sends one request and takes its response, over either protocol.
 
 use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
 use http::{Method, StatusCode};
 
-use super::body::{self, BodyRules, Incoming, Read};
+use super::accepted::Accepted;
+use super::body::{self, BodyRules, Incoming, Plain, Read, malformed_h2};
 use super::classify;
 use super::heads::{self, Heads};
 use super::redirect::{Audience, leads_on};
@@ -11,7 +13,7 @@ use crate::clock::PhaseClock;
 use crate::error::{Code, Failure};
 use crate::headers::HeaderBlock;
 use crate::outcome::{Received, Truncated, Wire};
-use crate::pool::{H1, NoHead, StreamPlace};
+use crate::pool::{H1, NoHead, NoResponse, Reading, StreamPlace};
 use crate::request::Request;
 use crate::timings::Phase;
 
@@ -28,6 +30,10 @@ pub(crate) enum Reached {
     Nothing,
     /// The peer, which says that it did not process it.
     Refusal,
+    /// A peer that wants HTTP/1.1 instead.
+    OtherVersion,
+    /// A peer that wants fewer requests.
+    Excess,
     /// The connection, which closed before the first byte of a response.
     Silence,
     /// Further, or unknown.
@@ -65,9 +71,9 @@ pub(crate) async fn exchange(
     clock: &PhaseClock,
 ) -> Exchanged {
     clock.enter(Phase::FirstByte);
-    let keeps = rules.records_exchanges;
+    let (keeps, strict) = (rules.records_exchanges, rules.strict);
     let response = match channel {
-        Channel::Http1(connection) => over_http1(connection, request, heads, audience, keeps).await,
+        Channel::Http1(connection) => over_http1(connection, request, heads, audience, keeps, strict).await,
         Channel::Http2(place) => over_http2(place, request, heads, audience, keeps).await,
     };
     match response {
@@ -85,11 +91,13 @@ async fn over_http1<'a>(
     heads: &Heads,
     audience: Audience,
     records_exchanges: bool,
+    strict: bool,
 ) -> Result<(Received, Incoming<'a>), Exchanged> {
     heads.write_http1(connection.begin(), request, audience);
     let body = body_of(request);
     let sent = records_exchanges.then(|| [connection.keep(), &body].concat());
-    let head = connection.response(body, *request.method() == Method::HEAD).await;
+    let reading = Reading { without_body: *request.method() == Method::HEAD, strict };
+    let head = connection.response(body, reading).await;
     let head = head.map_err(|NoHead { failure, unsent, silence }| {
         let reached = match (unsent, silence) {
             (true, _) => Reached::Nothing,
@@ -103,46 +111,36 @@ async fn over_http1<'a>(
         version: head.version,
         reason: head.reason,
         headers: head.headers,
+        remark: head.remark,
         wire: sent.map(|request| Box::new(Wire { request: request.into(), ..Wire::default() })),
         ..Received::default()
     };
     Ok((received, Incoming::Http1 { connection, framing: head.framing }))
 }
 
-async fn over_http2(
-    place: &StreamPlace,
+async fn over_http2<'a>(
+    place: &'a StreamPlace,
     request: &Request,
     heads: &Heads,
     audience: Audience,
     records_exchanges: bool,
-) -> Result<(Received, Incoming<'static>), Exchanged> {
+) -> Result<(Received, Incoming<'a>), Exchanged> {
     let sent = records_exchanges.then(|| {
         let mut sent = Vec::new();
         heads.write_http1(&mut sent, request, audience);
         sent.extend_from_slice(&body_of(request));
         sent
     });
+    let body = body_of(request);
     let Some(request) = heads.http2(request, audience) else {
         return Err(Exchanged::failed(Failure::new(Code::InputUrl, "the URL cannot be sent")));
     };
-    let mut sender = place.sender();
-    sender.ready().await.map_err(|error| {
-        let failure = classify::failure(&error, Phase::FirstByte);
-        Exchanged { reached: Reached::Nothing, ..Exchanged::failed(failure) }
-    })?;
-    let response = sender.try_send_request(request).await.map_err(|mut error| {
-        let unsent = error.take_message().is_some();
-        let error = error.into_error();
-        let failure = classify::failure(&error, Phase::FirstByte);
-        let reached = match failure.code {
-            _ if classify::was_not_processed(&error) => Reached::Refusal,
-            _ if unsent => Reached::Nothing,
-            Code::ProtocolEmpty | Code::ConnectReset => Reached::Silence,
-            _ => Reached::Further,
-        };
-        Exchanged { reached, ..Exchanged::failed(failure) }
-    })?;
-    place.note_answer();
+    let is_head = *request.method() == Method::HEAD;
+    let response =
+        place.response(request, body).await.map_err(|no_response| without_response(place, no_response))?;
+    if place.is_malformed() {
+        return Err(Exchanged::failed(malformed_h2()));
+    }
     let (head, incoming) = response.into_parts();
     let received = Received {
         status: head.status.as_u16(),
@@ -152,7 +150,36 @@ async fn over_http2(
         ..Received::default()
     };
     let kept = records_exchanges.then(|| heads::response_head(&head));
-    Ok((received, Incoming::Http2 { incoming, kept }))
+    let has_body = !is_head && !matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let left = declared_length(&head.headers).filter(|_| has_body);
+    Ok((received, Incoming::Http2 { place, incoming, left, kept }))
+}
+
+/// The end of a request over HTTP/2 that has no response.
+fn without_response(place: &StreamPlace, no_response: NoResponse) -> Exchanged {
+    let (error, unsent) = match no_response {
+        NoResponse::TooManyInterim => return Exchanged::failed(Failure::too_many_interim()),
+        NoResponse::Unsent(error) => (error, true),
+        NoResponse::Failed(error) => (error, false),
+    };
+    let mut failure = classify::failure(&error, Phase::FirstByte);
+    if matches!(failure.code, Code::ProtocolH2Flood | Code::ProtocolH2) && place.is_head_too_large() {
+        failure.code = Code::TooLargeHeaders;
+    }
+    let reached = match failure.code {
+        _ if place.is_http1() || classify::wants_http1(&error) => Reached::OtherVersion,
+        _ if classify::wants_less(&error) => Reached::Excess,
+        _ if unsent => Reached::Nothing,
+        _ if classify::was_not_processed(&error) => Reached::Refusal,
+        Code::ProtocolEmpty | Code::ConnectReset => Reached::Silence,
+        _ => Reached::Further,
+    };
+    Exchanged { reached, ..Exchanged::failed(failure) }
+}
+
+/// What a response's Content-Length says; h2 has checked that it is a number.
+fn declared_length(headers: &http::HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 fn body_of(request: &Request) -> Bytes {
@@ -202,13 +229,19 @@ fn settle(received: &mut Received, read: Read, method: &Method, rules: &BodyRule
     if read.failure.is_some() || *method == Method::HEAD {
         return read.failure;
     }
-    match body::decoded(received.headers.get_all("content-encoding"), read.body, !read.whole, rules) {
-        Ok(decoded) => {
-            received.body = decoded.body;
-            received.truncated = decoded.truncated.then_some(Truncated::Length);
-            received.encoding_left = decoded.left.map(String::into_boxed_str);
+    let is_part = received.status == StatusCode::PARTIAL_CONTENT.as_u16();
+    // A part of a coded body is no coded body.
+    let accepted = if is_part { Accepted::NONE } else { rules.accepted };
+    let cut = read.cut();
+    let encodings = received.headers.get_all("content-encoding");
+    match body::decoded(encodings, read.body, !read.whole, accepted, rules) {
+        Ok(Plain { body, truncated, left, remark }) => {
+            received.body = body;
+            received.truncated = if is_part { cut } else { truncated };
+            received.encoding_left = left.map(String::into_boxed_str);
+            received.add_remark(remark);
+            None
         }
-        Err(undecodable) => return Some(undecodable),
+        Err(undecodable) => Some(undecodable),
     }
-    None
 }

@@ -243,6 +243,8 @@ pub struct Options {
     pub on_oversize: OnOversize,
     /// Whether content codings that were asked for are undone.
     pub decode_content: bool,
+    /// Whether responses that break the rules of HTTP in ways that browsers tolerate are refused.
+    pub strict: bool,
     /// Headers of every request; a request's own win.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Query parameters of every request, already encoded.
@@ -277,6 +279,7 @@ impl Default for Options {
             max_body_size: 64 << 20,
             on_oversize: OnOversize::default(),
             decode_content: true,
+            strict: false,
             headers: Vec::new(),
             params: None,
             max_buffer: 64 << 20,

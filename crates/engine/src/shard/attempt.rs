@@ -35,8 +35,13 @@ impl Attempted {
             Reached::Refusal => few || self.via.has_answered,
             Reached::Nothing => few && self.via.reused,
             Reached::Silence => few && self.via.reused && safe,
-            Reached::Further => false,
+            Reached::OtherVersion | Reached::Excess | Reached::Further => false,
         }
+    }
+
+    /// Whether the peer wants it over HTTP/1.1, and it may go there at once.
+    pub(super) fn is_for_http1(&self, flight: &Flight) -> bool {
+        self.exchanged.reached == Reached::OtherVersion && flight.resent() < MAX_RESENT
     }
 
     /// What is known of it, but for what its host may mean by its status.
@@ -48,8 +53,8 @@ impl Attempted {
             (None, _) => AttemptEnd::Answered,
             (Some(_), _) if is_early => AttemptEnd::Unsent,
             (Some(_), _) => match self.exchanged.reached {
-                Reached::Nothing | Reached::Refusal => AttemptEnd::Unsent,
-                Reached::Silence | Reached::Further => AttemptEnd::Unknown,
+                Reached::Nothing | Reached::Refusal | Reached::OtherVersion => AttemptEnd::Unsent,
+                Reached::Silence | Reached::Excess | Reached::Further => AttemptEnd::Unknown,
             },
         }
     }
@@ -75,9 +80,9 @@ impl Attempted {
         let end = self.end();
         Outcome {
             end,
+            is_excess: self.exchanged.reached == Reached::Excess,
             received: self.exchanged.received,
             failure: self.exchanged.failure,
-            remark: None,
             via: self.via,
             phase: self.clock.phase(),
             timings: self.clock.finish(),

@@ -13,6 +13,7 @@ use crate::clock::PhaseClock;
 use crate::connect::{self, Opened};
 use crate::error::{Code, Failure};
 use crate::exchange::handshake_failure;
+use crate::options::Http2;
 use crate::pool::{H1, H2, Origin, OriginId, Protocol, StreamPlace};
 
 /// The connection of a request.
@@ -93,16 +94,15 @@ impl Drop for Opening {
 async fn open(shard: &Rc<Shard>, flight: &Flight, clock: &PhaseClock) -> Result<Line, Failure> {
     let address = shard.address_of(flight.origin);
     let Core { guard, tls, .. } = &*shard.core;
-    let opened = connect::open(&flight.request.target, address, &shard.resolver, guard, tls, clock).await?;
+    let target = &flight.request.target;
+    let http1_only = shard.protocol(flight.origin) == Some(Protocol::Http1);
+    let opened = connect::open(target, address, &shard.resolver, guard, tls, http1_only, clock).await?;
     let Opened { stream, remote, http2 } = opened;
     if let Some(address) = address {
         shard.core.router.addresses().connected(&flight.request.target, address);
     }
     flight.job.state.opened();
-    let known = {
-        let mut origins = shard.origins.borrow_mut();
-        origins.get_mut(flight.origin).map(|origin| origin.protocol)
-    };
+    let known = shard.protocol(flight.origin);
     let http2 = http2 || (known == Some(Protocol::Http2) && !flight.request.target.is_https());
     if !http2 {
         set_protocol(shard, flight.origin, Protocol::Http1);
@@ -117,6 +117,22 @@ async fn open(shard: &Rc<Shard>, flight: &Flight, clock: &PhaseClock) -> Result<
     origin.protocol = Protocol::Http2;
     origin.shared.push(connection);
     Ok(Line::Http2(place))
+}
+
+impl Shard {
+    fn protocol(&self, origin: OriginId) -> Option<Protocol> {
+        self.origins.borrow_mut().get_mut(origin).map(|origin| origin.protocol)
+    }
+
+    /// The origin agrees to HTTP/2 and does not want it: from now on it is asked over HTTP/1.1. False: HTTP/2 alone may
+    /// be used.
+    pub(super) fn leaves_http2(&self, flight: &Flight) -> bool {
+        let may = self.core.options.http2 == Http2::Auto;
+        if may {
+            set_protocol(self, flight.origin, Protocol::Http1);
+        }
+        may
+    }
 }
 
 fn set_protocol(shard: &Shard, origin: OriginId, protocol: Protocol) {

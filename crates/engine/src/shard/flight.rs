@@ -277,6 +277,16 @@ impl Flight {
         Some(*outcome)
     }
 
+    /// From now on it is sent without conditions: the server does not tell by them whether something has changed.
+    pub(super) fn drop_conditions(&mut self) {
+        let asked = self.course.as_mut().and_then(|course| course.asked.as_deref_mut());
+        for request in asked.into_iter().chain([&mut self.request]) {
+            if let Some(spec) = &mut request.spec {
+                spec.conditions = None;
+            }
+        }
+    }
+
     /// Turns the request into the next one of its chain of redirects.
     pub(super) fn take_hop(&mut self, follow: Follow, outcome: &mut Outcome, wall: &WallClock) {
         let status = outcome.received.as_ref().map_or(0, |received| received.status);

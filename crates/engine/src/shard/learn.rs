@@ -12,6 +12,9 @@ use crate::outcome::{AttemptEnd, Outcome};
 use crate::politeness::{self, Change, HostId, Note, Noted, Quotas, Signal};
 use crate::pool::OriginId;
 
+/// 429, which HTTP/2 can say without a response.
+const TOO_MANY: u16 = 429;
+
 /// What the end of an attempt told.
 pub(super) struct Learned {
     /// The wait that the host names.
@@ -55,7 +58,8 @@ impl Shard {
         let status = outcome.status();
         let code = outcome.failure.as_ref().map(|failure| failure.code);
         let (started, ended) = (outcome.started, outcome.ended());
-        let is_refusal = code.is_none() && matches!(status, Some(425 | 429 | 503));
+        let is_excess = outcome.is_excess;
+        let is_refusal = is_excess || (code.is_none() && matches!(status, Some(425 | 429 | 503)));
         let quotas = self.quotas(flight.host, outcome, is_refusal);
         let quota = quotas.as_ref().and_then(Quotas::tightest);
         let wish = match status {
@@ -65,7 +69,8 @@ impl Shard {
         };
         let policy = &self.core.options.retries;
         let retry_after = wish.map(|wish| wish.min(policy.max_retry_after));
-        let signal = Signal::of(status, code, retry_after.is_some());
+        let signal =
+            if is_excess { Signal::Throttled } else { Signal::of(status, code, retry_after.is_some()) };
         let is_retry = flight.attempt() > 1;
         let has_served = self.origins.borrow_mut().note(flight.origin, signal == Signal::Served);
         let quota = quota.as_ref();
@@ -77,9 +82,10 @@ impl Shard {
         let mut gives_up = false;
         let throttled = &flight.job.state.throttled;
         if let Some(refused) = refused {
-            throttled.note(&self.group_of(flight), status.unwrap_or_default(), wish, ended);
-            // A bare 503 may have done what a request that must not be repeated asks for.
-            let is_plain = signal == Signal::Throttled || is_idempotent(flight.request.method());
+            throttled.note(&self.group_of(flight), status.unwrap_or(TOO_MANY), wish, ended);
+            // A bare 503 may have done what a request that must not be repeated asks for; so may a server that wants calm.
+            let says_so = signal == Signal::Throttled && !is_excess;
+            let is_plain = says_so || is_idempotent(flight.request.method());
             outcome.end = if is_plain { AttemptEnd::Refused } else { outcome.end };
             gives_up = self.is_out_of_patience(&refused, wish);
             if let Some(until) = refused.until {
@@ -97,17 +103,20 @@ impl Shard {
     /// The wait that the response asks for, up to the cap; a longer one is kept in the row.
     fn retry_after(&self, outcome: &mut Outcome) -> Option<Duration> {
         let policy = &self.core.options.retries;
-        let received = outcome.received.as_ref().filter(|_| policy.respect_retry_after)?;
+        let received = outcome.received.as_mut().filter(|_| policy.respect_retry_after)?;
         let Some(asked) = politeness::retry_after(&received.headers, SystemTime::now()) else {
             let unreadable = politeness::unreadable(&received.headers)?;
-            outcome.remark = Some(format!("not readable: {unreadable}").into());
+            let remark = format!("not readable: {unreadable}");
+            received.add_remark(Some(remark));
             return None;
         };
-        if asked.wait > policy.max_retry_after {
-            outcome.remark = Some(asked.line.to_string().into());
+        let wait = asked.wait;
+        if wait > policy.max_retry_after {
+            let remark = asked.line.to_string();
+            received.add_remark(Some(remark));
         }
         // Rounded down to nothing it says nothing.
-        Some(asked.wait).filter(|wait| !wait.is_zero())
+        Some(wait).filter(|wait| !wait.is_zero())
     }
 
     /// Whether the origin of a request has served any.

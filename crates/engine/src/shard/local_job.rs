@@ -71,7 +71,7 @@ impl LocalJob {
         let extra = Extra { hops, earlier, exchanges, encoding_left: received.encoding_left.take() };
         row.extra = extra.is_needed().then(|| Box::new(extra));
         let url = asked.asked();
-        let remark = outcome.remark.as_deref().unwrap_or_default();
+        let remark = received.remark.take().unwrap_or_default();
         // Shared, not copied, by all rows that have it.
         let body = Bytes::from(std::mem::take(&mut received.body));
         // A fragment or another spelling by the caller is not a redirect: only a hop changes the final URL.
@@ -81,7 +81,7 @@ impl LocalJob {
             url,
             final_url: if redirected { flight.request.target.as_str() } else { url },
             reason: received.reason.as_deref().unwrap_or_default(),
-            detail: outcome.failure.as_ref().map_or(remark, |failure| &failure.detail),
+            detail: outcome.failure.as_ref().map_or(&*remark, |failure| &failure.detail),
             headers: Some(&received.headers),
             body,
         };

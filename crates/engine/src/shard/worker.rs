@@ -16,7 +16,9 @@ use super::learn::Learned;
 use super::seat::Seat;
 use crate::alarm::Alarm;
 use crate::clock::PhaseClock;
-use crate::exchange::{Accepted, BodyRules, Channel, Exchanged, Redirect, exchange, next_hop};
+use crate::exchange::{
+    Accepted, BodyRules, Channel, Exchanged, Redirect, contradicts_itself, exchange, next_hop,
+};
 use crate::options::OnOversize;
 use crate::outcome::{Outcome, Via};
 use crate::politeness::ROBOTS_BYTES;
@@ -135,7 +137,7 @@ impl Worker {
         let ends = Ends { deadline: shard.deadline(flight), expiry: flight.job.state.expires };
         let clock = PhaseClock::start(own.unwrap_or(options.timeout), flight.queued, ends.first());
         let via = Cell::new(Via::default());
-        let held = self.held.take().filter(|held| held.connection.is_open());
+        let held = self.held.take().filter(|held| held.connection.takes(flight.request.method()));
         let ended = {
             let mut work = pin!(once(&shard, flight, held, &clock, &via));
             poll_fn(|cx| {
@@ -163,6 +165,10 @@ impl Worker {
             flight.count_resend();
             return Verdict::Again(flight);
         }
+        if attempted.is_for_http1(&flight) && shard.leaves_http2(&flight) {
+            flight.count_resend();
+            return Verdict::Again(flight);
+        }
         if attempted.is_not_connected() && shard.leaves_address(&flight) {
             if flight.is_scout_of(shard.at, flight.origin) {
                 // The requests that wait for it have moved, and fetch it from the other address.
@@ -176,6 +182,12 @@ impl Worker {
         }
         let mut outcome = attempted.outcome();
         let Learned { wait, gives_up } = shard.learn(&flight, &mut outcome);
+        if contradicts_itself(&flight.request, &outcome) {
+            flight.drop_conditions();
+            flight.wait_again();
+            shard.forward(flight);
+            return Verdict::Moved;
+        }
         match next_hop(&flight.request, flight.hops(), &outcome, &shard.hop_rules(&flight)) {
             Redirect::Follow(follow) => {
                 flight.take_hop(follow, &mut outcome, &shard.core.wall);
@@ -259,6 +271,7 @@ async fn once(
     let rules = BodyRules {
         max_bytes: if is_errand { ROBOTS_BYTES } else { options.max_body_size },
         on_oversize: if is_errand { OnOversize::Truncate } else { options.on_oversize },
+        strict: options.strict,
         follow_redirects: shard.hop_rules(flight).max.is_some(),
         records_exchanges: flight.job.state.records_exchanges && !is_errand,
         gate: &flight.job.gate,

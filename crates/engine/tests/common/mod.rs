@@ -1,7 +1,9 @@
 //! What the socket tests share.
 #![allow(dead_code, unused_imports)]
 
+mod frames;
 mod script;
+mod secure;
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -13,7 +15,12 @@ use hurtle_engine::{
 };
 use hurtle_testserver::{Config, Hosts, Profile, Server};
 
+pub(crate) use frames::{
+    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, OK, PADDED, PING, PUSH_PROMISE,
+    RST_STREAM, SETTINGS, data, field, frame, goaway, head, read_frame, reset,
+};
 pub(crate) use script::{Peer, Script};
+pub(crate) use secure::{Secure, Session};
 
 /// The longest that a test waits for anything.
 const LIMIT: Duration = Duration::from_secs(40);

@@ -114,7 +114,7 @@ where
 
 /// The server's end of one connection.
 pub(crate) struct Peer {
-    stream: TcpStream,
+    pub(super) stream: TcpStream,
     unread: Vec<u8>,
     seen: Arc<Seen>,
 }
@@ -136,6 +136,11 @@ impl Peer {
         let head = std::mem::replace(&mut self.unread, rest);
         self.seen.requests.fetch_add(1, Ordering::SeqCst);
         Some(String::from_utf8(head).unwrap())
+    }
+
+    /// Counts a request that is read in another way.
+    pub(super) fn count_request(&self) {
+        self.seen.requests.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Sends bytes; a client that has gone misses them.

@@ -22,7 +22,11 @@ enum State {
         size: u64,
         digits: u8,
     },
-    /// After a size: white space and extensions, up to CR.
+    /// After a size: white space, in front of an extension or CR.
+    Blank {
+        size: u64,
+    },
+    /// In an extension, up to CR.
     Extension {
         size: u64,
     },
@@ -87,14 +91,17 @@ impl Chunked {
                 State::Size { size, digits: digits.saturating_add(1) }
             }
             (State::Size { digits: 0, .. }, _) => return Err(malformed("a chunk has no size")),
-            (State::Size { size, .. } | State::Extension { size }, b'\r') => State::SizeLf { size },
-            (State::Size { size, .. }, b';' | b' ' | b'\t') => State::Extension { size },
+            (State::Size { size, .. } | State::Blank { size } | State::Extension { size }, b'\r') => {
+                State::SizeLf { size }
+            }
+            (State::Size { size, .. } | State::Blank { size }, b';') => State::Extension { size },
+            (State::Size { size, .. } | State::Blank { size }, b' ' | b'\t') => {
+                self.lengthen()?;
+                State::Blank { size }
+            }
             (State::Extension { .. }, b'\n') => return Err(malformed("a chunk's size ends in a bare LF")),
             (State::Extension { size }, _) => {
-                self.extensions += 1;
-                if self.extensions > MAX_EXTENSIONS {
-                    return Err(malformed("the chunk extensions are too long"));
-                }
+                self.lengthen()?;
                 State::Extension { size }
             }
             (State::SizeLf { size: 0 } | State::TrailerLf, b'\n') => State::TrailerStart,
@@ -106,8 +113,18 @@ impl Chunked {
             (State::Trailer, b'\r') => State::TrailerLf,
             (State::TrailerStart | State::Trailer, _) => self.trailer(byte)?,
             (State::Size { .. }, _) => return Err(malformed("a chunk's size is not hexadecimal")),
+            (State::Blank { .. }, _) => return Err(malformed("junk follows a chunk's size")),
             _ => return Err(malformed("a chunk does not end where its size says")),
         })
+    }
+
+    /// Counts a byte behind a size that means nothing.
+    fn lengthen(&mut self) -> Result<(), Failure> {
+        self.extensions += 1;
+        if self.extensions > MAX_EXTENSIONS {
+            return Err(malformed("the chunk extensions are too long"));
+        }
+        Ok(())
     }
 
     fn trailer(&mut self, byte: u8) -> Result<State, Failure> {
@@ -174,7 +191,9 @@ mod tests {
             b"4\r\nWikiX",
             b"4\r\nWiki\n",
             b"10000000000000000\r\n",
-            b"4 4\r\rx",
+            b"4 4\r\nWiki",
+            b"4 x\r\nWiki",
+            b"4;a\rx",
             b"\n4\r\n",
             b" 4\r\n",
         ] {

@@ -7,6 +7,7 @@ use http::Version;
 use httparse::{Error, ParserConfig, Status};
 
 use super::chunked::Chunked;
+use super::lenient::{self, Tolerated};
 use crate::error::{Code, Failure};
 use crate::headers::HeaderBlock;
 
@@ -39,6 +40,31 @@ pub(crate) struct Head {
     pub(crate) framing: Framing,
     /// The connection may serve another request after the body.
     pub(crate) keep_alive: bool,
+    /// What may follow although nothing should.
+    pub(super) stray: Stray,
+    /// A remark on what was tolerated.
+    pub(crate) remark: Option<Box<str>>,
+}
+
+/// What a careless server may send behind a response that has no body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Stray {
+    /// Nothing: the response has a body, and its end is known.
+    #[default]
+    Nothing,
+    /// Bytes that nothing announces.
+    Bytes,
+    /// The body that a response to HEAD describes, of this length; `u64::MAX` if it is chunked.
+    Body(u64),
+}
+
+/// How a head has to be read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reading {
+    /// The request was a HEAD.
+    pub(crate) without_body: bool,
+    /// Nothing that breaks the rules is tolerated.
+    pub(crate) strict: bool,
 }
 
 /// What the bytes so far contain.
@@ -52,25 +78,28 @@ pub(crate) enum Parsed {
     Final(Box<Head>, usize),
 }
 
-/// Reads a head at the start of `bytes`. `without_body`: the request was a HEAD.
+/// Reads a head at the start of `bytes`.
 ///
 /// # Errors
 /// `protocol.*`, `too_large.headers`.
-pub(crate) fn parse(bytes: &[u8], without_body: bool) -> Result<Parsed, Failure> {
+pub(crate) fn parse(bytes: &[u8], reading: Reading) -> Result<Parsed, Failure> {
     let mut few = [const { MaybeUninit::uninit() }; FEW_HEADERS];
-    match split(bytes, &mut few, without_body) {
-        Err(Error::TooManyHeaders) => {
-            let mut many = vec![MaybeUninit::uninit(); MAX_HEADERS];
-            split(bytes, &mut many, without_body).map_err(malformed)?
-        }
-        split => split.map_err(malformed)?,
+    let mut split_up = split(bytes, &mut few, reading);
+    if let Err(Error::TooManyHeaders) = split_up {
+        let mut many = vec![MaybeUninit::uninit(); MAX_HEADERS];
+        split_up = split(bytes, &mut many, reading);
+    }
+    match split_up {
+        Ok(parsed) => parsed,
+        Err(Error::HeaderName | Error::HeaderValue) if !reading.strict => parse_leniently(bytes, reading),
+        Err(error) => Err(malformed(error)),
     }
 }
 
 fn split<'a>(
     bytes: &'a [u8],
     room: &mut [MaybeUninit<httparse::Header<'a>>],
-    without_body: bool,
+    reading: Reading,
 ) -> Result<Result<Parsed, Failure>, Error> {
     let mut response = httparse::Response::new(&mut []);
     let status = config().parse_response_with_uninit_headers(&mut response, bytes, room)?;
@@ -78,8 +107,25 @@ fn split<'a>(
         Status::Partial if bytes.len() < MAX_HEAD => Ok(Parsed::Partial),
         Status::Complete(length) if length > MAX_HEAD => Err(too_large()),
         Status::Partial => Err(too_large()),
-        Status::Complete(length) => understand(&response, length, without_body),
+        Status::Complete(length) => understand(&response, length, reading, Tolerated::default()),
     })
+}
+
+/// The same for a head that breaks the rules.
+#[cold]
+fn parse_leniently(bytes: &[u8], reading: Reading) -> Result<Parsed, Failure> {
+    let Some(mut lines) = lenient::lines(bytes)? else {
+        return if bytes.len() < MAX_HEAD { Ok(Parsed::Partial) } else { Err(too_large()) };
+    };
+    if lines.length > MAX_HEAD || lines.headers.len() > MAX_HEADERS {
+        return Err(too_large());
+    }
+    let first = [lines.status, b"\r\n"].concat();
+    let mut response = httparse::Response::new(&mut []);
+    config().parse_response_with_uninit_headers(&mut response, &first, &mut []).map_err(malformed)?;
+    let httparse::Response { version, code, reason, .. } = response;
+    let response = httparse::Response { version, code, reason, headers: &mut lines.headers };
+    understand(&response, lines.length, reading, lines.tolerated)
 }
 
 fn config() -> ParserConfig {
@@ -115,7 +161,24 @@ enum Coding {
     Absent,
     /// Chunked, and nothing else: the only coding that was requested.
     Chunked,
+    /// Chunked, more than once. No sender may apply it twice (RFC 9112, section 6.1), but proxies name it twice.
+    Repeated,
+    /// Identity, and nothing else: a coding that RFC 2616 had, and that does nothing.
+    Identity,
     Other,
+}
+
+impl Coding {
+    /// With one more coding. Any other mix could mean one thing to us and another to a proxy.
+    fn and(self, coding: &[u8]) -> Self {
+        let is = |name: &str| coding.eq_ignore_ascii_case(name.as_bytes());
+        match self {
+            Self::Absent if is("chunked") => Self::Chunked,
+            Self::Chunked | Self::Repeated if is("chunked") => Self::Repeated,
+            Self::Absent | Self::Identity if is("identity") => Self::Identity,
+            _ => Self::Other,
+        }
+    }
 }
 
 /// What the fields of a head say about the body and the connection.
@@ -130,7 +193,8 @@ struct Fields {
 fn understand(
     response: &httparse::Response<'_, '_>,
     length: usize,
-    without_body: bool,
+    reading: Reading,
+    mut tolerated: Tolerated,
 ) -> Result<Parsed, Failure> {
     let status = response.code.unwrap_or_default();
     if (100..200).contains(&status) && status != 101 {
@@ -153,8 +217,12 @@ fn understand(
         }
     }
     let version = if response.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
-    let framing = fields.framing(status, without_body)?;
+    let framing = fields.framing(status, reading)?;
     let both = fields.coding != Coding::Absent && fields.length.is_some();
+    tolerated.identity = fields.coding == Coding::Identity;
+    tolerated.repeated = fields.coding == Coding::Repeated;
+    let remark = tolerated.remark();
+    let stray = fields.stray(status, reading);
     let keep_alive =
         if version == Version::HTTP_11 { !fields.close } else { fields.keep_alive && !fields.close };
     let reason = response.reason.map(str::as_bytes).filter(|reason| !is_standard(status, reason));
@@ -163,10 +231,17 @@ fn understand(
         version,
         reason: reason.map(Into::into),
         headers,
-        // With both a length and a coding, an intermediary may see another end of the body: no other response must
-        // follow on this connection. Source: RFC 9112, section 6.3.
-        keep_alive: keep_alive && !both && framing != Framing::Close && status != 101,
+        // With both a length and a coding, or a head that breaks the rules, an intermediary may see another end of the
+        // body: no other response must follow on this connection. Source: RFC 9112, section 6.3.
+        keep_alive: keep_alive
+            && !both
+            && remark.is_none()
+            && (reading.without_body || !matches!(stray, Stray::Body(_)))
+            && framing != Framing::Close
+            && status != 101,
         framing,
+        stray,
+        remark,
     };
     Ok(Parsed::Final(Box::new(head), length))
 }
@@ -194,10 +269,11 @@ impl Fields {
             }
             14 if name.eq_ignore_ascii_case("content-length") => self.read_length(value)?,
             17 if name.eq_ignore_ascii_case("transfer-encoding") => {
-                let mut codings = tokens(value);
-                let chunked = codings.next().is_some_and(|coding| coding.eq_ignore_ascii_case(b"chunked"));
-                let only = chunked && codings.next().is_none() && self.coding == Coding::Absent;
-                self.coding = if only { Coding::Chunked } else { Coding::Other };
+                let before = self.coding;
+                self.coding = tokens(value).fold(before, Coding::and);
+                if self.coding == Coding::Absent {
+                    self.coding = Coding::Other;
+                }
             }
             _ => {}
         }
@@ -227,20 +303,35 @@ impl Fields {
     }
 
     /// Source: RFC 9112, section 6.3.
-    fn framing(&self, status: u16, without_body: bool) -> Result<Framing, Failure> {
-        if without_body || matches!(status, 101 | 204 | 304) {
+    fn framing(&self, status: u16, reading: Reading) -> Result<Framing, Failure> {
+        if reading.without_body || has_no_body(status) {
             return Ok(Framing::Length(0));
         }
         match self.coding {
+            Coding::Identity if !reading.strict => Ok(self.length.map_or(Framing::Close, Framing::Length)),
+            Coding::Repeated if !reading.strict => Ok(Framing::Chunked(Chunked::new())),
             Coding::Absent => Ok(self.length.map_or(Framing::Close, Framing::Length)),
             Coding::Chunked => Ok(Framing::Chunked(Chunked::new())),
-            Coding::Other => {
-                let detail =
-                    "Transfer-Encoding contains more than chunked, the only coding that was requested";
+            Coding::Identity | Coding::Repeated | Coding::Other => {
+                let detail = "Transfer-Encoding is not chunked, the only coding that was requested";
                 Err(Failure::new(Code::ProtocolTransferEncoding, detail))
             }
         }
     }
+
+    /// What may follow behind the head of a response without a body.
+    fn stray(&self, status: u16, reading: Reading) -> Stray {
+        match (self.coding, self.length) {
+            _ if !reading.without_body && !has_no_body(status) => Stray::Nothing,
+            (Coding::Absent, None | Some(0)) => Stray::Bytes,
+            (Coding::Absent, Some(length)) => Stray::Body(length),
+            _ => Stray::Body(u64::MAX),
+        }
+    }
+}
+
+fn has_no_body(status: u16) -> bool {
+    matches!(status, 101 | 204 | 304)
 }
 
 fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -253,7 +344,7 @@ mod tests {
     use super::*;
 
     fn head_of(method_head: bool, text: &str) -> Result<Head, Code> {
-        match parse(text.as_bytes(), method_head) {
+        match parse(text.as_bytes(), Reading { without_body: method_head, strict: false }) {
             Ok(Parsed::Final(head, length)) => {
                 assert_eq!(length, text.find("\r\n\r\n").map_or(text.len(), |at| at + 4));
                 Ok(*head)
@@ -293,16 +384,18 @@ mod tests {
     #[test]
     fn any_prefix_is_partial() {
         let text = "HTTP/1.1 200 OK\r\nA: 1\r\n\r\n";
-        for length in 0..text.len() {
-            let parsed = parse(text.as_bytes().get(..length).unwrap(), false);
-            assert!(matches!(parsed, Ok(Parsed::Partial)), "{length}: {parsed:?}");
+        for text in [text, "HTTP/1.1 200 OK\r\nP3P : x\r\nA: 1\u{1}\r\n b\r\n\r\n"] {
+            for length in 0..text.len() {
+                let parsed = parse(text.as_bytes().get(..length).unwrap(), Reading::default());
+                assert!(matches!(parsed, Ok(Parsed::Partial)), "{length}: {parsed:?}");
+            }
         }
     }
 
     #[test]
     fn an_interim_response_is_none() {
         let text = b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\n\r\n";
-        assert!(matches!(parse(text, false), Ok(Parsed::Interim(37))));
+        assert!(matches!(parse(text, Reading::default()), Ok(Parsed::Interim(37))));
     }
 
     #[test]
@@ -321,9 +414,23 @@ mod tests {
     }
 
     #[test]
-    fn headers_are_strict() {
-        for field in ["no colon\r\n", "a b: c\r\n", "a: \0\r\n", "a: b\rc\r\n", ": x\r\n"] {
-            assert_eq!(head(field).map(|head| head.status), Err(Code::ProtocolHeader), "{field:?}");
+    fn what_is_no_header_is_passed_over_unless_it_may_frame_the_body() {
+        let strict = Reading { strict: true, ..Reading::default() };
+        for (field, passes) in [
+            ("no colon\r\n", true),
+            ("a b: c\r\n", true),
+            (": x\r\n", true),
+            ("a: \0\r\n", false),
+            ("a: b\rc\r\n", false),
+            ("content-length : 5\r\n", false),
+        ] {
+            assert_eq!(
+                head(field).map(|head| head.remark.is_some()).ok(),
+                passes.then_some(true),
+                "{field:?}"
+            );
+            let refused = parse(format!("HTTP/1.1 200 OK\r\n{field}\r\n").as_bytes(), strict);
+            assert_eq!(refused.unwrap_err().code, Code::ProtocolHeader, "{field:?}");
         }
     }
 
@@ -364,9 +471,15 @@ mod tests {
 
     #[test]
     fn other_transfer_codings_are_refused() {
-        for value in
-            ["gzip", "gzip, chunked", "chunked, gzip", "xchunked", "chunked, chunked", "", "identity"]
-        {
+        for value in [
+            "gzip",
+            "gzip, chunked",
+            "chunked, gzip",
+            "xchunked",
+            "",
+            "identity, chunked",
+            "chunked, identity",
+        ] {
             let refused = framing(&format!("Transfer-Encoding: {value}\r\n"));
             assert_eq!(refused, Err(Code::ProtocolTransferEncoding), "{value:?}");
         }
@@ -401,7 +514,7 @@ mod tests {
         assert_eq!(many(MAX_HEADERS), Ok(MAX_HEADERS));
         assert_eq!(many(MAX_HEADERS + 1), Err(Code::TooLargeHeaders));
         let endless = format!("HTTP/1.1 200 OK\r\nA: {}", "x".repeat(MAX_HEAD));
-        assert_eq!(parse(endless.as_bytes(), false).unwrap_err().code, Code::TooLargeHeaders);
+        assert_eq!(parse(endless.as_bytes(), Reading::default()).unwrap_err().code, Code::TooLargeHeaders);
         let one = |length| head(&format!("A: {}\r\n", "x".repeat(length))).map(|head| head.status);
         assert_eq!((one(MAX_HEADER - 1), one(MAX_HEADER)), (Ok(200), Err(Code::TooLargeHeaders)));
         let whole = head(&format!("A: {}\r\n", "x".repeat(MAX_HEADER - 1)).repeat(5));

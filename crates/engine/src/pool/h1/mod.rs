@@ -3,6 +3,7 @@
 
 mod chunked;
 mod head;
+mod lenient;
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -13,11 +14,13 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{BufMut, Bytes};
+use http::Method;
 use tokio::io::AsyncWrite;
 use tokio_util::io::poll_read_buf;
 
-pub(crate) use self::head::{Framing, Head};
-use self::head::{MAX_HEAD, Parsed};
+pub(crate) use self::head::{Framing, Head, Reading};
+use self::head::{MAX_HEAD, Parsed, Stray};
+use super::MAX_INTERIM;
 use crate::connect::{Stream, tls_cause, tls_failure};
 use crate::error::{Code, Failure};
 
@@ -29,8 +32,6 @@ const MAX_RESERVE: usize = 1 << 20;
 const SMALL_BODY: usize = 16 << 10;
 /// Memory of a request that is kept for the next.
 const KEPT_REQUEST: usize = 2 << 10;
-/// The most interim responses before the final one.
-const MAX_INTERIM: u32 = 32;
 
 /// Memory to read into, shared by the connections of one thread: borrowed within one poll only.
 #[derive(Clone)]
@@ -54,6 +55,8 @@ pub(crate) struct H1 {
     flushed: bool,
     /// The final response so far, as received, if that is kept.
     kept: Option<Vec<u8>>,
+    /// What may follow the last response although nothing should.
+    stray: Stray,
     /// The peer has closed or broken the connection.
     over: bool,
     pub(crate) remote: Option<IpAddr>,
@@ -67,20 +70,39 @@ pub(crate) struct NoHead {
     pub(crate) failure: Failure,
     /// Nothing of the request was written.
     pub(crate) unsent: bool,
-    /// The connection ended before the first byte of a response.
+    /// No byte of a response came: the connection ended, or brought what belongs to an earlier response.
     pub(crate) silence: bool,
 }
 
 impl H1 {
     pub(crate) fn new(stream: Stream, remote: Option<IpAddr>, scratch: Scratch) -> Self {
         let (pending, request) = (Vec::new(), Vec::new());
-        let (written, flushed, over) = (0, true, false);
-        Self { stream, scratch, pending, request, written, flushed, kept: None, over, remote, served: 0 }
+        let (written, flushed, stray, over) = (0, true, Stray::Nothing, false);
+        Self {
+            stream,
+            scratch,
+            pending,
+            request,
+            written,
+            flushed,
+            kept: None,
+            stray,
+            over,
+            remote,
+            served: 0,
+        }
     }
 
     /// Whether it can take another request: it is open, and nothing unexpected has arrived.
     pub(crate) fn is_open(&self) -> bool {
         !self.over && self.pending.is_empty()
+    }
+
+    /// Whether it can take a request of this method. If the last response described a body that it must not have, that
+    /// body may still come. In front of the next response it could pass for that response: only one to another HEAD
+    /// has no body to confuse it with.
+    pub(crate) fn takes(&self, method: &Method) -> bool {
+        self.is_open() && (*method == Method::HEAD || !matches!(self.stray, Stray::Body(_)))
     }
 
     /// It takes no further request: part of a body has not been read.
@@ -122,7 +144,7 @@ impl H1 {
     ///
     /// # Cancel safety
     /// If it is dropped midway, the connection must not be used again.
-    pub(crate) async fn response(&mut self, body: Bytes, without_body: bool) -> Result<Box<Head>, NoHead> {
+    pub(crate) async fn response(&mut self, body: Bytes, reading: Reading) -> Result<Box<Head>, NoHead> {
         let body = if body.len() <= SMALL_BODY {
             self.request.extend_from_slice(&body);
             Bytes::new()
@@ -130,7 +152,7 @@ impl H1 {
             body
         };
         let mut interim = 0;
-        let response = poll_fn(|cx| self.poll_response(cx, &body, without_body, &mut interim)).await;
+        let response = poll_fn(|cx| self.poll_response(cx, &body, reading, &mut interim)).await;
         if self.request.capacity() > KEPT_REQUEST {
             self.request = Vec::new();
         }
@@ -141,7 +163,7 @@ impl H1 {
         &mut self,
         cx: &mut Context<'_>,
         body: &[u8],
-        without_body: bool,
+        reading: Reading,
         interim: &mut u32,
     ) -> Poll<Result<Box<Head>, NoHead>> {
         let (all, mut broken) = (self.request.len() + body.len(), None);
@@ -160,19 +182,22 @@ impl H1 {
         loop {
             let filled = ready!(self.poll_fill(cx));
             let parsed = match filled {
-                Ok(0) => Err(self.no_head(broken.take(), without_body)),
-                Err(error) => Err(self.no_head(broken.take().or(Some(error)), without_body)),
+                Ok(0) => Err(self.no_head(broken.take(), reading)),
+                Err(error) => Err(self.no_head(broken.take().or(Some(error)), reading)),
                 Ok(read) if self.is_inside_line(read) => Ok(None),
-                Ok(_) => self.take_head(without_body, interim),
+                Ok(_) => self.take_head(reading, interim),
             };
             match parsed {
                 Ok(None) => {}
                 Ok(Some(mut head)) => {
                     head.keep_alive &= self.written == all;
                     self.over |= !head.keep_alive;
+                    self.stray = head.stray;
                     return Poll::Ready(Ok(head));
                 }
-                Err(no_head) => {
+                Err(mut no_head) => {
+                    // Bytes behind an earlier response that has no body are not the fault of this request.
+                    no_head.silence |= self.stray != Stray::Nothing && *interim == 0;
                     self.over = true;
                     return Poll::Ready(Err(no_head));
                 }
@@ -219,14 +244,20 @@ impl H1 {
     }
 
     /// The final head, if it is complete; interim ones are skipped.
-    fn take_head(&mut self, without_body: bool, interim: &mut u32) -> Result<Option<Box<Head>>, NoHead> {
+    fn take_head(&mut self, reading: Reading, interim: &mut u32) -> Result<Option<Box<Head>>, NoHead> {
         let failed = |failure| NoHead { failure, unsent: false, silence: false };
         loop {
-            match head::parse(&self.pending, without_body).map_err(failed)? {
+            match head::parse(&self.pending, reading).map_err(failed)? {
                 Parsed::Partial => return Ok(None),
                 Parsed::Final(head, length) => {
+                    if self.may_be_stray(length) {
+                        let detail = "a body followed the response to a HEAD";
+                        return Err(failed(Failure::new(Code::ProtocolOther, detail)));
+                    }
                     if let Some(kept) = &mut self.kept {
-                        kept.extend_from_slice(self.pending.get(..length).unwrap_or_default());
+                        let head = self.pending.get(..length).unwrap_or_default();
+                        let blank = head.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+                        kept.extend_from_slice(head.get(blank..).unwrap_or_default());
                     }
                     self.pending.drain(..length);
                     return Ok(Some(head));
@@ -235,19 +266,24 @@ impl H1 {
                     self.pending.drain(..length);
                     *interim += 1;
                     if *interim > MAX_INTERIM {
-                        let detail = format!("more than {MAX_INTERIM} interim responses");
-                        return Err(failed(Failure::new(Code::ProtocolTooMany1xx, detail)));
+                        return Err(failed(Failure::too_many_interim()));
                     }
                 }
             }
         }
     }
 
-    fn no_head(&self, error: Option<io::Error>, without_body: bool) -> NoHead {
+    /// Whether a head of this length, in answer to a HEAD, may be the body that the response before described: then more
+    /// of it follows at once, or it is exactly as long.
+    fn may_be_stray(&self, length: usize) -> bool {
+        matches!(self.stray, Stray::Body(body) if self.pending.len() > length || body == length as u64)
+    }
+
+    fn no_head(&self, error: Option<io::Error>, reading: Reading) -> NoHead {
         let silence = self.pending.is_empty();
         let failure = match error {
             // The bytes may not be HTTP at all: then that is a better reason than their end.
-            _ if !silence => match head::parse(&self.pending, without_body) {
+            _ if !silence => match head::parse(&self.pending, reading) {
                 Err(failure) => failure,
                 Ok(_) => Failure::new(Code::ProtocolEmpty, "the connection ended inside the response's head"),
             },
