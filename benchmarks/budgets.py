@@ -26,6 +26,8 @@ MOST_OUTPUT_MB = 250.0
 MOST_PARQUET_ADDS = 0.25
 MOST_IMPORT_MS = 15.0
 MOST_UNEVEN = 0.05
+LEAST_HEALTHY = 0.95
+MOST_HOSTILE_RSS = 1.2
 MOST_GROWTH = 0.05
 """How far the last memory sample may lie above the median of all samples."""
 
@@ -66,7 +68,7 @@ def budgets(documents: Mapping[str, Document]) -> list[Budget]:
             _figure(documents, "import_time", "difference_ms"),
             "ms",
         ),
-        Budget("healthy throughput with 5 % hostile servers in the list", "≥ 95 %", "", None),
+        *_hostile(documents),
         _first(documents),
     ]
 
@@ -157,6 +159,25 @@ def _output(documents: Mapping[str, Document]) -> list[Budget]:
             _figure(documents, "output_memory", "peak_rss_bytes") if all_rows else None,
             "MB",
             1e6,
+        ),
+    ]
+
+
+def _hostile(documents: Mapping[str, Document]) -> list[Budget]:
+    share = _figure(documents, "hostile", "healthy_share")
+    rss = _figure(documents, "hostile", "rss_share")
+    return [
+        Budget(
+            "healthy throughput with 5 % hostile servers in the list",
+            f"≥ {LEAST_HEALTHY:.0%}",
+            "" if share is None else f"{share:.0%}",
+            None if share is None else share >= LEAST_HEALTHY,
+        ),
+        Budget(
+            "peak RSS with them, over that without",
+            f"≤ {MOST_HOSTILE_RSS:.0%}",
+            "" if rss is None else f"{rss:.0%}",
+            None if rss is None else rss <= MOST_HOSTILE_RSS,
         ),
     ]
 

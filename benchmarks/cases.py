@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from benchmarks import import_time, memory, output, politeness, scaling, side_by_side
+from benchmarks import hostile, import_time, memory, output, politeness, scaling, side_by_side
 from benchmarks.measure import Terms
 from benchmarks.report import Result
 from benchmarks.servers import FILES, SMALL_BYTES, nginx, test_server
@@ -108,6 +108,7 @@ CASES: dict[str, Callable[[Terms], Result]] = {
     "scaling": scaling.measure,
     "limits": politeness.limits,
     "slow_hosts": politeness.slow_hosts,
+    "hostile": hostile.measure,
     "many_hosts": politeness.many_hosts,
     "import_time": import_time.measure,
 }

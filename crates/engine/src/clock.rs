@@ -6,12 +6,17 @@ use std::time::{Duration, Instant};
 use crate::options::Timeouts;
 use crate::timings::{Phase, Timings};
 
+/// A body that is slower than this, in bytes per second, is only waited for.
+const TRICKLE_PER_S: f64 = 1024.0;
+
 /// Advanced by the code that does the work, read by the worker that enforces the limit. One attempt is one task: no
 /// lock, no timer of its own.
 #[derive(Debug)]
 pub(crate) struct PhaseClock {
-    timeouts: Timeouts,
-    started: Instant,
+    timeouts: Cell<Timeouts>,
+    started: Cell<Instant>,
+    /// An attempt is being made, and is up to the peer.
+    runs: Cell<bool>,
     phase: Cell<Phase>,
     since: Cell<Instant>,
     timings: Cell<Timings>,
@@ -20,28 +25,66 @@ pub(crate) struct PhaseClock {
     /// When the present phase has to end, if that is earlier.
     limit: Cell<Option<Instant>>,
     connect_by: Cell<Option<Instant>>,
+    /// Bytes of the body so far.
+    body_bytes: Cell<u64>,
 }
 
 impl PhaseClock {
-    /// Starts an attempt at the moment its slot was granted. `deadline` is the request's own, all attempts included.
-    pub(crate) fn start(timeouts: Timeouts, queued: Instant, deadline: Option<Instant>) -> Self {
+    /// A clock that stands still.
+    pub(crate) fn new() -> Self {
         let now = Instant::now();
-        let end = earlier(timeouts.total.map(|total| now + total), deadline);
-        let timings = Timings { queue: Some(now.saturating_duration_since(queued)), ..Timings::default() };
         Self {
-            timeouts,
-            started: now,
+            timeouts: Cell::default(),
+            started: Cell::new(now),
+            runs: Cell::new(false),
             phase: Cell::new(Phase::Queue),
             since: Cell::new(now),
-            timings: Cell::new(timings),
-            end: Cell::new(end),
-            limit: Cell::new(end),
+            timings: Cell::default(),
+            end: Cell::new(None),
+            limit: Cell::new(None),
             connect_by: Cell::new(None),
+            body_bytes: Cell::new(0),
         }
     }
 
+    /// Starts an attempt at the moment its slot was granted. `deadline` is the request's own, all attempts included.
+    pub(crate) fn start(&self, timeouts: Timeouts, queued: Instant, deadline: Option<Instant>) {
+        let now = Instant::now();
+        let end = earlier(timeouts.total.map(|total| now + total), deadline);
+        let timings = Timings { queue: Some(now.saturating_duration_since(queued)), ..Timings::default() };
+        self.timeouts.set(timeouts);
+        self.started.set(now);
+        self.runs.set(true);
+        self.phase.set(Phase::Queue);
+        self.since.set(now);
+        self.timings.set(timings);
+        self.end.set(end);
+        self.limit.set(end);
+        self.connect_by.set(None);
+        self.body_bytes.set(0);
+    }
+
     pub(crate) fn started(&self) -> Instant {
-        self.started
+        self.started.get()
+    }
+
+    /// The attempt is over, whatever becomes of its request.
+    pub(crate) fn halt(&self) {
+        self.runs.set(false);
+    }
+
+    /// Whether the attempt has been waiting for longer than `patience`: for the first byte of the response, from its
+    /// start, or for a body of which next to nothing comes.
+    pub(crate) fn only_waits(&self, patience: Duration, now: Instant) -> bool {
+        let waits = |since: Instant| now.saturating_duration_since(since) > patience;
+        if !self.runs.get() {
+            return false;
+        }
+        if self.phase.get() != Phase::Body {
+            return waits(self.started.get());
+        }
+        let due = now.saturating_duration_since(self.since.get()).as_secs_f64() * TRICKLE_PER_S;
+        waits(self.since.get()) && (self.body_bytes.get() as f64) < due
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -58,23 +101,29 @@ impl PhaseClock {
         let now = Instant::now();
         self.close_phase(now);
         self.phase.set(phase);
+        let timeouts = self.timeouts.get();
         let own = match phase {
             Phase::Queue => None,
             Phase::Dns | Phase::Connect | Phase::Tls => {
                 if self.connect_by.get().is_none() {
-                    self.connect_by.set(self.timeouts.connect.map(|connect| now + connect));
+                    self.connect_by.set(timeouts.connect.map(|connect| now + connect));
                 }
                 self.connect_by.get()
             }
-            Phase::FirstByte => self.timeouts.first_byte.map(|first_byte| now + first_byte),
-            Phase::Body => self.timeouts.read.map(|read| now + read),
+            Phase::FirstByte => timeouts.first_byte.map(|first_byte| now + first_byte),
+            Phase::Body => timeouts.read.map(|read| now + read),
         };
         self.limit.set(earlier(self.end.get(), own));
     }
 
-    /// A piece of the body arrived: the limit between two reads starts again.
-    pub(crate) fn progressed(&self) {
-        if let Some(read) = self.timeouts.read {
+    /// A piece of the body arrived, which has `so_far` bytes now: the limit between two reads starts again.
+    pub(crate) fn progressed(&self, so_far: u64) {
+        self.body_bytes.set(so_far);
+        self.renew();
+    }
+
+    fn renew(&self) {
+        if let Some(read) = self.timeouts.get().read {
             self.limit.set(earlier(self.end.get(), Some(Instant::now() + read)));
         }
     }
@@ -82,22 +131,24 @@ impl PhaseClock {
     /// Stops the clock: the time until `resume` is not the peer's.
     pub(crate) fn stop(&self) -> Instant {
         self.limit.set(None);
+        self.runs.set(false);
         Instant::now()
     }
 
     /// Starts the clock again, which was stopped at `stopped`.
     pub(crate) fn resume(&self, stopped: Instant) {
         let pause = stopped.elapsed();
+        self.runs.set(true);
         self.end.set(self.end.get().map(|end| end + pause));
         self.limit.set(self.end.get());
-        self.progressed();
+        self.renew();
     }
 
     /// Ends the attempt.
     pub(crate) fn finish(&self) -> Timings {
         let now = Instant::now();
         self.close_phase(now);
-        Timings { total: Some(now.saturating_duration_since(self.started)), ..self.timings.get() }
+        Timings { total: Some(now.saturating_duration_since(self.started.get())), ..self.timings.get() }
     }
 
     fn close_phase(&self, now: Instant) {
@@ -129,13 +180,19 @@ fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
 mod tests {
     use super::*;
 
+    fn started(timeouts: Timeouts, queued: Instant, deadline: Option<Instant>) -> PhaseClock {
+        let clock = PhaseClock::new();
+        clock.start(timeouts, queued, deadline);
+        clock
+    }
+
     const fn seconds(value: u64) -> Duration {
         Duration::from_secs(value)
     }
 
     #[test]
     fn only_phases_that_happened_have_a_time() {
-        let clock = PhaseClock::start(Timeouts::default(), Instant::now(), None);
+        let clock = started(Timeouts::default(), Instant::now(), None);
         clock.enter(Phase::FirstByte);
         clock.enter(Phase::Body);
         let timings = clock.finish();
@@ -146,7 +203,7 @@ mod tests {
     #[test]
     fn name_tcp_and_tls_share_the_connect_limit() {
         let timeouts = Timeouts { connect: Some(seconds(5)), ..Timeouts::default() };
-        let clock = PhaseClock::start(timeouts, Instant::now(), None);
+        let clock = started(timeouts, Instant::now(), None);
         clock.enter(Phase::Dns);
         let limit = clock.limit();
         clock.enter(Phase::Tls);
@@ -158,7 +215,7 @@ mod tests {
     #[test]
     fn a_stopped_clock_strikes_nobody_and_loses_nothing() {
         let timeouts = Timeouts { total: Some(seconds(30)), ..Timeouts::default() };
-        let clock = PhaseClock::start(timeouts, Instant::now(), None);
+        let clock = started(timeouts, Instant::now(), None);
         clock.enter(Phase::Body);
         let before = clock.limit();
         let stopped = clock.stop();
@@ -169,12 +226,29 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_is_an_attempt_without_a_first_byte_or_with_a_trickle() {
+        let clock = started(Timeouts::default(), Instant::now(), None);
+        let (patience, at) = (seconds(1), |after| clock.started() + seconds(after));
+        assert!(!clock.only_waits(patience, at(1)) && clock.only_waits(patience, at(2)));
+        clock.enter(Phase::Body);
+        assert!(!clock.only_waits(patience, at(0)));
+        clock.progressed(5000);
+        assert!(!clock.only_waits(patience, at(4)) && clock.only_waits(patience, at(9)));
+        let stopped = clock.stop();
+        assert!(!clock.only_waits(patience, at(9)), "the consumer is late, not the peer");
+        clock.resume(stopped);
+        assert!(clock.only_waits(patience, at(9)));
+        clock.halt();
+        assert!(!clock.only_waits(patience, at(9)));
+    }
+
+    #[test]
     fn the_total_and_the_deadline_cap_every_phase() {
         let timeouts = Timeouts { total: Some(seconds(30)), read: Some(seconds(60)), ..Timeouts::default() };
         let deadline = Instant::now() + Duration::from_secs(3);
-        let clock = PhaseClock::start(timeouts, Instant::now(), Some(deadline));
+        let clock = started(timeouts, Instant::now(), Some(deadline));
         clock.enter(Phase::Body);
-        clock.progressed();
+        clock.progressed(1);
         assert_eq!(clock.limit(), Some(deadline));
     }
 }

@@ -30,9 +30,9 @@ use crate::limits::LimitTable;
 use crate::options::{Concurrency, Options};
 use crate::politeness::Pace;
 use crate::request::Submission;
-use crate::shard::Capacity;
 use crate::shard::Permits;
 use crate::shard::Router;
+use crate::shard::{Capacity, most_idle, most_loans};
 use crate::shard::{Core, Message, Shard};
 use crate::timings::WallClock;
 
@@ -101,6 +101,8 @@ impl Engine {
             heads: Heads::new(&options.headers, &options.keep_on_redirect.headers),
             tls: TlsContext::new(&options.verify, options.http2)?,
             permits: Permits::new(limit, shards),
+            most_loans: most_loans(&options, descriptors),
+            most_idle: most_idle(&options, descriptors, shards),
             pace: Pace::new(options.rate_limit, Instant::now()).map(|pace| Arc::new(Mutex::new(pace))),
             capacity: capacity.map(Mutex::new),
             router: Router::new(shards, LimitTable::new(&options)),

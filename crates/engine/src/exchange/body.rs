@@ -173,8 +173,8 @@ pub(super) async fn read(incoming: &mut Incoming<'_>, rules: &BodyRules<'_>, clo
                 break;
             }
         };
-        clock.progressed();
         read.wire_bytes = read.body.len() as u64;
+        clock.progressed(read.wire_bytes);
         if read.wire_bytes > rules.max_bytes {
             if refuses {
                 let detail = format!("the response grew past max_body_size of {}", rules.max_bytes);

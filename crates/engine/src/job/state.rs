@@ -14,6 +14,8 @@ use super::{Ledger, Stats, ThrottledHosts};
 
 /// With this many batches waiting, the consumer is slower than the engine.
 const MANY_BATCHES: usize = 4;
+/// Rows are few that are at most this part of all.
+const FEW_PART: u64 = 10;
 /// Requests that may wait for another attempt. When there are more, the last attempt is final.
 const MAX_RETRYING: i64 = 16_384;
 
@@ -59,6 +61,14 @@ pub(crate) struct JobState {
     retrying: AtomicI64,
     /// Rows of requests whose hosts are down.
     suspended: AtomicU64,
+    /// Requests that are in flight as probes of such hosts, and their rows.
+    probes: AtomicI64,
+    probe_rows: AtomicU64,
+    /// Rows that wait for hosts that refuse, and have never served.
+    refused: AtomicU64,
+    /// When a request was last served, in microseconds since the job began.
+    gained_us: AtomicU64,
+    began: Instant,
     in_flight: AtomicI64,
     conns_opened: AtomicU64,
     pub(crate) recycler: Arc<Recycler>,
@@ -95,6 +105,11 @@ impl JobState {
             look_ahead: LookAhead::new(),
             retrying: AtomicI64::new(0),
             suspended: AtomicU64::new(0),
+            probes: AtomicI64::new(0),
+            probe_rows: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            gained_us: AtomicU64::new(0),
+            began: Instant::now(),
             in_flight: AtomicI64::new(0),
             conns_opened: AtomicU64::new(0),
             recycler: Arc::default(),
@@ -173,25 +188,62 @@ impl JobState {
         self.suspended.fetch_sub(rows, Ordering::SeqCst);
     }
 
-    /// Whether all requests so far wait for origins that are down. More input may come, but it may also depend on
+    /// A request for a host that is down is sent as its probe. Called by shards.
+    pub(crate) fn probe_began(&self, rows: u64) {
+        self.probe_rows.fetch_add(rows, Ordering::SeqCst);
+        self.probes.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// It has ended. Called by shards.
+    pub(crate) fn probe_ended(&self, rows: u64) {
+        self.probe_rows.fetch_sub(rows, Ordering::SeqCst);
+        self.probes.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// On one shard so many rows wait for hosts that refuse and have never served; it were `before`. Called by shards.
+    pub(crate) fn refused(&self, before: u64, now: u64) {
+        self.refused.fetch_add(now.wrapping_sub(before), Ordering::SeqCst);
+    }
+
+    /// A request was served at `when`. Called by shards.
+    pub(crate) fn gained(&self, when: Instant) {
+        let since_us = when.saturating_duration_since(self.began).as_micros();
+        self.gained_us.fetch_max(u64::try_from(since_us).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Until when it is worth waiting for the few rows whose hosts refuse everything: as long again as the job took for
+    /// the others, and at least `floor`. None: they are not few.
+    pub(crate) fn gain_ends(&self, floor: Duration) -> Option<Instant> {
+        let few = self.refused.load(Ordering::SeqCst).saturating_mul(FEW_PART) <= self.submitted();
+        let gained = Duration::from_micros(self.gained_us.load(Ordering::Relaxed));
+        few.then(|| self.began + gained + gained.max(floor))
+    }
+
+    /// Whether all requests so far wait for origins that are down, or for hosts that have only ever refused. More input may come, but it may also depend on
     /// these rows: a crawler's does, and so does an input that is read no further ahead than its rows are written.
     pub(crate) fn is_stuck(&self) -> bool {
-        let suspended = self.suspended.load(Ordering::SeqCst);
-        if suspended == 0 || self.in_flight() > 0 {
+        let apart = [&self.suspended, &self.probe_rows, &self.refused];
+        let suspended: u64 = apart.into_iter().map(|rows| rows.load(Ordering::SeqCst)).sum();
+        if suspended == 0 || !self.only_probes() {
             return false;
         }
         let output = self.output();
         output.submitted == output.published + suspended
     }
 
+    /// Whether nothing is in flight but probes of hosts that are down.
+    pub(crate) fn only_probes(&self) -> bool {
+        self.in_flight.load(Ordering::SeqCst) == self.probes.load(Ordering::SeqCst)
+    }
+
     /// A request has got its permits. Called by shards.
     pub(crate) fn started(&self) {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.in_flight.fetch_add(1, Ordering::SeqCst);
     }
 
     /// A request has given its permits back. Called by shards.
     pub(crate) fn ended(&self) {
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.in_flight.fetch_sub(1, Ordering::SeqCst);
     }
 
     /// A connection was opened. Called by shards.

@@ -12,6 +12,12 @@ use super::signal::Signal;
 
 /// This many failures in a row, with nothing else in between, mean that an origin is down.
 const THRESHOLD: u8 = 10;
+/// So many failures in a row mean the same where each took `LONG` or more and the origin has never served: it makes
+/// requests wait for nothing.
+const MUTE_THRESHOLD: u8 = 3;
+const LONG: Duration = Duration::from_secs(1);
+/// The last probe of such an origin is believed for so many times as long as it took.
+const SETTLED: u32 = 3;
 /// However short the caller's backoff is, an origin that is down is not probed more often.
 const SHORTEST: Duration = Duration::from_millis(500);
 /// How many probes decide about an origin that has never answered: fewer, because it may not exist at all.
@@ -43,17 +49,19 @@ pub(crate) enum Change {
     Closed,
 }
 
-/// Failures in a row, with nothing else in between: two bytes, because there may be a million origins.
+/// Failures in a row, with nothing else in between: three bytes, because there may be a million origins.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Streak {
     /// Failures of any kind; those without any response.
     troubled: u8,
     unanswered: u8,
+    /// Those of them that took long.
+    mute: u8,
 }
 
 impl Streak {
-    /// Counts how an attempt ended.
-    pub(super) fn note(&mut self, signal: Signal) {
+    /// Counts how an attempt ended that took so long.
+    pub(super) fn note(&mut self, signal: Signal, took: Duration) {
         match signal {
             Signal::Silent => {}
             // A host that refuses is there, and says what it wants.
@@ -61,23 +69,29 @@ impl Streak {
                 *self = Self::default();
             }
             Signal::Unavailable => {
-                (self.troubled, self.unanswered) = (self.troubled.saturating_add(1), 0);
+                *self = Self { troubled: self.troubled.saturating_add(1), ..Self::default() };
             }
             Signal::Down => {
                 self.troubled = self.troubled.saturating_add(1);
                 self.unanswered = self.unanswered.saturating_add(1);
+                self.mute = self.mute.saturating_add(u8::from(took >= LONG));
             }
         }
     }
 
     /// Whether there were so many failures in a row that the origin counts as down.
-    pub(super) fn is_down(self) -> bool {
-        self.troubled >= THRESHOLD
+    pub(super) fn is_down(self, has_served: bool) -> bool {
+        self.troubled >= THRESHOLD || (self.is_mute() && !has_served)
+    }
+
+    /// Whether requests only waited, for nothing.
+    pub(super) fn is_mute(self) -> bool {
+        self.mute >= MUTE_THRESHOLD
     }
 
     /// Whether there was no response at all.
     pub(super) fn is_silence(self) -> bool {
-        self.unanswered >= THRESHOLD
+        self.unanswered >= THRESHOLD || self.is_mute()
     }
 }
 
@@ -99,6 +113,10 @@ pub(super) struct Outage<T> {
     has_served: bool,
     /// No response at all; otherwise it responds with errors only.
     pub(super) is_silent: bool,
+    /// It has never served, and made requests wait for nothing.
+    is_mute: bool,
+    /// How long the last attempt took, and when it ended.
+    failed: (Duration, Instant),
     /// With their priorities.
     pub(super) waiting: VecDeque<(T, i32)>,
     probes_taken: u32,
@@ -108,18 +126,38 @@ impl<T> Outage<T> {
     pub(super) fn new(
         origin: u32,
         has_served: bool,
-        is_silent: bool,
-        now: Instant,
+        streak: Streak,
+        (started, now): (Instant, Instant),
         waits: ProbeWaits,
     ) -> Self {
-        let state = State::Waiting { until: now + waits.after(0) };
-        let waiting = VecDeque::new();
-        Self { origin, state, probes_failed: 0, has_served, is_silent, waiting, probes_taken: 0 }
+        Self {
+            origin,
+            state: State::Waiting { until: now + waits.after(0) },
+            probes_failed: 0,
+            has_served,
+            is_silent: streak.is_silence(),
+            is_mute: streak.is_mute() && !has_served,
+            failed: (now.saturating_duration_since(started), now),
+            waiting: VecDeque::new(),
+            probes_taken: 0,
+        }
     }
 
-    /// Whether enough probes have failed, where the caller grants `rounds`.
-    pub(super) fn is_beyond(&self, rounds: u32) -> bool {
-        self.probes_failed >= if self.has_served { rounds } else { rounds.min(STRANGER_ROUNDS) }
+    /// Whether enough probes have failed, and none is on its way. The caller grants `rounds`, and `retries` to a
+    /// request: an origin that is mute gets no more of its long probes than that.
+    pub(super) fn is_beyond(&self, rounds: u32, retries: u32) -> bool {
+        let needed = match () {
+            () if self.has_served => rounds,
+            () if self.is_mute => rounds.min(STRANGER_ROUNDS).min(retries),
+            () => rounds.min(STRANGER_ROUNDS),
+        };
+        self.probes_failed >= needed && self.next_probe().is_some()
+    }
+
+    /// Whether another probe would tell nothing new: the last was not long ago, for what it took.
+    pub(super) fn is_settled(&self, now: Instant) -> bool {
+        let (took, ended) = self.failed;
+        self.is_mute && now.saturating_duration_since(ended) <= SETTLED * took
     }
 
     /// When the next probe may start; None while one is on its way.
@@ -171,6 +209,7 @@ impl<T> Outage<T> {
         let is_probe = matches!(self.state, State::Probing { since } if started >= since);
         if is_probe {
             self.is_silent = is_silent;
+            self.failed = (now.saturating_duration_since(started), now);
             self.probes_failed = self.probes_failed.saturating_add(1);
             self.state = State::Waiting { until: now + waits.after(self.probes_failed) };
         }
@@ -194,18 +233,46 @@ mod tests {
     fn streak(signals: &[(Signal, u32)]) -> Streak {
         let mut streak = Streak::default();
         for &(signal, times) in signals {
-            (0..times).for_each(|_| streak.note(signal));
+            (0..times).for_each(|_| streak.note(signal, Duration::ZERO));
         }
         streak
     }
 
     #[test]
     fn ten_in_a_row_are_needed_and_an_answer_in_between_starts_again() {
-        assert!(!streak(&[(Signal::Down, 9)]).is_down());
-        assert!(streak(&[(Signal::Down, 9), (Signal::Silent, 5), (Signal::Down, 1)]).is_down());
-        assert!(!streak(&[(Signal::Down, 9), (Signal::Answered, 1), (Signal::Unavailable, 9)]).is_down());
-        assert!(!streak(&[(Signal::Unavailable, 9), (Signal::Throttled, 100), (Signal::Down, 9)]).is_down());
-        assert!(streak(&[(Signal::Down, 1000)]).is_down());
+        assert!(!streak(&[(Signal::Down, 9)]).is_down(true));
+        assert!(streak(&[(Signal::Down, 9), (Signal::Silent, 5), (Signal::Down, 1)]).is_down(true));
+        assert!(!streak(&[(Signal::Down, 9), (Signal::Answered, 1), (Signal::Unavailable, 9)]).is_down(true));
+        assert!(
+            !streak(&[(Signal::Unavailable, 9), (Signal::Throttled, 100), (Signal::Down, 9)]).is_down(true)
+        );
+        assert!(streak(&[(Signal::Down, 1000)]).is_down(true));
+    }
+
+    #[test]
+    fn a_stranger_that_makes_requests_wait_is_down_after_three() {
+        let mut streak = Streak::default();
+        (0..2).for_each(|_| streak.note(Signal::Down, LONG));
+        streak.note(Signal::Down, Duration::ZERO);
+        assert!(!streak.is_down(false));
+        streak.note(Signal::Down, LONG);
+        assert!(streak.is_down(false) && streak.is_silence() && !streak.is_down(true));
+        streak.note(Signal::Answered, LONG);
+        assert!(!streak.is_down(false));
+    }
+
+    #[test]
+    fn it_gets_no_more_probes_than_a_request_has_retries() {
+        let (before, mut streak) = (Instant::now(), Streak::default());
+        (0..3).for_each(|_| streak.note(Signal::Down, LONG));
+        let now = before + 3 * LONG;
+        let mut outage = Outage::new(0, false, streak, (before, now), WAITS);
+        outage.waiting.push_back(('a', 0));
+        assert!(outage.is_beyond(6, 0) && !outage.is_beyond(6, 1));
+        assert!(outage.is_settled(now + 9 * LONG) && !outage.is_settled(now + 10 * LONG));
+        let at = outage.next_probe().unwrap_or(now);
+        assert!(outage.take_probe(at).is_some() && !outage.is_beyond(6, 0), "one is on its way");
+        assert!(outage.failed(true, at, at + LONG, WAITS) && outage.is_beyond(6, 1));
     }
 
     #[test]
@@ -215,7 +282,7 @@ mod tests {
     }
 
     fn outage(has_served: bool, now: Instant) -> Outage<u32> {
-        let mut outage = Outage::new(0, has_served, true, now, WAITS);
+        let mut outage = Outage::new(0, has_served, Streak::default(), (now, now), WAITS);
         outage.waiting.extend((0..64).map(|item| (item, 0)));
         outage
     }
@@ -235,7 +302,7 @@ mod tests {
             assert!(outage.failed(true, now, now, WAITS));
         }
         assert_eq!(waits, [500, 1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000]);
-        assert!(outage.is_beyond(9) && !outage.is_beyond(10));
+        assert!(outage.is_beyond(9, 2) && !outage.is_beyond(10, 2));
     }
 
     #[test]
@@ -266,11 +333,11 @@ mod tests {
         let now = Instant::now();
         let mut outage = outage(false, now);
         for round in 0..3 {
-            assert!(!outage.is_beyond(6), "{round}");
+            assert!(!outage.is_beyond(6, 2), "{round}");
             let now = outage.next_probe().unwrap_or(now);
             outage.take_probe(now);
             outage.failed(true, now, now, WAITS);
         }
-        assert!(outage.is_beyond(6) && outage.is_beyond(3));
+        assert!(outage.is_beyond(6, 2) && outage.is_beyond(3, 2));
     }
 }

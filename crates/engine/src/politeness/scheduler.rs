@@ -7,6 +7,7 @@
 //! involved: nothing ever scans hosts.
 
 mod down;
+mod slow;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -36,11 +37,16 @@ pub(crate) struct Scheduler<T> {
     slots: Vec<Slot<T>>,
     ring: VecDeque<HostId>,
     second_ring: VecDeque<HostId>,
+    third_ring: VecDeque<HostId>,
+    /// Permits are scarce: the third ring has to wait.
+    is_sparing: bool,
     /// Hosts that wait, each with the instant it waits for: one that woke earlier leaves its entry behind.
     waiting: Timers<(HostId, Instant)>,
     waiting_count: usize,
     /// Those of them that wait because they refused.
     refusing_count: usize,
+    /// Those that did once, some of them for the last time.
+    refusing: Vec<HostId>,
     /// Hosts with something set apart: retries that wait for their budget, requests of origins that are down.
     chores: Timers<(HostId, Instant)>,
     /// Origins that are down.
@@ -58,9 +64,12 @@ impl<T> Scheduler<T> {
             slots: Vec::new(),
             ring: VecDeque::new(),
             second_ring: VecDeque::new(),
+            third_ring: VecDeque::new(),
+            is_sparing: false,
             waiting: Timers::new(),
             waiting_count: 0,
             refusing_count: 0,
+            refusing: Vec::new(),
             chores: Timers::new(),
             down: Vec::new(),
             streaks: Vec::new(),
@@ -116,7 +125,8 @@ impl<T> Scheduler<T> {
 
     /// Whether some host is ready for a request.
     pub(crate) fn has_ready(&self) -> bool {
-        !self.ring.is_empty() || !self.second_ring.is_empty()
+        let others = !self.is_sparing && !self.third_ring.is_empty();
+        !self.ring.is_empty() || !self.second_ring.is_empty() || others
     }
 
     /// How many hosts wait for an instant.
@@ -202,7 +212,10 @@ impl<T> Scheduler<T> {
                 let throttle = slot.throttle_or_default();
                 throttle.wakes_at = Some(until);
                 throttle.waits_as_refusing = throttle.is_refusing(now);
-                self.refusing_count += usize::from(throttle.waits_as_refusing);
+                if throttle.waits_as_refusing {
+                    self.refusing_count += 1;
+                    self.refusing.push(host);
+                }
                 self.waiting.add(until, (host, until));
                 self.waiting_count += 1;
                 continue;
@@ -264,7 +277,8 @@ impl<T> Scheduler<T> {
     /// Notes a good answer to a first attempt, if nothing holds the host back: there is nothing else to learn from it.
     /// False: nothing is noted, it is to be learned from. O(1).
     pub(crate) fn note_usual(&mut self, host: HostId, origin: u32) -> bool {
-        let slot = self.slots.get_mut(host.0 as usize).filter(|slot| slot.throttle().is_none());
+        let is_usual = |slot: &&mut Slot<T>| slot.has_answered && slot.throttle().is_none();
+        let slot = self.slots.get_mut(host.0 as usize).filter(is_usual);
         let (Some(slot), Some(streak)) = (slot, self.streaks.get_mut(origin as usize)) else { return false };
         slot.note_usual(streak);
         true
@@ -279,9 +293,14 @@ impl<T> Scheduler<T> {
             self.streaks.resize(origin as usize + 1, Streak::default());
         }
         let Some(streak) = self.streaks.get_mut(origin as usize) else { return nothing };
+        let had_answered = slot.has_answered;
         let noted = slot.note(origin, note, waits, streak);
         let change = noted.change;
         if slot.throttle().is_none() {
+            if !had_answered {
+                // From now on it may have all that its limits allow.
+                self.refresh(host);
+            }
             return noted;
         }
         match change {
@@ -385,7 +404,7 @@ impl<T> Scheduler<T> {
         }
     }
 
-    /// The next host of the first ring, or else of the second.
+    /// The next host of the first ring, or else of the second, or of the third.
     fn next_in_turn(&mut self) -> Option<HostId> {
         if let Some(host) = self.ring.pop_front() {
             return Some(host);
@@ -394,6 +413,15 @@ impl<T> Scheduler<T> {
             let Some(slot) = self.slots.get_mut(host.0 as usize) else { continue };
             slot.is_named_second = false;
             if slot.place == Place::Second {
+                return Some(host);
+            }
+        }
+        while !self.is_sparing
+            && let Some(host) = self.third_ring.pop_front()
+        {
+            let Some(slot) = self.slots.get_mut(host.0 as usize) else { continue };
+            slot.is_named_third = false;
+            if slot.place == Place::Third {
                 return Some(host);
             }
         }
@@ -407,10 +435,15 @@ impl<T> Scheduler<T> {
             return;
         }
         slot.place = slot.due_place();
-        if slot.place == Place::First {
-            self.ring.push_back(host);
-        } else if !std::mem::replace(&mut slot.is_named_second, true) {
-            self.second_ring.push_back(host);
+        match slot.place {
+            Place::First => self.ring.push_back(host),
+            Place::Third if !std::mem::replace(&mut slot.is_named_third, true) => {
+                self.third_ring.push_back(host);
+            }
+            Place::Second if !std::mem::replace(&mut slot.is_named_second, true) => {
+                self.second_ring.push_back(host);
+            }
+            _ => {}
         }
     }
 }
@@ -550,8 +583,8 @@ mod tests {
         assert_eq!(play(&mut scheduler, start + Duration::from_millis(499), Signal::Down), "");
         assert_eq!(play(&mut scheduler, start + Duration::from_millis(500), Signal::Down), "k");
         assert_eq!(play(&mut scheduler, start + Duration::from_millis(1499), Signal::Down), "");
-        assert_eq!(scheduler.given_up(1), [(a, 0)]);
-        assert_eq!(scheduler.given_up(2), []);
+        assert_eq!(scheduler.given_up(1, 2, Instant::now()), [(a, 0, false)]);
+        assert_eq!(scheduler.given_up(2, 2, Instant::now()), []);
         // Another port of the same host is not affected.
         scheduler.push(a, 'A', 0);
         assert_eq!(scheduler.start(start), Some((a, 'A')));
@@ -710,14 +743,39 @@ mod tests {
             std::iter::from_fn(|| scheduler.start(now)).take(count).map(|(_, item)| item).collect()
         };
         assert_eq!(starts(&mut scheduler, 2), "ab");
+        let ends = |scheduler: &mut Scheduler<char>, host| {
+            scheduler.note(host, 0, &note(Signal::Served, now));
+            scheduler.finish(host);
+        };
         // One of b ends: b may have two more before a, which does not respond.
-        scheduler.finish(b);
+        ends(&mut scheduler, b);
         assert_eq!(starts(&mut scheduler, 3), "bba");
-        scheduler.finish(a);
+        ends(&mut scheduler, a);
         assert_eq!(starts(&mut scheduler, 3), "aab");
         // If nobody else wants a permit, all are used.
         assert_eq!(starts(&mut scheduler, 20).len(), 12);
         assert_eq!((scheduler.queued(), scheduler.in_flight(), scheduler.has_ready()), (0, 18, false));
+    }
+
+    #[test]
+    fn a_host_that_has_not_answered_gets_one_permit_while_they_are_scarce() {
+        let (mut scheduler, now) = (scheduler(), Instant::now());
+        let (a, b) = (scheduler.add_host(4), scheduler.add_host(4));
+        "aaaaa".chars().for_each(|item| scheduler.push(a, item, 0));
+        "bbbbb".chars().for_each(|item| scheduler.push(b, item, 0));
+        let starts = |scheduler: &mut Scheduler<char>| -> String {
+            std::iter::from_fn(|| scheduler.start(now)).map(|(_, item)| item).collect()
+        };
+        scheduler.set_sparing(true);
+        assert_eq!((starts(&mut scheduler).as_str(), scheduler.has_ready()), ("ab", false));
+        scheduler.note(a, 0, &note(Signal::Down, now));
+        scheduler.note(b, 0, &note(Signal::Declined, now));
+        assert_eq!(starts(&mut scheduler), "bbb", "one answer, and it has all that its limits allow");
+        scheduler.finish(a);
+        assert_eq!(starts(&mut scheduler), "a", "one at a time");
+        scheduler.set_sparing(false);
+        assert!(scheduler.has_ready());
+        assert_eq!(starts(&mut scheduler), "aaa");
     }
 
     #[test]

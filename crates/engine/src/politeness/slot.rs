@@ -39,6 +39,9 @@ pub(super) enum Place {
     /// With those that have requests in flight of which none has ended lately: a host that hangs would otherwise
     /// collect permits, up to its limit, that others could use.
     Second,
+    /// With those that have requests in flight and have never answered any: most of them never will. They get more
+    /// where permits are plenty.
+    Third,
 }
 
 /// What happens to a retry.
@@ -68,6 +71,12 @@ pub(super) struct Slot<T> {
     pub(super) place: Place,
     /// Its name stands in the second ring, whether that is its place or not.
     pub(super) is_named_second: bool,
+    /// The same for the third ring.
+    pub(super) is_named_third: bool,
+    /// It has answered a request, whatever it said.
+    pub(super) has_answered: bool,
+    /// A request to it does nothing but wait.
+    pub(super) is_slow: bool,
     credit: u8,
     throttle: Option<Box<Throttle<T>>>,
 }
@@ -85,6 +94,9 @@ impl<T> Slot<T> {
             retries_failed: 0,
             place: Place::None,
             is_named_second: false,
+            is_named_third: false,
+            has_answered: false,
+            is_slow: false,
             credit: 0,
             throttle: None,
         }
@@ -129,11 +141,6 @@ impl<T> Slot<T> {
     /// Its limit, and what its throttle leaves of that.
     fn throttled_limit(&self) -> u32 {
         self.throttle.as_ref().map_or(self.limit, |throttle| self.limit.min(throttle.limit()))
-    }
-
-    /// The ring that it belongs to while it wants a turn.
-    pub(super) fn due_place(&self) -> Place {
-        if self.in_flight == 0 || self.credit > 0 { Place::First } else { Place::Second }
     }
 
     /// Whether only the lack of permits keeps requests back.
@@ -223,7 +230,8 @@ impl<T> Slot<T> {
         if signal == Signal::Served {
             self.served = self.served.saturating_add(1);
         }
-        streak.note(signal);
+        streak.note(signal, note.ended.saturating_duration_since(note.started));
+        self.has_answered |= !matches!(signal, Signal::Silent | Signal::Slow | Signal::Down);
         self.credit = CREDIT;
         let in_use = self.is_saturated();
         if signal == Signal::Throttled {
@@ -308,10 +316,10 @@ impl<T> Slot<T> {
             return if was_probe { Change::ProbeFailed } else { Change::Nothing };
         }
         let is_resigned = self.throttle.as_ref().is_some_and(|throttle| throttle.is_resigned(origin));
-        if !streak.is_down() || (is_resigned && !is_silent) {
+        if !streak.is_down(note.has_served) || (is_resigned && !is_silent) {
             return Change::Nothing;
         }
-        let outage = Outage::new(origin, note.has_served, is_silent, note.ended, waits);
+        let outage = Outage::new(origin, note.has_served, streak, (note.started, note.ended), waits);
         self.throttle_or_default().outages.push(outage);
         Change::Opened
     }

@@ -232,16 +232,17 @@ impl<T> Origins<T> {
         }
     }
 
-    /// Tells the connection that has been idle longest to close, if there is one. O(1) amortised.
-    pub(crate) fn evict_one(&mut self) {
+    /// Tells the connection that has been idle longest to close. False: there is none. O(1) amortised.
+    pub(crate) fn evict_one(&mut self) -> bool {
         while let Some((first, turn)) = self.line.pop_front() {
             if first.waiting.get() && first.turn.get() == turn {
                 self.leave(&first);
                 first.evicted.set(true);
                 first.wake();
-                return;
+                return true;
             }
         }
+        false
     }
 
     /// Takes a connection out of its stack: it was closed. O(idle connections of its origin).

@@ -1,5 +1,6 @@
 //! An attempt that has ended, and the limits that may end it: what both mean, not what is done about it.
 
+use std::rc::Rc;
 use std::time::Instant;
 
 use http::Method;
@@ -21,7 +22,7 @@ const MISDIRECTED: u16 = 421;
 pub(super) struct Attempted {
     pub(super) exchanged: Exchanged,
     pub(super) via: Via,
-    pub(super) clock: PhaseClock,
+    pub(super) clock: Rc<PhaseClock>,
 }
 
 impl Attempted {

@@ -90,6 +90,8 @@ pub(super) struct Flight {
     retrying: bool,
     /// It counts among those that wait for a host that is down.
     suspended: bool,
+    /// It is sent as the probe of a host that is down.
+    probes: bool,
     /// It is in the ledger of its job.
     noted: Cell<bool>,
 }
@@ -123,6 +125,7 @@ impl Flight {
             counted: true,
             retrying: false,
             suspended: false,
+            probes: false,
             noted: Cell::new(false),
         }
     }
@@ -208,7 +211,7 @@ impl Flight {
     }
 
     /// How many rows it ends as.
-    fn rows(&self) -> u64 {
+    pub(super) fn rows(&self) -> u64 {
         1 + self.asked().copies().len() as u64
     }
 
@@ -218,6 +221,27 @@ impl Flight {
             let count = if suspended { JobState::suspend } else { JobState::unsuspend };
             count(&self.job.state, self.rows());
         }
+    }
+
+    /// It is sent as a probe, and counts as such from when it has its permits until it gives them back.
+    pub(super) fn set_probe(&mut self) {
+        self.probes = true;
+    }
+
+    /// It has got its permits.
+    pub(super) fn began(&self) {
+        self.job.state.started();
+        if self.probes {
+            self.job.state.probe_began(self.rows());
+        }
+    }
+
+    /// It has given them back.
+    pub(super) fn ended(&mut self) {
+        if std::mem::take(&mut self.probes) {
+            self.job.state.probe_ended(self.rows());
+        }
+        self.job.state.ended();
     }
 
     /// It no longer waits for anything.

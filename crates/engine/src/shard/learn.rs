@@ -32,7 +32,9 @@ fn used_up(quotas: &Quotas) -> Option<Duration> {
 impl Shard {
     /// Learns from the end of an attempt. A host that wants to be left alone is, from now on.
     pub(super) fn learn(&self, flight: &Flight, outcome: &mut Outcome) -> Learned {
+        self.learn_of_wait(flight.host, outcome);
         if self.note_usual(flight, outcome) {
+            flight.job.state.gained(outcome.ended());
             return Learned { wait: None, gives_up: false };
         }
         self.learn_more(flight, outcome)
@@ -94,6 +96,9 @@ impl Shard {
         }
         if let Some(per_s) = rate_per_s.filter(|_| outcome.end == AttemptEnd::Answered) {
             throttled.note_rate(&self.group_of(flight), per_s, ended);
+        }
+        if signal == Signal::Served {
+            flight.job.state.gained(ended);
         }
         self.set_down(flight.host, flight.origin, change, outcome);
         self.learn_of_all(&note);
@@ -180,7 +185,9 @@ impl Shard {
         let in_use = self.core.permits.are_exhausted();
         let mut capacity = capacity.lock().unwrap_or_else(PoisonError::into_inner);
         let before = capacity.limit();
-        capacity.ended(note.signal.is_trouble(), in_use, note.started, note.ended);
+        // Of a host that never served, a failure is no news; one that refuses or is overloaded says so of itself.
+        let is_trouble = note.has_served && matches!(note.signal, Signal::Slow | Signal::Down);
+        capacity.ended(is_trouble, in_use, note.started, note.ended);
         let after = capacity.limit();
         drop(capacity);
         self.move_limit(before, after);

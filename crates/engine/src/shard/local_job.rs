@@ -1,6 +1,6 @@
 //! One shard's end of a job: the rows being collected, and the requests that wait for the consumer.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -25,13 +25,15 @@ pub(super) struct LocalJob {
     open: RefCell<Batch>,
     /// Requests that would start if the consumer were not behind.
     pub(super) parked: RefCell<VecDeque<Flight>>,
+    /// Rows that wait for hosts that have only ever refused, when it was last looked.
+    pub(super) refused: Cell<u64>,
 }
 
 impl LocalJob {
     pub(super) fn new(state: Arc<JobState>) -> Self {
         let open = RefCell::new(state.recycler.batch());
         let gate = Gate::new(Arc::clone(&state));
-        Self { state, gate, open, parked: RefCell::default() }
+        Self { state, gate, open, parked: RefCell::default(), refused: Cell::new(0) }
     }
 
     /// Whether rows wait for the next flush.

@@ -9,6 +9,7 @@ mod dial;
 mod end;
 mod flight;
 mod learn;
+mod loans;
 mod local_job;
 mod names;
 mod outages;
@@ -32,7 +33,6 @@ use std::time::Instant;
 
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
-use tokio::task::AbortHandle;
 
 use crate::connect::{DnsConfig, Guard, Resolver, TlsContext};
 use crate::error::{Code, Failure};
@@ -47,6 +47,8 @@ use crate::request::{Request, Submission, Target};
 use crate::timings::WallClock;
 pub(crate) use capacity::Capacity;
 use flight::{Flight, Transfer};
+use loans::{Waits, Workers};
+pub(crate) use loans::{most_idle, most_loans};
 use local_job::LocalJob;
 use names::{Names, dns_config};
 use outages::Outages;
@@ -92,6 +94,10 @@ pub(crate) struct Core {
     /// Which addresses may be connected to.
     pub(crate) guard: Guard,
     pub(crate) permits: Permits,
+    /// How many requests may go on without one.
+    pub(crate) most_loans: u32,
+    /// How many connections of one shard may be idle, as far as descriptors are concerned.
+    pub(crate) most_idle: usize,
     /// The rate over all hosts.
     pub(crate) pace: Option<Arc<Mutex<Pace>>>,
     /// The limit over all hosts, if it is adaptive.
@@ -118,13 +124,6 @@ impl Core {
     }
 }
 
-/// A running worker, as the shard sees it.
-struct Worker {
-    /// The job it works for now.
-    job: Rc<Cell<Option<u64>>>,
-    abort: AbortHandle,
-}
-
 pub(crate) struct Shard {
     at: usize,
     core: Arc<Core>,
@@ -146,14 +145,14 @@ pub(crate) struct Shard {
     outages: RefCell<Outages>,
     /// Workers that wait for a descriptor or a port.
     lacking: Cell<u32>,
-    workers: RefCell<HashMap<u64, Worker>>,
-    next_worker: Cell<u64>,
+    workers: Workers,
+    waits: Waits,
     closing: Cell<bool>,
 }
 
 impl Shard {
     pub(crate) fn new(at: usize, core: Arc<Core>) -> Rc<Self> {
-        let max_idle = most_in_flight(&core.options).max(MIN_IDLE);
+        let max_idle = most_in_flight(&core.options).max(MIN_IDLE).min(core.most_idle);
         let waits =
             ProbeWaits { first: core.options.retries.backoff, longest: core.options.retries.max_backoff };
         let pace = core.pace.clone();
@@ -176,8 +175,8 @@ impl Shard {
             names: Names::default(),
             outages: RefCell::default(),
             lacking: Cell::new(0),
-            workers: RefCell::default(),
-            next_worker: Cell::new(0),
+            workers: Workers::default(),
+            waits: Waits::default(),
             closing: Cell::new(false),
         })
     }
@@ -394,9 +393,7 @@ impl Shard {
     fn cancel(self: &Rc<Self>, job: u64) {
         let Some(local) = self.jobs.borrow_mut().remove(&job) else { return };
         local.parked.borrow_mut().clear();
-        for worker in self.workers.borrow().values().filter(|worker| worker.job.get() == Some(job)) {
-            worker.abort.abort();
-        }
+        self.workers.abort(job);
         self.robots_abandoned(job);
         self.pump();
     }

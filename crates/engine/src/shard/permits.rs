@@ -1,5 +1,7 @@
 //! The engine-wide limit on requests in flight, shared by the shards.
 //!
+//! A request that only waits may lend its permit to another: it goes on without one, as one of a limited number.
+//!
 //! A permit that is given back goes straight to a shard that waits, if one does: a busy shard cannot starve an idle
 //! one. The common path is one atomic operation; a worker that continues with its next request needs none.
 
@@ -10,6 +12,10 @@ pub(crate) struct Permits {
     free: AtomicU32,
     /// Permits that are taken and will not come back: the limit has shrunk.
     owed: AtomicU32,
+    /// How many there are.
+    limit: AtomicU32,
+    /// Requests that go on without a permit.
+    lent: AtomicU32,
     /// By shard: it has a host that is ready, and no permit.
     waiting: Vec<AtomicBool>,
 }
@@ -17,7 +23,8 @@ pub(crate) struct Permits {
 impl Permits {
     pub(crate) fn new(limit: u32, shards: usize) -> Self {
         let waiting = (0..shards).map(|_| AtomicBool::new(false)).collect();
-        Self { free: AtomicU32::new(limit), owed: AtomicU32::new(0), waiting }
+        let (free, limit) = (AtomicU32::new(limit), AtomicU32::new(limit));
+        Self { free, owed: AtomicU32::new(0), limit, lent: AtomicU32::new(0), waiting }
     }
 
     /// Takes a permit; if there is none, records that `shard` waits for one.
@@ -35,13 +42,31 @@ impl Permits {
         false
     }
 
-    fn try_take(&self) -> bool {
+    /// Takes a permit if there is one.
+    pub(crate) fn try_take(&self) -> bool {
         self.free.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |free| free.checked_sub(1)).is_ok()
     }
 
     /// Whether none is left.
     pub(crate) fn are_exhausted(&self) -> bool {
         self.free.load(Ordering::Relaxed) == 0
+    }
+
+    /// Whether so few are in use that there is no need to be sparing.
+    pub(crate) fn are_plenty(&self) -> bool {
+        2 * u64::from(self.free.load(Ordering::Relaxed)) >= u64::from(self.limit.load(Ordering::Relaxed))
+    }
+
+    /// The holder of a permit goes on without it: the permit is to be given back. False: as many as `most` do so
+    /// already.
+    pub(crate) fn lend(&self, most: u32) -> bool {
+        let more = |lent: u32| (lent < most).then(|| lent + 1);
+        self.lent.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).is_ok()
+    }
+
+    /// A request that went on without a permit has ended, or has taken one again.
+    pub(crate) fn end_loan(&self) {
+        self.lent.fetch_sub(1, Ordering::SeqCst);
     }
 
     /// Whether the limit has shrunk below what is in use.
@@ -51,11 +76,13 @@ impl Permits {
 
     /// Raises the limit by one. Some(shard): the permit belongs to that shard and must be sent there.
     pub(crate) fn grow(&self, from: usize) -> Option<usize> {
+        self.limit.fetch_add(1, Ordering::Relaxed);
         self.give_back(from)
     }
 
     /// Lowers the limit; permits that are held stay until they are given back.
     pub(crate) fn shrink(&self, by: u32) {
+        self.limit.fetch_sub(by, Ordering::Relaxed);
         self.owed.fetch_add(by, Ordering::SeqCst);
     }
 
@@ -137,6 +164,17 @@ mod tests {
         assert!(!permits.take(0));
         assert_eq!(permits.grow(0), None);
         assert!(permits.take(0));
+    }
+
+    #[test]
+    fn as_many_go_on_without_a_permit_as_may() {
+        let permits = Permits::new(2, 1);
+        assert!(permits.take(0) && permits.take(0) && !permits.are_plenty());
+        assert!(permits.lend(1) && !permits.lend(1));
+        assert_eq!(permits.give_back(0), None);
+        assert!(permits.are_plenty() && permits.take(0));
+        permits.end_loan();
+        assert!(permits.lend(1));
     }
 
     /// Shared by the threads that act as shards.

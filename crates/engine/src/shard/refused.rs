@@ -11,6 +11,11 @@ use crate::politeness::{HostId, Refused};
 
 /// A host that wants to be left alone for longer than all patience has to say so again before it is believed.
 const CONFIRMED: u32 = 1;
+/// Rows of hosts that only refuse are worth waiting for as long as an attempt and its retries may take. Of a time
+/// without a limit, or a long one, this much counts, ...
+const MOST_FLOOR: Duration = Duration::from_secs(30);
+/// ... and so many attempts.
+const MOST_ATTEMPTS: u32 = 5;
 
 impl Shard {
     /// Whether an attempt that ended so costs its request nothing but patience.
@@ -36,11 +41,64 @@ impl Shard {
         wants_more || refused.refuses_for >= patience
     }
 
+    /// Counts the rows of each job that wait for hosts that have only ever refused, while nothing else of it is in
+    /// flight. O(hosts that refuse, and what waits for them).
+    pub(super) fn count_refused(&self) {
+        let jobs = self.jobs.borrow();
+        let none_refuses = self.scheduler.borrow().refusing_hosts() == 0;
+        if none_refuses && jobs.values().all(|job| job.refused.get() == 0) {
+            return;
+        }
+        let mut scheduler = self.scheduler.borrow_mut();
+        let hosts = scheduler.refusing_beyond(Instant::now());
+        for job in jobs.values() {
+            let of_job = |flight: &Flight| flight.job.state.id == job.state.id && !flight.is_suspended();
+            let count = |&host| {
+                scheduler
+                    .waiting_for(host)
+                    .filter(|flight| of_job(flight))
+                    .map(|flight| flight.rows())
+                    .sum::<u64>()
+            };
+            let rows = if job.state.only_probes() { hosts.iter().map(count).sum() } else { 0 };
+            job.state.refused(job.refused.replace(rows), rows);
+        }
+    }
+
+    /// If nothing else is left of a job than a few rows of hosts that have only ever refused, they end when there is no
+    /// more to be gained than what was: as their last attempts did, or with the reason.
+    pub(super) fn give_up_the_hopeless(&self) {
+        let policy = &self.core.options.retries;
+        let attempt = self.core.options.timeout.total.unwrap_or(MOST_FLOOR).min(MOST_FLOOR);
+        let floor = attempt * policy.total.saturating_add(1).min(MOST_ATTEMPTS);
+        let with_refused = self
+            .jobs
+            .borrow()
+            .values()
+            .filter(|job| job.refused.get() > 0)
+            .map(Rc::clone)
+            .collect::<Vec<_>>();
+        for job in with_refused.into_iter().filter(|job| job.state.is_stuck()) {
+            let Some(end) = job.state.gain_ends(floor) else { continue };
+            let hosts = self.scheduler.borrow_mut().refusing_beyond(end.max(Instant::now()));
+            for host in hosts {
+                let of_job = |flight: &Flight| flight.job.state.id == job.state.id;
+                let waiting = self.scheduler.borrow_mut().take_from(host, of_job);
+                self.end_refused(waiting);
+            }
+        }
+    }
+
     /// Ends all that waits for a host of which nothing good can be expected.
-    pub(super) fn give_up_refusing(&self, host: HostId, name: &str) {
+    pub(super) fn give_up_refusing(&self, host: HostId) {
         let waiting = self.scheduler.borrow_mut().take_from(host, |_| true);
+        self.end_refused(waiting);
+    }
+
+    fn end_refused(&self, waiting: Vec<Flight>) {
         for mut flight in waiting {
             flight.leave();
+            let name = self.group_of(&flight).into_owned();
             let outcome = flight.take_last().unwrap_or_else(|| {
                 let detail = format!("{name} refuses all requests, and was not asked for this one");
                 Outcome::unsent(Failure::new(Code::HostThrottled, detail))

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::Shard;
 use super::flight::Flight;
+use super::loans::Post;
 use crate::error::{Code, Failure};
 use crate::outcome::Outcome;
 use crate::politeness::HostId;
@@ -15,14 +16,53 @@ pub(super) struct Seat {
     shard: Rc<Shard>,
     host: HostId,
     flight: Option<Flight>,
+    /// Where its request is sent, from when it is.
+    post: Option<Rc<Post>>,
+    /// It began without a permit of the engine.
+    is_lent: bool,
 }
 
 impl Seat {
     /// Takes over the permits that `flight` was given.
     pub(super) fn new(shard: &Rc<Shard>, flight: Flight) -> Self {
-        let mut seat = Self { shard: Rc::clone(shard), host: flight.host, flight: None };
+        let mut seat =
+            Self { shard: Rc::clone(shard), host: flight.host, flight: None, post: None, is_lent: false };
         seat.put(flight);
         seat
+    }
+
+    /// It goes on without a permit of the engine, which the caller keeps.
+    pub(super) fn lend(&mut self) {
+        self.is_lent = true;
+    }
+
+    /// A worker has it from now on.
+    pub(super) fn sit(&mut self, post: &Rc<Post>) {
+        post.host.set(self.host);
+        post.lent.set(self.is_lent);
+        self.post = Some(Rc::clone(post));
+    }
+
+    /// The worker that had it passes it on.
+    pub(super) fn stand(&mut self) {
+        self.is_lent = self.is_lent();
+        self.post = None;
+    }
+
+    fn is_lent(&self) -> bool {
+        self.post.as_ref().map_or(self.is_lent, |post| post.lent.get())
+    }
+
+    /// Whether it may go on with another request: if it has lent its permit, it needs one again, unless its host still
+    /// makes requests wait.
+    pub(super) fn has_permit(&mut self) -> bool {
+        let Some(post) = self.post.as_ref().filter(|post| post.lent.get()) else { return true };
+        if self.shard.scheduler.borrow().is_slow(self.host) {
+            return true;
+        }
+        let taken = self.shard.take_permit_again();
+        post.lent.set(!taken);
+        taken
     }
 
     /// The host whose permit it holds.
@@ -37,14 +77,14 @@ impl Seat {
 
     /// Takes the request out; the permits stay.
     pub(super) fn take(&mut self) -> Option<Flight> {
-        let flight = self.flight.take()?;
-        flight.job.state.ended();
+        let mut flight = self.flight.take()?;
+        flight.ended();
         Some(flight)
     }
 
     /// Gives the permits to another request of the same host.
     pub(super) fn put(&mut self, flight: Flight) {
-        flight.job.state.started();
+        flight.began();
         self.flight = Some(flight);
     }
 }
@@ -58,6 +98,6 @@ impl Drop for Seat {
             let failure = Failure::new(Code::InternalPanic, "a bug in hurtle: please report it");
             self.shard.land(flight, Outcome::unsent(failure));
         }
-        self.shard.release(self.host);
+        self.shard.release(self.host, self.is_lent());
     }
 }

@@ -1,13 +1,13 @@
 //! Starting requests: permits, turns, and the checks before a request is sent.
 
-use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Instant;
 
+use super::Shard;
 use super::flight::Flight;
+use super::loans::Post;
 use super::seat::Seat;
 use super::worker;
-use super::{Message, Shard, Worker};
 use crate::error::Code;
 use crate::politeness::HostId;
 
@@ -24,7 +24,7 @@ enum Started {
 impl Shard {
     /// Starts all requests that may start.
     pub(super) fn pump(self: &Rc<Self>) {
-        while self.scheduler.borrow().has_ready() && self.core.permits.take(self.at) {
+        while self.has_ready() && self.core.permits.take(self.at) {
             let started = self.start_one();
             if started != Started::Yes {
                 self.give_permit_back();
@@ -40,7 +40,14 @@ impl Shard {
 
     /// Whether a request could start at once: a host's limit has grown.
     pub(super) fn has_room(&self) -> bool {
-        self.scheduler.borrow().has_ready() && !self.core.permits.are_exhausted()
+        self.has_ready() && !self.core.permits.are_exhausted()
+    }
+
+    /// Whether a host is ready for a request, now that so many permits are left.
+    fn has_ready(&self) -> bool {
+        let mut scheduler = self.scheduler.borrow_mut();
+        scheduler.set_sparing(!self.core.permits.are_plenty());
+        scheduler.has_ready()
     }
 
     pub(super) fn use_permit(self: &Rc<Self>) {
@@ -69,7 +76,15 @@ impl Shard {
             self.finish(host);
             return Started::No;
         };
-        self.dispatch(Seat::new(self, flight));
+        let mut seat = Seat::new(self, flight);
+        if self.scheduler.borrow().is_slow(host) && !self.core.permits.are_plenty() && self.may_lend() {
+            seat.lend();
+            self.dispatch(seat);
+            // The caller's permit is left for another.
+            self.give_permit_back();
+            return Started::Yes;
+        }
+        self.dispatch(seat);
         Started::Yes
     }
 
@@ -84,7 +99,7 @@ impl Shard {
 
     /// If permits are left and no host here can use them, there may be others further back in the input.
     pub(super) fn look_further(&self) {
-        if !self.scheduler.borrow().has_ready() && !self.core.permits.are_exhausted() {
+        if !self.has_ready() && !self.core.permits.are_exhausted() {
             self.jobs.borrow().values().for_each(|job| job.state.look_further());
         }
     }
@@ -110,8 +125,11 @@ impl Shard {
             return None;
         }
         let mut flight = self.ask_robots(flight)?;
-        if flight.is_suspended() && flight.job.state.is_stuck() {
-            self.outages.borrow_mut().ask_last(flight.origin.number());
+        if flight.is_suspended() {
+            if flight.job.state.is_stuck() {
+                self.outages.borrow_mut().ask_last(flight.origin.number());
+            }
+            flight.set_probe();
         }
         flight.leave();
         Some(flight)
@@ -131,12 +149,12 @@ impl Shard {
         let Some(flight) = seat.flight() else { return };
         let (origin, job) = (flight.origin, flight.job.state.id);
         let Some(seat) = self.origins.borrow_mut().assign(origin, seat) else { return };
-        let id = self.next_worker.get();
-        self.next_worker.set(id + 1);
-        let job = Rc::new(Cell::new(Some(job)));
-        let task = worker::run(Rc::clone(self), id, Rc::clone(&job), seat);
+        let id = self.workers.number();
+        let post = Post::new();
+        post.job.set(Some(job));
+        let task = worker::run(Rc::clone(self), id, Rc::clone(&post), seat);
         let abort = tokio::task::spawn_local(task).abort_handle();
-        self.workers.borrow_mut().insert(id, Worker { job, abort });
+        self.workers.add(id, post, abort);
     }
 
     /// The holder of a permit of `host` asks for its next request. None: the permit has to be given back.
@@ -161,10 +179,14 @@ impl Shard {
         }
     }
 
-    /// Gives back a permit of `host` and the engine's permit.
-    pub(super) fn release(self: &Rc<Self>, host: HostId) {
+    /// Gives back a permit of `host` and the engine's permit, unless that `is_lent`.
+    pub(super) fn release(self: &Rc<Self>, host: HostId, is_lent: bool) {
         self.finish(host);
-        self.give_permit_back();
+        if is_lent {
+            self.core.permits.end_loan();
+        } else {
+            self.give_permit_back();
+        }
         if !self.is_closing() {
             self.pump();
         }
@@ -175,16 +197,5 @@ impl Shard {
         for flight in hopeless {
             self.give_up(flight);
         }
-    }
-
-    pub(super) fn give_permit_back(&self) {
-        if let Some(other) = self.core.permits.give_back(self.at) {
-            self.core.tell(other, Message::Permit);
-        }
-    }
-
-    /// Removes a worker that has ended.
-    pub(super) fn worker_ended(&self, id: u64) {
-        self.workers.borrow_mut().remove(&id);
     }
 }

@@ -21,10 +21,16 @@ impl Shard {
             }
             tokio::time::sleep(LOOK_EVERY).await;
             self.look(busy.was_busy());
+            self.lend_permits();
             // The input may have stopped after the last event on this shard.
             self.look_further();
-            if self.scheduler.borrow().origins_down() > 0 {
+            self.count_refused();
+            let is_any_down = self.scheduler.borrow().origins_down() > 0;
+            if is_any_down {
                 self.give_up_the_dead();
+            }
+            self.give_up_the_hopeless();
+            if is_any_down || self.has_room() {
                 self.pump();
             }
         }
@@ -57,9 +63,10 @@ impl Shard {
         if stuck.is_empty() {
             return;
         }
-        let beyond = self.scheduler.borrow_mut().given_up(self.core.options.retries.rounds);
-        for (host, origin) in beyond {
-            if self.outages.borrow_mut().ask_last(origin) {
+        let (policy, now) = (&self.core.options.retries, Instant::now());
+        let beyond = self.scheduler.borrow_mut().given_up(policy.rounds, policy.total, now);
+        for (host, origin, is_settled) in beyond {
+            if !is_settled && self.outages.borrow_mut().ask_last(origin) {
                 self.scheduler.borrow_mut().probe_now(host, origin, Instant::now());
                 continue;
             }

@@ -13,6 +13,7 @@ use super::attempt::{Attempted, Ends, timed_out};
 use super::dial::{Line, dial};
 use super::flight::Flight;
 use super::learn::Learned;
+use super::loans::Post;
 use super::seat::Seat;
 use crate::alarm::Alarm;
 use crate::clock::PhaseClock;
@@ -40,8 +41,8 @@ struct Held {
 struct Worker {
     shard: Rc<Shard>,
     id: u64,
-    /// The job it works for, visible to the shard.
-    job: Rc<Cell<Option<u64>>>,
+    /// What it is doing, visible to the shard.
+    post: Rc<Post>,
     alarm: Alarm,
     held: Option<Held>,
 }
@@ -53,7 +54,7 @@ impl Drop for Worker {
             // Work that came too late: dropping its seat ends it properly.
             drop(idle.take_work());
         }
-        self.shard.worker_ended(self.id);
+        self.shard.workers.remove(self.id);
     }
 }
 
@@ -61,18 +62,13 @@ impl Drop for Worker {
 ///
 /// # Cancel safety
 /// May be dropped at any time, also before it is first polled.
-pub(super) fn run(
-    shard: Rc<Shard>,
-    id: u64,
-    job: Rc<Cell<Option<u64>>>,
-    seat: Seat,
-) -> impl Future<Output = ()> {
-    let mut worker = Worker { shard, id, job, alarm: Alarm::new(), held: None };
+pub(super) fn run(shard: Rc<Shard>, id: u64, post: Rc<Post>, seat: Seat) -> impl Future<Output = ()> {
+    let mut worker = Worker { shard, id, post, alarm: Alarm::new(), held: None };
     async move {
         let mut next = Some(seat);
         while let Some(seat) = next {
             worker.serve(seat).await;
-            worker.job.set(None);
+            worker.post.job.set(None);
             next = worker.wait_for_work().await;
         }
     }
@@ -91,20 +87,24 @@ enum Verdict {
 impl Worker {
     async fn serve(&mut self, mut seat: Seat) {
         let mut streak = 0;
+        seat.sit(&self.post);
         while let Some(flight) = seat.flight() {
             if self.held.as_ref().is_some_and(|held| held.origin != flight.origin) {
                 // The host's next request is for another origin: a connection to that one has to take it.
+                seat.stand();
                 return self.shard.dispatch(seat);
             }
-            self.job.set(Some(flight.job.state.id));
+            self.post.job.set(Some(flight.job.state.id));
             let mut verdict = Verdict::Gone;
             if !flight.job.state.is_cancelled() && flight.is_on_record().await {
                 let attempted = self.attempt(flight).await;
                 if attempted.lacks_local_means() && self.shard.has_time(flight) {
                     // It keeps its permits meanwhile: with fewer requests in flight there will be descriptors and
                     // ports.
-                    self.shard.origins.borrow_mut().evict_one();
-                    self.shard.learn_of_lack(attempted.clock.started());
+                    // An idle connection that makes room shows that it is not the requests that are too many.
+                    if !self.shard.origins.borrow_mut().evict_one() {
+                        self.shard.learn_of_lack(attempted.clock.started());
+                    }
                     let lack = self.shard.lack();
                     tokio::time::sleep(LOCAL_WAIT).await;
                     drop(lack);
@@ -119,7 +119,9 @@ impl Worker {
             }
             drop(seat.take());
             streak += 1;
-            if let Some(flight) = self.shard.next_of(seat.host(), streak) {
+            if seat.has_permit()
+                && let Some(flight) = self.shard.next_of(seat.host(), streak)
+            {
                 seat.put(flight);
             }
             if matches!(verdict, Verdict::Moved) || self.shard.has_room() {
@@ -135,7 +137,8 @@ impl Worker {
         let options = &shard.core.options;
         let own = flight.request.spec.as_ref().and_then(|spec| spec.timeout);
         let ends = Ends { deadline: shard.deadline(flight), expiry: flight.job.state.expires };
-        let clock = PhaseClock::start(own.unwrap_or(options.timeout), flight.queued, ends.first());
+        let clock = Rc::clone(&self.post.clock);
+        clock.start(own.unwrap_or(options.timeout), flight.queued, ends.first());
         let via = Cell::new(Via::default());
         let held = self.held.take().filter(|held| held.connection.takes(flight.request.method()));
         let ended = {
@@ -148,6 +151,7 @@ impl Worker {
             })
             .await
         };
+        clock.halt();
         let exchanged = match ended {
             Ok((exchanged, held)) => {
                 self.held = held;
@@ -204,14 +208,14 @@ impl Worker {
             Redirect::None => {}
         }
         let retries = next_wait(shard, &flight, &outcome, wait);
-        let refusing = gives_up.then(|| (flight.host, shard.group_of(&flight).into_owned()));
+        let refusing = gives_up.then_some(flight.host);
         match retries {
             Some(_) if shard.has_patience_for(&outcome) => shard.requeue_refused(flight, outcome),
             Some(wait) => shard.retry(flight, outcome, wait),
             None => shard.land(flight, outcome),
         }
-        if let Some((host, name)) = refusing {
-            shard.give_up_refusing(host, &name);
+        if let Some(host) = refusing {
+            shard.give_up_refusing(host);
         }
         Verdict::Gone
     }

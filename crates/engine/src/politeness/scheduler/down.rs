@@ -5,16 +5,16 @@ use std::time::Instant;
 use super::{HostId, Scheduler, Slot};
 
 impl<T> Scheduler<T> {
-    /// Origins that are down and have failed as many probes as `rounds` grants them.
-    pub(crate) fn given_up(&mut self, rounds: u32) -> Vec<(HostId, u32)> {
+    /// Origins that are down and have failed as many probes as `rounds` and the `retries` of a request grant them, each
+    /// with whether that is settled: a last probe would tell nothing new.
+    pub(crate) fn given_up(&mut self, rounds: u32, retries: u32, now: Instant) -> Vec<(HostId, u32, bool)> {
         let down = std::mem::take(&mut self.down);
-        let beyond = |&&(host, origin): &&(HostId, u32)| {
+        let beyond = |&(host, origin): &(HostId, u32)| {
             let throttle = self.slot_mut(host).and_then(Slot::throttle_mut);
-            throttle
-                .and_then(|throttle| throttle.outage(origin))
-                .is_some_and(|outage| outage.is_beyond(rounds))
+            let outage = throttle.and_then(|throttle| throttle.outage(origin))?;
+            outage.is_beyond(rounds, retries).then(|| (host, origin, outage.is_settled(now)))
         };
-        let found = down.iter().filter(beyond).copied().collect();
+        let found = down.iter().filter_map(beyond).collect();
         self.down = down;
         found
     }

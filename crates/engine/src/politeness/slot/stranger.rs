@@ -1,13 +1,31 @@
-//! A host of which little is known: its second round of requests waits for answers to its first.
+//! A host of which little is known: its second round of requests waits for answers to its first, and while permits are
+//! scarce it gets one until it has answered.
 
 use std::ops::RangeInclusive;
+use std::time::Instant;
 
-use super::Slot;
+use super::{Place, Slot};
 
 /// Limits whose second round is held back: a smaller one does no harm, a larger one was chosen by the caller.
 const CAREFUL_LIMITS: RangeInclusive<u32> = 5..=32;
 
 impl<T> Slot<T> {
+    /// The ring that it belongs to while it wants a turn.
+    pub(in crate::politeness) fn due_place(&self) -> Place {
+        match () {
+            () if self.in_flight == 0 => Place::First,
+            () if !self.has_answered => Place::Third,
+            () if self.credit > 0 => Place::First,
+            () => Place::Second,
+        }
+    }
+
+    /// Whether it has never served, and waits beyond `until` because it refuses.
+    pub(in crate::politeness) fn refuses_beyond(&self, until: Instant) -> bool {
+        let throttle = self.throttle.as_ref().filter(|_| self.served == 0);
+        throttle.is_some_and(|throttle| throttle.waits_as_refusing && throttle.wakes_at > Some(until))
+    }
+
     /// Whether so little is known of it that a limiter may refuse all that follows.
     pub(in crate::politeness) fn is_stranger(&self) -> bool {
         // A limit that is to be found begins carefully by itself.

@@ -1,0 +1,37 @@
+//! Hosts that make others wait: those that have not answered yet, those whose answers take long, and those that only
+//! ever refuse.
+
+use std::time::Instant;
+
+use super::{HostId, Scheduler};
+
+impl<T> Scheduler<T> {
+    /// Whether permits are scarce: then a host that has not answered yet gets one, until it has.
+    pub(crate) fn set_sparing(&mut self, is_sparing: bool) {
+        self.is_sparing = is_sparing;
+    }
+
+    /// Whether the host's last answer was awaited for so long that a request to it only waits.
+    pub(crate) fn is_slow(&self, host: HostId) -> bool {
+        self.slot(host).is_some_and(|slot| slot.is_slow)
+    }
+
+    /// Notes whether a host makes its requests wait.
+    pub(crate) fn set_slow(&mut self, host: HostId, is_slow: bool) {
+        if let Some(slot) = self.slot_mut(host) {
+            slot.is_slow = is_slow;
+        }
+    }
+
+    /// Hosts that have never served, and refuse beyond `until`.
+    pub(crate) fn refusing_beyond(&mut self, until: Instant) -> Vec<HostId> {
+        self.refusing.sort_unstable_by_key(|host| host.0);
+        self.refusing.dedup();
+        let mut refusing = std::mem::take(&mut self.refusing);
+        refusing.retain(|&host| self.slot(host).is_some_and(|slot| slot.wakes_at().is_some()));
+        let beyond = |host: &&HostId| self.slot(**host).is_some_and(|slot| slot.refuses_beyond(until));
+        let found = refusing.iter().filter(beyond).copied().collect();
+        self.refusing = refusing;
+        found
+    }
+}
