@@ -44,6 +44,8 @@ class Seen:
     healthy_s: float
     """Seconds until the last healthy row."""
     healthy_cpu_s: float
+    healthy_in_flight: float
+    """How many healthy requests were in flight until then, on average."""
     total_s: float
     cpu_s: float
     peak_rss_bytes: int
@@ -85,6 +87,7 @@ def measure(terms: Terms) -> Result:
     rate = {which: Spread.of([one.rate_per_s for one in taken.samples[which]]) for which in NAMES}
     cpu = {which: Spread.of([one.client_cpu_us for one in taken.samples[which]]) for which in NAMES}
     tail = {which: Spread.of([one.tail_s for one in runs[which]]) for which in NAMES}
+    used = {which: Spread.of([one.healthy_in_flight for one in runs[which]]) for which in NAMES}
     peak = {which: Spread.of([one.peak_rss_bytes / 1e6 for one in runs[which]]) for which in NAMES}
     return Result(
         case="hostile",
@@ -97,13 +100,21 @@ def measure(terms: Terms) -> Result:
             f" ({', '.join(origins)}). Every row is present. Rates and processor time are up to the last"
             f" healthy row. {taken.counted} rounds, {taken.thrown_away} disturbed runs repeated."
         ),
-        header=["", "healthy rows/s", "client µs/healthy row", "seconds after the last", "peak RSS in MB"],
+        header=["", "healthy rows/s", "of them in flight", "client µs/row", "seconds after the last", "MB"],
         rows=[
-            [which, rate[which].show(0), cpu[which].show(1), tail[which].show(1), peak[which].show(0)]
+            [
+                which,
+                rate[which].show(0),
+                used[which].show(0),
+                cpu[which].show(1),
+                tail[which].show(1),
+                peak[which].show(0),
+            ]
             for which in NAMES
         ],
         figures={
             "healthy_share": rate[WITH].median / rate[WITHOUT].median,
+            "in_flight_share": used[WITH].median / used[WITHOUT].median,
             "rss_share": peak[WITH].median / peak[WITHOUT].median,
             "runs": {which: [dataclasses.asdict(one) for one in seen] for which, seen in runs.items()},
         },

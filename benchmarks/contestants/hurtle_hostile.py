@@ -19,12 +19,13 @@ def main() -> None:
     ended: Counter[str] = Counter()
     rows = ok = 0
     first_cpu_s, clock = _cpu_s(), time.perf_counter()
-    last_s = last_cpu_s = 0.0
+    last_s = last_cpu_s = in_flight_s = 0.0
     with hurtle.Client(**job["options"]) as client:
         for response in client.stream(urls):
             rows += 1
             if response.url.startswith("http://127.") and f":{healthy}/" in response.url:
                 ok += response.ok
+                in_flight_s += response.timings.total or 0.0
                 last_s = time.perf_counter() - clock
                 last_cpu_s = _cpu_s() - first_cpu_s
             else:
@@ -33,6 +34,7 @@ def main() -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     figures = {
         "rows": rows, "healthy_ok": ok, "healthy_s": last_s, "healthy_cpu_s": last_cpu_s, "total_s": total_s,
+        "healthy_in_flight": in_flight_s / last_s,
         "cpu_s": _cpu_s() - first_cpu_s, "peak_rss_bytes": peak, "hostile": dict(ended.most_common()),
     }  # fmt: skip
     print(json.dumps(figures))

@@ -125,7 +125,7 @@ impl<T> Scheduler<T> {
 
     /// Whether some host is ready for a request.
     pub(crate) fn has_ready(&self) -> bool {
-        let others = !self.is_sparing && !self.third_ring.is_empty();
+        let others = self.gives_to_strangers() && !self.third_ring.is_empty();
         !self.ring.is_empty() || !self.second_ring.is_empty() || others
     }
 
@@ -416,7 +416,7 @@ impl<T> Scheduler<T> {
                 return Some(host);
             }
         }
-        while !self.is_sparing
+        while self.gives_to_strangers()
             && let Some(host) = self.third_ring.pop_front()
         {
             let Some(slot) = self.slots.get_mut(host.0 as usize) else { continue };
@@ -747,9 +747,9 @@ mod tests {
             scheduler.note(host, 0, &note(Signal::Served, now));
             scheduler.finish(host);
         };
-        // One of b ends: b may have two more before a, which does not respond.
+        // One of b ends: b may have more before a, which does not respond.
         ends(&mut scheduler, b);
-        assert_eq!(starts(&mut scheduler, 3), "bba");
+        assert_eq!(starts(&mut scheduler, 3), "bbb");
         ends(&mut scheduler, a);
         assert_eq!(starts(&mut scheduler, 3), "aab");
         // If nobody else wants a permit, all are used.
@@ -760,14 +760,16 @@ mod tests {
     #[test]
     fn a_host_that_has_not_answered_gets_one_permit_while_they_are_scarce() {
         let (mut scheduler, now) = (scheduler(), Instant::now());
-        let (a, b) = (scheduler.add_host(4), scheduler.add_host(4));
-        "aaaaa".chars().for_each(|item| scheduler.push(a, item, 0));
-        "bbbbb".chars().for_each(|item| scheduler.push(b, item, 0));
+        let hosts: Vec<_> = "abcdef".chars().map(|name| (name, scheduler.add_host(4))).collect();
+        for &(name, host) in &hosts {
+            (0..5).for_each(|_| scheduler.push(host, name, 0));
+        }
+        let (a, b) = (hosts[0].1, hosts[1].1);
         let starts = |scheduler: &mut Scheduler<char>| -> String {
             std::iter::from_fn(|| scheduler.start(now)).map(|(_, item)| item).collect()
         };
         scheduler.set_sparing(true);
-        assert_eq!((starts(&mut scheduler).as_str(), scheduler.has_ready()), ("ab", false));
+        assert_eq!((starts(&mut scheduler).as_str(), scheduler.has_ready()), ("abcdef", false));
         scheduler.note(a, 0, &note(Signal::Down, now));
         scheduler.note(b, 0, &note(Signal::Declined, now));
         assert_eq!(starts(&mut scheduler), "bbb", "one answer, and it has all that its limits allow");
@@ -775,7 +777,16 @@ mod tests {
         assert_eq!(starts(&mut scheduler), "a", "one at a time");
         scheduler.set_sparing(false);
         assert!(scheduler.has_ready());
-        assert_eq!(starts(&mut scheduler), "aaa");
+        assert_eq!(starts(&mut scheduler).len(), 5 * 3);
+    }
+
+    #[test]
+    fn a_few_hosts_that_have_not_answered_get_all_that_their_limits_allow() {
+        let (mut scheduler, now) = (scheduler(), Instant::now());
+        let a = scheduler.add_host(4);
+        "aaaaa".chars().for_each(|item| scheduler.push(a, item, 0));
+        scheduler.set_sparing(true);
+        assert_eq!(std::iter::from_fn(|| scheduler.start(now)).count(), 4);
     }
 
     #[test]

@@ -151,14 +151,17 @@ impl Workers {
 }
 
 impl Shard {
-    /// What only waits lends its permits, if there are requests that need them.
+    /// What only waits lends its permits, if there are requests to other hosts that need them.
     pub(super) fn lend_permits(self: &Rc<Self>) {
         let permits = &self.core.permits;
-        let are_wanted = || self.scheduler.borrow().has_ready() || permits.others_wait(self.at);
-        if !permits.are_exhausted() || !are_wanted() {
+        let others_wait = permits.others_wait(self.at);
+        if !permits.are_exhausted() || !(others_wait || self.scheduler.borrow().has_ready()) {
             return;
         }
         for post in self.workers.that_wait(self.patience()) {
+            if !others_wait && !self.scheduler.borrow().has_ready_besides(post.host.get()) {
+                continue;
+            }
             if !self.may_lend() {
                 break;
             }
@@ -186,8 +189,17 @@ impl Shard {
         self.waits.patience(self.core.options.timeout.total)
     }
 
+    /// Whether a request to this host begins without a permit, which the caller has to give back.
+    pub(super) fn begins_on_loan(&self, host: HostId) -> bool {
+        let is_wanted = {
+            let scheduler = self.scheduler.borrow();
+            scheduler.is_slow(host) && scheduler.has_ready_besides(host)
+        };
+        is_wanted && !self.core.permits.are_plenty() && self.may_lend()
+    }
+
     /// Counts one more request that goes on without a permit, which the caller has to give back. False: too many do.
-    pub(super) fn may_lend(&self) -> bool {
+    fn may_lend(&self) -> bool {
         self.core.permits.lend(self.core.most_loans)
     }
 

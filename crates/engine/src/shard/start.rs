@@ -77,7 +77,7 @@ impl Shard {
             return Started::No;
         };
         let mut seat = Seat::new(self, flight);
-        if self.scheduler.borrow().is_slow(host) && !self.core.permits.are_plenty() && self.may_lend() {
+        if self.begins_on_loan(host) {
             seat.lend();
             self.dispatch(seat);
             // The caller's permit is left for another.

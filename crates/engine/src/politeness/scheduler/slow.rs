@@ -5,10 +5,24 @@ use std::time::Instant;
 
 use super::{HostId, Scheduler};
 
+/// So few hosts that have not answered are no danger: they get what they want, though permits are scarce.
+const FEW_STRANGERS: usize = 4;
+
 impl<T> Scheduler<T> {
-    /// Whether permits are scarce: then a host that has not answered yet gets one, until it has.
+    /// Whether hosts that have requests in flight and have not answered any get more now.
+    pub(super) fn gives_to_strangers(&self) -> bool {
+        !self.is_sparing || self.third_ring.len() <= FEW_STRANGERS
+    }
+
+    /// Whether permits are scarce: then a host that has not answered yet gets one until it has, unless such hosts are few.
     pub(crate) fn set_sparing(&mut self, is_sparing: bool) {
         self.is_sparing = is_sparing;
+    }
+
+    /// Whether another host than this one is ready, as far as a look at the next in turn shows. O(1).
+    pub(crate) fn has_ready_besides(&self, host: HostId) -> bool {
+        let rings = [&self.ring, &self.second_ring];
+        rings.into_iter().any(|ring| ring.iter().take(2).any(|&other| other != host))
     }
 
     /// Whether the host's last answer was awaited for so long that a request to it only waits.
