@@ -53,6 +53,7 @@ pub(super) enum Retried {
 }
 
 /// 72 bytes while nothing is queued and nothing is wrong: there may be millions.
+#[allow(clippy::struct_excessive_bools)] // independent facts, not states of one thing
 #[derive(Debug)]
 pub(super) struct Slot<T> {
     pub(super) queue: Queue<T>,

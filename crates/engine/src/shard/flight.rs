@@ -74,6 +74,7 @@ impl Transfer {
 }
 
 /// A request on its way.
+#[allow(clippy::struct_excessive_bools)] // independent facts, not states of one thing
 pub(super) struct Flight {
     pub(super) job: Rc<LocalJob>,
     pub(super) request: Request,
