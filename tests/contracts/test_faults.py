@@ -3,10 +3,10 @@
 import pytest
 
 from hurtle._engine import error_codes
-from tests.faults.page import CODE, PAGE, Fault, page, sections, tests_by_id
+from tests.faults.page import CODE, PAGE, Fault, page, sections, where_tested
 
 FAULTS = [fault for _, faults in sections() for fault in faults]
-TESTS = tests_by_id()
+TESTS = where_tested()
 
 
 def test_the_page_is_current() -> None:

@@ -58,7 +58,7 @@ def sections() -> Iterator[tuple[str, list[Fault]]]:
     yield title, faults
 
 
-def tests_by_id() -> dict[str, list[str]]:
+def where_tested() -> dict[str, list[str]]:
     """Return where the tests of each fault are: files below the root, in order, and `selftest`."""
     found: dict[str, list[str]] = {case.id: ["selftest"] for case in CASES}
     files = [
@@ -82,7 +82,7 @@ def tests_by_id() -> dict[str, list[str]]:
 
 def page() -> str:
     """Return the text of docs/faults.md."""
-    tests, known = tests_by_id(), error_codes()
+    tests, known = where_tested(), error_codes()
     text = [INTRO]
     for title, faults in sections():
         text.append(

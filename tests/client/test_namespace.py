@@ -1,0 +1,79 @@
+"""A machine without local ports, and one whose network goes away: in a network namespace of its own."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+PRELUDE = """
+import fcntl, json, socket, struct, threading, time
+import hurtle
+from hurtle.testing import Server
+
+def loopback(is_up):
+    with socket.socket() as any_socket:
+        flags = 0x49 if is_up else 0x8  # IFF_UP | IFF_LOOPBACK | IFF_RUNNING
+        fcntl.ioctl(any_socket, 0x8914, struct.pack("16sh14x", b"lo", flags))  # SIOCSIFFLAGS
+
+loopback(True)
+"""
+
+PORTS = """
+with open("/proc/sys/net/ipv4/ip_local_port_range", "w") as file:
+    file.write("40000 40039")
+with Server(port=20000, tls_port=None, latency=0.02) as server:
+    urls = [server.url(f"/bytes/{n}") for n in range(400)]
+    results = hurtle.fetch(urls, concurrency=200, concurrency_per_host=200, timeout=20)
+    statuses = [response.status for response in results]
+    print(json.dumps({
+        "ok": statuses.count(200),
+        "errors": sorted({str(r.error) for r in results if r.error}),
+        "charged": sum(r.attempts - 1 for r in results),
+    }))
+"""
+
+AWAY = """
+with Server(port=20000, tls_port=None) as server:
+    urls = [server.url(f"/bytes/10?{n}") for n in range(400)]
+    def go_away():
+        time.sleep(0.5)
+        loopback(False)
+        time.sleep(3)
+        loopback(True)
+    threading.Thread(target=go_away).start()
+    results = hurtle.fetch(urls, rate_limit="200/s", timeout=2)
+    print(json.dumps({
+        "ok": sum(response.ok for response in results),
+        "errors": sorted({str(r.error) for r in results if r.error}),
+        "failed": sorted({str(a.code) for r in results for a in r.attempt_log if a.code}),
+    }))
+"""
+
+
+def in_a_namespace(script: str) -> dict[str, object]:
+    """Run a script in a network namespace, and return what it prints."""
+    unshare = shutil.which("unshare")
+    if sys.platform != "linux" or unshare is None:
+        pytest.skip("no unshare")
+    command = [unshare, "-rn", sys.executable, "-c", PRELUDE + script]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    if "unshare failed" in ran.stderr:
+        pytest.skip("no permission for a namespace")
+    assert ran.returncode == 0, ran.stderr
+    told: dict[str, object] = json.loads(ran.stdout)
+    return told
+
+
+def test_c7_rows_are_not_charged_for_a_lack_of_local_ports() -> None:
+    told = in_a_namespace(PORTS)
+    assert told == {"ok": 400, "errors": [], "charged": 0}
+
+
+def test_s16_a_run_completes_when_the_network_was_away() -> None:
+    told = in_a_namespace(AWAY)
+    assert (told["ok"], told["errors"]) == (400, [])
+    assert told["failed"], "some attempts were made while it was away"
