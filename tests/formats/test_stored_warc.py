@@ -141,6 +141,12 @@ def test_a_retry_takes_over_what_it_does_not_ask_again(
         assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
+def test_a_length_of_thousands_of_digits_is_damage(tmp_path: Path) -> None:
+    out = tmp_path / "out.warc.gz"
+    out.write_bytes(gzip.compress(b"WARC/1.1\r\nContent-Length: %b\r\n\r\n" % (b"9" * 5_000)))
+    assert count_rows(out) == 0
+
+
 def test_a_damaged_file_has_fewer_rows_and_reading_it_says_so(tmp_path: Path, hurtle_server: Server) -> None:
     out = tmp_path / "out.warc.gz"
     hurtle.run([hurtle_server.url(f"/bytes/100?seed={n}") for n in range(50)], out)

@@ -70,6 +70,17 @@ def test_a_damaged_line_is_named_when_others_follow(path: Path, damage: bytes) -
         Journal(path).read()
 
 
+@pytest.mark.parametrize("value", ["1e999", "-1", "1.5", "true", '"1"', "[" * 5_000], ids=repr)
+def test_a_part_is_damaged_when_a_number_in_it_is_none(path: Path, value: str) -> None:
+    for line in (
+        f'{{"part":"a","rows":{value},"bytes":1,"sha256":"","done":[]}}',
+        f'{{"part":"a","rows":1,"bytes":1,"sha256":"","done":[[0,{value}]]}}',
+    ):
+        path.write_text(line + "\n")
+        with pytest.raises(JournalError, match=r"journal\.jsonl is damaged"):
+            Journal(path).parts()
+
+
 def test_a_journal_that_cannot_be_read_is_named(path: Path) -> None:
     path.mkdir()
     with pytest.raises(JournalError, match=r"journal\.jsonl cannot be read: "):

@@ -88,6 +88,22 @@ def test_a_damaged_record_is_named(folder: Path, server: Server) -> None:
         run(urls_of(server), f"{folder.parent}/jsonl/")
 
 
+@pytest.mark.parametrize("damage", [{"options": None}, {"options": [1]}], ids=repr)
+def test_a_record_with_a_damaged_value_is_named(
+    folder: Path, server: Server, damage: dict[str, object]
+) -> None:
+    record = json.loads((folder / "run.json").read_bytes())
+    (folder / "run.json").write_text(json.dumps(record | damage))
+    with pytest.raises(JournalError, match=r"the record of .* is damaged"):
+        run(urls_of(server), f"{folder.parent}/jsonl/")
+
+
+def test_a_record_nested_without_end_is_named(folder: Path, server: Server) -> None:
+    (folder / "run.json").write_text("[" * 5_000)
+    with pytest.raises(JournalError, match=r"run\.json is damaged"):
+        run(urls_of(server), f"{folder.parent}/jsonl/")
+
+
 def test_what_a_crash_left_is_removed_and_what_somebody_put_there_stays(folder: Path, server: Server) -> None:
     for name in (".part-000009.jsonl.0123.tmp", ".run.json.tmp", "part-000099.jsonl", ".joined.tmp"):
         (folder / name).write_bytes(b"half")

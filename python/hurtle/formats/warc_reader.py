@@ -14,6 +14,10 @@ BLOCK = 16 << 10
 """Bytes to read at a time. What follows a member is copied when it ends: a few kilobytes, not a megabyte."""
 
 
+_DIGITS = 18
+"""Digits of the longest length: `int` refuses thousands of them."""
+
+
 class DamagedWarc(ValueError):
     """A file contains something other than complete records, one in each gzip member."""
 
@@ -124,6 +128,7 @@ def _record(offset: int, data: bytes) -> tuple[dict[str, str], bytes]:
     version, *lines = head.decode("utf-8", "replace").split("\r\n")
     fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     length = fields.get("content-length", "")
-    if not version.startswith("WARC/") or not length.isdecimal() or rest[int(length) :] != END:
+    is_number = length.isdecimal() and len(length) <= _DIGITS
+    if not version.startswith("WARC/") or not is_number or rest[int(length) :] != END:
         raise DamagedWarc(f"the gzip member at byte {offset} is not a complete WARC record")
     return fields, rest[: int(length)]

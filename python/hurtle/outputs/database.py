@@ -98,7 +98,7 @@ class Database(ABC):
         texts = [text for (text,) in self.ask(f"SELECT CAST({RECORD} AS VARCHAR) FROM {RUN}")]
         try:
             found = json.loads(texts[0]) if texts else None
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise JournalError(f"{self.shown} is damaged: {error}") from error
         record = refuse_other_version(found, self.shown)
         self.find_ledger(record)

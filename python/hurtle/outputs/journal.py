@@ -48,7 +48,10 @@ def unsealed(text: bytes, seed: int) -> tuple[dict[str, Any], int | None]:
     Raises:
         ValueError: The checksum does not match, or it is not the JSON of an entry.
     """
-    entry = json.loads(text)
+    try:
+        entry = json.loads(text)
+    except RecursionError as error:
+        raise ValueError(f"{text!r:.100} is nested without end") from error
     if not isinstance(entry, dict):
         raise ValueError(f"{entry!r:.100} is not an entry")
     if (end := _SUM.search(text)) is None:
@@ -92,8 +95,8 @@ class Committed:
         """
         part = cls(
             name=str(entry["part"]),
-            rows=int(entry["rows"]),
-            size=int(entry["bytes"]),
+            rows=_whole(entry["rows"]),
+            size=_whole(entry["bytes"]),
             sha256=str(entry["sha256"]),
             done=_spans(entry["done"]),
             # Older runs did not record which rows failed.
@@ -162,11 +165,18 @@ def _spans(lists: Iterable[Iterable[Any]]) -> tuple[Span, ...]:
     Raises:
         TypeError, ValueError: They are none, or not ascending.
     """
-    spans = tuple((int(first), int(last)) for first, last in lists)
+    spans = tuple((_whole(first), _whole(last)) for first, last in lists)
     ends = [-1, *(last for _, last in spans)]
     if any(not before < first <= last for before, (first, last) in zip(ends, spans, strict=False)):
         raise ValueError(f"the positions {spans!r:.100} are not ascending")
     return spans
+
+
+def _whole(value: object) -> int:
+    """Return a number of rows or bytes, or a position: a damaged line may have any JSON value there."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError(f"{value!r:.50} is not a whole number")
+    return value
 
 
 def _are_within(some: Iterable[Span], spans: tuple[Span, ...]) -> bool:

@@ -132,6 +132,7 @@ def refuse_other_version(record: object, shown: str) -> Record:
     Raises:
         ConfigError: It was not created by hurtle.
         OtherVersionError: It is a record of another version, which the message names if it is recorded.
+        JournalError: It is damaged.
     """
     record = refuse_foreign(record, shown)
     if record["schema"] != SCHEMA:
@@ -142,6 +143,8 @@ def refuse_other_version(record: object, shown: str) -> Record:
             f" output, or {RESTART}",
             option="out",
         )
+    if not isinstance(record["options"], dict):
+        raise JournalError(f"the record of {shown} is damaged: its options are {record['options']!r:.50}")
     return record
 
 
@@ -163,7 +166,7 @@ def read_record(folder: Path, shown: str) -> Record | None:
         return None
     except OSError as error:
         raise ConfigError(f"{shown} cannot be read: {error.strerror or error}", option="out") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise JournalError(f"{folder / RUN} is damaged: {error}") from error
     return refuse_other_version(record, shown)
 
