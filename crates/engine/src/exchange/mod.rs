@@ -18,3 +18,10 @@ pub(crate) use heads::Heads;
 pub(crate) use redirect::{Audience, Follow, HopRules, Redirect, describes_body, next_hop};
 pub(crate) use send::{Channel, Exchanged, Reached, exchange};
 pub(crate) use validators::contradicts_itself;
+
+#[cfg(any(test, feature = "fuzzing"))]
+/// The decisions, which do no I/O.
+pub(crate) mod fuzzing {
+    pub(crate) use super::decode::{Decoded, Limits as DecodeLimits};
+    pub(crate) use super::redirect::{Redirect, decide};
+}

@@ -106,7 +106,7 @@ fn refusal(follow: &Follow, status: StatusCode, has_body: bool, rules: &HopRules
 /// Decides about the response to `method` at `current`, which `hops` redirects led to, of at most `max`.
 ///
 /// `locations` are the values of all Location lines.
-fn decide(
+pub(crate) fn decide(
     status: StatusCode,
     locations: &[&[u8]],
     current: &Target,

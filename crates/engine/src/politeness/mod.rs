@@ -30,3 +30,9 @@ pub(crate) use robots::{ROBOTS_BYTES, Rules, Verdict, product};
 pub(crate) use scheduler::{HostId, Scheduler};
 pub(crate) use shared_pace::SharedPace;
 pub(crate) use signal::Signal;
+
+#[cfg(any(test, feature = "fuzzing"))]
+/// The matching of robots.txt.
+pub(crate) mod fuzzing {
+    pub(crate) use super::robots::{matches, plain_path};
+}

@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use file::File;
 use memchr::memmem;
-use pattern::plain_path;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use pattern::matches;
+pub(crate) use pattern::plain_path;
 
 /// How much of a body is read: the part that counts, and one byte that shows whether there is more.
 pub(crate) const ROBOTS_BYTES: u64 = lines::BYTE_LIMIT as u64 + 1;

@@ -4,6 +4,8 @@ mod h1;
 mod h2;
 mod origins;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use h1::fuzzing;
 pub(crate) use h1::{Framing, H1, NoHead, Reading, Scratch};
 pub(crate) use h2::{H2, NoResponse, StreamPlace};
 pub(crate) use origins::{Idle, Origin, OriginId, Origins, Protocol};

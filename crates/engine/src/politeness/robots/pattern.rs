@@ -23,7 +23,7 @@ pub(super) fn push_pattern(out: &mut Vec<u8>, pattern: &[u8]) {
 }
 
 /// The same spelling for a path. A star in it is a character, never a wildcard.
-pub(super) fn plain_path(path_and_query: &str) -> Vec<u8> {
+pub(crate) fn plain_path(path_and_query: &str) -> Vec<u8> {
     let mut path = Vec::with_capacity(path_and_query.len() + 1);
     if !path_and_query.starts_with('/') {
         path.push(b'/');
@@ -42,7 +42,7 @@ pub(super) fn plain_path(path_and_query: &str) -> Vec<u8> {
 /// longest rest for those after them.
 ///
 /// O(path) for each segment.
-pub(super) fn matches(pattern: &[u8], path: &[u8]) -> bool {
+pub(crate) fn matches(pattern: &[u8], path: &[u8]) -> bool {
     // Most patterns differ from the path before their first star, and no path contains one.
     if pattern.iter().zip(path).find(|(one, other)| one != other).is_some_and(|(one, _)| *one != b'*') {
         return false;

@@ -24,6 +24,13 @@ use super::MAX_INTERIM;
 use crate::connect::{Stream, tls_cause, tls_failure};
 use crate::error::{Code, Failure};
 
+#[cfg(any(test, feature = "fuzzing"))]
+/// The parsers, which do no I/O.
+pub(crate) mod fuzzing {
+    pub(crate) use super::chunked::Chunked;
+    pub(crate) use super::head::{Parsed, parse};
+}
+
 /// Bytes read at once, into memory that all connections of a shard share.
 const SCRATCH: usize = 64 << 10;
 /// Memory reserved at once for a body that declares its length: a false length must not cost more.

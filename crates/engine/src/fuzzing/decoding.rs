@@ -1,0 +1,142 @@
+//! Content codings: within the cap, the same from a used decoder, and back to what was encoded.
+
+use std::cell::RefCell;
+use std::io::Write;
+
+use brotli::CompressorWriter;
+use flate2::Compression;
+use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+
+use super::Choices;
+use crate::error::{Code, Failure};
+use crate::exchange::fuzzing::{DecodeLimits, Decoded};
+use crate::exchange::{Accepted, Decoder, decode_body};
+use crate::options::OnOversize;
+
+const CODINGS: [&str; 12] = [
+    "gzip",
+    "deflate",
+    "br",
+    "zstd",
+    "gzip, gzip",
+    "gzip, br",
+    "br, zstd",
+    "zstd, deflate",
+    "deflate, gzip, br, zstd, x-gzip",
+    "gzip, gzip, gzip, gzip, gzip, gzip",
+    "unknown, gzip",
+    " identity,, GZIP ,",
+];
+
+const CAPS: [u64; 6] = [0, 1, 100, 1_000, 64 << 10, 1 << 20];
+
+thread_local! {
+    /// Used for every body, as a shard's is.
+    static USED: RefCell<Decoder> = RefCell::default();
+}
+
+/// Bytes for codings, cap and options, then a body as received.
+///
+/// - What comes out never exceeds the cap.
+/// - A decoder that has seen other bodies gives what a fresh one gives.
+/// - A body that fits exactly is whole; with a byte less it is refused, or cut to a prefix of the whole.
+pub fn decoding(data: &[u8]) {
+    let mut choices = Choices::new(data);
+    let (codings, cap, options) = (*choices.one(&CODINGS), *choices.one(&CAPS), choices.byte());
+    let on_oversize = if options & 1 == 0 { OnOversize::Error } else { OnOversize::Truncate };
+    let limits = DecodeLimits { cap, on_oversize, partial: options & 2 != 0 };
+    let body = choices.rest();
+    let used = USED.with(|decoder| undo(&mut decoder.borrow_mut(), codings, body, limits));
+    assert_eq!(used, undo(&mut Decoder::default(), codings, body, limits), "a used decoder differs");
+    let decoded = match used {
+        Ok(decoded) => decoded,
+        Err(code) => {
+            assert!(code.as_str().starts_with("decode.") || code == Code::TooLargeDecoded, "{code:?}");
+            return;
+        }
+    };
+    let was_decoded = !body.is_empty() && decoded.left.as_deref().is_none_or(|left| left == "unknown");
+    if !was_decoded {
+        return;
+    }
+    let length = decoded.body.len() as u64;
+    assert!(length <= cap, "{length} bytes with a cap of {cap}");
+    assert!(!decoded.truncated || limits.partial || on_oversize == OnOversize::Truncate);
+    let shown = decode_body(codings, body.to_vec(), cap).expect("what can be decoded can be shown");
+    assert_eq!(shown, decoded.body);
+    // Only with one layer is the last one the largest.
+    if !decoded.truncated && !codings.contains(',') {
+        exact_caps(codings, body, &decoded);
+    }
+}
+
+/// Checks `whole` against its own length as the cap, and one less.
+fn exact_caps(codings: &str, body: &[u8], whole: &Decoded) {
+    let length = whole.body.len() as u64;
+    let limits = |cap, on_oversize| DecodeLimits { cap, on_oversize, partial: false };
+    let again = |limits| undo(&mut Decoder::default(), codings, body, limits);
+    assert_eq!(again(limits(length, OnOversize::Error)).as_ref(), Ok(whole));
+    if let Some(less) = length.checked_sub(1) {
+        assert_eq!(again(limits(less, OnOversize::Error)), Err(Code::TooLargeDecoded));
+        let cut = again(limits(less, OnOversize::Truncate)).expect("a prefix");
+        assert!(cut.truncated && cut.body == whole.body[..cut.body.len()] && cut.body.len() as u64 == less);
+    }
+}
+
+fn undo(decoder: &mut Decoder, codings: &str, body: &[u8], limits: DecodeLimits) -> Result<Decoded, Code> {
+    decoder.decode([codings.as_bytes()], Accepted::ALL, body.to_vec(), limits).map_err(|failure: Failure| failure.code)
+}
+
+/// A byte for the codings, then a body.
+///
+/// - What is encoded comes back.
+/// - A prefix of it is an early end, never a whole body; as far as a known prefix is decoded, it is right.
+pub fn round_trip(data: &[u8]) {
+    let mut choices = Choices::new(data);
+    let codings = *choices.one(&["gzip", "deflate", "raw", "br", "zstd", "gzip, zstd", "br, deflate"]);
+    let (cut, body) = (usize::from(choices.byte()), choices.rest());
+    if body.is_empty() {
+        return;
+    }
+    let coded = codings.split(", ").fold(body.to_vec(), |body, coding| encode(coding, &body));
+    let codings = codings.replace("raw", "deflate");
+    let limits = DecodeLimits { cap: 1 << 24, on_oversize: OnOversize::Error, partial: false };
+    let back = undo(&mut Decoder::default(), &codings, &coded, limits);
+    let whole = Decoded { body: body.to_vec(), left: None, truncated: false, trailing: false };
+    assert_eq!(back, Ok(whole));
+    let prefix = &coded[..coded.len() * cut / 256];
+    if !prefix.is_empty() {
+        let early = undo(&mut Decoder::default(), &codings, prefix, limits);
+        let is_early = matches!(early, Err(Code::DecodeTruncated | Code::DecodeCorrupt));
+        assert!(is_early, "a prefix was taken for {early:?}");
+        let partial =
+            undo(&mut Decoder::default(), &codings, prefix, DecodeLimits { partial: true, ..limits });
+        let partial = partial.expect("what there is of a prefix");
+        assert!(partial.truncated && body.starts_with(&partial.body));
+    }
+}
+
+fn encode(coding: &str, body: &[u8]) -> Vec<u8> {
+    const WHY: &str = "memory can be written";
+    let level = Compression::fast();
+    match coding {
+        "gzip" => {
+            let mut writer = GzEncoder::new(Vec::new(), level);
+            writer.write_all(body).and_then(|()| writer.finish()).expect(WHY)
+        }
+        "deflate" => {
+            let mut writer = ZlibEncoder::new(Vec::new(), level);
+            writer.write_all(body).and_then(|()| writer.finish()).expect(WHY)
+        }
+        "raw" => {
+            let mut writer = DeflateEncoder::new(Vec::new(), level);
+            writer.write_all(body).and_then(|()| writer.finish()).expect(WHY)
+        }
+        "br" => {
+            let mut writer = CompressorWriter::new(Vec::new(), 4096, 1, 18);
+            writer.write_all(body).expect(WHY);
+            writer.into_inner()
+        }
+        _ => zstd::encode_all(body, 1).expect(WHY),
+    }
+}
