@@ -7,7 +7,7 @@ use std::panic::catch_unwind;
 use std::path::Path;
 
 /// Mutations of each seed: together a second or two.
-const MUTATIONS: u64 = 400;
+const MUTATIONS: u64 = 4_000;
 
 /// Text that the formats give a meaning.
 const WORDS: [&[u8]; 16] = [

@@ -6,7 +6,7 @@ use url::Url;
 
 use super::Choices;
 use crate::exchange::fuzzing::{Redirect, decide};
-use crate::request::{Submission, Target, host_name};
+use crate::request::{MAILBOXES, Submission, Target, host_name};
 
 /// A URL as a list has it.
 ///
@@ -35,6 +35,11 @@ fn hides_credentials(text: &str) {
     let Some((scheme, rest)) = marks.and_then(|at| text.split_at_checked(at)) else { return };
     let slashes = rest.len() - rest.trim_start_matches(['/', '\\']).len();
     let (slashes, rest) = rest.split_at(slashes);
+    let name = scheme.trim_end_matches(':').to_ascii_lowercase();
+    let is_scheme = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    if !is_scheme || (slashes.is_empty() && MAILBOXES.contains(&name.as_str())) {
+        return;
+    }
     for userinfo in [format!("me:{SECRET}@"), format!("{SECRET}@"), format!("me:x@{SECRET}@")] {
         let url = format!("{scheme}{slashes}{userinfo}{rest}");
         match Submission::new(0, &url, None, None) {

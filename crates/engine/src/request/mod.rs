@@ -229,26 +229,20 @@ fn request(
 }
 
 /// Schemes whose addresses are people's, not a user with a password.
-const MAILBOXES: [&str; 6] = ["mailto", "sip", "sips", "xmpp", "acct", "im"];
+pub(crate) const MAILBOXES: [&str; 6] = ["mailto", "sip", "sips", "xmpp", "acct", "im"];
 
 /// The text without user and password, whatever else is wrong with it.
 ///
 /// Browsers take `http:user:password@host` and `http:\\user:password@host` for URLs, and people paste
 /// `user:password@host`.
 fn without_userinfo(url: &str) -> Cow<'_, str> {
-    let (scheme, rest) = match url.split_once("://") {
-        Some((scheme, rest)) => (scheme, rest),
-        None => match url.split_once(':') {
-            Some((scheme, rest))
-                if ["http", "https"].iter().any(|http| scheme.eq_ignore_ascii_case(http)) =>
-            {
-                (scheme, rest)
-            }
-            Some((scheme, _)) if MAILBOXES.iter().any(|name| scheme.eq_ignore_ascii_case(name)) => {
-                return Cow::Borrowed(url);
-            }
-            _ => ("", url),
-        },
+    let (scheme, rest) = match url.split_once(':') {
+        _ if url.starts_with(['/', '\\']) => ("", url),
+        Some((scheme, rest)) if rest.starts_with(['/', '\\']) || is_one_of(scheme, &["http", "https"]) => {
+            (scheme, rest)
+        }
+        Some((scheme, _)) if is_one_of(scheme, &MAILBOXES) => return Cow::Borrowed(url),
+        _ => ("", url),
     };
     let is_marked = rest.len() < url.len() || rest.starts_with(['/', '\\']);
     let rest = rest.trim_start_matches(['/', '\\']);
@@ -259,6 +253,10 @@ fn without_userinfo(url: &str) -> Cow<'_, str> {
     }
     let rest = rest.get(userinfo.len() + 1..).unwrap_or_default();
     Cow::Owned(if scheme.is_empty() { rest.to_owned() } else { format!("{scheme}://{rest}") })
+}
+
+fn is_one_of(scheme: &str, schemes: &[&str]) -> bool {
+    schemes.iter().any(|known| scheme.trim().eq_ignore_ascii_case(known))
 }
 
 #[cfg(test)]
@@ -326,6 +324,22 @@ mod tests {
         assert_eq!(request.target.as_str(), "http://a.example/");
         let headers = request.spec.map(|spec| spec.headers).unwrap_or_default();
         assert_eq!(headers, [(AUTHORIZATION, HeaderValue::from_static("Basic bWU6cyBjcmV0"))]);
+    }
+
+    #[test]
+    fn credentials_are_found_when_another_url_follows_or_the_scheme_is_none() {
+        for (text, shown) in [
+            (
+                "http:me:secret@a.example/?next=https://b.example/",
+                "http://a.example/?next=https://b.example/",
+            ),
+            ("h+tp:\\\\me:secret@a.example\\x", "h+tp://a.example\\x"),
+            ("me:secret@a.example/://", "a.example/://"),
+            ("mailto:me@a.example", "mailto:me@a.example"),
+            ("https://a.example/?mail=x@y", "https://a.example/?mail=x@y"),
+        ] {
+            assert_eq!(without_userinfo(text), shown);
+        }
     }
 
     #[test]
