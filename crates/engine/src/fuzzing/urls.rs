@@ -37,7 +37,7 @@ fn hides_credentials(text: &str) {
     let (slashes, rest) = rest.split_at(slashes);
     let name = scheme.trim_end_matches(':').to_ascii_lowercase();
     let is_scheme = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
-    if !is_scheme || (slashes.is_empty() && MAILBOXES.contains(&name.as_str())) {
+    if !is_scheme || text.contains(SECRET) || (slashes.is_empty() && MAILBOXES.contains(&name.as_str())) {
         return;
     }
     for userinfo in [format!("me:{SECRET}@"), format!("{SECRET}@"), format!("me:x@{SECRET}@")] {
