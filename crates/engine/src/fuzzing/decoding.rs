@@ -84,7 +84,9 @@ fn exact_caps(codings: &str, body: &[u8], whole: &Decoded) {
 }
 
 fn undo(decoder: &mut Decoder, codings: &str, body: &[u8], limits: DecodeLimits) -> Result<Decoded, Code> {
-    decoder.decode([codings.as_bytes()], Accepted::ALL, body.to_vec(), limits).map_err(|failure: Failure| failure.code)
+    decoder
+        .decode([codings.as_bytes()], Accepted::ALL, body.to_vec(), limits)
+        .map_err(|failure: Failure| failure.code)
 }
 
 /// A byte for the codings, then a body.

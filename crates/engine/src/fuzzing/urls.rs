@@ -5,6 +5,7 @@ use http::{Method, StatusCode, Uri};
 use url::Url;
 
 use super::Choices;
+use crate::exchange::Audience;
 use crate::exchange::fuzzing::{Redirect, decide};
 use crate::request::{MAILBOXES, Submission, Target, host_name};
 
@@ -91,9 +92,13 @@ pub fn redirect(data: &[u8]) {
     let Redirect::Follow(follow) = decide(status, &lines, &current, method, 0, 1) else { return };
     is_normal(&follow.target);
     let (from, to) = (Url::parse(base).expect("one"), Url::parse(follow.target.as_str()).expect("one"));
-    assert_eq!(follow.cross_origin, from.origin() != to.origin(), "{from} to {to}");
-    assert!(!follow.cross_origin || follow.userinfo.is_none(), "{to} gets credentials");
-    assert_eq!(follow.downgrade, from.scheme() == "https" && to.scheme() == "http");
+    let expected = match (from.origin() == to.origin(), from.scheme(), to.scheme()) {
+        (true, ..) => Audience::Asked,
+        (_, "https", "http") => Audience::Exposed,
+        _ => Audience::Other,
+    };
+    assert_eq!(follow.audience, expected, "{from} to {to}");
+    assert!(expected == Audience::Asked || follow.userinfo.is_none(), "{to} gets credentials");
     assert!(!follow.method_becomes_get || *method != Method::GET);
     assert!(matches!(decide(status, &lines, &current, method, 1, 1), Redirect::Fail(_)));
 }
