@@ -118,3 +118,23 @@ def test_an_async_iterable_is_for_the_asyncio_verbs_only() -> None:
     assert type(open_async_source(["http://a/"])) is IterableSource
     with pytest.raises(ConfigError, match="astream"):
         open_source(urls())
+
+
+def test_lists_that_differ_in_anything_that_is_sent_have_different_fingerprints() -> None:
+    url = "http://a.example/"
+    lists: list[list[str | Request]] = [
+        [url],
+        [Request(url)],
+        [Request(url, headers={"x": "1"})],
+        [Request(url, headers={"x": "2"})],
+        [Request(url, auth=("a", "b"))],
+        [Request(url, auth=("a", "c"))],
+        [Request(url, "POST", json={"a": 1})],
+        [Request(url, "POST", json={"a": 2})],
+        [Request(url, "POST", content=b"a")],
+        [Request("http://me:one@a.example/")],
+        [Request("http://me:two@a.example/")],
+        [Request(url, decode_content=False)],
+    ]
+    found = [str(IterableSource(rows).fingerprint()) for rows in lists]
+    assert len(set(found)) == len(lists)

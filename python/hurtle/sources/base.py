@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence, Sized
+from dataclasses import fields
 from hashlib import sha256
 from os import PathLike
 from pathlib import Path
@@ -137,14 +138,24 @@ class IterableSource(Source):
         return (item if type(item) is str else as_row(item) for item in self._items)
 
 
-_UNSET = ", decode_content=None)"
-"""How a request ends that does not use the key that the first version lacked."""
+_LATER = frozenset({"decode_content"})
+"""Keys of a request that the first version lacked."""
 
 
 def _written(row: Row) -> str:
-    """Return a row as the fingerprint has it: as in the first version, whose runs can then be resumed."""
-    text = repr(row)
-    return text.removesuffix(_UNSET) + ")" if text.endswith(_UNSET) else text
+    """Return a row as the fingerprint has it: as in the first version, whose runs can then be resumed.
+
+    Its `repr` does not say enough: it leaves out what may be secret.
+    """
+    if not isinstance(row, Request):
+        return repr(row)
+    values = ((field, getattr(row, field.name)) for field in fields(row))
+    shown = [
+        f"{field.name}={value!r}"
+        for field, value in values
+        if field.name not in _LATER or value != field.default
+    ]
+    return f"Request({', '.join(shown)})"
 
 
 class AsyncSource:
