@@ -1,12 +1,14 @@
 """What a rerun sends: the first rows of the run's input, or requests made from the run's rows."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice, repeat
 from typing import Any
 
 from hurtle.errors import ConfigError
+from hurtle.formats.row_json import StoredRow
 from hurtle.models import BadRow, Request, Row
+from hurtle.rerun.asked import AskedRows
 from hurtle.rerun.base import RerunSink
 from hurtle.sources import Source
 
@@ -45,7 +47,7 @@ class FirstRows(Source):
 class RowsSource(Source):
     """The wanted rows of a run as requests: plain GETs, with their id and meta. All others are placeholders.
 
-    The wanted rows are in memory, without their bodies.
+    Memory does not grow with the rows: they are in a table on disk, without their bodies.
 
     Args:
         sink: Knows which rows are wanted.
@@ -57,20 +59,32 @@ class RowsSource(Source):
 
     def __init__(self, sink: RerunSink, end: int) -> None:
         self._end = end
-        self._requests: dict[int, Row] = {}
-        for row in sink.rows():
+        self._shown = sink.shown
+        self._asked = AskedRows(self._checked(sink.rows()))
+
+    def _checked(self, rows: Iterable[StoredRow]) -> Iterator[StoredRow]:
+        for row in rows:
             if row["method"] != "GET":
                 raise ConfigError(
-                    f"row {row['index']} of {sink.shown} was a {row['method']}, and rows do not contain what"
+                    f"row {row['index']} of {self._shown} was a {row['method']}, and rows do not contain what"
                     " was sent: give the input (-i)",
                     option="requests",
                 )
-            self._requests[row["index"]] = _request_of(row)
+            yield row
 
     def __iter__(self) -> Iterator[Row]:
         """Yield a row for each position; a request for a wanted one."""
         other = BadRow("input.row", "not wanted")
-        return (self._requests.get(index, other) for index in range(self._end))
+        next_at = 0
+        for at, row in self._asked:
+            yield from repeat(other, at - next_at)
+            yield _request_of(row)
+            next_at = at + 1
+        yield from repeat(other, self._end - next_at)
+
+    def close(self) -> None:
+        """Release the table."""
+        self._asked.close()
 
 
 def _request_of(row: Mapping[str, Any]) -> Row:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 from itertools import islice
 from os import PathLike
@@ -17,6 +18,7 @@ from hurtle.options import OptionsDict
 from hurtle.outputs.identity import path_of, recalled, unlike
 from hurtle.outputs.record import Identity, input_difference
 from hurtle.report import Summary
+from hurtle.rerun.asked import AskedRows
 from hurtle.rerun.input import FirstRows, OpenInput, RowsSource, difference
 from hurtle.rerun.sinks import open_rerun
 from hurtle.runs import record_at
@@ -264,16 +266,15 @@ class Rerun:
 
     def _compare_rows(self, source: Source, end: int) -> None:
         """Compare the input with the rows themselves: a file does not record its input."""
-        asked = {row["index"]: row for row in self._sink.rows()}
-        for index, request in enumerate(islice(source, end)):
-            row = asked.pop(index, None)
-            if row is not None and (words := difference(row, request)):
-                raise ConfigError(
-                    f"the input is not that of {self._sink.shown}: row {index} {words}",
-                    option="requests",
-                )
-        if asked:
-            raise ConfigError(
-                f"the input is not that of {self._sink.shown}: it ends before row {min(asked)}",
-                option="requests",
-            )
+        with closing(AskedRows(self._sink.rows())) as asked:
+            requests = enumerate(islice(source, end))
+            for at, row in asked:
+                request = next((request for index, request in requests if index == at), None)
+                words = f"it ends before row {at}"
+                if request is not None:
+                    differs = difference(row, request)
+                    words = "" if differs is None else f"row {at} {differs}"
+                if words:
+                    raise ConfigError(
+                        f"the input is not that of {self._sink.shown}: {words}", option="requests"
+                    )
