@@ -23,6 +23,7 @@ LEAST_TIMES_BETTER = {
 MOST_PARQUET_MB = 120.0
 MOST_HOSTS_MB = 400.0
 MOST_OUTPUT_MB = 250.0
+MOST_BODIES_MB = 67.1 + 60.0 + 64.0
 MOST_PARQUET_ADDS = 0.25
 MOST_IMPORT_MS = 15.0
 MOST_UNEVEN = 0.05
@@ -132,6 +133,13 @@ def _memory(documents: Mapping[str, Document]) -> list[Budget]:
             "1 M distinct hosts in one run, peak RSS",
             MOST_HOSTS_MB,
             _figure(documents, "hosts_memory", "peak_rss_bytes") if _all_hosts(documents) else None,
+            "MB",
+            1e6,
+        ),
+        _at_most(
+            "256 bodies of 60 MB in flight, peak RSS: max_buffer, one body and 64 MB",
+            MOST_BODIES_MB,
+            _figure(documents, "bodies_memory", "peak_rss_bytes"),
             "MB",
             1e6,
         ),

@@ -103,6 +103,7 @@ CASES: dict[str, Callable[[Terms], Result]] = {
     "parquet": memory.parquet,
     "flat": memory.flat,
     "hosts_memory": memory.hosts,
+    "bodies_memory": memory.bodies,
     "output": output.measure,
     "output_memory": output.memory,
     "scaling": scaling.measure,

@@ -114,6 +114,9 @@ class Job:
     def done(self) -> bool:
         """Whether the input has ended and every row was taken, or the job was cancelled."""
 
+    def hold_back(self, held_bytes: int, awaited: int) -> None:
+        """Say that rows of so many bytes in all are kept until the row at `awaited` comes."""
+
     def progress(self) -> Progress:
         """Return the counters of this moment."""
 
@@ -162,6 +165,9 @@ class Batch:
 
     def indexes(self) -> list[int]:
         """Return the rows' positions in the input."""
+
+    def body_sizes(self) -> list[int]:
+        """Return the length of each row's body, decoded."""
 
     def failures(self) -> list[int]:
         """Return the positions in the input of the rows that are not ok."""

@@ -2,11 +2,9 @@
 
 import threading
 import time
-from types import SimpleNamespace
-from typing import Any
 
 from hurtle.client.inbox import CAPACITY, Inbox
-from hurtle.client.reorder import Reorder, Window, in_order
+from hurtle.client.reorder import Reorder, Window
 
 
 def test_rows_come_out_in_order_when_two_threads_hurry() -> None:
@@ -78,16 +76,17 @@ def test_the_window_lets_the_awaited_row_through_when_later_ones_fill_it() -> No
 
 def test_the_window_counts_decoded_bytes_that_wait() -> None:
     window = Window(rows=10, held_bytes=100)
-    reorder: Reorder[Any] = Reorder(window)
-    responses: list[Any] = [
-        SimpleNamespace(index=index, content=b"x" * size, bytes_wire=1)
-        for index, size in enumerate((99, 99, 1))
-    ]
-    early, late, more = responses
+    told: list[tuple[int, int]] = []
+    window.tell = lambda held_bytes, awaited: told.append((held_bytes, awaited))
+    reorder: Reorder[str] = Reorder(window)
     window.sent(3)
-    assert list(in_order([late], reorder)) == []
+    reorder.hold(1, "late", 99)
+    assert list(reorder.due()) == []
     assert window.wait() == 7
-    assert list(in_order([more], reorder)) == []
-    threading.Timer(0.02, lambda: list(in_order([early], reorder))).start()
+    reorder.hold(2, "more", 1)
+    assert list(reorder.due()) == []
+    threading.Timer(0.02, reorder.hold, (0, "early", 99)).start()
+    threading.Timer(0.04, lambda: list(reorder.due())).start()
     assert window.wait() == 10
     assert reorder.rest() == []
+    assert told == [(99, 0), (100, 0), (0, 3)]

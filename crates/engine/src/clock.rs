@@ -128,18 +128,18 @@ impl PhaseClock {
         }
     }
 
-    /// Stops the clock: the time until `resume` is not the peer's.
-    pub(crate) fn stop(&self) -> Instant {
-        self.limit.set(None);
+    /// Stops the clock: the time until `resume` is not the peer's. Only `end` still counts, that of the whole job.
+    pub(crate) fn stop(&self, end: Option<Instant>) -> Instant {
+        self.limit.set(end);
         self.runs.set(false);
         Instant::now()
     }
 
-    /// Starts the clock again, which was stopped at `stopped`.
-    pub(crate) fn resume(&self, stopped: Instant) {
+    /// Starts the clock again, which was stopped at `stopped`; `end` is the same as then.
+    pub(crate) fn resume(&self, stopped: Instant, end: Option<Instant>) {
         let pause = stopped.elapsed();
         self.runs.set(true);
-        self.end.set(self.end.get().map(|end| end + pause));
+        self.end.set(earlier(self.end.get().map(|end| end + pause), end));
         self.limit.set(self.end.get());
         self.renew();
     }
@@ -218,10 +218,10 @@ mod tests {
         let clock = started(timeouts, Instant::now(), None);
         clock.enter(Phase::Body);
         let before = clock.limit();
-        let stopped = clock.stop();
+        let stopped = clock.stop(None);
         assert_eq!(clock.limit(), None);
         std::thread::sleep(Duration::from_millis(2));
-        clock.resume(stopped);
+        clock.resume(stopped, None);
         assert!(clock.limit() >= before.map(|limit| limit + Duration::from_millis(2)));
     }
 
@@ -234,9 +234,9 @@ mod tests {
         assert!(!clock.only_waits(patience, at(0)));
         clock.progressed(5000);
         assert!(!clock.only_waits(patience, at(4)) && clock.only_waits(patience, at(9)));
-        let stopped = clock.stop();
+        let stopped = clock.stop(None);
         assert!(!clock.only_waits(patience, at(9)), "the consumer is late, not the peer");
-        clock.resume(stopped);
+        clock.resume(stopped, None);
         assert!(clock.only_waits(patience, at(9)));
         clock.halt();
         assert!(!clock.only_waits(patience, at(9)));

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::LocalSet;
 
-use crate::connect::{DnsConfig, Guard, TlsContext, raise_fd_limit};
+use crate::connect::{Descriptors, DnsConfig, Guard, TlsContext};
 use crate::error::ConfigError;
 use crate::exchange::Heads;
 use crate::job::Ledger;
@@ -33,7 +33,7 @@ use crate::request::Submission;
 use crate::shard::Permits;
 use crate::shard::Router;
 use crate::shard::{Capacity, most_idle, most_loans};
-use crate::shard::{Core, Message, Shard};
+use crate::shard::{Core, Message, Shard, h2_window};
 use crate::timings::WallClock;
 
 /// The options of one job.
@@ -84,15 +84,15 @@ impl Engine {
 
     fn start_with(options: Options, dns: DnsConfig) -> Result<Self, StartError> {
         options.validate()?;
-        let descriptors = raise_fd_limit();
+        let descriptors = Descriptors::of_process();
         let shards = match options.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             threads => threads,
         };
         let (limit, capacity) = match options.concurrency {
-            Concurrency::Fixed(limit) => (limit, None),
+            Concurrency::Fixed(limit) => (limit.min(descriptors.in_flight), None),
             Concurrency::Auto => {
-                let capacity = Capacity::within(descriptors);
+                let capacity = Capacity::new(descriptors.in_flight);
                 (capacity.limit(), Some(capacity))
             }
         };
@@ -108,6 +108,7 @@ impl Engine {
             router: Router::new(shards, LimitTable::new(&options)),
             wall: WallClock::now(),
             open_jobs: Arc::default(),
+            h2_window: h2_window(&options),
             mailboxes,
             dns,
             guard: Guard::new(options.block_private, &options.allow_private),
@@ -152,6 +153,7 @@ impl Engine {
         jobs.push(Arc::downgrade(&state));
         if self.core.open_jobs.fetch_add(1, Ordering::SeqCst) > 0 {
             self.core.tell_all(|| Message::OpenGates);
+            jobs.iter().filter_map(Weak::upgrade).for_each(|job| job.settle_bodies());
         }
         Ok(Job { core: Arc::clone(&self.core), state })
     }
@@ -244,6 +246,14 @@ impl Job {
             self.core.tell_all(|| Message::Resume(self.state.id));
         }
         next
+    }
+
+    /// The consumer keeps rows of `bytes` in all, because it can use none of them before the row at `awaited`. They count
+    /// as rows not taken; the awaited row may always be read.
+    pub fn hold_back(&self, bytes: u64, awaited: u64) {
+        if self.state.hold_back(bytes, awaited) {
+            self.core.tell_all(|| Message::Resume(self.state.id));
+        }
     }
 
     /// Starts nothing more: queued requests are dropped without a row, requests in flight continue. Idempotent.

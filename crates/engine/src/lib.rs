@@ -20,6 +20,7 @@ mod job;
 mod limits;
 mod options;
 mod outcome;
+mod paged;
 mod politeness;
 mod pool;
 mod random;

@@ -66,6 +66,11 @@ impl<T> Timers<T> {
         self.heap.pop().map(|Reverse(entry)| entry.item)
     }
 
+    /// All things, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.heap.iter().map(|Reverse(entry)| &entry.item)
+    }
+
     /// Takes out what `which` picks. O(n).
     pub(crate) fn take_where(&mut self, mut which: impl FnMut(&T) -> bool) -> Vec<T> {
         let all = std::mem::take(&mut self.heap).into_iter();

@@ -63,9 +63,8 @@ impl Batch {
 
     fn __iter__(&self) -> BatchIterator {
         BatchIterator {
-            rows: Arc::clone(&self.rows),
             objects: Arc::clone(&self.objects),
-            next: Mutex::new(0),
+            rest: Mutex::new(Some((Arc::clone(&self.rows), 0))),
         }
     }
 
@@ -107,6 +106,11 @@ impl Batch {
         self.rows.iter().filter(|view| view.row.attempts > 0 && !is_idempotent(&view.row.method)).count()
     }
 
+    /// Return the length of each row's body, decoded.
+    fn body_sizes(&self) -> Vec<usize> {
+        self.rows.iter().map(|view| view.row.body_len()).collect()
+    }
+
     /// Return the positions in the input of the rows that are not ok.
     fn failures(&self) -> Vec<u64> {
         self.rows.iter().filter(|view| !view.row.ok()).map(|view| view.row.index).collect()
@@ -130,9 +134,9 @@ impl Batch {
 /// Iterates over a batch, and creates each Response when its turn comes.
 #[pyclass(frozen, module = "hurtle._engine")]
 struct BatchIterator {
-    rows: Arc<hurtle_engine::Batch>,
     objects: Arc<Objects>,
-    next: Mutex<usize>,
+    /// The rows and the position of the next; none after the last row, which must not keep the others.
+    rest: Mutex<Option<(Arc<hurtle_engine::Batch>, usize)>>,
 }
 
 #[pymethods]
@@ -142,14 +146,16 @@ impl BatchIterator {
     }
 
     fn __next__(&self, py: Python<'_>) -> Option<Response> {
-        let position = {
-            let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-            *next += 1;
-            *next - 1
-        };
-        let view = self.rows.get(position)?;
-        let content = PyBytes::new(py, view.body()).unbind();
+        let mut rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
+        let (rows, next) = rest.as_mut()?;
+        let view = rows.get(*next)?;
+        let body = view.large_body().ok_or_else(|| PyBytes::new(py, view.body()).unbind());
         let object = self.objects.get(&view.row.index).map(|object| object.clone_ref(py));
-        Some(Response::new(self.rows.detach(position)?, content, object))
+        let response = Response::new(py, rows.detach(*next)?, body, object);
+        *next += 1;
+        if *next == rows.len() {
+            *rest = None;
+        }
+        Some(response)
     }
 }

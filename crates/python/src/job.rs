@@ -95,6 +95,13 @@ impl Job {
         Ok(py.detach(|| self.inner.submit(submissions)))
     }
 
+    /// Say that rows of `held_bytes` in all are kept until the row at `awaited` comes. They count as rows not taken.
+    fn hold_back(&self, py: Python<'_>, held_bytes: u64, awaited: u64) {
+        if self.check_fork(py).is_ok() {
+            py.detach(|| self.inner.hold_back(held_bytes, awaited));
+        }
+    }
+
     /// Say that no more input comes.
     fn finish(&self) {
         self.inner.finish();

@@ -1,7 +1,9 @@
 //! `Response`: one finished request. Attributes that are rarely used are computed on access.
 
 use std::borrow::Cow;
+use std::sync::{Mutex, PoisonError};
 
+use bytes::Bytes;
 use http::{StatusCode, Version};
 use hurtle_engine::{AttemptRecord, OwnedRow, Timings, Truncated};
 use pyo3::exceptions::PyValueError;
@@ -24,7 +26,9 @@ static JSON_LOADS: Imported = Imported::new("json", "loads");
 #[pyclass(frozen, weakref, module = "hurtle._engine")]
 pub(crate) struct Response {
     row: OwnedRow,
-    content: Py<PyBytes>,
+    content: PyOnceLock<Py<PyBytes>>,
+    /// A large body until it is asked for: then it becomes the content.
+    body: Mutex<Option<Bytes>>,
     /// The `Request` of the row, if that is more than a URL.
     object: Option<Py<PyAny>>,
     headers: PyOnceLock<Py<PyAny>>,
@@ -33,15 +37,32 @@ pub(crate) struct Response {
 }
 
 impl Response {
-    pub(crate) fn new(row: OwnedRow, content: Py<PyBytes>, object: Option<Py<PyAny>>) -> Self {
+    /// `body`: a large one as it is, or a small one as Python sees it.
+    pub(crate) fn new(
+        py: Python<'_>,
+        row: OwnedRow,
+        body: Result<Bytes, Py<PyBytes>>,
+        object: Option<Py<PyAny>>,
+    ) -> Self {
+        let content = PyOnceLock::new();
+        let body = body.map_err(|small| content.set(py, small).unwrap_or_default()).ok();
         Self {
             row,
             content,
+            body: Mutex::new(body),
             object,
             headers: PyOnceLock::new(),
             text: PyOnceLock::new(),
             error: PyOnceLock::new(),
         }
+    }
+
+    /// The body as Python sees it.
+    fn bytes(&self, py: Python<'_>) -> &Py<PyBytes> {
+        self.content.get_or_init(py, || {
+            let body = self.body.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
+            PyBytes::new(py, &body).unbind()
+        })
     }
 
     /// An attribute of the row's Request, if there is one. A row that was not a request has none.
@@ -175,7 +196,7 @@ impl Response {
     /// The body, without the content codings that were undone.
     #[getter]
     fn content(&self, py: Python<'_>) -> Py<PyBytes> {
-        self.content.clone_ref(py)
+        self.bytes(py).clone_ref(py)
     }
 
     /// The content codings that are still on the body.
@@ -187,14 +208,14 @@ impl Response {
     /// The encoding in which `text` reads the body.
     #[getter]
     fn encoding(&self, py: Python<'_>) -> String {
-        charset::encoding_of(self.content_type(), self.content.as_bytes(py)).name().to_ascii_lowercase()
+        charset::encoding_of(self.content_type(), self.bytes(py).as_bytes(py)).name().to_ascii_lowercase()
     }
 
     /// The body as text.
     #[getter]
     fn text(&self, py: Python<'_>) -> Py<PyString> {
         let text = self.text.get_or_init(py, || {
-            let body = self.content.as_bytes(py);
+            let body = self.bytes(py).as_bytes(py);
             let encoding = charset::encoding_of(self.content_type(), body);
             PyString::new(py, &charset::decoded(encoding, body)).unbind()
         });
@@ -209,15 +230,15 @@ impl Response {
                  encodings decode content"
             ))
         })?;
-        Ok(PyString::new(py, &charset::decoded(encoding, self.content.as_bytes(py))))
+        Ok(PyString::new(py, &charset::decoded(encoding, self.bytes(py).as_bytes(py))))
     }
 
     /// Parse the body as JSON.
     fn json<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let loads = JSON_LOADS.get(py)?;
-        match charset::json_text(self.content_type(), self.content.as_bytes(py))? {
+        let (loads, content) = (JSON_LOADS.get(py)?, self.bytes(py));
+        match charset::json_text(self.content_type(), content.as_bytes(py))? {
             Some(text) => loads.call1((text,)),
-            None => loads.call1((self.content.bind(py),)),
+            None => loads.call1((content.bind(py),)),
         }
     }
 

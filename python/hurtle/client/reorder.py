@@ -1,11 +1,11 @@
 """Restore input order from completion order, in bounded memory."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from threading import Condition
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from hurtle._engine import Response
+    from hurtle._engine import Batch, Response
 
 LEAST_ROWS = 1024
 
@@ -29,6 +29,8 @@ class Window:
         self._held_bytes = 0
         self._closed = False
         self._changed = Condition()
+        self.tell: Callable[[int, int], None] | None = None
+        """Called with the bytes held back and the position of the awaited row, when either has changed."""
 
     def wait(self) -> int:
         """Wait until rows may be submitted and return how many; 0 when the window is closed."""
@@ -51,9 +53,12 @@ class Window:
     def move(self, yielded: int, held_bytes: int) -> None:
         """Set how many rows were yielded in all, and how many bytes are held back now."""
         with self._changed:
+            changed = (yielded, held_bytes) != (self._yielded, self._held_bytes)
             self._yielded = yielded
             self._held_bytes = held_bytes
             self._changed.notify_all()
+        if changed and self.tell is not None:
+            self.tell(held_bytes, yielded)
 
     def close(self) -> None:
         """Let no more rows through."""
@@ -82,11 +87,9 @@ class Reorder(Generic[_Item]):
             window.sent(start)
             window.move(start, 0)
 
-    def hold(self, response: "Response", item: _Item) -> None:
-        """Add the item for a response."""
-        # The decoded body is held, so the received bytes of a compressed one would be misleading.
-        size = len(response.content)
-        self._held[response.index] = item, size
+    def hold(self, index: int, item: _Item, size: int) -> None:
+        """Add the item for a row, with the length of its body, decoded."""
+        self._held[index] = item, size
         self._held_bytes += size
 
     def due(self) -> Iterator[_Item]:
@@ -105,8 +108,8 @@ class Reorder(Generic[_Item]):
         return [held[index][0] for index in sorted(held)]
 
 
-def in_order(rows: "Iterable[Response]", reorder: "Reorder[Response]") -> "Iterator[Response]":
+def in_order(batch: "Batch", reorder: "Reorder[Response]") -> "Iterator[Response]":
     """Add a batch and yield the responses that are due."""
-    for response in rows:
-        reorder.hold(response, response)
+    for response, size in zip(batch, batch.body_sizes(), strict=True):
+        reorder.hold(response.index, response, size)
     return reorder.due()

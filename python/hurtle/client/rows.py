@@ -43,12 +43,13 @@ class _Part:
 class _Row:
     """One row: its place in a batch, and its response."""
 
-    __slots__ = ("part", "position", "response")
+    __slots__ = ("part", "position", "response", "size")
 
-    def __init__(self, part: _Part, position: int, response: "Response") -> None:
+    def __init__(self, part: _Part, position: int, response: "Response", size: int) -> None:
         self.part = part
         self.position = position
         self.response = response
+        self.size = size
 
 
 class OrderedRows:
@@ -68,7 +69,7 @@ class OrderedRows:
     @property
     def nbytes(self) -> int:
         """Memory of their bodies, in bytes."""
-        return sum(len(row.response.content) for row in self._rows)
+        return sum(row.size for row in self._rows)
 
     @property
     def unrepeatable(self) -> int:
@@ -123,8 +124,8 @@ class RowReorder:
     def pass_on(self, batch: "Batch") -> OrderedRows:
         """Add a batch and return the rows that are due; there may be none."""
         part = _Part(batch)
-        for position, response in enumerate(batch):
-            self._reorder.hold(response, _Row(part, position, response))
+        for position, (response, size) in enumerate(zip(batch, batch.body_sizes(), strict=True)):
+            self._reorder.hold(response.index, _Row(part, position, response, size), size)
         return OrderedRows(list(self._reorder.due()))
 
     def rest(self) -> OrderedRows:

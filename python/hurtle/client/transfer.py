@@ -89,6 +89,8 @@ class Transfer:
         self._job = self._client.engine().job(
             max_duration=options.max_duration, ledger=ledger, records_exchanges=self._records_exchanges
         )
+        if self._window is not None:
+            self._window.tell = self._job.hold_back
         chunks = self._chunks(_reader(self._source, until))
         self._feeder = Feeder(self._job, chunks, self._window)
         return self._job, self._feeder
@@ -160,9 +162,9 @@ class Transfer:
         """Whether to raise the first failed row."""
         return self._options.on_error == "raise"
 
-    def checked(self, rows: "Iterable[Response]") -> "Iterable[Response]":
+    def checked(self, rows: "Iterable[Response]") -> "Iterator[Response]":
         """Return the rows; with `on_error="raise"`, iterating them raises the first failed row's error."""
-        return _raising(rows) if self.raises else rows
+        return _raising(iter(rows)) if self.raises else iter(rows)
 
     def batches(self) -> "Iterator[Batch]":
         """Yield batches as they fill, in completion order.
@@ -177,12 +179,15 @@ class Transfer:
             job, feeder = self._start()
             while True:
                 batch = job.next_batch(None if report is None else TICK_S)
-                if batch is not None:
-                    yield batch
+                if came := batch is not None:
+                    handed = [batch]
+                    # Here nothing may keep the rows: those of the next batch need the memory.
+                    del batch
+                    yield handed.pop()
                 elif job.done:
                     break
                 # Only after handing out the batch: a callback that raises must not lose its rows.
-                if report is not None and (batch is None or monotonic() >= due):
+                if report is not None and (not came or monotonic() >= due):
                     report(job.progress())
                     due = monotonic() + TICK_S
             self._finish(job, feeder)
@@ -228,8 +233,10 @@ class Transfer:
         reorder = self._reorder()
         try:
             for batch in self.batches():
-                rows = batch if reorder is None else in_order(batch, reorder)
-                yield from self.checked(rows)
+                rows = self.checked(batch if reorder is None else in_order(batch, reorder))
+                # The last row of a batch must not keep the others.
+                del batch
+                yield from rows
         finally:
             self.close()
 
@@ -255,14 +262,15 @@ class Transfer:
         batches = self.abatches()
         try:
             async for batch in batches:
-                rows = batch if reorder is None else in_order(batch, reorder)
-                for row in self.checked(rows):
+                rows = self.checked(batch if reorder is None else in_order(batch, reorder))
+                del batch
+                for row in rows:
                     yield row
         finally:
             await batches.aclose()
 
 
-def _raising(rows: "Iterable[Response]") -> "Iterator[Response]":
+def _raising(rows: "Iterator[Response]") -> "Iterator[Response]":
     for row in rows:
         if row.error is not None:
             raise row.error

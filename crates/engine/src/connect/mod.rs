@@ -1,5 +1,6 @@
 //! From an origin to a byte stream: names, TCP, TLS.
 
+mod descriptors;
 mod dns;
 mod guard;
 mod stream;
@@ -7,10 +8,10 @@ mod tcp;
 mod tls;
 mod verifier;
 
+pub(crate) use descriptors::Descriptors;
 #[cfg(test)]
 pub(crate) use dns::fake_server;
 pub(crate) use dns::{DnsConfig, Resolver};
 pub(crate) use guard::Guard;
 pub(crate) use stream::{Opened, Stream, open};
-pub(crate) use tcp::raise_fd_limit;
 pub(crate) use tls::{TlsContext, cause as tls_cause, classify as tls_failure};

@@ -152,20 +152,6 @@ pub(crate) fn classify(error: &io::Error) -> Failure {
     }
 }
 
-/// Raises this process's soft limit on open files to the hard one. Returns the limit that then applies; none where
-/// the system has no such limit or does not report it.
-#[cfg(unix)]
-pub(crate) fn raise_fd_limit() -> Option<u64> {
-    let (soft, _) = rlimit::Resource::NOFILE.get().ok()?;
-    Some(rlimit::increase_nofile_limit(u64::MAX).unwrap_or(soft))
-}
-
-/// Does nothing: sockets are not counted on this system.
-#[cfg(not(unix))]
-pub(crate) fn raise_fd_limit() -> Option<u64> {
-    None
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -273,14 +259,5 @@ mod tests {
         race.note(failure(Code::ConnectUnreachable)).unwrap();
         assert!(race.note(failure(Code::LocalFds)).is_err());
         assert_eq!(race.failure().code, Code::ConnectRefused);
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn the_limit_on_files_is_raised_to_the_hard_one() {
-        let limit = raise_fd_limit().unwrap();
-        let (soft, hard) = rlimit::Resource::NOFILE.get().unwrap();
-        assert_eq!(limit, soft);
-        assert!(soft == hard || cfg!(target_os = "macos"));
     }
 }

@@ -9,14 +9,23 @@ use tokio::time::timeout;
 
 use super::accepted::Accepted;
 use super::classify;
-use super::decode::{Decoded, Decoder, Limits};
+use super::decode::{Decoded, Decoder, Decoding, Limits};
 use crate::clock::PhaseClock;
 use crate::error::{Code, Failure};
-use crate::job::Gate;
+use crate::job::{Claim, FREE, Gate};
 use crate::options::OnOversize;
 use crate::outcome::Truncated;
 use crate::pool::{Framing, H1, StreamPlace};
 use crate::timings::Phase;
+
+/// The space that is made at once for a body of unknown length.
+const PIECE: usize = 64 << 10;
+/// The most that is made at once where a length is declared: a false one must not cost more.
+const MAX_RESERVE: usize = 1 << 20;
+/// Text seldom shrinks further than by this factor; a body that does is decoded again, with more room.
+const LIKELY_RATIO: u64 = 16;
+/// A body of unknown length asks for room from this size on.
+const SMALL: usize = 32 << 10;
 
 /// What is read of a body that nobody will see, so that its connection can be used again, and for how long.
 const MAX_SKIPPED: u64 = 64 << 10;
@@ -38,6 +47,10 @@ pub(crate) struct BodyRules<'a> {
     pub(crate) gate: &'a Gate,
     /// Which content codings are undone.
     pub(crate) accepted: Accepted,
+    /// How much of it comes although it is not read.
+    pub(crate) unread: u64,
+    /// The position of its row in the input.
+    pub(crate) index: u64,
     /// The shard's decoder.
     pub(crate) decoder: &'a RefCell<Decoder>,
 }
@@ -53,6 +66,8 @@ pub(super) enum Incoming<'a> {
         incoming: RecvStream,
         /// What is left of the declared length.
         left: Option<u64>,
+        /// What was read and does not count towards the window again yet.
+        taken: usize,
         kept: Option<Vec<u8>>,
     },
 }
@@ -75,11 +90,15 @@ impl Incoming<'_> {
         }
     }
 
-    /// Appends a piece to `out`. False: there is no more.
-    async fn read(&mut self, out: &mut Vec<u8>) -> Result<bool, Failure> {
+    /// Appends a piece to `out`, if possible at most `most` bytes. False: there is no more.
+    async fn read(&mut self, out: &mut Vec<u8>, most: usize) -> Result<bool, Failure> {
         match self {
-            Self::Http1 { connection, framing } => connection.read_body(framing, out).await,
-            Self::Http2 { place, incoming, left, kept } => {
+            Self::Http1 { connection, framing } => connection.read_body(framing, out, most).await,
+            Self::Http2 { place, incoming, left, taken, kept } => {
+                // As much more may come as may be read. It fails only for more than was taken.
+                let back = most.min(*taken);
+                let _ = incoming.flow_control().release_capacity(back);
+                *taken -= back;
                 let data = match poll_fn(|cx| incoming.poll_data(cx)).await {
                     Some(Ok(data)) => data,
                     // What comes after the declared length cuts nothing off: a server may say that it does not care for
@@ -94,8 +113,7 @@ impl Incoming<'_> {
                         return if place.is_malformed() { Err(malformed_h2()) } else { Ok(false) };
                     }
                 };
-                // It fails only for more than has come.
-                let _ = incoming.flow_control().release_capacity(data.len());
+                *taken += data.len();
                 *left = left.map(|left| left.saturating_sub(data.len() as u64));
                 out.extend_from_slice(&data);
                 if let Some(kept) = kept {
@@ -150,11 +168,55 @@ impl Read {
     }
 }
 
+/// Makes room for more of a body, and returns how much of it may be read. The time that this waits is not the peer's.
+async fn make_room(
+    body: &mut Vec<u8>,
+    declared: Option<u64>,
+    claim: &mut Claim,
+    rules: &BodyRules<'_>,
+    clock: &PhaseClock,
+) -> usize {
+    let has = body.len();
+    let step = PIECE.max(has / 4).min(MAX_RESERVE);
+    let to = match declared {
+        Some(length) if length > FREE => length.min(rules.max_bytes.saturating_add(1)),
+        None if has >= SMALL => (has + step) as u64,
+        _ => return PIECE,
+    };
+    grow(claim, has as u64, to, rules, clock).await;
+    let may = usize::try_from(to).unwrap_or(usize::MAX).saturating_sub(has);
+    if body.capacity() - has < may.min(PIECE) {
+        // Exactly, and bit by bit: memory that is not used may have to be had all the same.
+        body.reserve_exact(may.min(MAX_RESERVE.max(has / 2)));
+    }
+    may.min(body.capacity() - has).max(1)
+}
+
+/// Waits until a body with `has` bytes may hold `to`.
+async fn grow(claim: &mut Claim, has: u64, to: u64, rules: &BodyRules<'_>, clock: &PhaseClock) {
+    // What goes over the wire is kept a second time.
+    let times = 1 + u64::from(rules.records_exchanges);
+    let (has, to) = (has * times, to.saturating_mul(times));
+    let job = rules.gate.job();
+    if !claim.try_grow(job, rules.index, has, to) {
+        let stopped = clock.stop(job.expires);
+        claim.hold_at_least(has.saturating_add(rules.unread).min(to));
+        claim.grow(job, rules.index, has, to).await;
+        clock.resume(stopped, job.expires);
+    }
+}
+
 /// Reads a body to its end or to the limit.
-pub(super) async fn read(incoming: &mut Incoming<'_>, rules: &BodyRules<'_>, clock: &PhaseClock) -> Read {
+pub(super) async fn read(
+    incoming: &mut Incoming<'_>,
+    claim: &mut Claim,
+    rules: &BodyRules<'_>,
+    clock: &PhaseClock,
+) -> Read {
     let mut read = Read::default();
     let refuses = rules.on_oversize == OnOversize::Error;
-    if let Some(length) = incoming.declared().filter(|&length| refuses && length > rules.max_bytes) {
+    let declared = incoming.declared();
+    if let Some(length) = declared.filter(|&length| refuses && length > rules.max_bytes) {
         let detail =
             format!("the response declares {length} bytes, over max_body_size of {}", rules.max_bytes);
         read.failure = Some(Failure::new(Code::TooLargeDeclared, detail));
@@ -162,11 +224,13 @@ pub(super) async fn read(incoming: &mut Incoming<'_>, rules: &BodyRules<'_>, clo
     }
     while !incoming.is_at_end() {
         if rules.gate.is_closed() {
-            let stopped = clock.stop();
+            let end = rules.gate.job().expires;
+            let stopped = clock.stop(end);
             rules.gate.passed().await;
-            clock.resume(stopped);
+            clock.resume(stopped, end);
         }
-        let more = match incoming.read(&mut read.body).await {
+        let may = make_room(&mut read.body, declared, claim, rules, clock).await;
+        let more = match incoming.read(&mut read.body, may).await {
             Ok(more) => more,
             Err(failure) => {
                 read.failure = Some(failure);
@@ -202,7 +266,7 @@ pub(super) async fn skip(incoming: &mut Incoming<'_>) -> Read {
     let mut piece = Vec::new();
     let reading = async {
         while !incoming.is_at_end() && read.wire_bytes <= MAX_SKIPPED {
-            let more = incoming.read(&mut piece).await;
+            let more = incoming.read(&mut piece, PIECE).await;
             read.wire_bytes += piece.len() as u64;
             piece.clear();
             match more {
@@ -227,26 +291,39 @@ pub(super) struct Plain {
     pub(super) remark: Option<String>,
 }
 
-/// The body after those of its content codings that are in `accepted`. `encodings` are the values of Content-Encoding;
-/// `partial`: the body as it came is a prefix.
+/// What was read, after those of its content codings that are in `accepted`. `encodings` are the values of
+/// Content-Encoding. A large body waits for its turn.
 ///
 /// # Errors
-/// Those of [`Decoder::decode`].
-pub(super) fn decoded<'a>(
+/// Those of [`Decoding`].
+pub(super) async fn decoded<'a>(
     encodings: impl Iterator<Item = &'a [u8]>,
     body: Vec<u8>,
     partial: bool,
     accepted: Accepted,
+    claim: &mut Claim,
     rules: &BodyRules<'_>,
+    clock: &PhaseClock,
 ) -> Result<Plain, Failure> {
     let mut encodings = encodings.peekable();
     if body.is_empty() || encodings.peek().is_none() {
         let truncated = partial.then_some(Truncated::Length);
         return Ok(Plain { body, truncated, left: None, remark: None });
     }
-    let limits = Limits { cap: rules.max_bytes, on_oversize: rules.on_oversize, partial };
-    let Decoded { body, left, truncated, trailing } =
-        rules.decoder.borrow_mut().decode(encodings, accepted, body, limits)?;
+    let limits = Limits { cap: rules.max_bytes, on_oversize: rules.on_oversize };
+    let mut decoding = Decoding::new(encodings, accepted, body, partial)?;
+    let mut room = FREE.max(decoding.input() * LIKELY_RATIO);
+    loop {
+        if room > FREE {
+            let input = decoding.input();
+            grow(claim, input, input.saturating_add(room.min(limits.cap)), rules, clock).await;
+        }
+        if decoding.run(&mut rules.decoder.borrow_mut(), limits, room)? {
+            break;
+        }
+        room = room.saturating_mul(LIKELY_RATIO);
+    }
+    let Decoded { body, left, truncated, trailing } = decoding.finish();
     let remark = trailing.then(|| "bytes behind the end of the compressed body were dropped".to_owned());
     Ok(Plain { body, truncated: truncated.then_some(Truncated::Length), left, remark })
 }

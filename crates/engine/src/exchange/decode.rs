@@ -37,8 +37,6 @@ pub(crate) struct Limits {
     pub(crate) cap: u64,
     /// What to do with a larger one.
     pub(crate) on_oversize: OnOversize,
-    /// Whether the body as received is known to be a prefix; its early end is then no error.
-    pub(crate) partial: bool,
 }
 
 /// A decoded body.
@@ -58,11 +56,12 @@ pub(crate) struct Decoded {
 /// The first `most` bytes, decoded, of a body that was kept as received; one that ends early gives what there is.
 ///
 /// # Errors
-/// Those of [`Decoder::decode`], except for an early end and a body that is too long.
+/// Those of [`Decoding::run`], except for an early end and a body that is too long.
 pub fn decode_body(content_encoding: &str, body: Vec<u8>, most: u64) -> Result<Vec<u8>, Failure> {
-    let limits = Limits { cap: most, on_oversize: OnOversize::Truncate, partial: true };
-    let mut decoded =
-        Decoder::default().decode([content_encoding.as_bytes()], Accepted::ALL, body, limits)?.body;
+    let limits = Limits { cap: most, on_oversize: OnOversize::Truncate };
+    let mut decoding = Decoding::new([content_encoding.as_bytes()], Accepted::ALL, body, true)?;
+    decoding.run(&mut Decoder::default(), limits, u64::MAX)?;
+    let mut decoded = decoding.finish().body;
     decoded.truncate(usize::try_from(most).unwrap_or(usize::MAX));
     Ok(decoded)
 }
@@ -108,7 +107,7 @@ struct Layer {
 enum End {
     /// At the end of the encoded data.
     Whole,
-    /// At the cap, with more to come.
+    /// At the cap, or at the end of the room, with more to come.
     Cap,
     /// At the end of the input, inside the encoded data.
     Input,
@@ -116,25 +115,28 @@ enum End {
     Unchecked,
 }
 
-impl Decoder {
-    /// Decodes the codings that the Content-Encoding lines list, the last one first.
+/// A body on its way through its codings.
+pub(crate) struct Decoding {
+    /// Those still applied, the outermost last.
+    codings: Vec<Coding>,
+    decoded: Decoded,
+}
+
+impl Decoding {
+    /// Of a body with the codings that the Content-Encoding lines list, the last one applied last. `partial`: it is known
+    /// to be a prefix, so that its early end is no error.
     ///
-    /// A coding that is unknown or not in `accepted` stops the decoding and is no error: see [`Decoded::left`]. An empty body is complete under
-    /// any coding.
+    /// A coding that is unknown or not in `accepted` stops the decoding and is no error: see [`Decoded::left`]. An empty
+    /// body is complete under any coding.
     ///
     /// # Errors
-    /// - `decode.too_many_layers`: more than five codings.
-    /// - `decode.truncated`: the input ends early.
-    /// - `decode.corrupt`: the input is not in its coding, or fails its check.
-    /// - `decode.window`: a zstd window over 8 MiB.
-    /// - `too_large.decoded`: over the cap, unless the limits say to truncate.
-    pub(crate) fn decode<'a>(
-        &mut self,
+    /// `decode.too_many_layers`: more than five codings.
+    pub(crate) fn new<'a>(
         lines: impl IntoIterator<Item = &'a [u8]>,
         accepted: Accepted,
         body: Vec<u8>,
-        limits: Limits,
-    ) -> Result<Decoded, Failure> {
+        partial: bool,
+    ) -> Result<Self, Failure> {
         let lines: Vec<_> = lines.into_iter().map(String::from_utf8_lossy).collect();
         let mut names: Vec<&str> = lines
             .iter()
@@ -148,20 +150,54 @@ impl Decoder {
         if names.len() > MAX_LAYERS && next(&names).is_some() {
             return Err(Failure::new(Code::DecodeTooManyLayers, "more than five layers of Content-Encoding"));
         }
-        let mut decoded = Decoded { body, left: None, truncated: limits.partial, trailing: false };
+        let mut codings = Vec::new();
         while let Some(coding) = next(&names) {
             names.pop();
-            if !decoded.body.is_empty() {
-                self.undo(coding, &mut decoded, limits)?;
-            }
+            codings.insert(0, coding);
         }
-        decoded.left = (!names.is_empty()).then(|| names.join(", "));
-        Ok(decoded)
+        let left = (!names.is_empty()).then(|| names.join(", "));
+        Ok(Self { codings, decoded: Decoded { body, left, truncated: partial, trailing: false } })
     }
 
-    fn undo(&mut self, coding: Coding, decoded: &mut Decoded, limits: Limits) -> Result<(), Failure> {
+    /// How long the body is under its outermost coding.
+    pub(crate) fn input(&self) -> u64 {
+        self.decoded.body.len() as u64
+    }
+
+    /// Decodes, as far as no layer has more than `room` bytes. False: one has; with more room it is decoded again.
+    ///
+    /// # Errors
+    /// - `decode.truncated`: the input ends early.
+    /// - `decode.corrupt`: the input is not in its coding, or fails its check.
+    /// - `decode.window`: a zstd window over 8 MiB.
+    /// - `too_large.decoded`: over the cap, unless the limits say to truncate.
+    pub(crate) fn run(&mut self, decoder: &mut Decoder, limits: Limits, room: u64) -> Result<bool, Failure> {
+        while let Some(&coding) = self.codings.last() {
+            if !self.decoded.body.is_empty() && !decoder.undo(coding, &mut self.decoded, limits, room)? {
+                return Ok(false);
+            }
+            self.codings.pop();
+        }
+        Ok(true)
+    }
+
+    /// The body, decoded.
+    pub(crate) fn finish(self) -> Decoded {
+        self.decoded
+    }
+}
+
+impl Decoder {
+    /// Undoes one layer. False: it has more than `room` bytes, and nothing was changed.
+    fn undo(
+        &mut self,
+        coding: Coding,
+        decoded: &mut Decoded,
+        limits: Limits,
+        room: u64,
+    ) -> Result<bool, Failure> {
         let input = std::mem::take(&mut decoded.body);
-        let mut output = Output::new(limits.cap, input.len());
+        let mut output = Output::new(limits.cap.min(room), input.len());
         let layer = match coding {
             Coding::Gzip => self.gzip(&input, &mut output),
             Coding::Deflate => self.deflate(&input, &mut output),
@@ -169,6 +205,10 @@ impl Decoder {
             Coding::Zstd => self.zstd(&input, &mut output),
         }?;
         match layer.end {
+            End::Cap if room < limits.cap => {
+                decoded.body = input;
+                return Ok(false);
+            }
             End::Whole => decoded.trailing |= layer.used < input.len(),
             End::Cap if limits.on_oversize == OnOversize::Truncate => decoded.truncated = true,
             End::Cap => {
@@ -179,7 +219,7 @@ impl Decoder {
             End::Unchecked => return Err(corrupt("the gzip check is missing")),
         }
         decoded.body = output.finish();
-        Ok(())
+        Ok(true)
     }
 
     fn inflate(&mut self, zlib: bool) -> &mut Decompress {
@@ -410,7 +450,7 @@ mod tests {
     use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
     use std::io::Write;
 
-    const LIMITS: Limits = Limits { cap: 1 << 20, on_oversize: OnOversize::Error, partial: false };
+    const LIMITS: Limits = Limits { cap: 1 << 20, on_oversize: OnOversize::Error };
     const ALL: [&str; 4] = ["gzip", "deflate", "br", "zstd"];
 
     fn encode(coding: &str, data: &[u8]) -> Vec<u8> {
@@ -440,6 +480,12 @@ mod tests {
         encoder.finish().unwrap()
     }
 
+    fn decode_by(decoder: &mut Decoder, coding: &str, body: Vec<u8>) -> Result<Decoded, Failure> {
+        let mut decoding = Decoding::new([coding.as_bytes()], Accepted::ALL, body, false)?;
+        assert!(decoding.run(decoder, LIMITS, u64::MAX)?);
+        Ok(decoding.finish())
+    }
+
     fn decode_with(lines: &[&str], body: Vec<u8>, limits: Limits) -> Result<Decoded, Failure> {
         decode_accepted(lines, Accepted::ALL, body, limits)
     }
@@ -450,7 +496,10 @@ mod tests {
         body: Vec<u8>,
         limits: Limits,
     ) -> Result<Decoded, Failure> {
-        Decoder::default().decode(lines.iter().map(|line| line.as_bytes()), accepted, body, limits)
+        let lines = lines.iter().map(|line| line.as_bytes());
+        let mut decoding = Decoding::new(lines, accepted, body, false)?;
+        assert!(decoding.run(&mut Decoder::default(), limits, u64::MAX)?);
+        Ok(decoding.finish())
     }
 
     fn decode(line: &str, body: Vec<u8>) -> Result<Decoded, Failure> {
@@ -474,9 +523,7 @@ mod tests {
         for length in [1, 100, STEP - 1, STEP, STEP + 1, 300_000] {
             for coding in ALL {
                 let data = text(length);
-                let result = decoder
-                    .decode([coding.as_bytes()], Accepted::ALL, encode(coding, &data), LIMITS)
-                    .unwrap();
+                let result = decode_by(&mut decoder, coding, encode(coding, &data)).unwrap();
                 assert!(result.body == data, "{coding} {length}");
                 assert_eq!((result.left, result.truncated, result.trailing), (None, false, false));
             }
@@ -494,12 +541,8 @@ mod tests {
             corrupt.truncate(whole.len() / 2);
             corrupt.extend([0xff; 64]);
             for broken in [whole[..whole.len() / 2].to_vec(), corrupt] {
-                assert!(
-                    decoder.decode([coding.as_bytes()], Accepted::ALL, broken, LIMITS).is_err(),
-                    "{coding}"
-                );
-                let result =
-                    decoder.decode([coding.as_bytes()], Accepted::ALL, whole.clone(), LIMITS).unwrap();
+                assert!(decode_by(&mut decoder, coding, broken).is_err(), "{coding}");
+                let result = decode_by(&mut decoder, coding, whole.clone()).unwrap();
                 assert!(result.body == data, "{coding}");
             }
         }
@@ -539,6 +582,26 @@ mod tests {
     }
 
     #[test]
+    fn e1_a_body_that_needs_more_room_is_decoded_when_it_has_it() {
+        for coding in ALL {
+            let inner = encode("gzip", &vec![7; 300_000]);
+            let twice = encode(coding, &inner);
+            let lines = ["gzip".as_bytes(), coding.as_bytes()];
+            let mut decoding = Decoding::new(lines, Accepted::ALL, twice, false).unwrap();
+            let mut decoder = Decoder::default();
+            let done = |decoding: &mut Decoding, decoder: &mut Decoder, room| {
+                decoding.run(decoder, LIMITS, room).unwrap()
+            };
+            assert!(!done(&mut decoding, &mut decoder, 10), "{coding}");
+            assert!(!done(&mut decoding, &mut decoder, 1_000), "{coding}");
+            assert_eq!(decoding.input(), inner.len() as u64, "{coding}: one layer is undone");
+            assert!(!done(&mut decoding, &mut decoder, 299_999), "{coding}");
+            assert!(done(&mut decoding, &mut decoder, 300_000), "{coding}");
+            assert_eq!(decoding.finish().body, vec![7; 300_000], "{coding}");
+        }
+    }
+
+    #[test]
     fn e2_truncated_at_any_place() {
         for coding in ALL {
             let data = text(400);
@@ -548,8 +611,10 @@ mod tests {
             for length in 1..end {
                 assert_eq!(code(coding, body[..length].to_vec()), Code::DecodeTruncated, "{coding} {length}");
             }
-            let partial = Limits { partial: true, ..LIMITS };
-            let decoded = decode_with(&[coding], body[..end - 4].to_vec(), partial).unwrap();
+            let partial = body[..end - 4].to_vec();
+            let mut decoding = Decoding::new([coding.as_bytes()], Accepted::ALL, partial, true).unwrap();
+            assert!(decoding.run(&mut Decoder::default(), LIMITS, u64::MAX).unwrap());
+            let decoded = decoding.finish();
             assert!(decoded.truncated && data.starts_with(&decoded.body), "{coding}");
         }
     }
@@ -656,8 +721,8 @@ mod tests {
         assert_eq!((&decoded.body[..], decoded.left.as_deref()), (&b"x"[..], Some("compress")));
         let decoded = decode("gzip, exi", body.clone()).unwrap();
         assert_eq!((decoded.body, decoded.left.as_deref()), (body, Some("gzip, exi")));
-        let decoded =
-            Decoder::default().decode([&b"\xff\xfe"[..]], Accepted::ALL, b"x".to_vec(), LIMITS).unwrap();
+        let lines = [&b"\xff\xfe"[..]];
+        let decoded = Decoding::new(lines, Accepted::ALL, b"x".to_vec(), false).unwrap().finish();
         assert_eq!(decoded.left.as_deref(), Some("\u{fffd}\u{fffd}"));
     }
 

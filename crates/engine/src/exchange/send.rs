@@ -12,6 +12,7 @@ use super::redirect::{Audience, leads_on};
 use crate::clock::PhaseClock;
 use crate::error::{Code, Failure};
 use crate::headers::HeaderBlock;
+use crate::job::Claim;
 use crate::outcome::{Received, Truncated, Wire};
 use crate::pool::{H1, NoHead, NoResponse, Reading, StreamPlace};
 use crate::request::Request;
@@ -45,6 +46,8 @@ pub(crate) struct Exchanged {
     pub(crate) received: Option<Received>,
     pub(crate) failure: Option<Failure>,
     pub(crate) reached: Reached,
+    /// What its body holds of the job's memory, until its row does.
+    pub(crate) claim: Claim,
 }
 
 impl Exchanged {
@@ -54,7 +57,7 @@ impl Exchanged {
     }
 
     pub(crate) fn failed(failure: Failure) -> Self {
-        Self { received: None, failure: Some(failure), reached: Reached::Further }
+        Self { received: None, failure: Some(failure), reached: Reached::Further, claim: Claim::default() }
     }
 }
 
@@ -152,7 +155,7 @@ async fn over_http2<'a>(
     let kept = records_exchanges.then(|| heads::response_head(&head));
     let has_body = !is_head && !matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let left = declared_length(&head.headers).filter(|_| has_body);
-    Ok((received, Incoming::Http2 { place, incoming, left, kept }))
+    Ok((received, Incoming::Http2 { place, incoming, left, taken: 0, kept }))
 }
 
 /// The end of a request over HTTP/2 that has no response.
@@ -204,15 +207,18 @@ async fn receive(
         );
         return Exchanged { received: Some(received), ..Exchanged::failed(failure) };
     }
+    let mut claim = Claim::default();
     let read = if rules.follow_redirects && leads_on(received.status, received.headers.get_all("location")) {
         body::skip(&mut incoming).await
     } else {
-        body::read(&mut incoming, rules, clock).await
+        body::read(&mut incoming, &mut claim, rules, clock).await
     };
     keep(&mut received, &mut incoming, read.cut());
     incoming.close_unless_whole(&read);
-    let failure = settle(&mut received, read, method, rules);
-    Exchanged { received: Some(received), failure, reached: Reached::Further }
+    let failure = settle(&mut received, read, method, &mut claim, rules, clock).await;
+    let kept = received.wire.as_ref().map_or(0, |wire| wire.response.len());
+    claim.shrink((received.body.len() + kept) as u64);
+    Exchanged { received: Some(received), failure, reached: Reached::Further, claim }
 }
 
 /// Keeps the bytes received so far, if the job keeps them.
@@ -224,7 +230,14 @@ fn keep(received: &mut Received, incoming: &mut Incoming<'_>, truncated: Option<
 }
 
 /// Decodes what was read, or says why that is not possible.
-fn settle(received: &mut Received, read: Read, method: &Method, rules: &BodyRules<'_>) -> Option<Failure> {
+async fn settle(
+    received: &mut Received,
+    read: Read,
+    method: &Method,
+    claim: &mut Claim,
+    rules: &BodyRules<'_>,
+    clock: &PhaseClock,
+) -> Option<Failure> {
     received.wire_bytes = read.wire_bytes;
     if read.failure.is_some() || *method == Method::HEAD {
         return read.failure;
@@ -234,7 +247,7 @@ fn settle(received: &mut Received, read: Read, method: &Method, rules: &BodyRule
     let accepted = if is_part { Accepted::NONE } else { rules.accepted };
     let cut = read.cut();
     let encodings = received.headers.get_all("content-encoding");
-    match body::decoded(encodings, read.body, !read.whole, accepted, rules) {
+    match body::decoded(encodings, read.body, !read.whole, accepted, claim, rules, clock).await {
         Ok(Plain { body, truncated, left, remark }) => {
             received.body = body;
             received.truncated = if is_part { cut } else { truncated };

@@ -8,8 +8,8 @@ use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 
 use super::Choices;
-use crate::error::{Code, Failure};
-use crate::exchange::fuzzing::{DecodeLimits, Decoded};
+use crate::error::Code;
+use crate::exchange::fuzzing::{DecodeLimits, Decoded, Decoding};
 use crate::exchange::{Accepted, Decoder, decode_body};
 use crate::options::OnOversize;
 
@@ -38,16 +38,18 @@ thread_local! {
 /// Bytes for codings, cap and options, then a body as received.
 ///
 /// - What comes out never exceeds the cap.
-/// - A decoder that has seen other bodies gives what a fresh one gives.
+/// - A decoder that has seen other bodies gives what a fresh one gives, and so does one that gets its room bit by bit.
 /// - A body that fits exactly is whole; with a byte less it is refused, or cut to a prefix of the whole.
 pub fn decoding(data: &[u8]) {
     let mut choices = Choices::new(data);
     let (codings, cap, options) = (*choices.one(&CODINGS), *choices.one(&CAPS), choices.byte());
     let on_oversize = if options & 1 == 0 { OnOversize::Error } else { OnOversize::Truncate };
-    let limits = DecodeLimits { cap, on_oversize, partial: options & 2 != 0 };
+    let (limits, partial) = (DecodeLimits { cap, on_oversize }, options & 2 != 0);
     let body = choices.rest();
-    let used = USED.with(|decoder| undo(&mut decoder.borrow_mut(), codings, body, limits));
-    assert_eq!(used, undo(&mut Decoder::default(), codings, body, limits), "a used decoder differs");
+    let used = USED.with(|decoder| undo(&mut decoder.borrow_mut(), codings, body, partial, limits));
+    let fresh = |room| undo_within(&mut Decoder::default(), codings, body, partial, limits, room);
+    assert_eq!(used, fresh(u64::MAX), "a used decoder differs");
+    assert_eq!(used, fresh(1 + u64::from(options)), "less room differs");
     let decoded = match used {
         Ok(decoded) => decoded,
         Err(code) => {
@@ -61,7 +63,7 @@ pub fn decoding(data: &[u8]) {
     }
     let length = decoded.body.len() as u64;
     assert!(length <= cap, "{length} bytes with a cap of {cap}");
-    assert!(!decoded.truncated || limits.partial || on_oversize == OnOversize::Truncate);
+    assert!(!decoded.truncated || partial || on_oversize == OnOversize::Truncate);
     let shown = decode_body(codings, body.to_vec(), cap).expect("what can be decoded can be shown");
     assert_eq!(shown, decoded.body);
     // Only with one layer is the last one the largest.
@@ -73,8 +75,8 @@ pub fn decoding(data: &[u8]) {
 /// Checks `whole` against its own length as the cap, and one less.
 fn exact_caps(codings: &str, body: &[u8], whole: &Decoded) {
     let length = whole.body.len() as u64;
-    let limits = |cap, on_oversize| DecodeLimits { cap, on_oversize, partial: false };
-    let again = |limits| undo(&mut Decoder::default(), codings, body, limits);
+    let limits = |cap, on_oversize| DecodeLimits { cap, on_oversize };
+    let again = |limits| undo(&mut Decoder::default(), codings, body, false, limits);
     assert_eq!(again(limits(length, OnOversize::Error)).as_ref(), Ok(whole));
     if let Some(less) = length.checked_sub(1) {
         assert_eq!(again(limits(less, OnOversize::Error)), Err(Code::TooLargeDecoded));
@@ -83,10 +85,32 @@ fn exact_caps(codings: &str, body: &[u8], whole: &Decoded) {
     }
 }
 
-fn undo(decoder: &mut Decoder, codings: &str, body: &[u8], limits: DecodeLimits) -> Result<Decoded, Code> {
-    decoder
-        .decode([codings.as_bytes()], Accepted::ALL, body.to_vec(), limits)
-        .map_err(|failure: Failure| failure.code)
+fn undo(
+    decoder: &mut Decoder,
+    codings: &str,
+    body: &[u8],
+    partial: bool,
+    limits: DecodeLimits,
+) -> Result<Decoded, Code> {
+    undo_within(decoder, codings, body, partial, limits, u64::MAX)
+}
+
+/// With `room` at first, and more as long as it is not enough.
+fn undo_within(
+    decoder: &mut Decoder,
+    codings: &str,
+    body: &[u8],
+    partial: bool,
+    limits: DecodeLimits,
+    mut room: u64,
+) -> Result<Decoded, Code> {
+    let lines = [codings.as_bytes()];
+    let mut decoding =
+        Decoding::new(lines, Accepted::ALL, body.to_vec(), partial).map_err(|failure| failure.code)?;
+    while !decoding.run(decoder, limits, room).map_err(|failure| failure.code)? {
+        room = room.saturating_mul(16);
+    }
+    Ok(decoding.finish())
 }
 
 /// A byte for the codings, then a body.
@@ -102,17 +126,16 @@ pub fn round_trip(data: &[u8]) {
     }
     let coded = codings.split(", ").fold(body.to_vec(), |body, coding| encode(coding, &body));
     let codings = codings.replace("raw", "deflate");
-    let limits = DecodeLimits { cap: 1 << 24, on_oversize: OnOversize::Error, partial: false };
-    let back = undo(&mut Decoder::default(), &codings, &coded, limits);
+    let limits = DecodeLimits { cap: 1 << 24, on_oversize: OnOversize::Error };
+    let back = undo(&mut Decoder::default(), &codings, &coded, false, limits);
     let whole = Decoded { body: body.to_vec(), left: None, truncated: false, trailing: false };
     assert_eq!(back, Ok(whole));
     let prefix = &coded[..coded.len() * cut / 256];
     if !prefix.is_empty() {
-        let early = undo(&mut Decoder::default(), &codings, prefix, limits);
+        let early = undo(&mut Decoder::default(), &codings, prefix, false, limits);
         let is_early = matches!(early, Err(Code::DecodeTruncated | Code::DecodeCorrupt));
         assert!(is_early, "a prefix was taken for {early:?}");
-        let partial =
-            undo(&mut Decoder::default(), &codings, prefix, DecodeLimits { partial: true, ..limits });
+        let partial = undo(&mut Decoder::default(), &codings, prefix, true, limits);
         let partial = partial.expect("what there is of a prefix");
         assert!(partial.truncated && body.starts_with(&partial.body));
     }

@@ -205,6 +205,11 @@ impl<'a> RowView<'a> {
         self.row.extra.as_ref()?.encoding_left.as_deref()
     }
 
+    /// A large body, shared with the batch; None: it is not large, or the row has left its batch.
+    pub fn large_body(&self) -> Option<Bytes> {
+        self.row.own_body.clone()
+    }
+
     /// The body, decoded.
     pub fn body(&self) -> &'a [u8] {
         self.body
@@ -253,6 +258,11 @@ impl Batch {
     /// Memory that the rows use.
     pub fn bytes(&self) -> usize {
         self.arena.len() + self.own_bytes + self.rows.len() * size_of::<Row>()
+    }
+
+    /// Memory that they use at their consumer, who gets a copy of each large body.
+    pub(super) fn bytes_in_use(&self) -> usize {
+        self.bytes() + self.own_bytes
     }
 
     /// The rows in order of completion.

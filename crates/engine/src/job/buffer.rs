@@ -1,18 +1,37 @@
-//! Bytes that wait for a job's consumer, and the shards that stop while there are too many.
+//! Bytes that wait for a job's consumer, those that it has in hand, and the shards that stop while there are too many.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use super::bodies::Room;
+
+/// No row is awaited.
+const NONE: u64 = u64::MAX;
 
 #[derive(Debug)]
 pub(super) struct Buffer {
     bytes: AtomicU64,
     max: u64,
+    /// What the consumer took last, until it takes more; and whether it waits for more.
+    in_hand: AtomicU64,
+    consumer_waits: AtomicBool,
+    /// Rows that the consumer cannot use before an earlier one, and the position of that one.
+    held_back: AtomicU64,
+    awaited: AtomicU64,
     /// Some shard has stopped because of `bytes`.
     stalled: AtomicBool,
 }
 
 impl Buffer {
     pub(super) fn new(max: u64) -> Self {
-        Self { bytes: AtomicU64::new(0), max, stalled: AtomicBool::new(false) }
+        Self {
+            bytes: AtomicU64::new(0),
+            max,
+            in_hand: AtomicU64::new(0),
+            consumer_waits: AtomicBool::new(false),
+            held_back: AtomicU64::new(0),
+            awaited: AtomicU64::new(NONE),
+            stalled: AtomicBool::new(false),
+        }
     }
 
     /// Counts bytes that now wait.
@@ -24,7 +43,52 @@ impl Buffer {
     pub(super) fn take(&self, bytes: usize) -> bool {
         let bytes = bytes as u64;
         let before = self.bytes.fetch_sub(bytes, Ordering::SeqCst);
-        before.saturating_sub(bytes) < self.max && self.stalled.swap(false, Ordering::SeqCst)
+        self.has_room(before.saturating_sub(bytes)) && self.stalled.swap(false, Ordering::SeqCst)
+    }
+
+    fn has_room(&self, bytes: u64) -> bool {
+        bytes + self.held_back.load(Ordering::SeqCst) < self.max
+    }
+
+    /// The consumer wants more rows.
+    pub(super) fn begin_wait(&self) {
+        self.consumer_waits.store(true, Ordering::SeqCst);
+    }
+
+    /// The consumer uses rows of `bytes` from now on.
+    pub(super) fn hand_over(&self, bytes: usize) {
+        self.in_hand.store(bytes as u64, Ordering::SeqCst);
+        self.consumer_waits.store(false, Ordering::SeqCst);
+    }
+
+    /// The consumer keeps rows of `bytes`, until the row at `awaited` comes. True: shards that have stopped must be told.
+    pub(super) fn hold_back(&self, bytes: u64, awaited: u64) -> bool {
+        self.held_back.store(bytes, Ordering::SeqCst);
+        let moves = self.awaited.swap(awaited, Ordering::SeqCst) != awaited;
+        let has_room = self.has_room(self.bytes.load(Ordering::SeqCst));
+        let tells = (has_room || moves) && self.stalled.load(Ordering::SeqCst);
+        if tells && has_room {
+            self.stalled.store(false, Ordering::SeqCst);
+        }
+        tells
+    }
+
+    /// Whether all that is held back waits for the row at `index`.
+    pub(super) fn awaits(&self, index: u64) -> bool {
+        self.awaited.load(Ordering::SeqCst) == index && self.held_back.load(Ordering::SeqCst) > 0
+    }
+
+    pub(super) fn room(&self, other_jobs: bool) -> Room {
+        let awaited = self.awaited.load(Ordering::SeqCst);
+        Room {
+            max: self.max,
+            rows: self.bytes.load(Ordering::SeqCst),
+            in_hand: self.in_hand.load(Ordering::SeqCst),
+            consumer_waits: self.consumer_waits.load(Ordering::SeqCst),
+            held_back: self.held_back.load(Ordering::SeqCst),
+            awaited: (awaited != NONE).then_some(awaited),
+            other_jobs,
+        }
     }
 
     /// Whether too many wait to start further requests.
@@ -32,15 +96,24 @@ impl Buffer {
         self.bytes.load(Ordering::Relaxed) >= self.max
     }
 
-    /// Whether a shard has to stop: `times` the limit waits. If so, it has to be told when it may resume.
-    pub(super) fn stalls(&self, times: u64) -> bool {
-        let mark = self.max.saturating_mul(times);
-        if self.bytes.load(Ordering::Relaxed) < mark {
+    /// Whether a shard has to start nothing more. If so, it has to be told when it may resume.
+    pub(super) fn stops_starts(&self) -> bool {
+        self.stalls(self.max, || self.bytes.load(Ordering::SeqCst) + self.held_back.load(Ordering::SeqCst))
+    }
+
+    /// Whether a shard has to stop reading: twice the limit waits. What the consumer keeps does not count: it may wait for
+    /// a row that waits for the end of these. If so, the shard has to be told when it may resume.
+    pub(super) fn stops_reading(&self) -> bool {
+        self.stalls(self.max.saturating_mul(2), || self.bytes.load(Ordering::SeqCst))
+    }
+
+    fn stalls(&self, mark: u64, held: impl Fn() -> u64) -> bool {
+        if held() < mark {
             return false;
         }
         self.stalled.store(true, Ordering::SeqCst);
         // The consumer may have taken some between the two lines, without telling anybody.
-        self.bytes.load(Ordering::SeqCst) >= mark
+        held() >= mark
     }
 }
 
@@ -52,11 +125,10 @@ mod tests {
     fn a_shard_that_stopped_is_told_once_when_there_is_room() {
         let buffer = Buffer::new(100);
         buffer.add(99);
-        assert!(!buffer.is_full() && !buffer.stalls(1));
+        assert!(!buffer.is_full() && !buffer.stops_starts());
         assert!(!buffer.take(9), "nobody has stopped");
         buffer.add(150);
-        assert!(buffer.is_full() && buffer.stalls(1) && buffer.stalls(2));
-        assert!(!buffer.stalls(3));
+        assert!(buffer.is_full() && buffer.stops_starts() && buffer.stops_reading());
         assert!(!buffer.take(100), "140 are left");
         assert!(buffer.take(50));
         assert!(!buffer.take(50));

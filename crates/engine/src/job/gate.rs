@@ -17,6 +17,11 @@ impl Gate {
         Self { job, opened: Notify::new() }
     }
 
+    /// The job.
+    pub(crate) fn job(&self) -> &Arc<JobState> {
+        &self.job
+    }
+
     /// Whether reading has to stop.
     pub(crate) fn is_closed(&self) -> bool {
         self.job.must_stop_reading()

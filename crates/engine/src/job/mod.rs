@@ -2,6 +2,7 @@
 //! batches that pass between them, and the statistics.
 
 mod batch;
+mod bodies;
 mod bottleneck;
 mod buffer;
 mod gate;
@@ -13,6 +14,7 @@ mod throttled;
 
 pub(crate) use batch::Draft;
 pub use batch::{Batch, Extra, OwnedRow, Row, RowView};
+pub(crate) use bodies::{Claim, FREE};
 pub use bottleneck::Bottleneck;
 pub(crate) use bottleneck::Look;
 pub(crate) use gate::Gate;

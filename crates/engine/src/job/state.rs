@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::batch::{Batch, Recycler};
+use super::bodies::{Bodies, Room};
 use super::bottleneck::{Look, Seen};
 use super::buffer::Buffer;
 use super::look_ahead::LookAhead;
@@ -52,6 +53,8 @@ pub(crate) struct JobState {
     starved: AtomicBool,
     /// Bytes that wait for the consumer.
     buffer: Buffer,
+    /// Bodies that are being read.
+    pub(super) bodies: Bodies,
     cancelled: AtomicBool,
     /// Nothing more may start.
     stopping: AtomicBool,
@@ -100,6 +103,7 @@ impl JobState {
             batch_ready: Condvar::new(),
             starved: AtomicBool::new(false),
             buffer: Buffer::new(max_buffer),
+            bodies: Bodies::new(),
             cancelled: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             look_ahead: LookAhead::new(),
@@ -299,9 +303,36 @@ impl JobState {
         self.buffer.add(bytes);
     }
 
+    /// What is held besides bodies.
+    pub(super) fn room(&self) -> Room {
+        self.buffer.room(self.has_others())
+    }
+
+    /// There may be more room for bodies: those that wait look again.
+    pub(crate) fn settle_bodies(&self) {
+        self.bodies.settle(|| self.room());
+    }
+
+    /// The consumer keeps rows of `bytes` until the row at `awaited` comes. True: shards that have stopped may continue.
+    pub(crate) fn hold_back(&self, bytes: u64, awaited: u64) -> bool {
+        let resume = self.buffer.hold_back(bytes, awaited);
+        self.settle_bodies();
+        resume
+    }
+
+    /// Whether the consumer needs the row at `index` before it can use those that it keeps.
+    pub(crate) fn awaits(&self, index: u64) -> bool {
+        self.buffer.awaits(index)
+    }
+
+    /// Whether there is another job.
+    fn has_others(&self) -> bool {
+        self.open_jobs.load(Ordering::SeqCst) > 1
+    }
+
     /// Whether the consumer is too far behind for further requests. If so, the shards will be told when that changes.
     pub(crate) fn must_wait(&self) -> bool {
-        self.buffer.stalls(1)
+        self.buffer.stops_starts()
     }
 
     /// Whether the consumer is too far behind even to read the responses to requests in flight.
@@ -309,12 +340,14 @@ impl JobState {
     /// Never while there is another job: a body that is not read keeps its permits, and the other job may need them,
     /// perhaps before this one's consumer continues (a loop over one job that starts another).
     pub(crate) fn must_stop_reading(&self) -> bool {
-        self.buffer.stalls(2) && self.open_jobs.load(Ordering::SeqCst) <= 1
+        self.buffer.stops_reading() && !self.has_others()
     }
 
     /// Waits up to `timeout` for finished rows. True: shards that have stopped may continue.
     pub(crate) fn next(&self, timeout: Duration) -> (Next, bool) {
         let deadline = Instant::now() + timeout;
+        self.buffer.begin_wait();
+        self.settle_bodies();
         let mut output = self.output();
         let batch = loop {
             if output.cancelled {
@@ -337,7 +370,9 @@ impl JobState {
         output.taken += batch.len() as u64;
         drop(output);
         self.stats.lock().unwrap_or_else(PoisonError::into_inner).add(&batch);
+        self.buffer.hand_over(batch.bytes_in_use());
         let resume = self.buffer.take(batch.bytes());
+        self.settle_bodies();
         (Next::Batch(batch), resume)
     }
 

@@ -249,7 +249,8 @@ pub struct Options {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Query parameters of every request, already encoded.
     pub params: Option<String>,
-    /// Bytes that may wait for the consumer; beyond that no further request is started.
+    /// Bytes that bodies in flight and rows that wait for the consumer may take; beyond that no further request is
+    /// started, and large bodies are read in turn.
     pub max_buffer: u64,
     /// Threads; 0 means one per core this process may use.
     pub threads: usize,

@@ -27,6 +27,11 @@ impl Aimd {
         self.limit as u32
     }
 
+    /// Whether it has met trouble.
+    pub(crate) fn was_cut(&self) -> bool {
+        self.last_cut.is_some()
+    }
+
     /// A request succeeded. `in_use`: more would have been sent if the limit were higher. Only then does it grow: a
     /// limit that was never reached tells nothing.
     pub(crate) fn succeeded(&mut self, in_use: bool) {

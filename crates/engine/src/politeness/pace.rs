@@ -45,6 +45,14 @@ impl Pace {
         }
     }
 
+    /// Whether a new one would allow no more than this one does now.
+    pub(crate) fn is_rested(&self, now: Instant) -> bool {
+        match self {
+            Self::Fixed(gcra) => gcra.is_rested(now),
+            Self::Auto(_) => false,
+        }
+    }
+
     /// A request is sent.
     pub(crate) fn take(&mut self, now: Instant) {
         match self {

@@ -62,6 +62,11 @@ impl Gcra {
         (!wait.is_zero()).then(|| now + wait)
     }
 
+    /// Whether a whole burst may be sent again, as at first.
+    pub(crate) fn is_rested(&self, now: Instant) -> bool {
+        self.due.is_none_or(|due| due < now)
+    }
+
     /// A request is sent now.
     pub(crate) fn take(&mut self, now: Instant) {
         let due = match (self.due, now.checked_sub(self.credit)) {

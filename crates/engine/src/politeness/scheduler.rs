@@ -7,6 +7,7 @@
 //! involved: nothing ever scans hosts.
 
 mod down;
+mod forget;
 mod slow;
 
 use std::collections::VecDeque;
@@ -17,6 +18,7 @@ use super::circuit::{Change, ProbeWaits, Streak};
 use super::note::{Note, Noted};
 use super::pace::Pace;
 use super::slot::{Place, Retried, Slot};
+use crate::paged::Paged;
 use crate::timers::Timers;
 
 /// How many requests the holder of a permit may take in a row while other hosts wait. High enough to make use of a
@@ -34,7 +36,7 @@ impl HostId {
 
 /// The queues and slots of one shard's hosts. Only the shard's own thread touches it.
 pub(crate) struct Scheduler<T> {
-    slots: Vec<Slot<T>>,
+    slots: Paged<Slot<T>>,
     ring: VecDeque<HostId>,
     second_ring: VecDeque<HostId>,
     third_ring: VecDeque<HostId>,
@@ -61,7 +63,7 @@ pub(crate) struct Scheduler<T> {
 impl<T> Scheduler<T> {
     pub(crate) fn new(waits: ProbeWaits) -> Self {
         Self {
-            slots: Vec::new(),
+            slots: Paged::new(),
             ring: VecDeque::new(),
             second_ring: VecDeque::new(),
             third_ring: VecDeque::new(),
@@ -81,9 +83,7 @@ impl<T> Scheduler<T> {
 
     /// Adds a host that may have `limit` requests in flight.
     pub(crate) fn add_host(&mut self, limit: u32) -> HostId {
-        let id = HostId(u32::try_from(self.slots.len()).unwrap_or(u32::MAX));
-        self.slots.push(Slot::new(limit));
-        id
+        HostId(u32::try_from(self.slots.push(Slot::new(limit))).unwrap_or(u32::MAX))
     }
 
     /// From now on requests to the host keep this pace.

@@ -74,6 +74,17 @@ impl<T> Throttle<T> {
         !paced && !waits && self.outages.is_empty() && self.resigned.is_empty()
     }
 
+    /// Whether a new one would hold the host back as much as this one.
+    pub(super) fn is_forgettable(&self, now: Instant) -> bool {
+        let rested = |pace: &Pace| pace.is_rested(now);
+        let paced = self.pace.as_ref().is_none_or(rested) && self.crawl_delay.is_none();
+        let learned = self.refusals.is_some() || self.aimd.as_ref().is_some_and(Aimd::was_cut);
+        let learned = learned || self.concurrent.is_some();
+        let parked = self.parked_until.is_some_and(|until| until > now);
+        let waits = self.wakes_at.is_some() || self.chore_at.is_some() || !self.held.is_empty();
+        paced && !(learned || parked || waits) && self.outages.is_empty() && self.resigned.is_empty()
+    }
+
     /// Whether an origin responds with errors only, and was given up.
     pub(super) fn is_resigned(&self, origin: u32) -> bool {
         self.resigned.contains(&origin)

@@ -32,6 +32,7 @@ use tokio::sync::Notify;
 
 use super::H2;
 use crate::options::Http2;
+use crate::paged::Paged;
 use crate::politeness::HostId;
 use crate::request::Target;
 
@@ -162,7 +163,7 @@ impl<T> Origin<T> {
 /// All origins of a shard, and its idle connections in the order in which they became idle.
 pub(crate) struct Origins<T> {
     by_name: HashMap<Box<str>, OriginId>,
-    all: Vec<Origin<T>>,
+    all: Paged<Origin<T>>,
     line: VecDeque<(Rc<Idle<T>>, u32)>,
     idle: usize,
     max_idle: usize,
@@ -171,7 +172,7 @@ pub(crate) struct Origins<T> {
 impl<T> Origins<T> {
     /// `max_idle` connections may be idle; the one that has been idle longest makes room.
     pub(crate) fn new(max_idle: usize) -> Self {
-        Self { by_name: HashMap::new(), all: Vec::new(), line: VecDeque::new(), idle: 0, max_idle }
+        Self { by_name: HashMap::new(), all: Paged::new(), line: VecDeque::new(), idle: 0, max_idle }
     }
 
     /// The origin of `target` and its host, if it is known. O(1).
@@ -182,9 +183,7 @@ impl<T> Origins<T> {
 
     /// Adds the origin of `target`. It replaces an origin of the same name, whose requests and connections go on.
     pub(crate) fn add(&mut self, target: &Target, http2: Http2, host: HostId) -> OriginId {
-        let id = OriginId(u32::try_from(self.all.len()).unwrap_or(u32::MAX));
-        self.by_name.insert(target.origin().into(), id);
-        self.all.push(Origin {
+        let number = self.all.push(Origin {
             host,
             protocol: Protocol::before_asking(target, http2),
             has_served: false,
@@ -194,7 +193,25 @@ impl<T> Origins<T> {
             idle: Vec::new(),
             changed: None,
         });
+        let id = OriginId(u32::try_from(number).unwrap_or(u32::MAX));
+        self.by_name.insert(target.origin().into(), id);
         id
+    }
+
+    /// The hosts of origins that have connections.
+    pub(crate) fn connected(&mut self) -> impl Iterator<Item = HostId> {
+        self.all.iter_mut().filter_map(|origin| {
+            origin.shared.retain(|connection| connection.is_open());
+            let is_connected = origin.opening || !origin.shared.is_empty() || !origin.idle.is_empty();
+            is_connected.then_some(origin.host)
+        })
+    }
+
+    /// Forgets the origins of the hosts that `knows` does not know.
+    pub(crate) fn retain(&mut self, knows: impl Fn(HostId) -> bool) {
+        self.all.retain(|origin| knows(origin.host));
+        self.by_name.retain(|_, id| self.all.get(id.0 as usize).is_some());
+        self.by_name.shrink_to_fit();
     }
 
     /// Notes how a request of an origin ended. Returns whether it has served one, this one or another.

@@ -8,7 +8,7 @@ use std::time::Instant;
 /// However many descriptors there are, no machine works well with more.
 pub(super) const MOST: u32 = 8192;
 /// The first limit.
-const FIRST: u32 = 256;
+pub(super) const FIRST: u32 = 256;
 /// More failures than this share do not come from the list of URLs alone.
 const TROUBLED_SHARE: f64 = 0.2;
 /// The part of the limit that a cut leaves.
@@ -26,15 +26,9 @@ pub(crate) struct Capacity {
 }
 
 impl Capacity {
-    /// The limit that this machine's descriptors allow: some of them are for files, DNS and the rest of the process.
-    pub(crate) fn within(descriptors: Option<u64>) -> Self {
-        let most = descriptors.map_or(u64::from(MOST), |count| (count / 4 * 3).min(u64::from(MOST)));
-        Self::new(most as u32)
-    }
-
     /// `most`: what descriptors and memory allow.
     pub(crate) fn new(most: u32) -> Self {
-        let most = f64::from(most.max(1));
+        let most = f64::from(most.clamp(1, MOST));
         Self {
             limit: f64::from(FIRST).min(most),
             most,

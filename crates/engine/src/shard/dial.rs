@@ -108,7 +108,9 @@ async fn open(shard: &Rc<Shard>, flight: &Flight, clock: &PhaseClock) -> Result<
         set_protocol(shard, flight.origin, Protocol::Http1);
         return Ok(Line::Http1(H1::new(stream, remote, shard.scratch.clone())));
     }
-    let connection = H2::handshake(stream, remote).await.map_err(|error| handshake_failure(&error))?;
+    let window = shard.core.h2_window;
+    let connection =
+        H2::handshake(stream, remote, window).await.map_err(|error| handshake_failure(&error))?;
     let place = connection.enter();
     let mut origins = shard.origins.borrow_mut();
     let Some(origin) = origins.get_mut(flight.origin) else {

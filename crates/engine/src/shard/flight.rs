@@ -224,6 +224,11 @@ impl Flight {
         }
     }
 
+    /// Whether it may not start yet: its consumer is too far behind, and needs other rows first.
+    pub(super) fn must_wait(&self) -> bool {
+        self.job.state.must_wait() && !self.job.state.awaits(self.asked().index)
+    }
+
     /// It is sent as a probe, and counts as such from when it has its permits until it gives them back.
     pub(super) fn set_probe(&mut self) {
         self.probes = true;

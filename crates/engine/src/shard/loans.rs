@@ -15,6 +15,7 @@ use tokio::task::AbortHandle;
 
 use super::{Message, Shard};
 use crate::clock::PhaseClock;
+use crate::connect::Descriptors;
 use crate::options::{Concurrency, Options};
 use crate::outcome::Outcome;
 use crate::politeness::HostId;
@@ -33,29 +34,28 @@ const WEIGHT: f64 = 1.0 / 16.0;
 /// One slow answer moves it no further than one so many times as slow as usual.
 const OUTLIER: f64 = 4.0;
 
-/// So many connections may be idle however few descriptors there are.
-const LEAST_IDLE: usize = 16;
+/// Idle connections per shard, unless `concurrency` allows more, or the descriptors fewer.
+const MIN_IDLE: usize = 512;
 /// Requests that may go on without a permit, for each permit.
 const LOANS_PER_PERMIT: u32 = 4;
 
 /// How many requests may go on without a permit.
-pub(crate) fn most_loans(options: &Options, descriptors: Option<u64>) -> u32 {
+pub(crate) fn most_loans(options: &Options, descriptors: Descriptors) -> u32 {
     let permits = first_limit(options, descriptors);
-    let spare = descriptors.map_or(u64::MAX, |count| (count / 4 * 3).saturating_sub(u64::from(permits)));
-    u32::try_from(spare).unwrap_or(u32::MAX).min(permits.saturating_mul(LOANS_PER_PERMIT))
+    descriptors.in_flight.saturating_sub(permits).min(permits.saturating_mul(LOANS_PER_PERMIT))
 }
 
 /// How many connections of each of the `shards` may be idle, so that those in use do not lack descriptors.
-pub(crate) fn most_idle(options: &Options, descriptors: Option<u64>, shards: usize) -> usize {
+pub(crate) fn most_idle(options: &Options, descriptors: Descriptors, shards: usize) -> usize {
     let in_use = first_limit(options, descriptors).saturating_add(most_loans(options, descriptors));
-    let spare = descriptors.map_or(u64::MAX, |count| (count / 8 * 7).saturating_sub(u64::from(in_use)));
-    (usize::try_from(spare).unwrap_or(usize::MAX) / shards.max(1)).max(LEAST_IDLE)
+    let spare = descriptors.idle.saturating_add(descriptors.in_flight.saturating_sub(in_use) as usize);
+    super::most_in_flight(options).max(MIN_IDLE).min(spare / shards.max(1))
 }
 
-fn first_limit(options: &Options, descriptors: Option<u64>) -> u32 {
+fn first_limit(options: &Options, descriptors: Descriptors) -> u32 {
     match options.concurrency {
-        Concurrency::Fixed(limit) => limit,
-        Concurrency::Auto => super::Capacity::within(descriptors).limit(),
+        Concurrency::Fixed(limit) => limit.min(descriptors.in_flight),
+        Concurrency::Auto => super::Capacity::new(descriptors.in_flight).limit(),
     }
 }
 
@@ -250,11 +250,12 @@ mod tests {
     #[test]
     fn loans_are_bounded_by_permits_and_by_descriptors() {
         let options = Options::default();
-        assert_eq!(most_loans(&options, None), 1024);
-        assert_eq!(most_loans(&options, Some(100_000)), 1024);
-        assert_eq!(most_loans(&options, Some(400)), 44);
-        assert_eq!(most_loans(&options, Some(100)), 0);
-        let idle = |descriptors| most_idle(&options, descriptors, 2);
-        assert_eq!((idle(None), idle(Some(400)), idle(Some(100))), (usize::MAX / 2, 25, LEAST_IDLE));
+        let of = |in_flight, idle| Descriptors { in_flight, idle };
+        assert_eq!(most_loans(&options, of(100_000, 30_000)), 1024);
+        assert_eq!(most_loans(&options, of(300, 100)), 44);
+        assert_eq!(most_loans(&options, of(75, 25)), 0);
+        let idle = |in_flight, idle| most_idle(&options, of(in_flight, idle), 2);
+        assert_eq!((idle(u32::MAX, usize::MAX), idle(300, 100), idle(75, 25)), (MIN_IDLE, 50, 12));
+        assert_eq!(idle(1400, 100), 110, "what no request needs may be idle");
     }
 }

@@ -8,6 +8,7 @@ mod capacity;
 mod dial;
 mod end;
 mod flight;
+mod forget;
 mod learn;
 mod loans;
 mod local_job;
@@ -25,7 +26,7 @@ mod watch;
 mod worker;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
@@ -58,8 +59,9 @@ pub(crate) use router::Router;
 use seat::Seat;
 use timekeeper::Timekeeper;
 
-/// Idle connections per shard, unless `concurrency` allows more.
-const MIN_IDLE: usize = 512;
+/// The flow control window of an HTTP/2 stream for what we receive: all those in flight fit into `max_buffer`, as far as
+/// that leaves each of them enough for its speed.
+const H2_WINDOW: (u64, u64) = (64 << 10, 1 << 20);
 /// The first value of a host's adaptive limit.
 const AUTO_FIRST: u32 = 4;
 
@@ -96,7 +98,7 @@ pub(crate) struct Core {
     pub(crate) permits: Permits,
     /// How many requests may go on without one.
     pub(crate) most_loans: u32,
-    /// How many connections of one shard may be idle, as far as descriptors are concerned.
+    /// How many connections of one shard may be idle.
     pub(crate) most_idle: usize,
     /// The rate over all hosts.
     pub(crate) pace: Option<Arc<Mutex<Pace>>>,
@@ -106,6 +108,8 @@ pub(crate) struct Core {
     pub(crate) wall: WallClock,
     /// Jobs that have not been dropped.
     pub(crate) open_jobs: Arc<AtomicUsize>,
+    /// What may come on an HTTP/2 stream that is not read.
+    pub(crate) h2_window: u32,
     pub(crate) mailboxes: Vec<UnboundedSender<Message>>,
 }
 
@@ -143,6 +147,8 @@ pub(crate) struct Shard {
     robots: RefCell<HashMap<OriginId, Robots>>,
     names: Names,
     outages: RefCell<Outages>,
+    /// With so many hosts, some are forgotten.
+    forget_at: Cell<usize>,
     /// Workers that wait for a descriptor or a port.
     lacking: Cell<u32>,
     workers: Workers,
@@ -152,10 +158,10 @@ pub(crate) struct Shard {
 
 impl Shard {
     pub(crate) fn new(at: usize, core: Arc<Core>) -> Rc<Self> {
-        let max_idle = most_in_flight(&core.options).max(MIN_IDLE).min(core.most_idle);
         let waits =
             ProbeWaits { first: core.options.retries.backoff, longest: core.options.retries.max_backoff };
         let pace = core.pace.clone();
+        let origins = RefCell::new(Origins::new(core.most_idle));
         let dns = dns_config(&core);
         Rc::new(Self {
             at,
@@ -163,7 +169,7 @@ impl Shard {
             resolver: Resolver::new(dns),
             decoder: RefCell::default(),
             scratch: Scratch::default(),
-            origins: RefCell::new(Origins::new(max_idle)),
+            origins,
             scheduler: RefCell::new(Scheduler::new(waits)),
             hosts: RefCell::default(),
             jobs: RefCell::default(),
@@ -174,6 +180,7 @@ impl Shard {
             robots: RefCell::default(),
             names: Names::default(),
             outages: RefCell::default(),
+            forget_at: Cell::new(forget::ENOUGH),
             lacking: Cell::new(0),
             workers: Workers::default(),
             waits: Waits::default(),
@@ -382,8 +389,12 @@ impl Shard {
     fn resume(self: &Rc<Self>, job: u64) {
         let Some(job) = self.jobs.borrow().get(&job).map(Rc::clone) else { return };
         job.gate.open();
-        let parked = std::mem::take(&mut *job.parked.borrow_mut());
-        for flight in parked {
+        let may_start = |flight: &Flight| !flight.must_wait();
+        // Mostly all of them, or the one that the consumer needs first.
+        let (due, parked) = std::mem::take(&mut *job.parked.borrow_mut()).into_iter().partition(may_start);
+        *job.parked.borrow_mut() = parked;
+        let due: VecDeque<Flight> = due;
+        for flight in due {
             self.enqueue(flight);
         }
         self.pump();
@@ -406,6 +417,16 @@ impl Drop for Lack<'_> {
     fn drop(&mut self) {
         self.0.set(self.0.get().saturating_sub(1));
     }
+}
+
+/// The window of an HTTP/2 stream.
+pub(crate) fn h2_window(options: &Options) -> u32 {
+    let streams = match options.concurrency {
+        Concurrency::Fixed(limit) => limit,
+        Concurrency::Auto => capacity::FIRST,
+    };
+    let each = (options.max_buffer / u64::from(streams.max(1))).clamp(H2_WINDOW.0, H2_WINDOW.1);
+    u32::try_from(each).unwrap_or(u32::MAX)
 }
 
 fn most_in_flight(options: &Options) -> usize {

@@ -118,7 +118,7 @@ impl Shard {
             return None;
         }
         // An errand adds no row, and other jobs may wait for it.
-        if flight.job.state.must_wait() && flight.errand().is_none() {
+        if flight.errand().is_none() && flight.must_wait() {
             flight.set_suspended(false);
             let local = Rc::clone(&flight.job);
             local.parked.borrow_mut().push_back(flight);

@@ -80,6 +80,11 @@ impl<T> Timekeeper<T> {
         self.retries.borrow_mut().take_where(which)
     }
 
+    /// Calls back with each of those that wait for their next attempt. O(all).
+    pub(super) fn each_retry(&self, which: impl FnMut(&T)) {
+        self.retries.borrow().iter().for_each(which);
+    }
+
     /// A job ends at `due`.
     pub(super) fn expire_at(&self, due: Instant, job: u64) {
         self.expiries.borrow_mut().add(due, job);

@@ -22,6 +22,7 @@ impl Shard {
             tokio::time::sleep(LOOK_EVERY).await;
             self.look(busy.was_busy());
             self.lend_permits();
+            self.forget_hosts();
             // The input may have stopped after the last event on this shard.
             self.look_further();
             self.count_refused();

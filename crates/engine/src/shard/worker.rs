@@ -163,8 +163,10 @@ impl Worker {
     }
 
     /// Decides what the end of an attempt means, and does it.
-    fn conclude(&self, mut flight: Flight, attempted: Attempted) -> Verdict {
+    fn conclude(&self, mut flight: Flight, mut attempted: Attempted) -> Verdict {
         let shard = &self.shard;
+        // Given back at the end, when the row counts the body.
+        let _claim = std::mem::take(&mut attempted.exchanged.claim);
         if attempted.is_free_to_resend(&flight) {
             flight.count_resend();
             return Verdict::Again(flight);
@@ -280,6 +282,8 @@ async fn once(
         records_exchanges: flight.job.state.records_exchanges && !is_errand,
         gate: &flight.job.gate,
         accepted: accepted(shard, flight),
+        unread: if matches!(line, Line::Http2(_)) { u64::from(shard.core.h2_window) } else { 0 },
+        index: flight.asked().index,
         decoder: &shard.decoder,
     };
     let audience = flight.audience();

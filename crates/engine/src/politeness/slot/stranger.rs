@@ -20,6 +20,12 @@ impl<T> Slot<T> {
         }
     }
 
+    /// Whether it is as good as one that was never heard of.
+    pub(in crate::politeness) fn is_forgettable(&self, now: Instant) -> bool {
+        let knows_nothing = self.throttle.as_ref().is_none_or(|throttle| throttle.is_forgettable(now));
+        self.is_idle() && self.place == Place::None && knows_nothing
+    }
+
     /// Whether it has never served, and waits beyond `until` because it refuses.
     pub(in crate::politeness) fn refuses_beyond(&self, until: Instant) -> bool {
         let throttle = self.throttle.as_ref().filter(|_| self.served == 0);

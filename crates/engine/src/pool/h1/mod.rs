@@ -300,7 +300,8 @@ impl H1 {
         NoHead { failure, unsent: self.written == 0, silence }
     }
 
-    /// Appends a piece of the body to `out`, at most 1 MiB at a time. False: the body has ended.
+    /// Appends a piece of the body to `out`, of a body with a declared length at most `most` bytes. False: the body has
+    /// ended.
     ///
     /// # Errors
     /// `truncated.*`, `protocol.chunk`, `protocol.header`.
@@ -311,9 +312,10 @@ impl H1 {
         &mut self,
         framing: &mut Framing,
         out: &mut Vec<u8>,
+        most: usize,
     ) -> Result<bool, Failure> {
         let before = out.len();
-        let read = poll_fn(|cx| self.poll_body(cx, framing, out)).await;
+        let read = poll_fn(|cx| self.poll_body(cx, framing, out, most)).await;
         if let (Some(kept), Framing::Length(_) | Framing::Close) = (&mut self.kept, framing) {
             kept.extend_from_slice(out.get(before..).unwrap_or_default());
         }
@@ -328,13 +330,14 @@ impl H1 {
         cx: &mut Context<'_>,
         framing: &mut Framing,
         out: &mut Vec<u8>,
+        most: usize,
     ) -> Poll<Result<bool, Failure>> {
         match framing {
             Framing::Length(0) => Poll::Ready(Ok(false)),
             Framing::Length(left) => {
                 let read = if self.pending.is_empty() {
                     // Read directly into `out`: this saves a copy of a large body.
-                    let room = usize::try_from(*left).unwrap_or(usize::MAX).min(MAX_RESERVE);
+                    let room = usize::try_from(*left).unwrap_or(usize::MAX).min(MAX_RESERVE).min(most);
                     out.reserve(room);
                     let mut room = (&mut *out).limit(room);
                     match ready!(poll_read_buf(Pin::new(&mut self.stream), cx, &mut room)) {

@@ -24,9 +24,8 @@ use crate::connect::Stream;
 const MAX_STREAMS: usize = 100;
 /// The largest head of a response, in bytes.
 const MAX_HEAD: u32 = 256 << 10;
-/// Flow control windows for what we receive: per stream, and per connection.
-const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 8 << 20;
+/// The largest window that there is. Source: RFC 9113, section 6.9.1.
+const MOST_WINDOW: u32 = (1 << 31) - 1;
 
 /// A connection and its state. A task of its own moves its bytes.
 pub(crate) struct H2 {
@@ -63,15 +62,20 @@ pub(crate) enum NoResponse {
 }
 
 impl H2 {
-    /// Opens the HTTP/2 session.
+    /// Opens the HTTP/2 session. `window` bytes may come on each stream that is not read, and no stream can use up what
+    /// the others may receive.
     ///
     /// # Errors
     /// Those of h2: the preface could not be sent.
-    pub(crate) async fn handshake(stream: Stream, remote: Option<IpAddr>) -> Result<Rc<Self>, Error> {
+    pub(crate) async fn handshake(
+        stream: Stream,
+        remote: Option<IpAddr>,
+        window: u32,
+    ) -> Result<Rc<Self>, Error> {
         let watch = Rc::<RefCell<Watch>>::default();
         let (sender, connection) = Builder::new()
-            .initial_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
+            .initial_window_size(window)
+            .initial_connection_window_size(window.saturating_mul(MAX_STREAMS as u32).min(MOST_WINDOW))
             .initial_max_send_streams(MAX_STREAMS)
             .max_header_list_size(MAX_HEAD)
             .enable_push(false)
@@ -231,7 +235,7 @@ mod tests {
                     while connection.accept().await.is_some() {}
                 });
                 let stream = Stream::Plain(TcpStream::connect(address).await.unwrap());
-                let connection = H2::handshake(stream, None).await.unwrap();
+                let connection = H2::handshake(stream, None, 1 << 20).await.unwrap();
                 let place = connection.enter();
                 sleep(IDLE * 5).await;
                 assert!(connection.is_open(), "a stream was on it");

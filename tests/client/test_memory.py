@@ -1,0 +1,90 @@
+"""Peak memory: bodies in flight, rows that wait for an earlier one, and bodies that grow when decoded."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import hurtle
+from hurtle.testing import Server
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not report the peak"),
+]
+
+PRELUDE = """
+import sys, hurtle
+def peak(): return int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) * 1024
+def at(i, path): return sys.argv[1].replace("127.0.0.1", f"127.0.0.{1 + i % 100}") + path
+warm = sum(len(r.content) for r in hurtle.stream([at(0, "/bytes/100000")]))
+before = peak()
+"""
+MIB = 1 << 20
+SLACK = 32 * MIB
+"""For what is not counted: the first 64 KiB of each body in flight, and the copy of a body in hand."""
+
+
+def grown(code: str) -> int:
+    """Return by how many bytes the peak of a process grows that runs this code."""
+    with Server(all_loopback=True) as server:
+        command = [sys.executable, "-c", f"{PRELUDE}\n{code}\nprint(peak() - before)", server.url("")]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    return int(done.stdout)
+
+
+@pytest.mark.parametrize("path", ["/bytes/5000000", "/gzip/5000000"])
+def test_bodies_in_flight_stay_within_the_buffer_and_one_more_when_they_are_large(path: str) -> None:
+    more = grown(f"""
+urls = [at(i, "{path}") for i in range(64)]
+rows = hurtle.stream(urls, concurrency=64, max_buffer="16MiB")
+assert sum(r.ok and len(r.content) == 5_000_000 for r in rows) == 64
+""")
+    assert more < 16 * MIB + 5_000_000 + SLACK, f"{more / MIB:.0f} MiB"
+
+
+def test_rows_that_wait_for_an_earlier_one_count_when_they_are_ordered() -> None:
+    more = grown("""
+urls = [at(0, "/delay/1000")] + [at(i, "/bytes/1000000") for i in range(200)]
+rows = hurtle.stream(urls, ordered=True, concurrency=32, max_buffer="8MiB")
+assert [r.index for r in rows if r.ok] == list(range(201))
+""")
+    assert more < 9 * MIB + SLACK, f"{more / MIB:.0f} MiB"
+
+
+def test_a_host_does_not_exceed_its_rate_when_it_comes_back_after_many_others() -> None:
+    others = 9_000
+    with Server(all_loopback=True) as server:
+        slow = server.url("/bytes/10")
+
+        def urls() -> Iterator[str]:
+            yield slow
+            for number in range(others):
+                yield slow.replace(
+                    "127.0.0.1", f"127.{1 + (number >> 16)}.{number >> 8 & 255}.{number & 255}"
+                )
+            yield slow
+
+        rate = {"127.0.0.1": hurtle.Limits(rate_limit="1/h")}
+        with hurtle.Client(hosts=rate, threads=1, concurrency=256) as client:
+            rows = client.stream(urls())
+            seen = {next(rows).index for _ in range(others + 1)}
+            assert others + 1 not in seen
+            assert server.stats()["requests"] == others + 1
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.parquet"])
+def test_an_output_can_be_opened_when_the_process_may_have_few_descriptors(tmp_path: Path, name: str) -> None:
+    code = """
+import resource, sys, hurtle
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+hosts = [sys.argv[1].replace("127.0.0.1", f"127.0.1.{1 + i}") for i in range(250)]
+urls = [f"{hosts[i % 250]}?{i}" for i in range(1500)]
+print(hurtle.run(urls, out=sys.argv[2]).ok)
+"""
+    with Server(all_loopback=True) as server:
+        command = [sys.executable, "-c", code, server.url("/bytes/10"), str(tmp_path / name)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.strip() == "1500", done.stderr
