@@ -1,7 +1,6 @@
 """Positions in the input: as spans, and as a set that knows which rows failed."""
 
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
 
 Span = tuple[int, int]
 """First and last of consecutive input positions."""
@@ -87,7 +86,7 @@ class Done:
 
     def spans(self) -> list[Span]:
         """Return the positions as spans, ascending."""
-        return spans_of(self)
+        return list(_joined(self))
 
 
 def spans_of(indexes: Iterable[int]) -> list[Span]:
@@ -97,8 +96,17 @@ def spans_of(indexes: Iterable[int]) -> list[Span]:
         >>> spans_of([4, 0, 1, 2])
         [(0, 2), (4, 4)]
     """
-    ascending = sorted(indexes)
-    gaps = [(before, behind) for before, behind in pairwise(ascending) if behind - before > 1]
-    firsts = [*ascending[:1], *(behind for _, behind in gaps)]
-    lasts = [*(before for before, _ in gaps), *ascending[-1:]]
-    return list(zip(firsts, lasts, strict=True))
+    return list(_joined(sorted(indexes)))
+
+
+def _joined(ascending: Iterable[int]) -> Iterator[Span]:
+    """Yield ascending positions as spans, without keeping them."""
+    first = last = -1
+    for index in ascending:
+        if index > last + 1 or first < 0:
+            if first >= 0:
+                yield first, last
+            first = index
+        last = index
+    if first >= 0:
+        yield first, last

@@ -148,7 +148,9 @@ class RerunFolder:
 
     def _picked(self, also: Collection[int] = ()) -> Picked:
         found = pick(self.run(), self._where, resend_unknown=self._resend_unknown)
-        return Picked(wanted=done_of({*found.wanted, *also}), withheld=found.withheld)
+        for index in also:
+            found.wanted.add(index)
+        return found
 
     def _left_of(self, unfinished: Wanted) -> Picked:
         done = self._done_since(unfinished)

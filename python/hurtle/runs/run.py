@@ -37,7 +37,7 @@ class Part:
 
     def hidden(self) -> Collection[int]:
         """Return the positions that are not shown, for look-ups while the part is read."""
-        return frozenset(self.superseded)
+        return Done((position, position) for position in self.superseded)
 
 
 class Run:
