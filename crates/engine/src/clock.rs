@@ -27,6 +27,8 @@ pub(crate) struct PhaseClock {
     connect_by: Cell<Option<Instant>>,
     /// Bytes of the body so far.
     body_bytes: Cell<u64>,
+    /// How long it stood still in the present phase.
+    paused: Cell<Duration>,
 }
 
 impl PhaseClock {
@@ -44,6 +46,7 @@ impl PhaseClock {
             limit: Cell::new(None),
             connect_by: Cell::new(None),
             body_bytes: Cell::new(0),
+            paused: Cell::default(),
         }
     }
 
@@ -87,6 +90,11 @@ impl PhaseClock {
         waits(self.since.get()) && (self.body_bytes.get() as f64) < due
     }
 
+    /// How long it stood still in the present phase: so long the peer was made to wait.
+    pub(crate) fn paused(&self) -> Duration {
+        self.paused.get()
+    }
+
     pub(crate) fn phase(&self) -> Phase {
         self.phase.get()
     }
@@ -101,6 +109,7 @@ impl PhaseClock {
         let now = Instant::now();
         self.close_phase(now);
         self.phase.set(phase);
+        self.paused.set(Duration::ZERO);
         let timeouts = self.timeouts.get();
         let own = match phase {
             Phase::Queue => None,
@@ -138,6 +147,7 @@ impl PhaseClock {
     /// Starts the clock again, which was stopped at `stopped`; `end` is the same as then.
     pub(crate) fn resume(&self, stopped: Instant, end: Option<Instant>) {
         let pause = stopped.elapsed();
+        self.paused.set(self.paused.get() + pause);
         self.runs.set(true);
         self.end.set(earlier(self.end.get().map(|end| end + pause), end));
         self.limit.set(self.end.get());

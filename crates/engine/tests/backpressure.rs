@@ -3,9 +3,10 @@
 
 mod common;
 
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{drain, engine, one_attempt, server, settled, start, wait_until};
+use common::{Script, drain, engine, one_attempt, server, settled, start, wait_until};
 use hurtle_engine::Concurrency::Fixed;
 use hurtle_engine::{Next, Options, Timeouts};
 
@@ -56,6 +57,40 @@ fn test_it_goes_on_and_stops_again_as_rows_are_taken() {
         assert!(sent <= taken + 8, "{sent} sent, {taken} taken");
     }
     assert_eq!(taken + drain(&job).0.len() as u64, 60);
+}
+
+#[test]
+fn test_a_peer_that_leaves_while_its_body_has_no_room_costs_no_attempt() {
+    const PIECES: usize = 48;
+    let piece = vec![7; 64 << 10];
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", PIECES * piece.len());
+    let (first_is_read, left) = (AtomicBool::new(false), AtomicU32::new(0));
+    let script = Script::start(move |_, peer| {
+        while let Some(request) = peer.request() {
+            let is_first = request.starts_with("GET /first");
+            let leaves = !is_first && left.fetch_add(1, Ordering::SeqCst) == 0;
+            if !is_first {
+                wait_until("the first is being read", || first_is_read.load(Ordering::SeqCst));
+            }
+            peer.send(&head);
+            if leaves {
+                peer.send(&piece);
+                return;
+            }
+            for _ in 0..PIECES {
+                peer.send(&piece);
+                if is_first {
+                    std::thread::sleep(Duration::from_millis(20));
+                    first_is_read.store(true, Ordering::SeqCst);
+                }
+            }
+        }
+    });
+    let engine = engine(Options { max_buffer: 1 << 20, ..one_attempt() });
+    let rows = drain(&start(&engine, &[script.url("/first"), script.url("/second")]));
+    rows.assert_complete(2);
+    assert!(rows.0.iter().all(|row| row.ok && row.attempts == 1 && row.body.len() == PIECES * (64 << 10)));
+    assert_eq!(script.requests(), 3, "the second was cut, and sent again");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Reads a response's body, within its limits, and decodes it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::time::Duration;
 
@@ -51,8 +51,22 @@ pub(crate) struct BodyRules<'a> {
     pub(crate) unread: u64,
     /// The position of its row in the input.
     pub(crate) index: u64,
+    /// The room that it has already.
+    pub(crate) claim: Cell<Claim>,
     /// The shard's decoder.
     pub(crate) decoder: &'a RefCell<Decoder>,
+}
+
+impl BodyRules<'_> {
+    /// How much is kept of a body of `length` bytes.
+    pub(super) fn room(&self, length: u64) -> u64 {
+        length.min(self.max_bytes.saturating_add(1)).saturating_mul(self.times())
+    }
+
+    /// How often it is kept: what goes over the wire is kept a second time.
+    fn times(&self) -> u64 {
+        1 + u64::from(self.records_exchanges)
+    }
 }
 
 /// A body on its way.
@@ -74,7 +88,7 @@ pub(super) enum Incoming<'a> {
 
 impl Incoming<'_> {
     /// How long it says that it is.
-    fn declared(&self) -> Option<u64> {
+    pub(super) fn declared(&self) -> Option<u64> {
         match self {
             Self::Http1 { framing: Framing::Length(length), .. } => Some(*length),
             Self::Http1 { .. } => None,
@@ -194,8 +208,7 @@ async fn make_room(
 
 /// Waits until a body with `has` bytes may hold `to`.
 async fn grow(claim: &mut Claim, has: u64, to: u64, rules: &BodyRules<'_>, clock: &PhaseClock) {
-    // What goes over the wire is kept a second time.
-    let times = 1 + u64::from(rules.records_exchanges);
+    let times = rules.times();
     let (has, to) = (has * times, to.saturating_mul(times));
     let job = rules.gate.job();
     if !claim.try_grow(job, rules.index, has, to) {

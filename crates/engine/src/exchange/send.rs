@@ -1,5 +1,7 @@
 //! Sends one request and takes its response, over either protocol.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{Method, StatusCode};
@@ -37,9 +39,14 @@ pub(crate) enum Reached {
     Excess,
     /// The connection, which closed before the first byte of a response.
     Silence,
+    /// Into a body that it kept the peer waiting with, which then left. It needs so many bytes of room.
+    Paused(u64),
     /// Further, or unknown.
     Further,
 }
+
+/// A peer that is made to wait for longer than this may leave.
+const LONG_PAUSE: Duration = Duration::from_millis(500);
 
 /// How an exchange ended.
 pub(crate) struct Exchanged {
@@ -207,7 +214,8 @@ async fn receive(
         );
         return Exchanged { received: Some(received), ..Exchanged::failed(failure) };
     }
-    let mut claim = Claim::default();
+    let mut claim = rules.claim.take();
+    let declared = incoming.declared();
     let read = if rules.follow_redirects && leads_on(received.status, received.headers.get_all("location")) {
         body::skip(&mut incoming).await
     } else {
@@ -215,10 +223,18 @@ async fn receive(
     };
     keep(&mut received, &mut incoming, read.cut());
     incoming.close_unless_whole(&read);
+    let code = read.failure.as_ref().map(|failure| failure.code);
+    let is_left =
+        matches!(code, Some(Code::TruncatedDisconnect | Code::TruncatedTlsClose | Code::TruncatedH2Reset));
+    let reached = if is_left && clock.paused() > LONG_PAUSE {
+        Reached::Paused(rules.room(declared.unwrap_or(read.wire_bytes)))
+    } else {
+        Reached::Further
+    };
     let failure = settle(&mut received, read, method, &mut claim, rules, clock).await;
     let kept = received.wire.as_ref().map_or(0, |wire| wire.response.len());
     claim.shrink((received.body.len() + kept) as u64);
-    Exchanged { received: Some(received), failure, reached: Reached::Further, claim }
+    Exchanged { received: Some(received), failure, reached, claim }
 }
 
 /// Keeps the bytes received so far, if the job keeps them.

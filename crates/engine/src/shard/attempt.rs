@@ -36,6 +36,8 @@ impl Attempted {
             Reached::Refusal => few || self.via.has_answered,
             Reached::Nothing => few && self.via.reused,
             Reached::Silence => few && self.via.reused && safe,
+            // It has to wait for its room, this time before it is sent.
+            Reached::Paused(_) => few && safe,
             Reached::OtherVersion | Reached::Excess | Reached::Further => false,
         }
     }
@@ -55,7 +57,9 @@ impl Attempted {
             (Some(_), _) if is_early => AttemptEnd::Unsent,
             (Some(_), _) => match self.exchanged.reached {
                 Reached::Nothing | Reached::Refusal | Reached::OtherVersion => AttemptEnd::Unsent,
-                Reached::Silence | Reached::Excess | Reached::Further => AttemptEnd::Unknown,
+                Reached::Silence | Reached::Excess | Reached::Paused(_) | Reached::Further => {
+                    AttemptEnd::Unknown
+                }
             },
         }
     }

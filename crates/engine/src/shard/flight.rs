@@ -31,6 +31,8 @@ pub(super) struct Course {
     audience: Audience,
     /// How often it was sent again because a kept-alive connection was closed; these are not attempts.
     resent: u32,
+    /// The room that its body needs before it is sent again.
+    room: u64,
     /// Attempts that cost patience alone, and when the first of them was refused.
     patient: u32,
     pub(super) first_refused: Option<Instant>,
@@ -193,6 +195,16 @@ impl Flight {
     /// Counts that it is sent again, which is not an attempt of its own.
     pub(super) fn count_resend(&mut self) {
         self.course.get_or_insert_default().resent += 1;
+    }
+
+    /// The room that its body needs before it is sent.
+    pub(super) fn room(&self) -> u64 {
+        self.course.as_ref().map_or(0, |course| course.room)
+    }
+
+    /// It is sent again when its body has so much room.
+    pub(super) fn set_room(&mut self, bytes: u64) {
+        self.course.get_or_insert_default().room = bytes;
     }
 
     /// Whether there was an attempt before the current one.

@@ -18,8 +18,9 @@ use super::seat::Seat;
 use crate::alarm::Alarm;
 use crate::clock::PhaseClock;
 use crate::exchange::{
-    Accepted, BodyRules, Channel, Exchanged, Redirect, contradicts_itself, exchange, next_hop,
+    Accepted, BodyRules, Channel, Exchanged, Reached, Redirect, contradicts_itself, exchange, next_hop,
 };
+use crate::job::Claim;
 use crate::options::OnOversize;
 use crate::outcome::{Outcome, Via};
 use crate::politeness::ROBOTS_BYTES;
@@ -169,6 +170,9 @@ impl Worker {
         let _claim = std::mem::take(&mut attempted.exchanged.claim);
         if attempted.is_free_to_resend(&flight) {
             flight.count_resend();
+            if let Reached::Paused(bytes) = attempted.exchanged.reached {
+                flight.set_room(bytes);
+            }
             return Verdict::Again(flight);
         }
         if attempted.is_for_http1(&flight) && shard.leaves_http2(&flight) {
@@ -257,6 +261,20 @@ fn accepted(shard: &Shard, flight: &Flight) -> Accepted {
     if decodes { shard.core.heads.accepted(&flight.request) } else { Accepted::NONE }
 }
 
+/// Room for the body of a request whose peer was made to wait for too long before. The time that this waits is not the
+/// peer's.
+async fn room_for(flight: &Flight, clock: &PhaseClock) -> Claim {
+    let mut claim = Claim::default();
+    if flight.room() > 0 {
+        let job = flight.job.gate.job();
+        let stopped = clock.stop(job.expires);
+        flight.job.gate.passed().await;
+        claim.grow(job, flight.asked().index, 0, flight.room()).await;
+        clock.resume(stopped, job.expires);
+    }
+    claim
+}
+
 /// Finds a connection and sends the request on it. Returns the connection if it can be used again.
 async fn once(
     shard: &Rc<Shard>,
@@ -265,6 +283,7 @@ async fn once(
     clock: &PhaseClock,
     via: &Cell<Via>,
 ) -> (Exchanged, Option<Held>) {
+    let claim = Cell::new(room_for(flight, clock).await);
     let (line, idle) = match held {
         Some(held) => (Line::Http1(held.connection), held.idle),
         None => match dial(shard, flight, clock).await {
@@ -284,6 +303,7 @@ async fn once(
         accepted: accepted(shard, flight),
         unread: if matches!(line, Line::Http2(_)) { u64::from(shard.core.h2_window) } else { 0 },
         index: flight.asked().index,
+        claim,
         decoder: &shard.decoder,
     };
     let audience = flight.audience();
