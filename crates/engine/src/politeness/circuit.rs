@@ -184,11 +184,11 @@ impl<T> Outage<T> {
         Some(item)
     }
 
-    /// The probe has ended without a result: another may start.
-    pub(super) fn abandon_probe(&mut self) {
-        if let State::Probing { since } = self.state {
-            self.state = State::Waiting { until: since };
-        }
+    /// The probe has ended without a result: another may start. False: none was on its way.
+    pub(super) fn abandon_probe(&mut self) -> bool {
+        let State::Probing { since } = self.state else { return false };
+        self.state = State::Waiting { until: since };
+        true
     }
 
     /// The next probe may start at once.

@@ -234,7 +234,7 @@ impl<T> Scheduler<T> {
         let Some(throttle) = self.slot_mut(host).and_then(Slot::throttle_mut) else { return };
         throttle.give_back();
         if let Some(outage) = probed.and_then(|origin| throttle.outage(origin)) {
-            outage.abandon_probe();
+            let _ = outage.abandon_probe();
             self.schedule_probes(host, Some(now));
             self.refresh(host);
         }
@@ -265,10 +265,13 @@ impl<T> Scheduler<T> {
     /// Gives a permit back. Returns retries that are pointless now. O(1).
     pub(crate) fn finish(&mut self, host: HostId) -> Vec<T> {
         self.in_flight = self.in_flight.saturating_sub(1);
-        let mut hopeless = Vec::new();
+        let (mut hopeless, mut is_abandoned) = (Vec::new(), false);
         if let Some(slot) = self.slot_mut(host) {
-            slot.finish();
+            is_abandoned = slot.finish();
             hopeless = slot.take_hopeless();
+        }
+        if is_abandoned {
+            self.schedule_probes(host, None);
         }
         self.refresh(host);
         hopeless
@@ -611,9 +614,12 @@ mod tests {
         assert_eq!(scheduler.start(later), Some((a, 'k')));
         scheduler.wake_due(later + Duration::from_secs(100));
         assert_eq!(scheduler.start(later), None);
+        // It is cancelled with its job, while a request to another port of the host waits for its turn.
+        scheduler.push(a, 'A', 0);
         scheduler.finish(a);
-        scheduler.probe_now(a, 0, later);
-        assert!(scheduler.start(later).is_some());
+        scheduler.wake_due(later);
+        let next = [scheduler.start(later), scheduler.start(later)];
+        assert_eq!(next.map(|started| started.map(|(_, item)| item)), [Some('m'), Some('A')]);
     }
 
     #[test]

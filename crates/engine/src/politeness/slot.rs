@@ -188,25 +188,27 @@ impl<T> Slot<T> {
         Some(item)
     }
 
-    /// Gives a permit back.
-    pub(super) fn finish(&mut self) {
+    /// Gives a permit back. True: a probe has ended without a result, and its origin may get another.
+    pub(super) fn finish(&mut self) -> bool {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.credit = CREDIT;
         if self.in_flight > 0 {
-            return;
+            return false;
         }
         if self.queue.is_empty() {
             // A million hosts with one request each must not keep a million empty buffers.
             self.queue = Queue::new();
         }
-        if let Some(throttle) = &mut self.throttle {
-            if self.queue.is_empty() {
-                throttle.outages.iter_mut().for_each(Outage::abandon_probe);
-            }
-            if throttle.is_spent() {
-                self.throttle = None;
-            }
+        let Some(throttle) = &mut self.throttle else { return false };
+        // With nothing in flight, what counts as a probe was cancelled: other jobs may wait for its result.
+        let mut is_abandoned = false;
+        for outage in &mut throttle.outages {
+            is_abandoned |= outage.abandon_probe();
         }
+        if throttle.is_spent() {
+            self.throttle = None;
+        }
+        is_abandoned
     }
 
     /// What `note` does for a good answer to a first attempt if there is no throttle.
