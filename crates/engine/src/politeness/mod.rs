@@ -11,6 +11,8 @@ mod note;
 mod pace;
 mod queue;
 mod rate;
+#[cfg(test)]
+mod real_limiters;
 mod refusals;
 mod robots;
 mod scheduler;

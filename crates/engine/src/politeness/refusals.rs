@@ -10,34 +10,24 @@
 //! Source: one request first is the half-open state of Nygard, "Release It!", 2007; growth by answers is the slow start
 //! of RFC 5681; the periods are those of the limiters in docs/limiters.md.
 
+mod period;
+
 use std::time::{Duration, Instant};
+
+use period::{NEXT_PERIOD, supposed};
 
 /// No wait after a refusal is shorter, whatever the host says: it says so in whole seconds, rounded down.
 const SHORTEST_WAIT: Duration = Duration::from_millis(100);
-
-/// The periods that limiters count in, in milliseconds.
-const PERIODS_MS: [u64; 18] = [
-    100, 200, 500, 1_000, 2_000, 5_000, 10_000, 15_000, 30_000, 60_000, 120_000, 180_000, 240_000, 300_000,
-    600_000, 900_000, 1_800_000, 3_600_000,
-];
 
 /// How much later than at the end of a supposed period the host is asked: clocks differ, and answers travel.
 const LATE: f64 = 1.01;
 const MARGIN: Duration = Duration::from_millis(20);
 
-/// The next period to be supposed is longer by this factor: the host would refuse again just after the last one.
-const NEXT_PERIOD: f64 = 1.2;
-
-/// By so much at most a period may seem longer than it is where waits are told in whole seconds, and by so much at least
-/// for it to matter.
-const ROUNDED: Duration = Duration::from_millis(2_100);
-const LEAST_ROUNDED: Duration = Duration::from_millis(400);
+/// By so much a named wait may be too short, and the next be rounded down to nothing.
+const ROUNDED_DOWN: Duration = Duration::from_secs(1);
 
 /// A quota is sent in this part of its period, one third, until that proves too fast.
 const AHEAD: u32 = 3;
-
-/// A quota of a minute or a day need not be spread further than so.
-const LONGEST_SPACING: Duration = Duration::from_millis(500);
 
 /// A period of this length is worth it to be kept to exactly.
 const LONG_PERIOD: Duration = Duration::from_secs(2);
@@ -48,6 +38,12 @@ const CLOSE: f64 = 0.9;
 /// Periods without a refusal before more is tried: at first, and at most. A short period counts as this long.
 const FIRST_HOLD: u32 = 4;
 const LONGEST_HOLD: u32 = 64;
+
+/// Where the host tells what is left, its word is tried so many times less often.
+const COUNTED: u32 = 4;
+
+/// Quotas below this are tried less often: a refusal is a larger part of what they take.
+const FEWEST: u32 = 3;
 const SHORTEST_HOLD: Duration = Duration::from_millis(2_500);
 
 /// After so many periods in a row that did not use up the quota it is forgotten: something else is the limit.
@@ -61,12 +57,16 @@ enum Trial {
     More,
     /// To begin the next period sooner.
     Sooner,
+    /// To begin it after the longest wait that was in vain: it may have been so because refusals count.
+    Low,
 }
 
 /// From the first request after a wait to the next wait.
 #[derive(Clone, Copy, Debug)]
 struct Cycle {
     began: Instant,
+    /// When its first request would have gone if nothing had kept it on its way: the host counts from its arrival.
+    opened: Instant,
     sent: u32,
     accepted: u32,
     trial: Trial,
@@ -74,7 +74,7 @@ struct Cycle {
 
 impl Cycle {
     const fn new(began: Instant) -> Self {
-        Self { began, sent: 0, accepted: 0, trial: Trial::Nothing }
+        Self { began, opened: began, sent: 0, accepted: 0, trial: Trial::Nothing }
     }
 }
 
@@ -99,6 +99,8 @@ pub(crate) struct Refusals {
     taken: Option<Instant>,
     /// How many may be in flight.
     crowd: u32,
+    /// The shortest time from a request to its answer.
+    quickest: Duration,
     cycle: Cycle,
     /// When the last cycle began in which the host accepted something.
     last: Option<Instant>,
@@ -109,8 +111,12 @@ pub(crate) struct Refusals {
     /// When the host last began to refuse everything, and how many waits have been in vain since.
     since: Option<Instant>,
     in_vain: u32,
-    /// The last wait was named in whole seconds.
-    is_rounded: bool,
+    /// The last wait that the host named; zero where it named none.
+    named: Duration,
+    /// It named it with an answer, not with a refusal.
+    is_used_up: bool,
+    /// It tells what is left.
+    is_counted: bool,
     /// What the host takes in a period.
     quota: Option<u32>,
     /// Its period is longer than this, and no longer than that.
@@ -118,6 +124,11 @@ pub(crate) struct Refusals {
     high: Option<Duration>,
     /// The quota is sent so many times as fast as it may be on average.
     ahead: u32,
+    /// The period is one that was in vain before.
+    is_low: bool,
+    /// Its requests are no closer to each other than those of the first period were, if that was used up slowly: in a
+    /// window that slides each of them is free again one period after one of those.
+    pace: Duration,
     /// Periods without a refusal since the last trial, and how many there have to be before the next.
     clean: u32,
     hold: u32,
@@ -135,17 +146,22 @@ impl Refusals {
             until: None,
             taken: None,
             crowd: u32::MAX,
+            quickest: Duration::MAX,
             cycle: Cycle { sent: accepted, accepted, ..Cycle::new(first) },
             last: served.map(|_| first),
             refused: None,
             stragglers: None,
             since: None,
             in_vain: 0,
-            is_rounded: false,
+            named: Duration::ZERO,
+            is_used_up: false,
+            is_counted: false,
             quota: None,
             low: Duration::ZERO,
             high: None,
             ahead: AHEAD,
+            is_low: false,
+            pace: Duration::ZERO,
             clean: 0,
             hold: FIRST_HOLD,
             clean_since: first,
@@ -158,7 +174,7 @@ impl Refusals {
         let spread = self.taken.and_then(|taken| Some(taken + self.spacing()?));
         let is_full =
             self.quota.is_some_and(|quota| self.cycle.sent >= quota) && self.cycle.trial != Trial::More;
-        let over = self.period().filter(|_| is_full).map(|period| self.cycle.began + period + MARGIN);
+        let over = self.period().filter(|_| is_full).map(|period| self.cycle.opened + period + MARGIN);
         self.until.max(spread).max(over).filter(|&until| until > now)
     }
 
@@ -204,11 +220,11 @@ impl Refusals {
     pub(crate) fn take(&mut self, now: Instant) {
         self.until = None;
         self.taken = Some(now);
-        if self.cycle.sent > 0 && self.period().is_some_and(|period| now >= self.cycle.began + period) {
+        if self.cycle.sent > 0 && self.period().is_some_and(|period| now >= self.cycle.opened + period) {
             self.end_period(now);
         }
         if self.cycle.sent == 0 {
-            self.cycle.began = now;
+            (self.cycle.began, self.cycle.opened) = (now, now);
         }
         self.cycle.sent = self.cycle.sent.saturating_add(1);
     }
@@ -219,8 +235,8 @@ impl Refusals {
         self.cycle.sent = self.cycle.sent.saturating_sub(1);
     }
 
-    /// A request that went at `started` was answered, and not with a refusal.
-    pub(crate) fn accepted(&mut self, started: Instant) {
+    /// A request that went at `started` was answered at `ended`, and not with a refusal.
+    pub(crate) fn accepted(&mut self, started: Instant, ended: Instant) {
         if self.are_known_since(started) {
             // It went together with those that were refused.
             if let Some(began) = self.stragglers {
@@ -230,10 +246,13 @@ impl Refusals {
             return;
         }
         self.crowd = self.crowd.saturating_add(1);
+        let took = ended.saturating_duration_since(started);
+        self.quickest = self.quickest.min(took);
         if started < self.cycle.began {
             return;
         }
         if self.cycle.accepted == 0 {
+            self.cycle.opened = started + took.saturating_sub(self.quickest);
             self.note_period();
         }
         (self.stragglers, self.since, self.in_vain) = (None, None, 0);
@@ -246,6 +265,10 @@ impl Refusals {
         let wait = wait.filter(|wait| !wait.is_zero());
         if self.are_known_since(started) {
             if let Some(wait) = wait {
+                if std::mem::take(&mut self.is_used_up) {
+                    // The wait of a refusal is more precise than a reset.
+                    (self.until, self.named) = (None, wait);
+                }
                 self.park(ended + wait);
             }
             return;
@@ -255,6 +278,7 @@ impl Refusals {
         (self.clean, self.clean_since) = (0, ended);
         let is_first = self.cycle.accepted == 0;
         self.in_vain = if is_first { self.in_vain.saturating_add(1) } else { 0 };
+        let named = std::mem::replace(&mut self.named, wait.unwrap_or_default());
         if wait.is_some_and(|wait| self.is_of_longer_window(ended + wait)) {
             // What is known of the shorter one stays as it is.
         } else if is_first {
@@ -262,38 +286,45 @@ impl Refusals {
         } else {
             self.note_quota();
         }
-        self.is_rounded = wait.is_some_and(|wait| wait.subsec_nanos() == 0);
-        let wait = wait.unwrap_or_else(|| self.wait(ended, backoff));
+        let has_waited = self.until.is_none() && !named.is_zero();
+        let is_too_early = is_first && self.in_vain == 1 && has_waited;
+        let is_same = std::mem::take(&mut self.is_used_up) || named == self.named;
+        if is_too_early && is_same && self.names_a_period() {
+            // The wait is over, and what was sent before still counts: an average. Its length is the wait.
+            (self.high, self.ahead) = (Some(self.named), 1);
+        }
+        let wait =
+            wait.unwrap_or_else(|| if is_too_early { ROUNDED_DOWN } else { self.wait(ended, backoff) });
         self.until = Some(ended + wait.max(SHORTEST_WAIT));
         self.cycle = Cycle::new(ended);
     }
 
+    /// An answer says that nothing is left for so long: a refusal that costs no request. Once its period is known that
+    /// says it better: resets are told in whole seconds, by another clock, and of other windows.
+    pub(crate) fn used_up(&mut self, started: Instant, ended: Instant, wait: Duration) {
+        if self.rate_per_s().is_some() || self.are_known_since(started) || self.cycle.accepted == 0 {
+            return;
+        }
+        self.note_quota();
+        let took = ended.saturating_duration_since(self.cycle.began);
+        self.pace = took / self.quota.unwrap_or_default().saturating_sub(1).max(1);
+        (self.refused, self.crowd) = (Some(ended), 1);
+        (self.named, self.is_used_up, self.is_counted) = (wait, true, true);
+        self.until = Some(ended + wait.max(SHORTEST_WAIT));
+        self.cycle = Cycle::new(ended);
+    }
+
+    /// An answer to a request that went at `started` says that it is the first of its window. All that the last one took
+    /// is forgotten, so it does not slide.
+    pub(crate) fn begin_window(&mut self, started: Instant) {
+        if !self.are_known_since(started) {
+            self.pace = Duration::ZERO;
+        }
+    }
+
     /// Whether a wait until then means another limit besides, with a longer window.
     fn is_of_longer_window(&self, until: Instant) -> bool {
-        self.high.is_some_and(|high| until > self.cycle.began + high.mul_f64(1.5) + ROUNDED)
-    }
-
-    /// The period as it is kept to.
-    fn period(&self) -> Option<Duration> {
-        let high = self.high?;
-        if self.cycle.trial != Trial::Sooner {
-            return Some(high);
-        }
-        Some(self.unrounded().unwrap_or_else(|| (self.low + high) / 2))
-    }
-
-    /// The period that limiters have and that a wait in whole seconds, rounded up, made a second longer.
-    fn unrounded(&self) -> Option<Duration> {
-        let high = self.high.filter(|_| self.is_rounded)?;
-        let shorter = supposed(high.saturating_sub(ROUNDED).max(high.mul_f64(0.7)).max(self.low));
-        (shorter + LEAST_ROUNDED < high).then_some(shorter)
-    }
-
-    /// How far apart requests go: a quota is sent in the first third of its period. A trial of more grows as it goes.
-    fn spacing(&self) -> Option<Duration> {
-        let quota = self.quota?.max(if self.cycle.trial == Trial::More { self.cycle.sent } else { 1 });
-        let spacing = self.period()? / quota.max(1).saturating_mul(self.ahead);
-        Some(if self.ahead > 1 { spacing.min(LONGEST_SPACING) } else { spacing })
+        self.high.is_some_and(|high| until > self.cycle.began + high.mul_f64(1.5) + LONG_PERIOD)
     }
 
     /// A period is over without a refusal.
@@ -311,12 +342,15 @@ impl Refusals {
             self.unused = 0;
             self.clean += 1;
         }
-        self.cycle = Cycle::new(now);
-        if self.unrounded().is_some() {
-            self.cycle.trial = Trial::Sooner;
+        if self.cycle.trial == Trial::Low {
+            // If it is accepted after as long as it was refused before, that depends on what went before: an average.
+            (self.high, self.ahead, self.is_low) = (self.period(), 1, true);
         }
+        self.cycle = Cycle::new(now);
         let calm = now.saturating_duration_since(self.clean_since);
-        if self.clean >= self.hold && calm >= SHORTEST_HOLD * self.hold {
+        let few = (FEWEST / quota).max(1);
+        let patient = if self.is_counted { COUNTED } else { 1 };
+        if self.clean >= self.hold * few * patient && calm >= SHORTEST_HOLD * self.hold {
             let is_known = self.high.is_none_or(|high| self.low >= high.mul_f64(CLOSE));
             (self.clean, self.clean_since) = (0, now);
             self.cycle.trial = if is_known { Trial::More } else { Trial::Sooner };
@@ -325,20 +359,31 @@ impl Refusals {
 
     /// The first request of a cycle was accepted: the host's period is no longer than from the cycle before.
     fn note_period(&mut self) {
+        (self.is_low, self.is_used_up) = (false, false);
         if let Some(last) = self.last {
             let passed = self.cycle.began.saturating_duration_since(last);
             // One that is shorter by a little is the same, measured by other clocks.
             let is_shorter = self.high.is_none_or(|high| passed < high.mul_f64(0.97));
+            let is_new = self.high.is_none();
             if is_shorter {
                 self.high = Some(passed);
             }
+            if is_new && self.low.mul_f64(1.5) < passed && self.low >= LONG_PERIOD {
+                self.cycle.trial = Trial::Low;
+            }
             self.low = self.low.min(passed);
+        }
+        if self.unrounded().is_some() {
+            self.cycle.trial = Trial::Sooner;
         }
         self.last = Some(self.cycle.began);
     }
 
     /// The first request after a wait, which went at `started`, was refused: the host's period is longer than that.
     fn note_vain(&mut self, started: Instant) {
+        if std::mem::take(&mut self.is_low) {
+            (self.high, self.ahead) = (Some(supposed(self.low.mul_f64(NEXT_PERIOD))), AHEAD);
+        }
         if let Some(last) = self.last {
             self.low = started.saturating_duration_since(last);
             let longer = if self.in_vain == 1 {
@@ -364,7 +409,16 @@ impl Refusals {
                 self.low = self.period().unwrap_or(self.low);
                 self.high = self.high.max(Some(self.low));
             }
-            _ if accepted < quota && self.quota.is_some() && self.may_smear() => self.ahead = 1,
+            _ if accepted < quota && self.quota.is_some() && self.may_smear() => {
+                self.ahead = 1;
+                if self.names_a_period() {
+                    self.high = Some(self.named);
+                }
+            }
+            _ if self.ahead == 1 && accepted < quota && !self.named.is_zero() => {
+                // An average does not begin anew with a cycle.
+                self.quota = Some(accepted.max(quota.div_ceil(2)));
+            }
             _ => {
                 self.quota = Some(accepted);
                 self.stragglers = Some(self.cycle.began);
@@ -379,22 +433,6 @@ impl Refusals {
     fn may_smear(&self) -> bool {
         self.ahead > 1 && self.high.is_some_and(|high| high >= LONG_PERIOD)
     }
-
-    /// The wait after a refusal that names none: to the end of the host's period, or of one that it may have.
-    fn wait(&self, now: Instant, backoff: Duration) -> Duration {
-        if let (Some(high), Some(last)) = (self.high, self.last) {
-            return (last + high + MARGIN).saturating_duration_since(now).max(backoff / 2);
-        }
-        let elapsed = now.saturating_duration_since(self.last.or(self.since).unwrap_or(now));
-        let least = elapsed.mul_f64(NEXT_PERIOD).max(elapsed + backoff.min(Duration::from_secs(1)));
-        (supposed(least.max(backoff * 2)).mul_f64(LATE) + MARGIN).saturating_sub(elapsed)
-    }
-}
-
-/// The first period that limiters have and that is not shorter than `least`.
-fn supposed(least: Duration) -> Duration {
-    let known = PERIODS_MS.iter().map(|&ms| Duration::from_millis(ms)).find(|&period| period >= least);
-    known.unwrap_or(least * 2)
 }
 
 #[cfg(test)]
@@ -422,7 +460,7 @@ mod tests {
             for _ in 0..crowd {
                 refusals.take(now);
             }
-            (0..crowd).for_each(|_| refusals.accepted(now));
+            (0..crowd).for_each(|_| refusals.accepted(now, now));
             now += Duration::from_millis(10);
         }
     }
@@ -455,10 +493,10 @@ mod tests {
         let start = Instant::now();
         let mut refusals = Refusals::new(Some(0), start);
         refusals.refused(&refusal(start, Some(Duration::from_secs(5))));
-        (0..5).for_each(|_| refusals.accepted(start));
+        (0..5).for_each(|_| refusals.accepted(start, start));
         let later = start + Duration::from_secs(6);
         refusals.take(later);
-        refusals.accepted(later);
+        refusals.accepted(later, later);
         assert_eq!(refusals.rate_per_s(), Some(5.0 / 6.0));
         assert_eq!(refusals.refuses_for(later), None);
     }

@@ -141,10 +141,10 @@ impl<T> Scheduler<T> {
 
     /// Whether the host's answers are worth a look at what they grant.
     pub(crate) fn learns(&self, host: HostId) -> bool {
-        let throttle = self.slot(host).and_then(Slot::throttle);
-        throttle.is_some_and(|throttle| {
+        let Some(slot) = self.slot(host) else { return false };
+        slot.throttle().is_some_and(|throttle| {
             throttle.refusals().is_some() || throttle.pace.as_ref().is_some_and(Pace::is_auto)
-        })
+        }) || (slot.is_stranger() && !slot.queue.is_empty())
     }
 
     /// Whether an origin of the host is down, as far as is known.

@@ -3,40 +3,52 @@
 
 #![allow(clippy::indexing_slicing, clippy::panic)]
 
+mod real;
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
+use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::advice::Quota;
+use super::advice::{self, Quotas};
 use super::limiters::{Case, Limiter, Names, aligned, bucket, counters, fixed, sliding};
+use super::real_limiters::{Answer, Host, wall};
 use super::{Note, Pace, ProbeWaits, Scheduler, Signal};
 use crate::options::RateLimit;
 
 const NEAR: Duration = Duration::from_millis(2);
 const FAR: Duration = Duration::from_millis(100);
-
-/// When a request comes back, when it went, which it is, and what its host says.
-type OnTheWay = (Duration, Duration, usize, Result<(), Option<Duration>>);
+const LATE: Duration = Duration::from_millis(20);
 
 struct Run {
     took_s: f64,
-    refused: usize,
+    /// When requests were refused, seconds.
+    refused: Vec<f64>,
+    /// When all went.
+    sent: Vec<f64>,
 }
 
-/// Sends `requests` to one host, ten at a time. A refused one is the next to go again.
-fn run(host: Limiter, requests: usize, round_trip: Duration, rate: RateLimit, bare_status: Signal) -> Run {
-    run_told(host, requests, round_trip, rate, bare_status, |_| None)
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.1} s, refused at {:.1?}; sent at {:.1?}", self.took_s, self.refused, self.sent)
+    }
 }
 
-/// The same, where each answer tells a quota: of the second at which it is written.
-fn run_told(
-    mut host: Limiter,
-    requests: usize,
-    round_trip: Duration,
-    rate: RateLimit,
-    bare_status: Signal,
-    mut tells: impl FnMut(f64) -> Option<Quota>,
-) -> Run {
+/// A limiter that sends nothing but the wait, if it names one.
+fn plain(mut limiter: Limiter, bare_status: u16) -> Host {
+    Box::new(move |at| match limiter(at) {
+        Ok(()) => Answer { status: 200, lines: Vec::new() },
+        Err(None) => Answer { status: bare_status, lines: Vec::new() },
+        Err(Some(wait)) => Answer { status: 429, lines: vec![("retry-after", wait.to_string())] },
+    })
+}
+
+/// What is on its way: when it comes back, when it went, which it is, and the place of its answer.
+type OnTheWay = (Duration, Duration, usize, usize);
+
+/// Sends `requests` to one host, ten at a time. A refused one is the next to go again. `phase`: by so much of a second
+/// all clocks are ahead.
+fn run(mut host: Host, requests: usize, round_trip: Duration, rate: RateLimit, phase: f64) -> Run {
     let start = Instant::now();
     let waits = ProbeWaits { first: Duration::from_millis(500), longest: Duration::from_secs(60) };
     let mut scheduler = Scheduler::new(waits);
@@ -45,10 +57,11 @@ fn run_told(
         scheduler.set_pace(id, pace);
     }
     (0..requests).for_each(|item| scheduler.push(id, item, 0));
-    let mut refusals = vec![0_u32; requests];
+    let mut is_retry = vec![false; requests];
+    let mut ended = Run { took_s: 0.0, refused: Vec::new(), sent: Vec::new() };
+    let mut answers: Vec<Answer> = Vec::new();
     let mut on_the_way: BinaryHeap<Reverse<OnTheWay>> = BinaryHeap::new();
     let (mut now, mut served) = (Duration::ZERO, 0);
-    let mut told: HashMap<usize, Option<Quota>> = HashMap::new();
     // Retries that wait for their backoff: a bare 503 is not known to be a refusal at once.
     let mut later: BinaryHeap<Reverse<(Duration, usize)>> = BinaryHeap::new();
     while served < requests {
@@ -57,10 +70,13 @@ fn run_told(
         }
         scheduler.wake_due(start + now);
         while let Some((_, item)) = scheduler.start(start + now) {
-            let at = (now + round_trip / 2).as_secs_f64();
-            let answer = host(at).map_err(|wait| wait.map(Duration::from_secs_f64));
-            on_the_way.push(Reverse((now + round_trip, now, item, answer)));
-            told.insert(item, tells(at));
+            let answer = host((now + round_trip / 2).as_secs_f64());
+            ended.sent.push(now.as_secs_f64());
+            // Near by, every fifth is late.
+            let is_late = answers.len() % 5 == 3 && round_trip < FAR;
+            let late = if is_late { LATE } else { Duration::ZERO };
+            on_the_way.push(Reverse((now + round_trip + late, now, item, answers.len())));
+            answers.push(answer);
         }
         let wake = scheduler.next_wake().map(|wake| {
             // A timer goes off at the end of its millisecond.
@@ -72,42 +88,48 @@ fn run_told(
             now = wake;
             continue;
         }
-        let Some(Reverse((at, went, item, answer))) = on_the_way.pop() else {
+        let Some(Reverse((at, went, item, place))) = on_the_way.pop() else {
             panic!("nothing goes any more, {served} of {requests} were served")
         };
         now = at;
-        let named = answer.err().flatten();
-        let signal = match answer {
-            Ok(()) => Signal::Served,
-            Err(Some(_)) => Signal::Throttled,
-            Err(None) => bare_status,
-        };
-        let quota = told.remove(&item).flatten();
+        let answer = &answers[place];
+        let is_refusal = answer.status != 200;
+        let lines: Vec<(&str, &str)> =
+            answer.lines.iter().map(|(field, value)| (*field, value.as_str())).collect();
+        let headers = advice::block(&lines);
+        let heeds = is_refusal || scheduler.learns(id);
+        let quotas = heeds.then(|| advice::quotas(&headers, wall(now.as_secs_f64(), phase)));
+        let told = advice::retry_after(&headers, wall(now.as_secs_f64(), phase)).map(|told| told.wait);
+        let retry_after = told.filter(|wait| !wait.is_zero()).or(quotas.as_ref().and_then(Quotas::used_up));
+        let retry_after = retry_after.filter(|_| is_refusal);
+        let quota = quotas.as_ref().and_then(Quotas::tightest);
         let note = Note {
-            signal,
+            signal: Signal::of(Some(answer.status), None, retry_after.is_some()),
             has_served: served > 0,
-            is_retry: refusals[item] > 0,
+            is_retry: is_retry[item],
             started: start + went,
             ended: start + now,
-            retry_after: named.filter(|wait| !wait.is_zero()),
+            retry_after,
             backoff: Duration::from_millis(500),
             quota: quota.as_ref(),
             concurrent: None,
         };
         let noted = scheduler.note(id, 0, &note);
-        served += usize::from(answer.is_ok());
-        if answer.is_err() {
-            refusals[item] += 1;
+        if is_refusal {
+            is_retry[item] = true;
+            ended.refused.push(went.as_secs_f64());
             if noted.refused.is_some() {
                 scheduler.push_front(id, item);
             } else {
                 later.push(Reverse((now + Duration::from_millis(500), item)));
             }
+        } else {
+            served += 1;
         }
         assert!(scheduler.finish(id).is_empty());
     }
-    let refused = refusals.iter().sum::<u32>() as usize;
-    Run { took_s: now.as_secs_f64(), refused }
+    ended.took_s = now.as_secs_f64();
+    ended
 }
 
 /// Limiters of `limit` requests in five seconds, and how long `requests` take at best.
@@ -133,19 +155,18 @@ fn five_seconds(limit: u32, requests: f64) -> Vec<Case> {
     all
 }
 
+const ROUND_TRIPS_AND_BARE: [(Duration, u16); 3] = [(NEAR, 429), (FAR, 429), (NEAR, 503)];
+
 #[test]
 fn test_twenty_requests_are_soon_through_a_limiter_of_five() {
     for (name, limiter, ideal_s) in five_seconds(5, 20.0) {
-        for (round_trip, bare) in
-            [(NEAR, Signal::Throttled), (FAR, Signal::Throttled), (NEAR, Signal::Unavailable)]
-        {
-            let run = run(limiter(), 20, round_trip, RateLimit::Unlimited, bare);
-            let what =
-                format!("{name}, {round_trip:?}, {bare:?}: {:.1} s, {} refused", run.took_s, run.refused);
+        for (round_trip, bare) in ROUND_TRIPS_AND_BARE {
+            let run = run(plain(limiter(), bare), 20, round_trip, RateLimit::Unlimited, 0.0);
+            let what = format!("{name}, {round_trip:?}, {bare}: {run}");
             assert!(run.took_s <= 1.3 * ideal_s, "{what}");
             // Far away, one more is on its way when the first is known.
             let most = if round_trip == FAR { 10 } else { 8 };
-            assert!(run.refused <= most, "{what}: more than two for each of four windows");
+            assert!(run.refused.len() <= most, "{what}: more than two for each of four windows");
         }
     }
 }
@@ -153,14 +174,11 @@ fn test_twenty_requests_are_soon_through_a_limiter_of_five() {
 #[test]
 fn test_sixty_requests_are_soon_through_a_limiter_of_ten_when_the_rate_is_to_be_found() {
     for (name, limiter, ideal_s) in five_seconds(10, 60.0) {
-        for (round_trip, bare) in
-            [(NEAR, Signal::Throttled), (FAR, Signal::Throttled), (NEAR, Signal::Unavailable)]
-        {
-            let run = run(limiter(), 60, round_trip, RateLimit::Auto, bare);
-            let what =
-                format!("{name}, {round_trip:?}, {bare:?}: {:.1} s, {} refused", run.took_s, run.refused);
+        for (round_trip, bare) in ROUND_TRIPS_AND_BARE {
+            let run = run(plain(limiter(), bare), 60, round_trip, RateLimit::Auto, 0.0);
+            let what = format!("{name}, {round_trip:?}, {bare}: {run}");
             assert!(run.took_s <= 1.35 * ideal_s, "{what}");
-            assert!(run.refused <= 6, "{what}: more than a tenth");
+            assert!(run.refused.len() <= 6, "{what}: more than a tenth");
         }
     }
 }
@@ -173,32 +191,10 @@ fn test_slow_buckets_are_found_when_the_rate_is_to_be_found() {
         (6.0 / 3600.0, "six an hour"),
         (1.0 / 3600.0, "one an hour"),
     ] {
-        let run = run(bucket(5.0, per_s, Names::Nothing), 25, NEAR, RateLimit::Auto, Signal::Throttled);
+        let host = plain(bucket(5.0, per_s, Names::Nothing), 429);
+        let run = run(host, 25, NEAR, RateLimit::Auto, 0.0);
         let ideal_s = 20.0 / per_s;
-        assert!(run.took_s <= 1.35 * ideal_s, "{what}: {:.0} s, at best {ideal_s:.0}", run.took_s);
-    }
-}
-
-#[test]
-fn test_sixty_requests_are_soon_through_a_limiter_that_tells_what_is_left_in_whole_seconds() {
-    for (rounds, name) in [(f64::ceil as fn(f64) -> f64, "up"), (f64::floor, "down")] {
-        for round_trip in [NEAR, FAR] {
-            let (mut end, mut count) = (f64::MIN, 0.0);
-            let tells = move |at: f64| {
-                if at >= end {
-                    (end, count) = (at + 5.0, 0.0);
-                }
-                count += 1.0;
-                let remaining = f64::max(10.0 - count, 0.0);
-                let reset = Duration::from_secs_f64(rounds(end - at));
-                Some(Quota { limit: Some(10.0), remaining, reset, window: None })
-            };
-            let host = fixed(10, 5.0, Names::Wait);
-            let run = run_told(host, 60, round_trip, RateLimit::Auto, Signal::Throttled, tells);
-            let what =
-                format!("rounded {name}, {round_trip:?}: {:.1} s, {} refused", run.took_s, run.refused);
-            assert!(run.took_s <= 1.35 * 25.0 && run.refused <= 6, "{what}");
-        }
+        assert!(run.took_s <= 1.35 * ideal_s, "{what}: {run}, at best {ideal_s:.0}");
     }
 }
 
@@ -206,10 +202,10 @@ fn test_sixty_requests_are_soon_through_a_limiter_that_tells_what_is_left_in_who
 fn test_requests_are_spread_where_a_window_is_an_average() {
     for offset_s in [0.1, 1.3, 2.6, 3.9] {
         for names in [Names::Nothing, Names::Window] {
-            let host = counters(5, 5.0, offset_s, names);
-            let run = run(host, 20, NEAR, RateLimit::Unlimited, Signal::Throttled);
-            let what = format!("at {offset_s} s, {names:?}: {:.1} s, {} refused", run.took_s, run.refused);
-            assert!(run.took_s <= 1.3 * 19.5 && run.refused <= 9, "{what}");
+            let host = plain(counters(5, 5.0, offset_s, names), 429);
+            let run = run(host, 20, NEAR, RateLimit::Unlimited, 0.0);
+            let what = format!("at {offset_s} s, {names:?}: {run}");
+            assert!(run.took_s <= 1.3 * 19.5 && run.refused.len() <= 9, "{what}");
         }
     }
 }

@@ -237,7 +237,7 @@ impl<T> Slot<T> {
         self.has_answered |= !matches!(signal, Signal::Silent | Signal::Slow | Signal::Down);
         self.credit = CREDIT;
         let in_use = self.is_saturated();
-        if signal == Signal::Throttled {
+        if signal == Signal::Throttled || note.quota.is_some() {
             self.throttle_or_default();
         }
         if let Some(throttle) = &mut self.throttle {

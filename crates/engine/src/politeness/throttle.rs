@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::advice::Quota;
 use super::aimd::Aimd;
 use super::circuit::Outage;
 use super::note::Note;
@@ -28,6 +29,11 @@ pub(super) struct Throttle<T> {
     /// What it taught by refusing. It is kept to where `refusals_rule`: a rate of its own may do better.
     refusals: Option<Refusals>,
     refusals_rule: bool,
+    /// When the first request went of the window that its answers tell of, and how many the last of them left.
+    window_began: Option<Instant>,
+    pub(super) left: Option<u32>,
+    /// They were seen to become fewer.
+    counts: bool,
     /// It says that it takes so many at once.
     concurrent: Option<u32>,
     /// Origins of the host that are down. Most hosts have two at most.
@@ -53,6 +59,9 @@ impl<T> Default for Throttle<T> {
             parked_until: None,
             refusals: None,
             refusals_rule: false,
+            window_began: None,
+            left: None,
+            counts: false,
             concurrent: None,
             outages: Vec::new(),
             resigned: Vec::new(),
@@ -161,7 +170,7 @@ impl<T> Throttle<T> {
         } else if let Some(refusals) = &mut self.refusals
             && !matches!(signal, Signal::Silent | Signal::Down | Signal::Unavailable)
         {
-            refusals.accepted(started);
+            refusals.accepted(started, ended);
             self.hand_back();
         } else if signal == Signal::Unavailable {
             // It is down, or something in it is: no question of how much it is asked.
@@ -178,7 +187,7 @@ impl<T> Throttle<T> {
             pace.learn(note);
         }
         self.concurrent = note.concurrent.or(self.concurrent);
-        self.heed_quota(note);
+        self.heed_quota(note, served);
     }
 
     fn refused(&mut self, note: &Note<'_>, served: Option<u32>) {
@@ -200,15 +209,42 @@ impl<T> Throttle<T> {
         }
     }
 
-    /// A host that has refused before says that its quota is used up: the next request would be refused.
-    fn heed_quota(&mut self, note: &Note<'_>) {
-        let used_up = note.quota.filter(|quota| quota.remaining < 1.0 && note.signal != Signal::Throttled);
-        let (Some(quota), Some(refusals), true) = (used_up, &mut self.refusals, self.refusals_rule) else {
-            return;
-        };
-        // Its period says it better once it is known: resets are told in whole seconds, and by another clock.
-        if refusals.rate_per_s().is_none() {
-            refusals.park(note.ended + quota.reset.min(LONGEST_RESET));
+    /// The host tells what is left of its quota. Once that is used up the next request would be refused.
+    fn heed_quota(&mut self, note: &Note<'_>, served: Option<u32>) {
+        let Some(quota) = note.quota.filter(|_| note.signal != Signal::Throttled) else { return };
+        let Note { started, ended, .. } = *note;
+        let is_used_up = quota.remaining < 1.0;
+        // A host that says so from the beginning, and answers all the same, means something else.
+        let left = quota.remaining as u32;
+        self.counts |= self.left.replace(left).is_some_and(|before| before > left);
+        let is_first = quota.limit.is_some_and(|limit| quota.remaining + 1.0 >= limit);
+        if is_first || self.window_began.is_none() {
+            self.window_began = Some(started);
         }
+        if let Some(refusals) = self.refusals.as_mut().filter(|_| is_first) {
+            refusals.begin_window(started);
+        }
+        if !is_used_up || quota.reset.is_zero() {
+            return;
+        }
+        let wait = quota.reset.min(LONGEST_RESET);
+        if self.refusals.is_none() && self.counts {
+            self.refusals = self.first_refusals(quota, ended + wait, served);
+            self.refusals_rule = self.refusals.is_some();
+        }
+        if let Some(refusals) = self.refusals.as_mut().filter(|_| self.refusals_rule) {
+            refusals.used_up(started, ended, wait);
+        }
+    }
+
+    /// What a host teaches that has not refused yet and says that its quota is used up until then. None: a rate that is
+    /// found by itself does better.
+    fn first_refusals(&self, quota: &Quota, until: Instant, served: Option<u32>) -> Option<Refusals> {
+        let began = self.window_began?;
+        let told = quota.limit.map(|limit| limit as u32);
+        let count = served.map(|served| served + 1).into_iter().chain(told).min()?;
+        let is_slow = f64::from(count) < SLOW_PER_S * until.saturating_duration_since(began).as_secs_f64();
+        let is_auto = self.pace.as_ref().is_some_and(Pace::is_auto);
+        (is_slow || !is_auto).then(|| Refusals::new(Some(count), began))
     }
 }

@@ -23,12 +23,6 @@ pub(super) struct Learned {
     pub(super) gives_up: bool,
 }
 
-/// The wait that a refusal's quotas mean: until the last of those that are used up is there again.
-fn used_up(quotas: &Quotas) -> Option<Duration> {
-    let used_up = quotas.windows.iter().filter(|quota| quota.remaining < 1.0);
-    used_up.map(|quota| quota.reset).filter(|reset| !reset.is_zero()).max()
-}
-
 impl Shard {
     /// Learns from the end of an attempt. A host that wants to be left alone is, from now on.
     pub(super) fn learn(&self, flight: &Flight, outcome: &mut Outcome) -> Learned {
@@ -65,7 +59,9 @@ impl Shard {
         let quotas = self.quotas(flight.host, outcome, is_refusal);
         let quota = quotas.as_ref().and_then(Quotas::tightest);
         let wish = match status {
-            _ if is_refusal => self.retry_after(outcome).or_else(|| quotas.as_ref().and_then(used_up)),
+            _ if is_refusal => {
+                self.retry_after(outcome).or_else(|| quotas.as_ref().and_then(Quotas::used_up))
+            }
             Some(300..400) if code.is_none() => self.retry_after(outcome),
             _ => None,
         };

@@ -102,7 +102,7 @@ fn text(value: &[u8]) -> Option<&str> {
 
 /// A response's headers.
 #[cfg(test)]
-fn block(lines: &[(&str, &str)]) -> crate::headers::HeaderBlock {
+pub(super) fn block(lines: &[(&str, &str)]) -> crate::headers::HeaderBlock {
     let mut block = crate::headers::HeaderBlock::default();
     for (field, value) in lines {
         block.push(field.as_bytes(), value.as_bytes());

@@ -86,6 +86,12 @@ impl Quotas {
         self.windows.iter().copied().reduce(Quota::tighter)
     }
 
+    /// The wait that they mean: until the last of those windows that are used up is there again.
+    pub(crate) fn used_up(&self) -> Option<Duration> {
+        let used_up = self.windows.iter().filter(|quota| quota.remaining < 1.0);
+        used_up.map(|quota| quota.reset).filter(|reset| !reset.is_zero()).max()
+    }
+
     /// The policies that count requests. Other units cannot be known before a request is sent.
     fn add_policies(&mut self, headers: &Headers<'_>) {
         for item in policies(headers) {

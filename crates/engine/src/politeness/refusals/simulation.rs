@@ -66,7 +66,7 @@ fn run(mut host: Limiter, requests: u32, round_trip: Duration) -> Run {
             Ok(()) => {
                 served += 1;
                 if let Some(refusals) = &mut refusals {
-                    refusals.accepted(started);
+                    refusals.accepted(started, start + now);
                 }
             }
             Err(wait) => {

@@ -40,7 +40,8 @@ impl<T> Slot<T> {
     }
 
     /// Whether a stranger's second round has to wait. The first is as large as its limit; the second follows as the
-    /// good answers to the second half of the first come in, two for each: a limiter would refuse it as a whole. `held`:
+    /// good answers to the second half of the first come in, two for each: a limiter would refuse it as a whole. A host
+    /// that tells what is left gets no more than that at once. `held`:
     /// permits in use whose requests have ended.
     pub(super) fn must_wait_for_answers(&self, held: u32) -> bool {
         if !self.is_stranger() {
@@ -50,6 +51,9 @@ impl<T> Slot<T> {
         let ended = (sent + held).saturating_sub(self.in_flight);
         let well = ended.saturating_sub(self.unavailable.count_ones());
         let may_go = self.limit + 2 * well.saturating_sub(self.limit / 2);
-        self.in_flight > held && sent >= may_go
+        // Those on their way may have been counted or not.
+        let in_flight = self.in_flight.saturating_sub(held);
+        let left = self.throttle.as_ref().and_then(|throttle| throttle.left);
+        in_flight > 0 && (sent >= may_go || left.is_some_and(|left| in_flight >= left))
     }
 }
