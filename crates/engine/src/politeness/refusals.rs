@@ -500,4 +500,32 @@ mod tests {
         assert_eq!(refusals.rate_per_s(), Some(5.0 / 6.0));
         assert_eq!(refusals.refuses_for(later), None);
     }
+
+    #[test]
+    fn a_period_begins_later_by_as_much_as_its_first_request_was_kept_on_its_way() {
+        let start = Instant::now();
+        let next_after = |answer_ms| {
+            let mut refusals = Refusals::new(Some(5), start);
+            refusals.refused(&refusal(start, Some(Duration::from_secs(5))));
+            let mut now = start;
+            for answer_ms in [1, answer_ms] {
+                now += Duration::from_millis(5_100);
+                refusals.take(now);
+                refusals.accepted(now, now + Duration::from_millis(answer_ms));
+                (1..5).for_each(|_| refusals.take(now));
+            }
+            refusals.next(now)
+        };
+        assert_eq!(next_after(101), next_after(1).map(|next| next + Duration::from_millis(100)));
+    }
+
+    #[test]
+    fn the_wait_of_a_refusal_replaces_what_an_answer_told_before() {
+        let start = Instant::now();
+        let ended = start + Duration::from_millis(1);
+        let mut refusals = Refusals::new(Some(5), start);
+        refusals.used_up(start, ended, Duration::from_secs(6));
+        refusals.refused(&refusal(start, Some(Duration::from_secs(5))));
+        assert_eq!(refusals.next(ended), Some(ended + Duration::from_secs(5)));
+    }
 }
