@@ -81,7 +81,9 @@ impl Waits {
     pub(super) fn patience(&self, attempt: Option<Duration>) -> Duration {
         match self.typical_us.get() {
             Some(typical_us) => Duration::from_secs_f64(PATIENCE * typical_us / 1e6).max(LEAST_PATIENCE),
-            None => attempt.map_or(MOST_BLIND, |attempt| (attempt / BLIND_PART).min(MOST_BLIND)),
+            None => {
+                attempt.map_or(MOST_BLIND, |attempt| (attempt / BLIND_PART).clamp(LEAST_PATIENCE, MOST_BLIND))
+            }
         }
     }
 }
@@ -235,6 +237,7 @@ mod tests {
     fn patience_follows_what_is_typical_and_no_single_answer() {
         let waits = Waits::default();
         assert_eq!(waits.patience(Some(ms(3000))), ms(300));
+        assert_eq!(waits.patience(Some(ms(500))), LEAST_PATIENCE);
         assert_eq!(waits.patience(None), MOST_BLIND);
         let answers = |count: u32, answer: Timings| (0..count).map(|_| waits.note(&answer)).max();
         answers(10, after(50, 150));
