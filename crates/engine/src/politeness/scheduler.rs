@@ -390,14 +390,6 @@ impl<T> Scheduler<T> {
         }
     }
 
-    /// Starts the probes that are due at `now`, and schedules the next.
-    fn schedule_probes(&mut self, host: HostId, now: Option<Instant>) {
-        let now = now.unwrap_or(self.started);
-        if let Some(at) = self.slot_mut(host).and_then(|slot| slot.release_probes(now)) {
-            self.schedule_chore(host, at);
-        }
-    }
-
     /// Checks what a host has set apart at `at`, or earlier.
     fn schedule_chore(&mut self, host: HostId, at: Instant) {
         let throttle = self.slot_mut(host).and_then(Slot::throttle_mut);

@@ -201,14 +201,12 @@ impl<T> Slot<T> {
         }
         let Some(throttle) = &mut self.throttle else { return false };
         // With nothing in flight, what counts as a probe was cancelled: other jobs may wait for its result.
-        let mut is_abandoned = false;
-        for outage in &mut throttle.outages {
-            is_abandoned |= outage.abandon_probe();
-        }
+        let outages = throttle.outages.iter_mut();
+        let abandoned = outages.map(Outage::abandon_probe).filter(|&was_out| was_out).count();
         if throttle.is_spent() {
             self.throttle = None;
         }
-        is_abandoned
+        abandoned > 0
     }
 
     /// What `note` does for a good answer to a first attempt if there is no throttle.

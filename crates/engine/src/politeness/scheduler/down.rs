@@ -34,6 +34,14 @@ impl<T> Scheduler<T> {
         self.refresh(host);
     }
 
+    /// Starts the probes that are due at `now`, and schedules the next.
+    pub(super) fn schedule_probes(&mut self, host: HostId, now: Option<Instant>) {
+        let now = now.unwrap_or(self.started);
+        if let Some(at) = self.slot_mut(host).and_then(|slot| slot.release_probes(now)) {
+            self.schedule_chore(host, at);
+        }
+    }
+
     /// Takes out the requests that wait for an origin that is down. True: it does not respond at all; otherwise it
     /// responds with errors only, and from now on counts as up.
     pub(crate) fn give_up(
