@@ -5,7 +5,7 @@ import time
 import zlib
 from collections.abc import Callable
 
-from hurtle.chaos.case import BODY, Case, Play, answer, fails, ok
+from hurtle.chaos.case import BODY, WHOLE, Case, Play, answer, fails, ok
 from hurtle.chaos.peer import Peer
 
 GZIPPED = gzip.compress(BODY, mtime=0)
@@ -37,7 +37,7 @@ def _loop(_number: int, peer: Peer) -> None:
 def _bomb_on_redirect(_number: int, peer: Peer) -> None:
     while (head := peer.request()) is not None:
         if b"?there" in head:
-            peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(BODY), BODY))
+            peer.send(WHOLE)
             continue
         bomb = _bomb()
         peer.send(
@@ -49,7 +49,7 @@ def _bomb_on_redirect(_number: int, peer: Peer) -> None:
 def _raw_location(_number: int, peer: Peer) -> None:
     while (head := peer.request()) is not None:
         if b"/caf%E9" in head:
-            peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(BODY), BODY))
+            peer.send(WHOLE)
         else:
             peer.send(b"HTTP/1.1 302 Found\r\nlocation: /caf\xe9\r\ncontent-length: 0\r\n\r\n")
 
@@ -65,7 +65,7 @@ def _refusing(status: bytes, wait: Callable[[], bytes]) -> Play:
                 peer.send(line % (status, wait()))
                 first = False
             else:
-                peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(BODY), BODY))
+                peer.send(WHOLE)
 
     return play
 

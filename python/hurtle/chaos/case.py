@@ -16,6 +16,9 @@ OK = "ok"
 BODY = b"the whole body\n"
 """What a case sends whose row is ok, unless its `sees` says otherwise."""
 
+WHOLE = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(BODY), BODY)
+"""A response with it that is complete."""
+
 
 def has_body(response: "Response") -> str | None:
     """Say what is wrong with a row that should have the whole body; None: nothing."""

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from hurtle.chaos.case import (
     BODY,
+    WHOLE,
     Case,
     answer,
     dripping,
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 GETS = ("GET",) * 4
 CHUNKED = "transfer-encoding: chunked\r\n"
 SIZE = f"content-length: {len(BODY)}\r\n"
-WHOLE = b"HTTP/1.1 200 OK\r\n" + SIZE.encode() + b"\r\n" + BODY
 CHUNKS = b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
 
 
