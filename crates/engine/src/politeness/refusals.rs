@@ -416,7 +416,7 @@ impl Refusals {
                 }
             }
             _ if self.ahead == 1 && accepted < quota && !self.named.is_zero() => {
-                // An average does not begin anew with a cycle.
+                // An average does not start again with each cycle.
                 self.quota = Some(accepted.max(quota.div_ceil(2)));
             }
             _ => {
