@@ -1,5 +1,6 @@
 """`run.body(row)` of a refresh: the body is found in the run that downloaded it, in every format."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -86,9 +87,9 @@ def test_an_earlier_run_is_opened_once(
     names: list[str] = []
     open_referred = opened.open_referred
 
-    def counted(name: str, folder: Path) -> Any:
+    def counted(name: str, folder: Path, named: Sequence[str]) -> Any:
         names.append(name)
-        return open_referred(name, folder)
+        return open_referred(name, folder, named)
 
     monkeypatch.setattr(opened, "open_referred", counted)
     assert bodies_of(outs[1]) == [b"%d" % n for n in range(20)]

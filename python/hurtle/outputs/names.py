@@ -9,6 +9,7 @@ from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
+from urllib.parse import parse_qsl, urlsplit
 
 from hurtle.errors import ConfigError
 from hurtle.outputs.databases import DATABASES, addressed
@@ -152,6 +153,38 @@ def is_same(one: str, other: str) -> bool:
         (True, True)
     """
     return _settled(place_of(one)) == _settled(place_of(other))
+
+
+def leads_elsewhere(name: str, run: str) -> bool:
+    """Whether the name of another run leads to a server, and the run itself is not there.
+
+    What a row of a run names was written by whoever wrote the run: hurtle connects with the caller's
+    credentials only where the caller has named something.
+
+    Args:
+        name: What a row names.
+        run: The run, as the caller names it.
+
+    Example:
+        >>> leads_elsewhere("s3://theirs/run/", "mine.jsonl"), leads_elsewhere("s3://b/1/", "S3://b/2/")
+        (True, False)
+    """
+    server = _server_of(name)
+    return server is not None and server != _server_of(run)
+
+
+def _server_of(name: str) -> tuple[object, ...] | None:
+    """Return the database or the bucket at an address; None for a name on this disk."""
+    match _place_addressed(name):
+        case Remote():
+            parts = urlsplit(name)
+            return parts.scheme.lower(), parts.netloc
+        case DatabaseAt(kind=kind, shown=address):
+            parts = urlsplit(address)
+            # These choose a schema. All others may lead to another server, whatever stands in front of them.
+            query = sorted(pair for pair in parse_qsl(parts.query, True) if pair[0] != "options")
+            return kind, parts.netloc, parts.path, query
+    return None
 
 
 def _settled(place: Place) -> str:

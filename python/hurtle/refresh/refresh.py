@@ -85,7 +85,7 @@ class Refresh:
 
     def _further(self, name: str) -> tuple[str, Run]:
         try:
-            return open_referred(name, Path(self._since).parent)
+            return open_referred(name, Path(self._since).parent, [self._since])
         except ConfigError as error:
             raise ConfigError(
                 f"since={self._since!r} refers to bodies in {name}, which cannot be read: {error}",

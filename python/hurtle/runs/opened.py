@@ -14,7 +14,15 @@ from hurtle.outputs.database import Database
 from hurtle.outputs.journal import Committed, Journal
 from hurtle.outputs.kinds import format_of, unreadable
 from hurtle.outputs.layout import JOURNAL
-from hurtle.outputs.names import RUN_SUFFIX, DatabaseAt, File, Folder, Remote, place_found
+from hurtle.outputs.names import (
+    RUN_SUFFIX,
+    DatabaseAt,
+    File,
+    Folder,
+    Remote,
+    leads_elsewhere,
+    place_found,
+)
 from hurtle.outputs.record import ENDED, RERUN, RERUN_OF, RUN, Record, is_under_way, read_record
 from hurtle.outputs.reruns import RerunLog, Reruns, Wanted, digest_of
 from hurtle.positions import Done, spans_of
@@ -40,7 +48,7 @@ class Found:
     shown: str
 
 
-def open_run(out: str | PathLike[str]) -> Run:
+def open_run(out: str | PathLike[str], *, since: str | PathLike[str] | None = None) -> Run:
     """Open the output of a run to read it, whether the run has ended or not.
 
     Only rows that are on the disk are shown, and for a request that was sent again only the newest row. The
@@ -49,6 +57,8 @@ def open_run(out: str | PathLike[str]) -> Run:
     Args:
         out: The output that was given to `run`: a file, a folder, or the address of a database or of a folder
             of an object store.
+        since: For a refresh, the earlier run that has the bodies of unchanged rows. Only needed if that is in
+            another database or bucket than `out`: hurtle connects to no place just because a row names it.
 
     Returns:
         The run: iterate for dicts, or give it to any library that reads Arrow.
@@ -62,42 +72,50 @@ def open_run(out: str | PathLike[str]) -> Run:
         >>> open_run("results.parquet")  # doctest: +SKIP
         <Run 'results.parquet': complete>
     """
-    run = _run_at(out)
+    run, named = _run_at(out), [fspath(out), *([] if since is None else [fspath(since)])]
     # Relative names are resolved against this folder, even if the process changes its own.
-    return run.referring(partial(_bodies_in, folder=Path(fspath(out)).absolute().parent))
+    return run.referring(partial(_bodies_in, folder=Path(fspath(out)).absolute().parent, named=named))
 
 
-def _bodies_in(name: str, folder: Path) -> FoundBy:
+def _bodies_in(name: str, folder: Path, named: Sequence[str]) -> FoundBy:
     """Return a function that finds the bodies that rows refer to in an earlier run.
 
     Args:
         name: The run, as the rows name it.
         folder: See `open_referred`.
+        named: See `open_referred`.
 
     Raises:
-        JournalError: The earlier run is gone.
+        JournalError: The earlier run is gone, or elsewhere.
     """
     try:
-        _, run = open_referred(name, folder)
+        _, run = open_referred(name, folder, named)
     except ConfigError as error:
         raise JournalError(f"unchanged bodies are in {name}, which cannot be read: {error}") from error
     return ReferredRun(name, run).found
 
 
-def open_referred(name: str, folder: Path) -> tuple[str, Run]:
+def open_referred(name: str, folder: Path, named: Sequence[str]) -> tuple[str, Run]:
     """Open a run that rows of another one refer to.
 
     Args:
         name: The run, as the rows name it. A relative name is looked up first from the current folder, and
             then from the folder of the run that has the rows.
         folder: The folder that contains the run that has the rows.
+        named: The runs that the caller names, that one among them.
 
     Returns:
         The name under which it was found, and the run.
 
     Raises:
-        ConfigError, JournalError, MissingExtraError: As `open_run`.
+        ConfigError: As `open_run`; or it is in a database or a bucket in which the caller has named nothing.
+        JournalError, MissingExtraError: As `open_run`.
     """
+    if all(leads_elsewhere(name, one) for one in named):
+        raise ConfigError(
+            "hurtle does not connect there because a row says so: name it yourself, with since",
+            option="since",
+        )
     try:
         return name, open_run(name)
     except ConfigError:
