@@ -139,6 +139,91 @@ fn test_h3_what_another_reader_could_take_for_framing_is_refused() {
 }
 
 #[test]
+fn test_h3_a_line_that_continues_no_header_may_not_frame_the_body_either() {
+    for line in ["content-length: 9", "Transfer-Encoding: chunked", "content-length", "HTTP/1.1 200 OK"] {
+        for blank in [" ", "\t", "  "] {
+            for before in ["P3P : x", "no colon\r\n x"] {
+                let row = row_of(format!("{before}\r\n{blank}{line}\r\n{LENGTH}"), false);
+                assert_eq!((row.code, row.ok), (Some(Code::ProtocolHeader), false), "{before:?} {line:?}");
+            }
+        }
+    }
+}
+
+/// A response behind an interim one with these lines.
+fn behind_interim(lines: &str) -> String {
+    format!("HTTP/1.1 103 Early Hints\r\n{lines}\r\nHTTP/1.1 200 OK\r\n{LENGTH}")
+}
+
+#[test]
+fn test_h28_an_interim_head_that_breaks_the_rules_ends_its_connection() {
+    for (lines, remark) in [
+        ("P3P : x\r\n", "a line that is no header"),
+        ("x-a: a\u{1}\r\n", "a control byte in a header"),
+        ("content-length: 5\r\n", "an interim response that says how long its body is"),
+        ("transfer-encoding: chunked\r\n", "an interim response that says how long its body is"),
+    ] {
+        let script = Script::answer(behind_interim(lines));
+        let lenient = engine(Options { threads: 1, concurrency: Fixed(1), ..one_attempt() });
+        for connections in 1..3 {
+            let row = fetch_one(&lenient, &script.url("/"));
+            assert_eq!((row.code, row.text().as_str()), (None, "hello"), "{lines:?}");
+            assert!(row.detail.starts_with("tolerated: ") && row.detail.contains(remark), "{}", row.detail);
+            assert_eq!(script.connections(), connections, "{lines:?}");
+        }
+        let strict = Options { strict: true, threads: 1, ..one_attempt() };
+        let row = fetch_one(&engine(strict), &script.url("/"));
+        assert_eq!((row.code, row.ok), (Some(Code::ProtocolHeader), false), "{lines:?}");
+    }
+    let script = Script::answer(behind_interim("link: </a.css>; rel=preload\r\n"));
+    let engine = engine(Options { threads: 1, strict: true, ..one_attempt() });
+    for _ in 0..2 {
+        let row = fetch_one(&engine, &script.url("/"));
+        assert_eq!((row.code, row.detail.as_str(), script.connections()), (None, "", 1), "nothing is wrong");
+    }
+}
+
+/// A chunked response with these lines behind its body.
+fn with_trailers(lines: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n{lines}\r\n")
+}
+
+#[test]
+fn test_h28_a_trailer_that_is_none_ends_its_connection() {
+    for (line, remark) in [
+        ("no colon\r\n", "a line that is no header"),
+        ("a b: c\r\n", "a line that is no header"),
+        (": no name\r\n", "a line that is no header"),
+        (" x-a: first\r\n", "a line that is no header"),
+        ("x-a: b\r\nno colon\r\n", "a line that is no header"),
+        ("x-a: a\u{1}b\r\n", "a control byte in a header"),
+    ] {
+        let script = Script::answer(with_trailers(line));
+        let lenient = engine(Options { threads: 1, concurrency: Fixed(1), ..one_attempt() });
+        for connections in 1..3 {
+            let row = fetch_one(&lenient, &script.url("/"));
+            assert_eq!((row.code, row.text().as_str()), (None, "hello"), "{line:?}");
+            assert!(row.detail.starts_with("tolerated: ") && row.detail.contains(remark), "{}", row.detail);
+            assert_eq!(script.connections(), connections, "{line:?}");
+        }
+        let strict = Options { strict: true, threads: 1, ..one_attempt() };
+        let row = fetch_one(&engine(strict), &script.url("/"));
+        assert_eq!((row.code, row.ok), (Some(Code::ProtocolHeader), false), "{line:?}");
+    }
+    for line in ["content-length : 5\r\n", "Transfer-Encoding\r\n", "HTTP/1.1 200 OK\r\n"] {
+        let script = Script::answer_and_close(with_trailers(line));
+        let row = fetch_one(&engine(one_attempt()), &script.url("/"));
+        assert_eq!((row.code, row.ok), (Some(Code::ProtocolHeader), false), "{line:?}");
+    }
+    let script = Script::answer(with_trailers("x-a: b\r\n folded\r\nX-B:\r\n"));
+    let engine = engine(Options { threads: 1, strict: true, ..one_attempt() });
+    for _ in 0..2 {
+        let row = fetch_one(&engine, &script.url("/"));
+        assert_eq!((row.code, row.detail.as_str(), script.connections()), (None, "", 1), "nothing is wrong");
+    }
+}
+
+#[test]
 fn test_h29_identity_does_nothing() {
     let code = Code::ProtocolTransferEncoding;
     for rest in
@@ -195,7 +280,25 @@ fn test_h8_chunked_wins_over_a_length_and_ends_the_connection() {
             assert_eq!((row.code, row.text().as_str()), (None, "hello"), "{head}");
             assert_eq!(script.connections(), connections, "{head}");
         }
+        let code = Code::ProtocolTransferEncoding;
+        assert_tolerated(format!("{head}{CHUNKS}"), "Content-Length beside Transfer-Encoding", code);
     }
+}
+
+#[test]
+fn test_h8_a_transfer_coding_in_http_1_0_ends_the_connection() {
+    let kept = "HTTP/1.0 200 OK\r\nconnection: keep-alive\r\n";
+    let script = Script::answer(format!("{kept}transfer-encoding: chunked\r\n{CHUNKS}"));
+    let lenient = engine(Options { threads: 1, concurrency: Fixed(1), ..one_attempt() });
+    for connections in 1..3 {
+        let row = fetch_one(&lenient, &script.url("/"));
+        assert_eq!((row.code, row.text().as_str()), (None, "hello"));
+        assert_eq!(row.detail, "tolerated: Transfer-Encoding in HTTP/1.0");
+        assert_eq!(script.connections(), connections);
+    }
+    let strict = Options { strict: true, threads: 1, ..one_attempt() };
+    let row = fetch_one(&engine(strict), &script.url("/"));
+    assert_eq!((row.code, row.ok), (Some(Code::ProtocolTransferEncoding), false));
 }
 
 #[test]

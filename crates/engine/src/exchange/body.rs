@@ -146,14 +146,22 @@ impl Incoming<'_> {
         }
     }
 
-    /// A connection on which part of a body is still to come cannot be used for anything else.
+    /// A remark on what was tolerated behind the body.
+    pub(super) fn remark(&self) -> Option<String> {
+        let Self::Http1 { framing: Framing::Chunked(chunked), .. } = self else { return None };
+        chunked.tolerated().remark().map(String::from)
+    }
+
+    /// A connection on which part of a body is still to come cannot be used for anything else, nor one on which something
+    /// strange came behind it.
     pub(super) fn close_unless_whole(self, read: &Read) {
         if let Self::Http1 { connection, .. } = self
-            && !(read.whole && read.failure.is_none())
+            && (is_strange || !(read.whole && read.failure.is_none()))
         {
             connection.give_up();
         }
     }
+        let is_strange = self.remark().is_some();
 }
 
 /// The response has pseudo-header fields that belong to a request, or in its trailers.

@@ -121,7 +121,7 @@ async fn over_http1<'a>(
         version: head.version,
         reason: head.reason,
         headers: head.headers,
-        remark: head.remark,
+        remark: head.tolerated.remark(),
         wire: sent.map(|request| Box::new(Wire { request: request.into(), ..Wire::default() })),
         ..Received::default()
     };
@@ -225,6 +225,7 @@ async fn receive(
     incoming.close_unless_whole(&read);
     let code = read.failure.as_ref().map(|failure| failure.code);
     let is_left =
+    received.add_remark(incoming.remark());
         matches!(code, Some(Code::TruncatedDisconnect | Code::TruncatedTlsClose | Code::TruncatedH2Reset));
     let reached = if is_left && clock.paused() > LONG_PAUSE {
         Reached::Paused(rules.room(declared.unwrap_or(read.wire_bytes)))

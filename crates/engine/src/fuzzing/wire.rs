@@ -46,7 +46,7 @@ pub fn response_head(data: &[u8]) {
 fn see(bytes: &[u8], reading: Reading) -> Seen {
     match parse(bytes, reading) {
         Ok(Parsed::Partial) => Seen::Partial,
-        Ok(Parsed::Interim(length)) => Seen::Interim(length),
+        Ok(Parsed::Interim(_, length)) => Seen::Interim(length),
         Ok(Parsed::Final(head, length)) => {
             assert!((101..=999).contains(&head.status), "status {}", head.status);
             let (mut lengths, mut codings) = (false, false);
@@ -109,7 +109,7 @@ fn encoded_body_comes_out(body: &[u8], size: usize) {
 type Unchunked = Result<(Vec<u8>, usize, bool), Code>;
 
 fn decode<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Unchunked {
-    let (mut chunked, mut out, mut used) = (Chunked::new(), Vec::new(), 0);
+    let (mut chunked, mut out, mut used) = (Chunked::new(false), Vec::new(), 0);
     for piece in pieces {
         used += chunked.decode(piece, &mut out).map_err(|failure| failure.code)?;
     }

@@ -1,6 +1,7 @@
 //! The chunked transfer coding, decoded piece by piece. Strict where leniency has led to request smuggling: line ends
 //! in the framing are CR LF, sizes are hexadecimal digits. Source: RFC 9112, section 7.1.
 
+use super::lenient::{self, Tolerated};
 use crate::error::{Code, Failure};
 
 /// Bytes of extensions, and of trailers, that one body may have: more are meant to waste memory or time.
@@ -13,6 +14,11 @@ pub(crate) struct Chunked {
     state: State,
     extensions: u32,
     trailers: u32,
+    /// The trailer so far.
+    line: Vec<u8>,
+    tolerated: Tolerated,
+    /// Nothing that breaks the rules is tolerated.
+    strict: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +53,21 @@ enum State {
 }
 
 impl Chunked {
-    pub(crate) fn new() -> Self {
-        Self { state: State::Size { size: 0, digits: 0 }, extensions: 0, trailers: 0 }
+    /// At the start of a body. `strict`: nothing that breaks the rules is tolerated.
+    pub(crate) fn new(strict: bool) -> Self {
+        Self {
+            state: State::Size { size: 0, digits: 0 },
+            extensions: 0,
+            trailers: 0,
+            line: Vec::new(),
+            tolerated: Tolerated::default(),
+            strict,
+        }
+    }
+
+    /// What breaks the rules behind the body.
+    pub(crate) fn tolerated(&self) -> Tolerated {
+        self.tolerated
     }
 
     /// Whether the body has ended.
@@ -60,7 +79,8 @@ impl Chunked {
     ///
     /// # Errors
     /// - `protocol.chunk`: the framing is malformed, or its extensions are too long.
-    /// - `protocol.header`: a trailer holds NUL, or trailers are too long.
+    /// - `protocol.header`: a trailer holds NUL or may frame a body, or trailers are too long, or break the rules of a
+    ///   strict reader.
     pub(crate) fn decode(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<usize, Failure> {
         let mut rest = input;
         while !self.is_done() {
@@ -104,7 +124,8 @@ impl Chunked {
                 self.lengthen()?;
                 State::Extension { size }
             }
-            (State::SizeLf { size: 0 } | State::TrailerLf, b'\n') => State::TrailerStart,
+            (State::SizeLf { size: 0 }, b'\n') => State::TrailerStart,
+            (State::TrailerLf, b'\n') => self.end_trailer()?,
             (State::SizeLf { size }, b'\n') => State::Data { left: size },
             (State::DataCr, b'\r') => State::DataLf,
             (State::DataLf, b'\n') => State::Size { size: 0, digits: 0 },
@@ -135,7 +156,19 @@ impl Chunked {
         if self.trailers > MAX_TRAILERS {
             return Err(Failure::new(Code::ProtocolHeader, "the trailers are too long"));
         }
+        self.line.push(byte);
         Ok(State::Trailer)
+    }
+
+    fn end_trailer(&mut self) -> Result<State, Failure> {
+        let is_first = self.trailers as usize == self.line.len();
+        let tolerated = lenient::trailer(&self.line, is_first)?;
+        if self.strict && !tolerated.is_nothing() {
+            return Err(Failure::new(Code::ProtocolHeader, "a trailer is malformed"));
+        }
+        self.tolerated = self.tolerated.and(tolerated);
+        self.line.clear();
+        Ok(State::TrailerStart)
     }
 }
 
@@ -152,7 +185,7 @@ mod tests {
         b"4\r\nWiki\r\n5;ext=\"1\"\r\npedia\r\nE \r\n in\r\n\r\nchunks.\r\n0\r\nX: y\r\nZ:\r\n\r\nNEXT";
 
     fn decode(pieces: &[&[u8]]) -> Result<(Vec<u8>, usize, bool), Code> {
-        let (mut chunked, mut out, mut used) = (Chunked::new(), Vec::new(), 0);
+        let (mut chunked, mut out, mut used) = (Chunked::new(false), Vec::new(), 0);
         for piece in pieces {
             used += chunked.decode(piece, &mut out).map_err(|failure| failure.code)?;
         }

@@ -42,8 +42,16 @@ pub(crate) struct Head {
     pub(crate) keep_alive: bool,
     /// What may follow although nothing should.
     pub(super) stray: Stray,
-    /// A remark on what was tolerated.
-    pub(crate) remark: Option<Box<str>>,
+    /// What breaks the rules, in it or in the interim ones before it.
+    pub(crate) tolerated: Tolerated,
+}
+
+impl Head {
+    /// It came behind an interim response that broke the rules.
+    pub(super) fn tolerate(&mut self, tolerated: Tolerated) {
+        self.tolerated = self.tolerated.and(tolerated);
+        self.keep_alive &= tolerated.is_nothing();
+    }
 }
 
 /// What a careless server may send behind a response that has no body.
@@ -73,7 +81,7 @@ pub(crate) enum Parsed {
     /// Not yet a whole head.
     Partial,
     /// An interim response of this length: the final one follows.
-    Interim(usize),
+    Interim(Tolerated, usize),
     /// A head of this length.
     Final(Box<Head>, usize),
 }
@@ -198,7 +206,10 @@ fn understand(
 ) -> Result<Parsed, Failure> {
     let status = response.code.unwrap_or_default();
     if (100..200).contains(&status) && status != 101 {
-        return Ok(Parsed::Interim(length));
+        // Source: RFC 9110, sections 8.6 and 15.2, and RFC 9112, section 6.1.
+        tolerated.interim = response.headers.iter().any(|header| frames(header.name));
+        refuse(tolerated, reading)?;
+        return Ok(Parsed::Interim(tolerated, length));
     }
     if status < 100 {
         return Err(malformed(Error::Status));
@@ -217,11 +228,12 @@ fn understand(
         }
     }
     let version = if response.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
-    let framing = fields.framing(status, reading)?;
-    let both = fields.coding != Coding::Absent && fields.length.is_some();
     tolerated.identity = fields.coding == Coding::Identity;
     tolerated.repeated = fields.coding == Coding::Repeated;
-    let remark = tolerated.remark();
+    tolerated.both = matches!(fields.coding, Coding::Chunked | Coding::Repeated) && fields.length.is_some();
+    tolerated.too_old = fields.coding != Coding::Absent && version == Version::HTTP_10;
+    refuse(tolerated, reading)?;
+    let framing = fields.framing(status, reading)?;
     let stray = fields.stray(status, reading);
     let keep_alive =
         if version == Version::HTTP_11 { !fields.close } else { fields.keep_alive && !fields.close };
@@ -231,19 +243,33 @@ fn understand(
         version,
         reason: reason.map(Into::into),
         headers,
-        // With both a length and a coding, or a head that breaks the rules, an intermediary may see another end of the
-        // body: no other response must follow on this connection. Source: RFC 9112, section 6.3.
+        // In a head that breaks the rules an intermediary may see another end of the body: no other response must follow
+        // on this connection. Source: RFC 9112, sections 6.1 and 6.3.
         keep_alive: keep_alive
-            && !both
-            && remark.is_none()
+            && tolerated.is_nothing()
             && (reading.without_body || !matches!(stray, Stray::Body(_)))
             && framing != Framing::Close
             && status != 101,
         framing,
         stray,
-        remark,
+        tolerated,
     };
     Ok(Parsed::Final(Box::new(head), length))
+}
+
+/// Refuses what is tolerated elsewhere, if the caller wants that.
+fn refuse(tolerated: Tolerated, reading: Reading) -> Result<(), Failure> {
+    let remark = tolerated.remark().filter(|_| reading.strict);
+    remark.map_or(Ok(()), |remark| {
+        let detail = remark.trim_start_matches("tolerated: ").to_owned();
+        let code = if tolerated.interim { Code::ProtocolHeader } else { Code::ProtocolTransferEncoding };
+        Err(Failure::new(code, detail))
+    })
+}
+
+/// Whether a header of this name says where the body ends.
+fn frames(name: &str) -> bool {
+    name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("transfer-encoding")
 }
 
 fn is_standard(status: u16, reason: &[u8]) -> bool {
@@ -308,11 +334,9 @@ impl Fields {
             return Ok(Framing::Length(0));
         }
         match self.coding {
-            Coding::Identity if !reading.strict => Ok(self.length.map_or(Framing::Close, Framing::Length)),
-            Coding::Repeated if !reading.strict => Ok(Framing::Chunked(Chunked::new())),
-            Coding::Absent => Ok(self.length.map_or(Framing::Close, Framing::Length)),
-            Coding::Chunked => Ok(Framing::Chunked(Chunked::new())),
-            Coding::Identity | Coding::Repeated | Coding::Other => {
+            Coding::Absent | Coding::Identity => Ok(self.length.map_or(Framing::Close, Framing::Length)),
+            Coding::Chunked | Coding::Repeated => Ok(Framing::Chunked(Chunked::new(reading.strict))),
+            Coding::Other => {
                 let detail = "Transfer-Encoding is not chunked, the only coding that was requested";
                 Err(Failure::new(Code::ProtocolTransferEncoding, detail))
             }
@@ -395,7 +419,9 @@ mod tests {
     #[test]
     fn an_interim_response_is_none() {
         let text = b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\n\r\n";
-        assert!(matches!(parse(text, Reading::default()), Ok(Parsed::Interim(37))));
+        assert!(
+            matches!(parse(text, Reading::default()), Ok(Parsed::Interim(wrong, 37)) if wrong.is_nothing())
+        );
     }
 
     #[test]
@@ -425,7 +451,7 @@ mod tests {
             ("content-length : 5\r\n", false),
         ] {
             assert_eq!(
-                head(field).map(|head| head.remark.is_some()).ok(),
+                head(field).map(|head| head.tolerated.no_header).ok(),
                 passes.then_some(true),
                 "{field:?}"
             );
@@ -464,7 +490,7 @@ mod tests {
     #[test]
     fn chunked_wins_over_a_length_and_ends_the_connection() {
         let head = head("Content-Length: 6\r\nTransfer-Encoding: Chunked\r\n").unwrap();
-        assert_eq!(head.framing, Framing::Chunked(Chunked::new()));
+        assert_eq!(head.framing, Framing::Chunked(Chunked::new(false)));
         assert!(!head.keep_alive);
         assert!(head_of(false, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap().keep_alive);
     }

@@ -20,7 +20,7 @@ pub(super) struct Lines<'a> {
 /// What was read although it breaks the rules.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fault of its own, and any may come with any")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Tolerated {
+pub(crate) struct Tolerated {
     /// Control bytes in the value of a header.
     pub(super) control: bool,
     /// Lines that are no headers, which were passed over.
@@ -31,20 +31,51 @@ pub(super) struct Tolerated {
     pub(super) identity: bool,
     /// Chunked is named more than once.
     pub(super) repeated: bool,
+    /// A length beside chunked.
+    pub(super) both: bool,
+    /// A transfer coding in HTTP/1.0, which has none.
+    pub(super) too_old: bool,
+    /// A length or a transfer coding in an interim response, which has no body.
+    pub(super) interim: bool,
 }
 
 impl Tolerated {
+    /// Both.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            control: self.control | other.control,
+            no_header: self.no_header | other.no_header,
+            blank: self.blank | other.blank,
+            identity: self.identity | other.identity,
+            repeated: self.repeated | other.repeated,
+            both: self.both | other.both,
+            too_old: self.too_old | other.too_old,
+            interim: self.interim | other.interim,
+        }
+    }
+
+    /// Whether nothing was wrong.
+    pub(super) fn is_nothing(self) -> bool {
+        self == Self::default()
+    }
+
     /// The remark on it. None: nothing was wrong.
-    pub(super) fn remark(self) -> Option<Box<str>> {
+    pub(crate) fn remark(self) -> Option<Box<str>> {
+        if self.is_nothing() {
+            return None;
+        }
         let parts = [
             (self.control, "a control byte in a header"),
             (self.no_header, "a line that is no header"),
             (self.blank, "a blank before the first header"),
             (self.identity, "Transfer-Encoding: identity"),
             (self.repeated, "Transfer-Encoding names chunked more than once"),
+            (self.both, "Content-Length beside Transfer-Encoding"),
+            (self.too_old, "Transfer-Encoding in HTTP/1.0"),
+            (self.interim, "an interim response that says how long its body is"),
         ];
         let said: Vec<_> = parts.iter().filter(|(is, _)| *is).map(|(_, words)| *words).collect();
-        (!said.is_empty()).then(|| format!("tolerated: {}", said.join("; ")).into())
+        Some(format!("tolerated: {}", said.join("; ")).into())
     }
 }
 
@@ -68,13 +99,18 @@ pub(super) fn lines(bytes: &[u8]) -> Result<Option<Lines<'_>>, Failure> {
             return Err(refused("a header holds NUL or a bare CR"));
         }
         let blanks = text.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+        let line = text.get(blanks..).unwrap_or_default();
         last = match (last, blanks) {
             (Last::Header, 1..) => {
                 head.fold(bytes, text)?;
                 Last::Header
             }
+            // Whoever takes the line before for nothing may take this one for a header.
+            (Last::NoHeader, 1..) if may_frame(name_in(line)) => {
+                return Err(refused("a malformed header that may frame the body"));
+            }
             (Last::NoHeader, 1..) => Last::NoHeader,
-            _ => head.read(text.get(blanks..).unwrap_or_default(), blanks > 0)?,
+            _ => head.read(line, blanks > 0)?,
         };
     }
     Ok(None)
@@ -98,10 +134,8 @@ fn take_line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
 impl<'a> Lines<'a> {
     /// Reads a line that is not the continuation of another.
     fn read(&mut self, line: &'a [u8], after_blanks: bool) -> Result<Last, Failure> {
-        let (name, value) = match memchr::memchr(b':', line).and_then(|at| line.split_at_checked(at)) {
-            Some((name, value)) => (name, value.get(1..).unwrap_or_default()),
-            None => (line, &[][..]),
-        };
+        let name = name_in(line);
+        let value = line.get(name.len() + 1..).unwrap_or_default();
         let is_header =
             name.len() < line.len() && !name.is_empty() && name.iter().all(|&byte| is_token(byte));
         let has_control = value.iter().any(|&byte| is_control(byte));
@@ -132,6 +166,28 @@ impl<'a> Lines<'a> {
         header.value = trimmed(bytes.get(start..end).unwrap_or_default());
         Ok(())
     }
+}
+
+/// What is wrong with a trailer, a line behind a chunked body. All but the first may continue the one before.
+///
+/// # Errors
+/// `protocol.header`.
+pub(super) fn trailer(line: &[u8], is_first: bool) -> Result<Tolerated, Failure> {
+    let control = line.iter().any(|&byte| is_control(byte));
+    if !is_first && line.starts_with(b" ") | line.starts_with(b"\t") {
+        return Ok(Tolerated { control, ..Tolerated::default() });
+    }
+    let name = name_in(line);
+    let no_header = name.len() == line.len() || name.is_empty() || !name.iter().all(|&byte| is_token(byte));
+    if no_header && may_frame(name) {
+        return Err(refused("a malformed trailer that may frame a body"));
+    }
+    Ok(Tolerated { control, no_header, ..Tolerated::default() })
+}
+
+/// What is before the colon; all, if there is none.
+fn name_in(line: &[u8]) -> &[u8] {
+    memchr::memchr(b':', line).and_then(|at| line.get(..at)).unwrap_or(line)
 }
 
 /// Whether a reader with other habits could take the line of this name for the framing of the body, or for the start

@@ -20,6 +20,7 @@ use tokio_util::io::poll_read_buf;
 
 pub(crate) use self::head::{Framing, Head, Reading};
 use self::head::{MAX_HEAD, Parsed, Stray};
+use self::lenient::Tolerated;
 use super::MAX_INTERIM;
 use crate::connect::{Stream, tls_cause, tls_failure};
 use crate::error::{Code, Failure};
@@ -69,6 +70,13 @@ pub(crate) struct H1 {
     pub(crate) remote: Option<IpAddr>,
     /// Requests it has served.
     pub(crate) served: u32,
+}
+
+/// The interim responses before a final one.
+#[derive(Default)]
+struct Interims {
+    count: u32,
+    tolerated: Tolerated,
 }
 
 /// Why there is no response head.
@@ -158,7 +166,7 @@ impl H1 {
         } else {
             body
         };
-        let mut interim = 0;
+        let mut interim = Interims::default();
         let response = poll_fn(|cx| self.poll_response(cx, &body, reading, &mut interim)).await;
         if self.request.capacity() > KEPT_REQUEST {
             self.request = Vec::new();
@@ -171,7 +179,7 @@ impl H1 {
         cx: &mut Context<'_>,
         body: &[u8],
         reading: Reading,
-        interim: &mut u32,
+        interim: &mut Interims,
     ) -> Poll<Result<Box<Head>, NoHead>> {
         let (all, mut broken) = (self.request.len() + body.len(), None);
         if self.served > 1 && self.written == 0 && self.poll_fill(cx).is_ready() {
@@ -204,7 +212,7 @@ impl H1 {
                 }
                 Err(mut no_head) => {
                     // Bytes behind an earlier response that has no body are not the fault of this request.
-                    no_head.silence |= self.stray != Stray::Nothing && *interim == 0;
+                    no_head.silence |= self.stray != Stray::Nothing && interim.count == 0;
                     self.over = true;
                     return Poll::Ready(Err(no_head));
                 }
@@ -251,12 +259,13 @@ impl H1 {
     }
 
     /// The final head, if it is complete; interim ones are skipped.
-    fn take_head(&mut self, reading: Reading, interim: &mut u32) -> Result<Option<Box<Head>>, NoHead> {
+    fn take_head(&mut self, reading: Reading, interim: &mut Interims) -> Result<Option<Box<Head>>, NoHead> {
         let failed = |failure| NoHead { failure, unsent: false, silence: false };
         loop {
             match head::parse(&self.pending, reading).map_err(failed)? {
                 Parsed::Partial => return Ok(None),
-                Parsed::Final(head, length) => {
+                Parsed::Final(mut head, length) => {
+                    head.tolerate(interim.tolerated);
                     if self.may_be_stray(length) {
                         let detail = "a body followed the response to a HEAD";
                         return Err(failed(Failure::new(Code::ProtocolOther, detail)));
@@ -269,10 +278,11 @@ impl H1 {
                     self.pending.drain(..length);
                     return Ok(Some(head));
                 }
-                Parsed::Interim(length) => {
+                Parsed::Interim(tolerated, length) => {
                     self.pending.drain(..length);
-                    *interim += 1;
-                    if *interim > MAX_INTERIM {
+                    interim.tolerated = interim.tolerated.and(tolerated);
+                    interim.count += 1;
+                    if interim.count > MAX_INTERIM {
                         return Err(failed(Failure::too_many_interim()));
                     }
                 }
