@@ -102,7 +102,7 @@ fn test_p13_a_body_is_whole_when_its_end_or_its_declared_length_has_come() {
 }
 
 #[test]
-fn test_p13_a_response_without_a_body_is_whole_whatever_length_it_declares() {
+fn test_p13_h22_a_response_without_a_body_is_whole_whatever_length_it_declares() {
     let ended = |block: &[u8]| vec![frame(HEADERS, END_HEADERS | END_STREAM, 1, block)];
     let not_modified = [&b"\x8b"[..], &OF_NINE_BYTES[1..]].concat();
     for (name, row) in [
@@ -112,6 +112,10 @@ fn test_p13_a_response_without_a_body_is_whole_whatever_length_it_declares() {
         ("304", get(&ended(&not_modified))),
     ] {
         assert_eq!((row.ok, row.code, row.body.len()), (true, None, 0), "{name}: {}", row.detail);
+    }
+    for status in [&b"\x89"[..], b"\x8b", &not_modified] {
+        let row = get(&[head(1, status), last(b"four more")]);
+        assert_eq!((row.ok, row.code, row.body.len()), (true, None, 0), "with a body: {}", row.detail);
     }
     let row = row_of(Method::HEAD, &[head(1, OF_NINE_BYTES), last(b"four more")]);
     assert_eq!((row.ok, row.code), (false, Some(Code::ProtocolH2)), "HEAD with a body: {}", row.detail);

@@ -85,7 +85,8 @@ fn flooded(flood: &[u8]) -> Rows {
     let flood = flood.repeat(20_000);
     let script = Script::frames(move |_, stream| [head(stream, OK), flood.clone()].concat());
     let mut options = over_http2(one_attempt());
-    options.timeout.total = Some(Duration::from_secs(3));
+    // Longer than any test waits: the flood is counted, not timed.
+    options.timeout.total = Some(Duration::from_secs(60));
     fetch(&engine(options), &[script.url("/")])
 }
 
@@ -93,13 +94,15 @@ fn flooded(flood: &[u8]) -> Rows {
 fn test_p7_floods_end_and_are_never_ok() {
     let row = flooded(&data(1, b"")).single();
     assert_eq!((row.ok, row.code), (false, Some(Code::ProtocolH2Flood)), "empty frames: {}", row.detail);
-    for (name, flood) in [
-        ("settings", frame(SETTINGS, 0, 0, &[])),
-        ("pings", frame(PING, 0, 0, &[0; 8])),
-        ("acknowledged settings", frame(SETTINGS, ACK, 0, &[])),
+    for (name, flood, code) in [
+        ("settings", frame(SETTINGS, 0, 0, &[]), Code::ProtocolH2Flood),
+        ("pings", frame(PING, 0, 0, &[0; 8]), Code::ProtocolH2Flood),
+        ("frames of an unknown kind", frame(0x42, 0, 1, b"x"), Code::ProtocolH2Flood),
+        // The first is one too many.
+        ("acknowledged settings", frame(SETTINGS, ACK, 0, &[]), Code::ProtocolH2),
     ] {
         let row = flooded(&flood).single();
-        assert!(!row.ok && row.code.is_some(), "{name}: {row:?}");
+        assert_eq!((row.ok, row.code), (false, Some(code)), "{name}: {}", row.detail);
     }
 }
 
@@ -122,6 +125,24 @@ fn test_p8_a_small_head_that_unpacks_to_a_large_one_is_refused() {
     let bomb = [&[0x40, 1, b'a', 0x7f, 0xa1, 0x1e], &vec![b'x'; 4000][..], &[0xbe; 200]].concat();
     let row = row_of(move |_, _| frame(HEADERS, END_HEADERS | END_STREAM, 1, &[OK, &bomb].concat()));
     assert_eq!((row.ok, row.code), (false, Some(Code::ProtocolH2)), "{}", row.detail);
+}
+
+#[test]
+fn test_p9_a_request_that_gets_no_stream_was_never_sent() {
+    // No stream from the second on: the settings follow the first response.
+    let script = Script::frames(|_, stream| {
+        let none = frame(SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 0]);
+        [none, whole(stream, b"first")].concat()
+    });
+    let mut options = over_http2(quick_retries(1));
+    (options.timeout.total, options.retries.rounds) = (Some(Duration::from_millis(300)), 0);
+    let engine = engine(options);
+    assert_eq!(fetch_one(&engine, &script.url("/")).text(), "first");
+    // A POST is tried again, because no server can have seen it.
+    let post = Spec { method: Method::POST, body: Some("x".into()), ..Spec::default() };
+    let row = send(&engine, &script.url("/"), post);
+    assert_eq!((row.ok, row.code, row.attempts), (false, Some(Code::TimeoutQueue), 2), "{}", row.detail);
+    assert_eq!(script.requests(), 1);
 }
 
 #[test]

@@ -78,6 +78,8 @@ pub(super) enum Incoming<'a> {
     Http2 {
         place: &'a StreamPlace,
         incoming: RecvStream,
+        /// Responses of its kind have one.
+        has_body: bool,
         /// What is left of the declared length.
         left: Option<u64>,
         /// What was read and does not count towards the window again yet.
@@ -108,7 +110,7 @@ impl Incoming<'_> {
     async fn read(&mut self, out: &mut Vec<u8>, most: usize) -> Result<bool, Failure> {
         match self {
             Self::Http1 { connection, framing } => connection.read_body(framing, out, most).await,
-            Self::Http2 { place, incoming, left, taken, kept } => {
+            Self::Http2 { place, incoming, has_body, left, taken, kept } => {
                 // As much more may come as may be read. It fails only for more than was taken.
                 let back = most.min(*taken);
                 let _ = incoming.flow_control().release_capacity(back);
@@ -120,13 +122,17 @@ impl Incoming<'_> {
                     Some(Err(error)) if *left == Some(0) && error.reason() == Some(Reason::NO_ERROR) => {
                         return Ok(false);
                     }
-                    Some(Err(error)) => return Err(classify::failure(&error, Phase::Body)),
+                    Some(Err(error)) => return Err(failure_h2(place, &error, Phase::Body)),
                     None => {
                         let trailers = poll_fn(|cx| incoming.poll_trailers(cx)).await;
-                        trailers.map_err(|error| classify::failure(&error, Phase::Body))?;
+                        trailers.map_err(|error| failure_h2(place, &error, Phase::Body))?;
                         return if place.is_malformed() { Err(malformed_h2()) } else { Ok(false) };
                     }
                 };
+                if !*has_body && !data.is_empty() {
+                    // As over HTTP/1.1: it is nobody's body. The stream is reset.
+                    return Ok(false);
+                }
                 *taken += data.len();
                 *left = left.map(|left| left.saturating_sub(data.len() as u64));
                 out.extend_from_slice(&data);
@@ -155,18 +161,26 @@ impl Incoming<'_> {
     /// A connection on which part of a body is still to come cannot be used for anything else, nor one on which something
     /// strange came behind it.
     pub(super) fn close_unless_whole(self, read: &Read) {
+        let is_strange = self.remark().is_some();
         if let Self::Http1 { connection, .. } = self
             && (is_strange || !(read.whole && read.failure.is_none()))
         {
             connection.give_up();
         }
     }
-        let is_strange = self.remark().is_some();
 }
 
 /// The response has pseudo-header fields that belong to a request, or in its trailers.
 pub(super) fn malformed_h2() -> Failure {
     Failure::new(Code::ProtocolH2, "the response has pseudo-header fields where it must not have any")
+}
+
+/// Why a stream ended without its end.
+pub(super) fn failure_h2(place: &StreamPlace, error: &h2::Error, phase: Phase) -> Failure {
+    if place.is_flooded() {
+        return Failure::new(Code::ProtocolH2Flood, "the server sent no end of frames that say nothing");
+    }
+    classify::failure(error, phase)
 }
 
 /// A body, or what came of it.

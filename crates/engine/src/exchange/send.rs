@@ -84,7 +84,7 @@ pub(crate) async fn exchange(
     let (keeps, strict) = (rules.records_exchanges, rules.strict);
     let response = match channel {
         Channel::Http1(connection) => over_http1(connection, request, heads, audience, keeps, strict).await,
-        Channel::Http2(place) => over_http2(place, request, heads, audience, keeps).await,
+        Channel::Http2(place) => over_http2(place, request, heads, audience, keeps, clock).await,
     };
     match response {
         Ok((received, incoming)) => {
@@ -134,6 +134,7 @@ async fn over_http2<'a>(
     heads: &Heads,
     audience: Audience,
     records_exchanges: bool,
+    clock: &PhaseClock,
 ) -> Result<(Received, Incoming<'a>), Exchanged> {
     let sent = records_exchanges.then(|| {
         let mut sent = Vec::new();
@@ -146,8 +147,10 @@ async fn over_http2<'a>(
         return Err(Exchanged::failed(Failure::new(Code::InputUrl, "the URL cannot be sent")));
     };
     let is_head = *request.method() == Method::HEAD;
-    let response =
-        place.response(request, body).await.map_err(|no_response| without_response(place, no_response))?;
+    let response = place
+        .response(request, body, clock)
+        .await
+        .map_err(|no_response| without_response(place, no_response))?;
     if place.is_malformed() {
         return Err(Exchanged::failed(malformed_h2()));
     }
@@ -162,7 +165,7 @@ async fn over_http2<'a>(
     let kept = records_exchanges.then(|| heads::response_head(&head));
     let has_body = !is_head && !matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let left = declared_length(&head.headers).filter(|_| has_body);
-    Ok((received, Incoming::Http2 { place, incoming, left, taken: 0, kept }))
+    Ok((received, Incoming::Http2 { place, incoming, has_body, left, taken: 0, kept }))
 }
 
 /// The end of a request over HTTP/2 that has no response.
@@ -172,7 +175,7 @@ fn without_response(place: &StreamPlace, no_response: NoResponse) -> Exchanged {
         NoResponse::Unsent(error) => (error, true),
         NoResponse::Failed(error) => (error, false),
     };
-    let mut failure = classify::failure(&error, Phase::FirstByte);
+    let mut failure = body::failure_h2(place, &error, Phase::FirstByte);
     if matches!(failure.code, Code::ProtocolH2Flood | Code::ProtocolH2) && place.is_head_too_large() {
         failure.code = Code::TooLargeHeaders;
     }
@@ -222,10 +225,10 @@ async fn receive(
         body::read(&mut incoming, &mut claim, rules, clock).await
     };
     keep(&mut received, &mut incoming, read.cut());
+    received.add_remark(incoming.remark());
     incoming.close_unless_whole(&read);
     let code = read.failure.as_ref().map(|failure| failure.code);
     let is_left =
-    received.add_remark(incoming.remark());
         matches!(code, Some(Code::TruncatedDisconnect | Code::TruncatedTlsClose | Code::TruncatedH2Reset));
     let reached = if is_left && clock.paused() > LONG_PAUSE {
         Reached::Paused(rules.room(declared.unwrap_or(read.wire_bytes)))

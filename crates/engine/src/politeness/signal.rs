@@ -42,7 +42,8 @@ impl Signal {
     fn of_failure(code: Code) -> Self {
         match code {
             Code::TimeoutBody => Self::Slow,
-            Code::TimeoutDns
+            Code::TimeoutQueue
+            | Code::TimeoutDns
             | Code::TimeoutConnect
             | Code::TimeoutTls
             | Code::TimeoutSend

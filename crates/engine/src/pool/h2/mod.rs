@@ -18,7 +18,9 @@ use tokio::time::Instant;
 use self::watch::{Watch, Watched};
 use super::{IDLE, MAX_INTERIM};
 use crate::alarm::Alarm;
+use crate::clock::PhaseClock;
 use crate::connect::Stream;
+use crate::timings::Phase;
 
 /// Streams on one connection before another is opened, where the peer allows more.
 const MAX_STREAMS: usize = 100;
@@ -138,7 +140,8 @@ impl H2 {
 }
 
 impl StreamPlace {
-    /// Sends a request with its body, and waits for the head of the final response.
+    /// Sends a request with its body, and waits for the head of the final response. While the peer allows no further
+    /// stream, the phase is that of waiting for one.
     ///
     /// # Cancel safety
     /// If it is dropped midway, the stream is reset.
@@ -146,6 +149,7 @@ impl StreamPlace {
         &self,
         request: Request<()>,
         body: Bytes,
+        clock: &PhaseClock,
     ) -> Result<Response<RecvStream>, NoResponse> {
         let mut sender = self.connection.sender.borrow().clone();
         poll_fn(|cx| sender.poll_ready(cx)).await.map_err(NoResponse::Unsent)?;
@@ -155,6 +159,12 @@ impl StreamPlace {
         if !body.is_empty() {
             // It goes out as far as the peer's windows allow, without a copy.
             stream.send_data(body, true).map_err(NoResponse::Failed)?;
+        }
+        let mut cx = Context::from_waker(Waker::noop());
+        if sender.poll_ready(&mut cx).is_pending() {
+            clock.enter(Phase::Queue);
+            poll_fn(|cx| sender.poll_ready(cx)).await.map_err(NoResponse::Unsent)?;
+            clock.enter(Phase::FirstByte);
         }
         let mut interim = 0;
         let response = poll_fn(|cx| poll_response(cx, &mut response, &mut interim)).await?;
@@ -180,6 +190,11 @@ impl StreamPlace {
     /// Whether the peer speaks HTTP/1, whatever was agreed.
     pub(crate) fn is_http1(&self) -> bool {
         self.connection.watch.borrow().is_http1()
+    }
+
+    /// Whether the connection was ended because the peer sent no end of frames that say nothing.
+    pub(crate) fn is_flooded(&self) -> bool {
+        self.connection.watch.borrow().is_flooded()
     }
 
     /// Whether the head on its stream is too large, or never ends, as far as h2 does not say what it refuses.

@@ -5,6 +5,8 @@
 //! over header blocks without decoding them: HPACK (RFC 7541) says of each field by a few bits whether its name begins
 //! with a colon. Of the dynamic table it keeps only the entries that are pseudo-header fields. What it does not
 //! understand it leaves to h2, which ends such a connection.
+//!
+//! It also counts frames that bring no response any further. h2 answers pings and settings as long as they come.
 
 use std::cell::RefCell;
 use std::io;
@@ -17,6 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
+const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 
 const END_STREAM: u8 = 1;
@@ -34,6 +37,9 @@ const LARGE_BLOCK: usize = MAX_BLOCK / 8 * 5;
 const LAST_STATIC: usize = 61;
 /// Entries of the dynamic table: its 4,096 bytes hold no more (RFC 7541, section 4.1).
 const MAX_ENTRIES: u64 = 128;
+/// Frames in a row that bring no response any further: more are a flood. A server that asks every second whether the
+/// client is there may do so for hours.
+const MAX_IDLE_FRAMES: u32 = 10_000;
 /// `:status` in the Huffman code of RFC 7541, appendix B.
 const CODED_STATUS: &[u8] = &[0xb8, 0x84, 0x8d, 0x36, 0xa3];
 
@@ -72,6 +78,8 @@ pub(super) struct Watch {
     /// Streams with a head that is larger than h2 takes, or close to it.
     large: Vec<u32>,
     peer: Peer,
+    /// Frames since the last one that had a part of a response.
+    idle_frames: u32,
 }
 
 /// What the bytes so far were.
@@ -119,6 +127,11 @@ impl Watch {
         self.peer == Peer::Http1
     }
 
+    /// Whether the peer sends frames that say nothing, and no end of them.
+    pub(super) fn is_flooded(&self) -> bool {
+        self.idle_frames > MAX_IDLE_FRAMES
+    }
+
     /// Nobody asks about a stream any more.
     pub(super) fn forget(&mut self, stream: u32) {
         self.end(stream);
@@ -163,6 +176,12 @@ impl Watch {
         let [high, middle, low, kind, flags, stream @ ..] = self.head;
         self.left = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
         let stream = u32::from_be_bytes(stream) & 0x7fff_ffff;
+        match kind {
+            HEADERS | CONTINUATION | DATA if self.left > 0 => self.idle_frames = 0,
+            // A large request earns many of them. They cost no answer.
+            WINDOW_UPDATE => {}
+            _ => self.idle_frames = self.idle_frames.saturating_add(1),
+        }
         match kind {
             HEADERS => {
                 self.block.clear();
@@ -385,8 +404,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     ) -> Poll<io::Result<()>> {
         let before = out.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, out))?;
-        self.watch.borrow_mut().see(out.filled().get(before..).unwrap_or_default());
-        Poll::Ready(Ok(()))
+        let mut watch = self.watch.borrow_mut();
+        watch.see(out.filled().get(before..).unwrap_or_default());
+        Poll::Ready(if watch.is_flooded() { Err(io::ErrorKind::Other.into()) } else { Ok(()) })
     }
 }
 
@@ -499,6 +519,24 @@ mod tests {
         assert_eq!(malformed(&parts), [1]);
         let parts = [frame(HEADERS, 0, 1, &[]), frame(CONTINUATION, END_HEADERS, 1, &[OK])];
         assert_eq!(malformed(&parts), NONE);
+    }
+
+    #[test]
+    fn p7_frames_that_say_nothing_are_counted_until_a_response_goes_on() {
+        let ping = frame(6, 0, 0, &[0; 8]);
+        let mut watch = Watch::default();
+        for (frames, floods) in [
+            (ping.repeat(MAX_IDLE_FRAMES as usize), false),
+            (head(1, &[OK]), false),
+            (ping.repeat(MAX_IDLE_FRAMES as usize), false),
+            (frame(DATA, 0, 1, b"x"), false),
+            (frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1]).repeat(MAX_IDLE_FRAMES as usize + 1), false),
+            (frame(DATA, 0, 1, b"").repeat(MAX_IDLE_FRAMES as usize), false),
+            (ping, true),
+        ] {
+            watch.see(&frames);
+            assert_eq!(watch.is_flooded(), floods);
+        }
     }
 
     #[test]
