@@ -2,13 +2,16 @@
 
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import brotli
 import pytest
 
 import hurtle
 from hurtle.testing import Server
+from tests.formats.raw_server import RawServer
 
 pytestmark = [
     pytest.mark.slow,
@@ -30,9 +33,46 @@ SLACK = 32 * MIB
 def grown(code: str) -> int:
     """Return by how many bytes the peak of a process grows that runs this code."""
     with Server(all_loopback=True) as server:
-        command = [sys.executable, "-c", f"{PRELUDE}\n{code}\nprint(peak() - before)", server.url("")]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        return grown_by(code, server.url(""))
+
+
+def grown_by(code: str, base: str) -> int:
+    command = [sys.executable, "-c", f"{PRELUDE}\n{code}\nprint(peak() - before)", base]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     return int(done.stdout)
+
+
+def bomb(coding: str) -> bytes:
+    """Return 256 MiB of zeros in a content coding."""
+    if coding == "zstd":
+        # Blocks that repeat one byte 128 KiB times; the last one says so. Source: RFC 8878, section 3.1.1.2.
+        block = (128 << 10) << 3 | 1 << 1
+        blocks = [block] * 2047 + [block | 1]
+        return b"\x28\xb5\x2f\xfd\x00\x38" + b"".join(head.to_bytes(3, "little") + b"\0" for head in blocks)
+    pieces = [bytes(MIB)] * 256
+    if coding == "br":
+        encoder = brotli.Compressor(quality=5)
+        return b"".join([*map(encoder.process, pieces), encoder.finish()])
+    packer = zlib.compressobj(9, wbits=31)
+    return b"".join([*map(packer.compress, pieces), packer.flush()])
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "zstd"])
+def test_e1_a_bomb_costs_no_more_memory_than_a_body_may_have(coding: str) -> None:
+    body = bomb(coding)
+    assert len(body) < MIB
+    head = f"HTTP/1.1 200 OK\r\ncontent-encoding: {coding}\r\ncontent-length: {len(body)}\r\n\r\n"
+    plain = b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n" + bytes(100_000)
+    with RawServer({"/bytes/100000": plain, "/": head.encode() + body}) as server:
+        more = grown_by(
+            """
+(response,) = hurtle.fetch([at(0, "/")])
+assert response.error.code == "too_large.decoded", response.error
+""",
+            server.base,
+        )
+    # max_body_size is 64 MiB.
+    assert more < 80 * MIB, f"{more / MIB:.0f} MiB"
 
 
 @pytest.mark.parametrize("path", ["/bytes/5000000", "/gzip/5000000"])

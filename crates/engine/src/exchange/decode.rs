@@ -8,9 +8,9 @@
 //!
 //! Source: RFC 9110 §8.4, RFC 1950 to 1952, RFC 7932, RFC 8878, RFC 9659.
 
+mod br;
 mod gzip;
 
-use brotli::{BrotliDecompressStream, BrotliResult, BrotliState, HeapAlloc};
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, ResetDirective, zstd_sys::ZSTD_ErrorCode};
 
@@ -120,6 +120,8 @@ pub(crate) struct Decoding {
     /// Those still applied, the outermost last.
     codings: Vec<Coding>,
     decoded: Decoded,
+    /// The outermost layer has more bytes than this, as was seen before.
+    more_than: u64,
 }
 
 impl Decoding {
@@ -156,7 +158,8 @@ impl Decoding {
             codings.insert(0, coding);
         }
         let left = (!names.is_empty()).then(|| names.join(", "));
-        Ok(Self { codings, decoded: Decoded { body, left, truncated: partial, trailing: false } })
+        let decoded = Decoded { body, left, truncated: partial, trailing: false };
+        Ok(Self { codings, decoded, more_than: 0 })
     }
 
     /// How long the body is under its outermost coding.
@@ -173,10 +176,14 @@ impl Decoding {
     /// - `too_large.decoded`: over the cap, unless the limits say to truncate.
     pub(crate) fn run(&mut self, decoder: &mut Decoder, limits: Limits, room: u64) -> Result<bool, Failure> {
         while let Some(&coding) = self.codings.last() {
-            if !self.decoded.body.is_empty() && !decoder.undo(coding, &mut self.decoded, limits, room)? {
+            if !self.decoded.body.is_empty()
+                && !decoder.undo(coding, &mut self.decoded, limits, room, self.more_than)?
+            {
+                self.more_than = room;
                 return Ok(false);
             }
             self.codings.pop();
+            self.more_than = 0;
         }
         Ok(true)
     }
@@ -188,20 +195,22 @@ impl Decoding {
 }
 
 impl Decoder {
-    /// Undoes one layer. False: it has more than `room` bytes, and nothing was changed.
+    /// Undoes one layer, which has more than `more_than` bytes. False: it has more than `room` too, and nothing was
+    /// changed.
     fn undo(
         &mut self,
         coding: Coding,
         decoded: &mut Decoded,
         limits: Limits,
         room: u64,
+        more_than: u64,
     ) -> Result<bool, Failure> {
         let input = std::mem::take(&mut decoded.body);
-        let mut output = Output::new(limits.cap.min(room), input.len());
+        let mut output = Output::new(limits.cap.min(room), input.len(), more_than);
         let layer = match coding {
             Coding::Gzip => self.gzip(&input, &mut output),
             Coding::Deflate => self.deflate(&input, &mut output),
-            Coding::Brotli => brotli(&input, &mut output),
+            Coding::Brotli => br::decode(&input, &mut output),
             Coding::Zstd => self.zstd(&input, &mut output),
         }?;
         match layer.end {
@@ -307,10 +316,12 @@ struct Output {
 }
 
 impl Output {
-    fn new(cap: u64, input: usize) -> Self {
+    fn new(cap: u64, input: usize, more_than: u64) -> Self {
         let cap = usize::try_from(cap).unwrap_or(usize::MAX).min(isize::MAX as usize - 1);
-        // Text shrinks to about a quarter; what shrinks further costs a few more steps.
-        let first = input.saturating_mul(4).max(STEP).min(cap + 1);
+        // Text shrinks to about a quarter; what shrinks further costs a few more steps. What is known to be large has its
+        // own pages from the start: what grows to that size leaves memory behind that the allocator keeps.
+        let known = usize::try_from(more_than).unwrap_or(usize::MAX).saturating_mul(2);
+        let first = input.saturating_mul(4).max(STEP).max(known).min(cap + 1);
         Self { bytes: Vec::with_capacity(first), cap }
     }
 
@@ -365,40 +376,6 @@ fn run_inflate(inflate: &mut Decompress, input: &[u8], output: &mut Output) -> R
                 return Ok(Layer { used, end: End::Input });
             }
             _ => {}
-        }
-    }
-}
-
-fn brotli(input: &[u8], output: &mut Output) -> Result<Layer, Failure> {
-    let (u8s, u32s, codes) = (HeapAlloc::default(), HeapAlloc::default(), HeapAlloc::default());
-    // Strict: the large-window extension is not part of `br`, and may ask for gigabytes.
-    let mut state = BrotliState::new_strict(u8s, u32s, codes);
-    let (mut left, mut used, mut total) = (input.len(), 0, 0);
-    loop {
-        if !output.grow() {
-            return Ok(Layer { used, end: End::Cap });
-        }
-        let mut written = output.bytes.len();
-        output.bytes.resize(output.bytes.capacity().min(output.cap + 1), 0);
-        let mut room = output.bytes.len() - written;
-        let bytes = &mut output.bytes;
-        let result = BrotliDecompressStream(
-            &mut left,
-            &mut used,
-            input,
-            &mut room,
-            &mut written,
-            bytes,
-            &mut total,
-            &mut state,
-        );
-        output.bytes.truncate(written);
-        match result {
-            BrotliResult::ResultSuccess if output.is_over() => return Ok(Layer { used, end: End::Cap }),
-            BrotliResult::ResultSuccess => return Ok(Layer { used, end: End::Whole }),
-            BrotliResult::NeedsMoreInput => return Ok(Layer { used, end: End::Input }),
-            BrotliResult::NeedsMoreOutput => {}
-            BrotliResult::ResultFailure => return Err(corrupt("the body is not brotli")),
         }
     }
 }
