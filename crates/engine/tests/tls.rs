@@ -142,15 +142,10 @@ struct Served {
 }
 
 impl Served {
-    /// Answers every request with these bytes.
-    fn start(&self, answer: &'static [u8], notifies: bool) -> Script {
-        let config = Arc::clone(&self.config);
-        Script::start(move |_, peer| peer.answer_in_tls(&config, answer, notifies))
-    }
-
     /// What a client that trusts these certificates gets.
     fn code(&self, trusted: &str) -> Option<Code> {
-        let script = self.start(PAGE, true);
+        let config = Arc::clone(&self.config);
+        let script = Script::start(move |_, peer| peer.answer_in_tls(&config, PAGE));
         let (bundle, url) = (Bundle::new(trusted), script.tls_url("/"));
         let row = fetch_one(&engine(bundle.options()), &url);
         assert_eq!((row.ok, script.requests()), (row.code.is_none(), usize::from(row.ok)), "{}", row.detail);
@@ -186,31 +181,12 @@ fn test_t9_a_server_that_demands_a_client_certificate() {
     let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
     let config = Arc::new(builder.with_single_cert(vec![certificate.der().clone()], key).unwrap());
     let script = Script::start(move |_, peer| {
-        peer.answer_in_tls(&config, PAGE, true);
+        peer.answer_in_tls(&config, PAGE);
         peer.wait_for_end();
     });
     let bundle = Bundle::new(&issuer.pem());
     let row = fetch_one(&engine(bundle.options()), &script.tls_url("/"));
     assert_eq!((row.code, row.status), (Some(Code::TlsClientCert), None), "{}", row.detail);
-}
-
-#[test]
-fn test_t10_a_close_without_notice_ends_only_what_has_no_other_end() {
-    const CHUNKED: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\npage\r\n0\r\n\r\n";
-    const UNDELIMITED: &[u8] = b"HTTP/1.1 200 OK\r\n\r\npage";
-    let server = served(&for_host("127.0.0.1"), None);
-    let bundle = Bundle::new(&server.pem);
-    for (answer, notifies, code) in [
-        (PAGE, false, None),
-        (CHUNKED, false, None),
-        (UNDELIMITED, true, None),
-        (UNDELIMITED, false, Some(Code::TruncatedTlsClose)),
-    ] {
-        let script = server.start(answer, notifies);
-        let row = fetch_one(&engine(bundle.options()), &script.tls_url("/"));
-        assert_eq!((row.code, row.ok), (code, code.is_none()), "{answer:?}: {}", row.detail);
-        assert!(!row.ok || row.body == b"page");
-    }
 }
 
 #[test]

@@ -149,7 +149,7 @@ impl Peer {
     }
 
     /// Speaks TLS: answers one request with these bytes, and says that it ends, or just closes.
-    pub(crate) fn answer_in_tls(&mut self, config: &Arc<ServerConfig>, answer: &[u8], notifies: bool) {
+    pub(crate) fn answer_in_tls(&mut self, config: &Arc<ServerConfig>, answer: &[u8]) {
         let mut tls = ServerConnection::new(Arc::clone(config)).unwrap();
         let mut head = Vec::new();
         let mut stream = Stream::new(&mut tls, &mut self.stream);
@@ -163,9 +163,7 @@ impl Peer {
         }
         self.seen.requests.fetch_add(1, Ordering::SeqCst);
         let _ = Stream::new(&mut tls, &mut self.stream).write_all(answer);
-        if notifies {
-            tls.send_close_notify();
-        }
+        tls.send_close_notify();
         while self.wants_write(&mut tls) {}
     }
 
