@@ -126,12 +126,7 @@ def statuses(option: str, value: object) -> tuple[int, ...]:
 
 def methods(option: str, value: object) -> tuple[str, ...]:
     """Check method names and return them in capitals."""
-    allowed = 'method names, such as ("GET", "HEAD")'
-    if isinstance(value, str) or not isinstance(value, Iterable):
-        raise wrong(option, value, allowed)
-    found = tuple(value)
-    if not all(isinstance(one, str) and _TOKEN.fullmatch(one) for one in found):
-        raise wrong(option, value, allowed)
+    found = _tokens(option, value, 'method names, such as ("GET", "HEAD")')
     return tuple(one.upper() for one in found)
 
 
@@ -164,16 +159,21 @@ def header_fields(option: str, pairs: list[tuple[str, str]]) -> tuple[tuple[str,
 
 def header_names(option: str, value: object) -> tuple[str, ...]:
     """Check header names and return them in lower case, without repeats."""
-    allowed = 'a list of header names, such as ["x-api-key"]; "body" is the body'
+    found = _tokens(option, value, 'a list of header names, such as ["x-api-key"]; "body" is the body')
+    names = tuple(dict.fromkeys(one.lower() for one in found))
+    if "host" in names:
+        raise ConfigError(f"{option}: another origin has a host of its own; leave host out", option=option)
+    return names
+
+
+def _tokens(option: str, value: object, allowed: str) -> tuple[str, ...]:
+    """Check names as HTTP spells them. Source: RFC 9110, section 5.6.2."""
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise wrong(option, value, allowed)
     found = tuple(value)
     if not all(isinstance(one, str) and _TOKEN.fullmatch(one) for one in found):
         raise wrong(option, found, allowed)
-    names = tuple(dict.fromkeys(one.lower() for one in found))
-    if "host" in names:
-        raise ConfigError(f"{option}: another origin has a host of its own; leave host out", option=option)
-    return names
+    return found
 
 
 def networks(option: str, value: object) -> tuple[str, ...]:
