@@ -10,7 +10,7 @@ use crate::error::{Code, Failure};
 use crate::headers::HeaderBlock;
 use crate::timings::{Phase, Timings, WallClock};
 
-/// Why a body is a prefix, in WARC's words.
+/// Why a body is a part of what was asked for; of a prefix in WARC's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Truncated {
     /// Cut at `max_body_size`.
@@ -19,6 +19,8 @@ pub enum Truncated {
     Time,
     /// Cut by the peer.
     Disconnect,
+    /// The peer sent a part, which was not asked for.
+    Part,
 }
 
 impl Truncated {
@@ -28,6 +30,7 @@ impl Truncated {
             Self::Length => "length",
             Self::Time => "time",
             Self::Disconnect => "disconnect",
+            Self::Part => "part",
         }
     }
 }

@@ -6,7 +6,7 @@ mod common;
 
 use common::{Row, Script, engine, fetch_one, header, one_attempt, send};
 use hurtle_engine::Concurrency::Fixed;
-use hurtle_engine::{Code, Options, Spec};
+use hurtle_engine::{Code, Options, Spec, Truncated};
 
 const CHUNKS: &str = "\r\n5\r\nhello\r\n0\r\n\r\n";
 const LENGTH: &str = "content-length: 5\r\n\r\nhello";
@@ -342,6 +342,27 @@ fn test_h32_a_part_of_a_coded_body_is_kept_as_it_came() {
             (row.encoding_left.as_deref() == Some("gzip"), row.header("content-encoding").is_some()),
             (coded, coded)
         );
+    }
+}
+
+#[test]
+fn test_h33_a_part_that_nobody_asked_for_is_not_ok() {
+    let asked = || vec![header("range", "bytes=0-4")];
+    for (range, headers, truncated) in [
+        ("content-range: bytes 0-4/99\r\n", vec![], Some(Truncated::Part)),
+        ("content-range: bytes 5-9/10\r\n", vec![], Some(Truncated::Part)),
+        ("content-range: bytes 0-4/*\r\n", vec![], Some(Truncated::Part)),
+        ("content-type: multipart/byteranges; boundary=x\r\n", vec![], Some(Truncated::Part)),
+        ("content-range: bytes 0-4/5\r\n", vec![], None),
+        ("content-range: bytes 0-4/99\r\n", asked(), None),
+    ] {
+        let script = Script::answer(format!("HTTP/1.1 206 Partial Content\r\n{range}{LENGTH}"));
+        for (shared, own) in [(headers.clone(), vec![]), (vec![], headers)] {
+            let engine = engine(Options { headers: shared, ..one_attempt() });
+            let row = send(&engine, &script.url("/"), Spec { headers: own, ..Spec::default() });
+            assert_eq!((row.code, row.text().as_str()), (None, "hello"), "{range:?}: {}", row.detail);
+            assert_eq!((row.truncated, row.ok), (truncated, truncated.is_none()), "{range:?}");
+        }
     }
 }
 

@@ -306,7 +306,7 @@ impl Response {
         self.row.row().wire_bytes
     }
 
-    /// Why the body is a prefix: `length`, `time`, `disconnect`.
+    /// Why the body is not whole: `length`, `time`, `disconnect`, `part`.
     #[getter]
     fn truncated(&self) -> Option<&'static str> {
         self.row.row().truncated.map(Truncated::as_str)

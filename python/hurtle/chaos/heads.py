@@ -180,6 +180,12 @@ HEADS: tuple[Case, ...] = (
         _has_body_unless_head,
         methods=("HEAD", "GET", "HEAD", "GET"),
     ),
+    Case(
+        "h33",
+        "206 that was not asked for",
+        ("206",),
+        answer(f"{SIZE}content-range: bytes 0-14/99\r\n", status="206 Partial Content"),
+    ),
     fails("c4", "a reset before the response", "connect.reset", _reset_at_once),
     fails("c5", "silence", "timeout.first_byte", silent(), options={"timeout": 1}),
 )

@@ -64,6 +64,12 @@ impl Heads {
         request.spec.as_ref().and_then(|spec| accepted_by(&spec.headers)).unwrap_or(self.accepted)
     }
 
+    /// Whether `request` asks for a part of what there is.
+    pub(crate) fn asks_for_part(&self, request: &Request) -> bool {
+        let own = request.spec.as_ref().map_or(&[][..], |spec| &spec.headers);
+        own.iter().chain(&self.shared).any(|(name, _)| name == RANGE)
+    }
+
     /// Writes the head of `request` for HTTP/1.1. If a redirect led away from the origin that the caller named, the headers
     /// meant for that origin are left out.
     pub(crate) fn write_http1(&self, out: &mut Vec<u8>, request: &Request, audience: Audience) {

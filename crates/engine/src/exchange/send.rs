@@ -11,6 +11,7 @@ use super::body::{self, BodyRules, Incoming, Plain, Read, malformed_h2};
 use super::classify;
 use super::heads::{self, Heads};
 use super::redirect::{Audience, leads_on};
+use super::validators::is_unasked_part;
 use crate::clock::PhaseClock;
 use crate::error::{Code, Failure};
 use crate::headers::HeaderBlock;
@@ -89,7 +90,14 @@ pub(crate) async fn exchange(
     match response {
         Ok((received, incoming)) => {
             clock.enter(Phase::Body);
-            receive(request.method(), received, incoming, rules, clock).await
+            let mut exchanged = receive(request.method(), received, incoming, rules, clock).await;
+            if let Some(received) = exchanged.received.as_mut()
+                && received.truncated.is_none()
+                && is_unasked_part(received, || heads.asks_for_part(request))
+            {
+                received.truncated = Some(Truncated::Part);
+            }
+            exchanged
         }
         Err(ended) => ended,
     }
