@@ -15,6 +15,7 @@ from hurtle._engine import error_codes
 from hurtle.chaos import ChaosServer, run_cases
 from hurtle.chaos.case import OK, Case, nothing
 from hurtle.chaos.table import CASES
+from hurtle.cli.selftest import WHAT_COLUMNS
 
 COMMAND = str(Path(sys.executable).parent / "hurtle")
 BY_ID = {case.id: case for case in CASES}
@@ -31,6 +32,7 @@ def test_ids_are_unique_and_ends_are_codes() -> None:
     assert len(BY_ID) == len(CASES) > 50
     for case in CASES:
         assert re.fullmatch(r"[a-z]\d+", case.id)
+        assert len(case.what) <= WHAT_COLUMNS, case.what
         assert all(end in error_codes() or end == OK or end.isdecimal() for end in case.ends), case.id
 
 
@@ -65,10 +67,10 @@ def test_the_servers_are_loopback_hosts_of_their_own_and_stop() -> None:
 
 def test_the_command_prints_the_score() -> None:
     ran = subprocess.run(
-        [COMMAND, "selftest", "h18", "I2"], capture_output=True, text=True, timeout=60, check=False
+        [COMMAND, "selftest", "h10", "I2"], capture_output=True, text=True, timeout=60, check=False
     )
     assert ran.returncode == 0, ran.stderr
-    assert [line.split()[:2] for line in ran.stdout.splitlines()] == [["ok", "h18"], ["ok", "i2"]]
+    assert [line.split()[:2] for line in ran.stdout.splitlines()] == [["ok", "h10"], ["ok", "i2"]]
     assert max(map(len, ran.stdout.splitlines())) <= 80
     assert ran.stderr == "2 of 2 cases ended as promised\n"
     ran = subprocess.run(
@@ -98,6 +100,8 @@ def test_the_chaos_profile_prints_a_url_for_each_case() -> None:
             served = [case for case in CASES if case.url is None]
             lines = [server.stdout.readline().split() for _ in served]
             assert [line[0] for line in lines] == [case.id for case in served]
+            trusted = [server.stdout.readline().split() for case in served if case.tls_fault]
+            assert all(line[0] == "ca" and Path(line[1]).is_file() for line in trusted)
             url = next(line[1] for line in lines if line[0] == "h17")
             (response,) = hurtle.fetch([url], retries=0)
             assert response.error is not None

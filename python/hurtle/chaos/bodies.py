@@ -103,7 +103,7 @@ BODIES: tuple[Case, ...] = (
     ok("q1", "503 with Retry-After", _refusing(b"503", lambda: b"1"), options={"retries": 2}),
     ok(
         "q2",
-        "429 with Retry-After as a date that is over",
+        "429 with a Retry-After date that is over",
         _refusing(b"429", _a_minute_ago),
         options={"retries": 2},
     ),

@@ -166,7 +166,7 @@ HEADS: tuple[Case, ...] = (
     Case("h22", "204 with a body", ("ok",), answer("", status="204 No Content"), _is_empty),
     fails("h23", "a reset in a body without a length", "truncated.disconnect", _reset_in_body),
     ok("h24", "408 on an idle connection", _late_408, methods=GETS),
-    ok("c8", "the end of a kept connection when the next request arrives", _idle_end, methods=GETS),
+    ok("c8", "an idle connection that ends when used", _idle_end, methods=GETS),
     ok("h25", "bytes in a header that are no UTF-8", answer(f"{SIZE}x: caf\xe9\r\n")),
     ok("h26", "a thousand cookies", answer(SIZE + "set-cookie: a=b\r\n" * 1000)),
     ok("h27", "empty lines before the status line", raw(b"\r\n\r\n" + WHOLE)),

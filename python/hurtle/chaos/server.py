@@ -52,7 +52,7 @@ class ChaosServer:
                     continue
                 if case.tls_fault is not None:
                     server = opened.enter_context(Server(tls_fault=case.tls_fault))
-                    self.urls[case.id] = server.tls_url(f"/status/200?{case.id}")
+                    self.urls[case.id] = server.tls_url(f"/?{case.id}")
                     self.authorities[case.id] = str(server.ca_path)
                     continue
                 listener = opened.enter_context(socket.socket())

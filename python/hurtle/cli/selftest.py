@@ -9,6 +9,9 @@ from hurtle.chaos.table import CASES
 from hurtle.cli.status import EXIT_OK, EXIT_SOME_FAILED
 from hurtle.errors import ConfigError
 
+WHAT_COLUMNS = 42
+"""What a case is takes no more, so that a line with the longest error code fits into 80 columns."""
+
 
 def selftest(given: Namespace) -> int:
     """Run the cases, and print each as it ends: on stdout as JSON lines or text, the total on stderr.
@@ -36,7 +39,7 @@ def _picked(names: list[str]) -> tuple[Case, ...]:
 
 def _as_text(score: Score) -> str:
     mark = "ok  " if score.passed else "FAIL"
-    line = f"{mark} {score.case.id:<4} {score.case.what:<46.46} {', '.join(score.ends)}"
+    line = f"{mark} {score.case.id:<4} {score.case.what:<{WHAT_COLUMNS}} {', '.join(score.ends)}"
     return line if score.passed else f"{line}\n          {score.complaint}"
 
 

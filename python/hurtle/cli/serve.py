@@ -1,6 +1,7 @@
 """`hurtle serve`: the test server, until Ctrl-C."""
 
 import signal
+import sys
 import threading
 from argparse import Namespace
 from pathlib import Path
@@ -63,7 +64,10 @@ def _serve_chaos(stopped: threading.Event) -> None:
     with ChaosServer(CASES) as server:
         for case in CASES:
             if case.url is None:
-                print(f"{case.id:<4} {server.urls[case.id]:<34} {case.what}", flush=True)
+                print(f"{case.id:<4} {server.urls[case.id]:<30} {case.what}", flush=True)
+        for name, path in server.authorities.items():
+            print(f"ca   {path} to trust in {name}", flush=True)
+        print("each fault has a server of its own, until Ctrl-C", file=sys.stderr, flush=True)
         _wait(stopped)
 
 
