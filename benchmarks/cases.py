@@ -8,7 +8,7 @@ from functools import partial
 from benchmarks import hostile, import_time, memory, output, politeness, scaling, side_by_side
 from benchmarks.measure import Terms
 from benchmarks.report import Result
-from benchmarks.servers import FILES, SMALL_BYTES, nginx, test_server
+from benchmarks.servers import FILES, HTML_BYTES, SMALL_BYTES, nginx, test_server
 from benchmarks.side_by_side import Race
 
 RACES = (
@@ -17,8 +17,8 @@ RACES = (
         title="Small keep-alive GET over HTTP",
         server=nginx,
         contestants=(
-            "hurtle", "pycurl multi", "pyreqwest", "floodr", "aiohttp+uvloop", "reqstorm+uvloop", "reqstorm",
-            "wrk", "h2load",
+            "hurtle", "hurtle, from a list", "pycurl multi", "pyreqwest", "floodr", "aiohttp+uvloop",
+            "reqstorm+uvloop", "reqstorm", "wrk", "h2load",
         ),
         requests=300_000,
     ),
@@ -48,7 +48,7 @@ RACES = (
         server=nginx,
         path="/10k",
         body_bytes=FILES["10k"],
-        contestants=("hurtle", "pycurl multi", "pyreqwest", "aiohttp+uvloop", "wrk"),
+        contestants=("hurtle", "hurtle, views", "pycurl multi", "pyreqwest", "aiohttp+uvloop", "wrk"),
         requests=150_000,
         note="A file, sent with sendfile.",
     ),
@@ -58,7 +58,7 @@ RACES = (
         server=nginx,
         path="/1m",
         body_bytes=FILES["1m"],
-        contestants=("hurtle", "pycurl multi", "pyreqwest", "aiohttp+uvloop", "wrk"),
+        contestants=("hurtle", "hurtle, views", "pycurl multi", "pyreqwest", "aiohttp+uvloop", "wrk"),
         requests=4_000,
         fewest=1_000,
         note="A file, sent with sendfile.",
@@ -71,6 +71,31 @@ RACES = (
         contestants=("hurtle", "pycurl multi", "pyreqwest", "aiohttp+uvloop", "wrk"),
         requests=40_000,
         note="The server closes after each answer.",
+    ),
+    Race(
+        name="page",
+        title="A page of 242 KB of HTML as gzip",
+        server=nginx,
+        path="/page.html",
+        body_bytes=HTML_BYTES,
+        contestants=("hurtle", "pycurl multi", "aiohttp+uvloop"),
+        requests=10_000,
+        fewest=1_000,
+        note="Keep-alive, plain HTTP; decoded by the client.",
+        absent={"wrk": "it does not decode"},
+    ),
+    Race(
+        name="cold",
+        title="The same page over HTTPS, cold",
+        server=nginx,
+        origin="cold",
+        path="/page.html",
+        body_bytes=HTML_BYTES,
+        contestants=("hurtle", "pycurl multi", "aiohttp+uvloop"),
+        requests=6_000,
+        fewest=1_000,
+        note="A new connection with a full handshake of TLS 1.3 each time; all verify the certificate.",
+        absent={"wrk": "it does not decode"},
     ),
     Race(
         name="latency",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import html
 import re
 import subprocess
 import sys
@@ -26,6 +28,9 @@ PAGE_BYTES = 1_000
 PAGES = 10_000
 """As many as a part has rows, so that a compressor finds no page twice in one part."""
 
+HTML_BYTES = 242_000
+"""The length of the page of HTML, which nginx sends as gzip where that is accepted."""
+
 STOP_SECONDS = 10.0
 
 MAIN = "worker_rlimit_nofile 65536;"
@@ -46,6 +51,15 @@ server {{
     root {prefix};
     location = /small {{ return 200 "{small}"; }}
     location = /fresh {{ keepalive_timeout 0; return 200 "{small}"; }}
+    location = /page.html {{ gzip_static on; default_type text/html; }}
+}}
+server {{
+    listen 127.0.0.1:{cold} ssl backlog=4096;
+    root {prefix};
+    keepalive_timeout 0;
+    ssl_session_tickets off;
+    ssl_session_cache off;
+    location = /page.html {{ gzip_static on; default_type text/html; }}
 }}
 """
 
@@ -65,14 +79,35 @@ def pages() -> list[bytes]:
     Raises:
         RuntimeError: This Python comes without its sources.
     """
-    sources = sorted(Path(sysconfig.get_path("stdlib")).rglob("*.py"))
-    texts = (path.read_bytes() for path in sources if "site-packages" not in path.parts)
     found: list[bytes] = []
-    for text in texts:
+    for text in _sources():
         found += [text[at : at + PAGE_BYTES] for at in range(0, len(text) - PAGE_BYTES, PAGE_BYTES)]
         if len(found) >= PAGES:
             return found[:PAGES]
     raise RuntimeError(f"the sources of Python's library make {len(found)} pages, {PAGES} are needed")
+
+
+def html_page() -> bytes:
+    """Return a page of HTML of HTML_BYTES: sources of Python's library, each line in an element of its own.
+
+    Raises:
+        RuntimeError: This Python comes without its sources.
+    """
+    made = ["<!doctype html><meta charset=utf-8><title>Sources</title>\n"]
+    length, number = len(made[0]), 0
+    for text in _sources():
+        for line in text.decode("ascii", "replace").splitlines():
+            number += 1
+            made.append(f'<div class="line" id="L{number}"><code>{html.escape(line)}</code></div>\n')
+            length += len(made[-1])
+            if length >= HTML_BYTES:
+                return "".join(made).encode("ascii", "replace")[:HTML_BYTES]
+    raise RuntimeError(f"the sources of Python's library make {length} bytes, {HTML_BYTES} are needed")
+
+
+def _sources() -> Iterator[bytes]:
+    paths = sorted(Path(sysconfig.get_path("stdlib")).rglob("*.py"))
+    return (path.read_bytes() for path in paths if "site-packages" not in path.parts)
 
 
 @contextmanager
@@ -84,9 +119,10 @@ def nginx(folder: Path, pages: Sequence[bytes] = ()) -> Iterator[Served]:
         pages: The bodies of /pages/0, /pages/1 and so on.
 
     Yields:
-        Origins "http", "https" (HTTP/1.1 only) and "h2" (HTTP/2 by ALPN).
+        Origins "http", "https" (HTTP/1.1 only), "h2" (HTTP/2 by ALPN) and "cold" (HTTPS, a new connection and
+        a full handshake for each request). "/page.html" is the page of HTML.
     """
-    ports = {name: free_port() for name in ("http", "https", "h2")}
+    ports = {name: free_port() for name in ("http", "https", "h2", "cold")}
     authority = trustme.CA()
     authority.issue_cert("127.0.0.1", "localhost").private_key_and_cert_chain_pem.write_to_path(
         str(folder / "server.pem")
@@ -94,6 +130,8 @@ def nginx(folder: Path, pages: Sequence[bytes] = ()) -> Iterator[Served]:
     authority.cert_pem.write_to_path(str(folder / "ca.pem"))
     for name, length in FILES.items():
         (folder / name).write_bytes(b"x" * length)
+    (folder / "page.html").write_bytes(html_page())
+    (folder / "page.html.gz").write_bytes(gzip.compress(html_page(), 6))
     (folder / "pages").mkdir()
     for number, page in enumerate(pages):
         (folder / "pages" / str(number)).write_bytes(page)

@@ -96,6 +96,7 @@ def _handle(job: Job) -> pycurl.Curl:
     handle.setopt(pycurl.NOSIGNAL, 1)
     if job.ca:
         handle.setopt(pycurl.CAINFO, job.ca)
+    handle.setopt(pycurl.ACCEPT_ENCODING, "gzip")
     if job.http2:
         handle.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_2TLS)
         handle.setopt(pycurl.PIPEWAIT, 1)

@@ -278,6 +278,8 @@ class Response:
     reason: str | None
     headers: Headers
     content: bytes
+    content_view: memoryview
+    """The bytes of `content`, read-only. It spares a body of 4 KiB or more the copy that `content` makes."""
     encoding_left: str | None
     """The content codings that are still on `content`, as Content-Encoding would list them; None: none."""
     text: str

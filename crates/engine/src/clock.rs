@@ -125,10 +125,13 @@ impl PhaseClock {
         self.limit.set(earlier(self.end.get(), own));
     }
 
-    /// A piece of the body arrived, which has `so_far` bytes now: the limit between two reads starts again.
-    pub(crate) fn progressed(&self, so_far: u64) {
+    /// A piece of the body arrived, which has `so_far` bytes now. If there is more to come, the limit between two reads
+    /// starts again.
+    pub(crate) fn progressed(&self, so_far: u64, is_whole: bool) {
         self.body_bytes.set(so_far);
-        self.renew();
+        if !is_whole {
+            self.renew();
+        }
     }
 
     fn renew(&self) {
@@ -242,7 +245,7 @@ mod tests {
         assert!(!clock.only_waits(patience, at(1)) && clock.only_waits(patience, at(2)));
         clock.enter(Phase::Body);
         assert!(!clock.only_waits(patience, at(0)));
-        clock.progressed(5000);
+        clock.progressed(5000, false);
         assert!(!clock.only_waits(patience, at(4)) && clock.only_waits(patience, at(9)));
         let stopped = clock.stop(None);
         assert!(!clock.only_waits(patience, at(9)), "the consumer is late, not the peer");
@@ -258,7 +261,7 @@ mod tests {
         let deadline = Instant::now() + Duration::from_secs(3);
         let clock = started(timeouts, Instant::now(), Some(deadline));
         clock.enter(Phase::Body);
-        clock.progressed(1);
+        clock.progressed(1, false);
         assert_eq!(clock.limit(), Some(deadline));
     }
 }

@@ -16,8 +16,9 @@ impl HeaderBlock {
 
     /// Adds a header. The name must be ASCII.
     pub(crate) fn push(&mut self, name: &[u8], value: &[u8]) {
-        self.bytes.extend_from_slice(&u16::try_from(name.len()).unwrap_or(u16::MAX).to_le_bytes());
-        self.bytes.extend_from_slice(&u32::try_from(value.len()).unwrap_or(u32::MAX).to_le_bytes());
+        let [n0, n1] = u16::try_from(name.len()).unwrap_or(u16::MAX).to_le_bytes();
+        let [v0, v1, v2, v3] = u32::try_from(value.len()).unwrap_or(u32::MAX).to_le_bytes();
+        self.bytes.extend_from_slice(&[n0, n1, v0, v1, v2, v3]);
         let start = self.bytes.len();
         self.bytes.extend_from_slice(name);
         if let Some(name) = self.bytes.get_mut(start..) {
@@ -45,7 +46,8 @@ impl HeaderBlock {
 
 impl From<&HeaderMap> for HeaderBlock {
     fn from(map: &HeaderMap) -> Self {
-        let mut block = Self::default();
+        let bytes = map.iter().map(|(name, value)| 6 + name.as_str().len() + value.len()).sum();
+        let mut block = Self::with_capacity(bytes);
         for (name, value) in map {
             block.push(name.as_str().as_bytes(), value.as_bytes());
         }

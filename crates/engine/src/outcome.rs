@@ -148,7 +148,7 @@ impl AttemptEnd {
 #[derive(Debug)]
 pub(crate) struct Outcome {
     /// The response, whole or in part.
-    pub(crate) received: Option<Received>,
+    pub(crate) received: Option<Box<Received>>,
     /// Why the response is not complete.
     pub(crate) failure: Option<Failure>,
     /// The connection.

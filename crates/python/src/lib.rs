@@ -19,9 +19,16 @@ mod request;
 mod response;
 mod table;
 mod testserver;
+mod view;
 
+use mimalloc::MiMalloc;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
+
+/// Memory moves from the engine's threads to Python's with every batch, and large bodies come and go: the C library's
+/// allocator returns and faults in their pages each time.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Every error code, and whether a request that ends with it is retryable.
 #[pyfunction]

@@ -9,10 +9,11 @@ use hurtle_engine::{AttemptRecord, OwnedRow, Timings, Truncated};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PyMemoryView, PyString, PyTuple};
 
 use crate::charset;
 use crate::errors::{Imported, request_error};
+use crate::view;
 
 static HEADERS: Imported = Imported::new("hurtle.models", "Headers");
 static HOP: Imported = Imported::new("hurtle.models", "Hop");
@@ -63,6 +64,22 @@ impl Response {
             let body = self.body.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
             PyBytes::new(py, &body).unbind()
         })
+    }
+
+    /// A large body that is not the content yet.
+    fn large(&self, py: Python<'_>) -> Option<Bytes> {
+        if self.content.get(py).is_some() {
+            return None;
+        }
+        self.body.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What `read` makes of the body, which is not copied for it.
+    fn with_body<T>(&self, py: Python<'_>, read: impl FnOnce(&[u8]) -> T) -> T {
+        match self.large(py) {
+            Some(body) => read(&body),
+            None => read(self.bytes(py).as_bytes(py)),
+        }
     }
 
     /// An attribute of the row's Request, if there is one. A row that was not a request has none.
@@ -199,6 +216,15 @@ impl Response {
         self.bytes(py).clone_ref(py)
     }
 
+    /// The body, read-only, where it lies.
+    #[getter]
+    fn content_view<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMemoryView>> {
+        match self.large(py) {
+            Some(body) => view::view(py, body),
+            None => PyMemoryView::from(self.bytes(py).bind(py)),
+        }
+    }
+
     /// The content codings that are still on the body.
     #[getter]
     fn encoding_left(&self) -> Option<&str> {
@@ -208,16 +234,18 @@ impl Response {
     /// The encoding in which `text` reads the body.
     #[getter]
     fn encoding(&self, py: Python<'_>) -> String {
-        charset::encoding_of(self.content_type(), self.bytes(py).as_bytes(py)).name().to_ascii_lowercase()
+        let encoding = self.with_body(py, |body| charset::encoding_of(self.content_type(), body));
+        encoding.name().to_ascii_lowercase()
     }
 
     /// The body as text.
     #[getter]
     fn text(&self, py: Python<'_>) -> Py<PyString> {
         let text = self.text.get_or_init(py, || {
-            let body = self.bytes(py).as_bytes(py);
-            let encoding = charset::encoding_of(self.content_type(), body);
-            PyString::new(py, &charset::decoded(encoding, body)).unbind()
+            self.with_body(py, |body| {
+                let encoding = charset::encoding_of(self.content_type(), body);
+                PyString::new(py, &charset::decoded(encoding, body)).unbind()
+            })
         });
         text.clone_ref(py)
     }
@@ -230,7 +258,7 @@ impl Response {
                  encodings decode content"
             ))
         })?;
-        Ok(PyString::new(py, &charset::decoded(encoding, self.bytes(py).as_bytes(py))))
+        Ok(self.with_body(py, |body| PyString::new(py, &charset::decoded(encoding, body))))
     }
 
     /// Parse the body as JSON.

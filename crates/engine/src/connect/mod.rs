@@ -6,6 +6,7 @@ mod guard;
 mod stream;
 mod tcp;
 mod tls;
+mod verified;
 mod verifier;
 
 pub(crate) use descriptors::Descriptors;

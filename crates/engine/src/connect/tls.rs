@@ -10,7 +10,10 @@ use std::sync::{Arc, OnceLock};
 use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{ClientSessionMemoryCache, Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::{AlertDescription, CertificateError, ClientConfig, Error, InvalidMessage, RootCertStore};
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, Error, InvalidMessage, RootCertStore,
+    SupportedCipherSuite,
+};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
@@ -107,7 +110,7 @@ impl TlsContext {
     }
 
     fn build(&self) -> Result<TlsConnector, Failure> {
-        let provider = Arc::new(ring::default_provider());
+        let provider = Arc::new(provider());
         let verifier = self.verifier(&provider)?;
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -131,6 +134,16 @@ impl TlsContext {
             .map_err(|error| unusable(&error))?;
         Ok(Arc::new(Verifier::new(verifier, certificates)))
     }
+}
+
+/// Ring's algorithms, AES-128 first, as browsers ask for it: the handshake hashes by SHA-256, for which processors have
+/// instructions, and not by SHA-384.
+fn provider() -> CryptoProvider {
+    let mut provider = ring::default_provider();
+    let is_aes128 =
+        |suite: &SupportedCipherSuite| suite.suite().as_str().is_some_and(|name| name.contains("AES_128"));
+    provider.cipher_suites.sort_by_key(|suite| !is_aes128(suite));
+    provider
 }
 
 const H2: &[u8] = b"h2";
@@ -256,6 +269,7 @@ mod tests {
     use super::*;
     use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
     use rustls::server::WebPkiClientVerifier;
+    use rustls::sign::{CertifiedKey, SingleCertAndKey};
     use rustls::{HandshakeKind, ServerConfig};
     use rustls_pki_types::PrivateKeyDer;
     use std::net::{Ipv4Addr, SocketAddr};
@@ -365,6 +379,29 @@ mod tests {
         assert_eq!(refusal(&context, signed(&for_name(NAME), &unknown)).await, Code::TlsUnknownCa);
         let created_again = authority("known");
         assert_eq!(refusal(&context, signed(&for_name(NAME), &created_again)).await, Code::TlsUnknownCa);
+    }
+
+    #[tokio::test]
+    async fn a_chain_that_was_verified_proves_nothing_without_its_key() {
+        let ca = authority("CA");
+        let context = trusting(&ca, Http2::Never);
+        let (right, wrong) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+        let certificate = for_name(NAME).signed_by(&right, &ca).unwrap().der().clone();
+        for (key, is_right) in [(&right, true), (&right, true), (&wrong, false), (&right, true)] {
+            let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+            let key = ring::sign::any_supported_type(&key).unwrap();
+            let mut config = serve(certificate.clone(), &right);
+            config.cert_resolver =
+                Arc::new(SingleCertAndKey::from(CertifiedKey::new(vec![certificate.clone()], key)));
+            config.send_tls13_tickets = 0;
+            let (address, server) = tls_server(config).await;
+            let connected = connect(&context, address).await;
+            assert_eq!(connected.is_ok(), is_right);
+            if let Ok(stream) = connected {
+                assert_eq!(stream.get_ref().1.handshake_kind(), Some(HandshakeKind::Full));
+            }
+            server.abort();
+        }
     }
 
     #[tokio::test]

@@ -273,7 +273,7 @@ pub(super) async fn read(
             }
         };
         read.wire_bytes = read.body.len() as u64;
-        clock.progressed(read.wire_bytes);
+        clock.progressed(read.wire_bytes, !more);
         if read.wire_bytes > rules.max_bytes {
             if refuses {
                 let detail = format!("the response grew past max_body_size of {}", rules.max_bytes);

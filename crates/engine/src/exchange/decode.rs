@@ -10,9 +10,12 @@
 
 mod br;
 mod gzip;
+mod stream;
 
-use flate2::{Crc, Decompress, FlushDecompress, Status};
-use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, ResetDirective, zstd_sys::ZSTD_ErrorCode};
+use sirocco::Format;
+use sirocco::inflate;
+use zstd::zstd_safe::zstd_sys::ZSTD_ErrorCode;
+use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, ResetDirective, get_frame_content_size};
 
 use super::accepted::Accepted;
 use crate::error::{Code, Failure};
@@ -26,6 +29,9 @@ const MAX_EMPTY_MEMBERS: u32 = 64;
 
 /// The least space a decoder gets at once, in bytes.
 const STEP: usize = 16 << 10;
+
+/// Deflate shrinks nothing by more than this factor; a length that promises more is a lie.
+const MAX_RATIO: usize = 1032;
 
 /// The largest zstd window, 8 MiB (RFC 9659 §3), as a power of two.
 const ZSTD_WINDOW_LOG: u32 = 23;
@@ -66,11 +72,12 @@ pub fn decode_body(content_encoding: &str, body: Vec<u8>, most: u64) -> Result<V
     Ok(decoded)
 }
 
-/// Decoder state that is worth keeping between bodies: 40 KiB for deflate, 160 KiB and more for zstd. One per shard;
-/// the states are created when first needed.
+/// Decoder state that is worth keeping between bodies: 14 KiB for each format of deflate, 160 KiB and more for zstd. One
+/// per shard; the states are created when first needed.
 #[derive(Default)]
 pub(crate) struct Decoder {
-    inflate: Option<Decompress>,
+    raw: Option<Box<inflate::Decoder>>,
+    zlib: Option<Box<inflate::Decoder>>,
     zstd: Option<DCtx<'static>>,
 }
 
@@ -94,6 +101,15 @@ impl Coding {
             ("zstd", Coding::Zstd),
         ];
         NAMES.iter().find(|(known, _)| name.eq_ignore_ascii_case(known)).map(|&(_, coding)| coding)
+    }
+
+    /// How long the input is when decoded, as it says itself: for gzip, its last member, modulo 2^32.
+    fn decoded_length(self, input: &[u8]) -> Option<usize> {
+        match self {
+            Self::Gzip => input.last_chunk().map(|&length| u32::from_le_bytes(length) as usize),
+            Self::Zstd => usize::try_from(get_frame_content_size(input).ok()??).ok(),
+            Self::Deflate | Self::Brotli => None,
+        }
     }
 }
 
@@ -206,7 +222,8 @@ impl Decoder {
         more_than: u64,
     ) -> Result<bool, Failure> {
         let input = std::mem::take(&mut decoded.body);
-        let mut output = Output::new(limits.cap.min(room), input.len(), more_than);
+        let length = coding.decoded_length(&input);
+        let mut output = Output::new(limits.cap.min(room), input.len(), length, more_than);
         let layer = match coding {
             Coding::Gzip => self.gzip(&input, &mut output),
             Coding::Deflate => self.deflate(&input, &mut output),
@@ -231,11 +248,9 @@ impl Decoder {
         Ok(true)
     }
 
-    fn inflate(&mut self, zlib: bool) -> &mut Decompress {
-        if let Some(inflate) = &mut self.inflate {
-            inflate.reset(zlib);
-        }
-        self.inflate.get_or_insert_with(|| Decompress::new(zlib))
+    fn inflate(&mut self, format: Format) -> &mut inflate::Decoder {
+        let kept = if format == Format::Zlib { &mut self.zlib } else { &mut self.raw };
+        kept.get_or_insert_with(|| Box::new(inflate::Decoder::new(format)))
     }
 
     /// All members, one after the other (RFC 1952 §2.2).
@@ -250,15 +265,13 @@ impl Decoder {
             let Some(header) = gzip::header(rest)? else { return Ok(Layer { used, end: End::Input }) };
             let start = output.bytes.len();
             let data = rest.get(header..).unwrap_or_default();
-            let layer = run_inflate(self.inflate(false), data, output)?;
+            let layer = stream::inflate(self.inflate(Format::Deflate), data, output)?;
             let End::Whole = layer.end else { return Ok(Layer { used, end: layer.end }) };
             let member = output.bytes.get(start..).unwrap_or_default();
             let Some(trailer) = data.get(layer.used..layer.used + gzip::TRAILER) else {
                 return Ok(Layer { used, end: End::Unchecked });
             };
-            let mut crc = Crc::new();
-            crc.update(member);
-            if trailer != gzip::trailer(crc.sum(), member.len()) {
+            if trailer != gzip::trailer(crc32fast::hash(member), member.len()) {
                 return Err(corrupt("the gzip check does not match"));
             }
             empty += u32::from(member.is_empty());
@@ -271,13 +284,12 @@ impl Decoder {
 
     /// The zlib format, or deflate without it, which some servers send (RFC 9110 §8.4.1.2).
     fn deflate(&mut self, input: &[u8], output: &mut Output) -> Result<Layer, Failure> {
-        if is_zlib(input) {
-            let first = run_inflate(self.inflate(true), input, output);
-            if first.is_ok() || !output.bytes.is_empty() {
-                return first;
-            }
+        let zlib = stream::is_zlib(input).then(|| stream::inflate(self.inflate(Format::Zlib), input, output));
+        if let Some(Ok(layer)) = zlib {
+            return Ok(layer);
         }
-        run_inflate(self.inflate(false), input, output)
+        output.bytes.clear();
+        stream::inflate(self.inflate(Format::Deflate), input, output)
     }
 
     /// All frames, one after the other (RFC 8878 §3).
@@ -316,12 +328,15 @@ struct Output {
 }
 
 impl Output {
-    fn new(cap: u64, input: usize, more_than: u64) -> Self {
+    /// `length`: how long the input says that it is, decoded. It may lie, and costs no more than `cap` then.
+    fn new(cap: u64, input: usize, length: Option<usize>, more_than: u64) -> Self {
         let cap = usize::try_from(cap).unwrap_or(usize::MAX).min(isize::MAX as usize - 1);
         // Text shrinks to about a quarter; what shrinks further costs a few more steps. What is known to be large has its
         // own pages from the start: what grows to that size leaves memory behind that the allocator keeps.
+        let likely =
+            length.map_or(input.saturating_mul(4), |length| length.min(input.saturating_mul(MAX_RATIO)));
         let known = usize::try_from(more_than).unwrap_or(usize::MAX).saturating_mul(2);
-        let first = input.saturating_mul(4).max(STEP).max(known).min(cap + 1);
+        let first = likely.max(STEP).max(known).min(cap + 1);
         Self { bytes: Vec::with_capacity(first), cap }
     }
 
@@ -337,6 +352,13 @@ impl Output {
         true
     }
 
+    /// All of its space, from the first byte of a stream at `start`, of which `length` bytes are decoded. The space behind
+    /// them holds zeros or what an earlier call left there.
+    fn space(&mut self, start: usize) -> &mut [u8] {
+        self.bytes.resize(self.bytes.capacity().min(self.cap + 1), 0);
+        self.bytes.get_mut(start..).unwrap_or_default()
+    }
+
     fn is_over(&self) -> bool {
         self.bytes.len() > self.cap
     }
@@ -349,35 +371,6 @@ impl Output {
 
 fn corrupt(words: &'static str) -> Failure {
     Failure::new(Code::DecodeCorrupt, words)
-}
-
-/// Whether the first two bytes are a zlib header (RFC 1950 §2.2).
-fn is_zlib(input: &[u8]) -> bool {
-    input.first_chunk().is_some_and(|&[first, second]| {
-        first & 0x0f == 8 && u16::from_be_bytes([first, second]).is_multiple_of(31)
-    })
-}
-
-fn run_inflate(inflate: &mut Decompress, input: &[u8], output: &mut Output) -> Result<Layer, Failure> {
-    loop {
-        if !output.grow() {
-            return Ok(Layer { used: inflate.total_in() as usize, end: End::Cap });
-        }
-        let before = (inflate.total_in(), inflate.total_out());
-        let rest = input.get(before.0 as usize..).unwrap_or_default();
-        let status = inflate
-            .decompress_vec(rest, &mut output.bytes, FlushDecompress::None)
-            .map_err(|_| corrupt("the body is not deflate"))?;
-        let used = inflate.total_in() as usize;
-        match status {
-            Status::StreamEnd if output.is_over() => return Ok(Layer { used, end: End::Cap }),
-            Status::StreamEnd => return Ok(Layer { used, end: End::Whole }),
-            _ if before == (inflate.total_in(), inflate.total_out()) => {
-                return Ok(Layer { used, end: End::Input });
-            }
-            _ => {}
-        }
-    }
 }
 
 /// Whether a zstd frame starts here: its magic number, or that of a skippable one (RFC 8878 §3.1).
@@ -671,7 +664,7 @@ mod tests {
         }
         // Raw, but looks like a zlib header: a stored block whose padding and length happen to fit.
         let misleading = [&[0x78, 0x01, 0x00, 0xfe, 0xff][..], b"!"].concat();
-        assert!(is_zlib(&misleading));
+        assert!(stream::is_zlib(&misleading));
         assert!(decode("deflate", misleading).is_err());
     }
 

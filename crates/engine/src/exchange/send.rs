@@ -51,7 +51,7 @@ const LONG_PAUSE: Duration = Duration::from_millis(500);
 
 /// How an exchange ended.
 pub(crate) struct Exchanged {
-    pub(crate) received: Option<Received>,
+    pub(crate) received: Option<Box<Received>>,
     pub(crate) failure: Option<Failure>,
     pub(crate) reached: Reached,
     /// What its body holds of the job's memory, until its row does.
@@ -110,7 +110,7 @@ async fn over_http1<'a>(
     audience: Audience,
     records_exchanges: bool,
     strict: bool,
-) -> Result<(Received, Incoming<'a>), Exchanged> {
+) -> Result<(Box<Received>, Incoming<'a>), Exchanged> {
     heads.write_http1(connection.begin(), request, audience);
     let body = body_of(request);
     let sent = records_exchanges.then(|| [connection.keep(), &body].concat());
@@ -124,15 +124,9 @@ async fn over_http1<'a>(
         };
         Exchanged { reached, ..Exchanged::failed(failure) }
     })?;
-    let received = Received {
-        status: head.status,
-        version: head.version,
-        reason: head.reason,
-        headers: head.headers,
-        remark: head.tolerated.remark(),
-        wire: sent.map(|request| Box::new(Wire { request: request.into(), ..Wire::default() })),
-        ..Received::default()
-    };
+    let mut received = head.received;
+    received.remark = head.tolerated.remark();
+    received.wire = sent.map(|request| Box::new(Wire { request: request.into(), ..Wire::default() }));
     Ok((received, Incoming::Http1 { connection, framing: head.framing }))
 }
 
@@ -143,7 +137,7 @@ async fn over_http2<'a>(
     audience: Audience,
     records_exchanges: bool,
     clock: &PhaseClock,
-) -> Result<(Received, Incoming<'a>), Exchanged> {
+) -> Result<(Box<Received>, Incoming<'a>), Exchanged> {
     let sent = records_exchanges.then(|| {
         let mut sent = Vec::new();
         heads.write_http1(&mut sent, request, audience);
@@ -163,13 +157,13 @@ async fn over_http2<'a>(
         return Err(Exchanged::failed(malformed_h2()));
     }
     let (head, incoming) = response.into_parts();
-    let received = Received {
+    let received = Box::new(Received {
         status: head.status.as_u16(),
         version: head.version,
         headers: HeaderBlock::from(&head.headers),
         wire: sent.map(|request| Box::new(Wire { request: request.into(), ..Wire::default() })),
         ..Received::default()
-    };
+    });
     let kept = records_exchanges.then(|| heads::response_head(&head));
     let has_body = !is_head && !matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let left = declared_length(&head.headers).filter(|_| has_body);
@@ -209,7 +203,7 @@ fn body_of(request: &Request) -> Bytes {
 
 async fn receive(
     method: &Method,
-    mut received: Received,
+    mut received: Box<Received>,
     mut incoming: Incoming<'_>,
     rules: &BodyRules<'_>,
     clock: &PhaseClock,

@@ -48,9 +48,9 @@ fn see(bytes: &[u8], reading: Reading) -> Seen {
         Ok(Parsed::Partial) => Seen::Partial,
         Ok(Parsed::Interim(_, length)) => Seen::Interim(length),
         Ok(Parsed::Final(head, length)) => {
-            assert!((101..=999).contains(&head.status), "status {}", head.status);
+            assert!((101..=999).contains(&head.received.status), "status {}", head.received.status);
             let (mut lengths, mut codings) = (false, false);
-            for (name, value) in head.headers.iter() {
+            for (name, value) in head.received.headers.iter() {
                 assert!(!name.bytes().any(|byte| byte.is_ascii_uppercase()), "{name}");
                 assert!(!value.iter().any(|byte| b"\r\n\0".contains(byte)), "{name}: {value:?}");
                 lengths |= name == "content-length";

@@ -17,7 +17,7 @@ use crate::outcome::{AttemptEnd, AttemptRecord, Exchange, Hop, Truncated};
 use crate::timings::Timings;
 
 /// A body of this size or more moves into its row without a copy.
-const OWN_BODY: usize = 32 << 10;
+const OWN_BODY: usize = 4 << 10;
 /// Arenas kept for reuse, and the largest that is kept.
 const KEPT_ARENAS: usize = 8;
 const KEPT_ARENA_BYTES: usize = 2 << 20;
@@ -106,10 +106,9 @@ impl Row {
     }
 }
 
-/// A row before its bytes are laid out.
+/// The bytes of a row before they are laid out.
 #[derive(Debug)]
 pub(crate) struct Draft<'a> {
-    pub(crate) row: Row,
     pub(crate) url: &'a str,
     pub(crate) final_url: &'a str,
     pub(crate) reason: &'a [u8],
@@ -219,7 +218,8 @@ impl<'a> RowView<'a> {
 /// A row that has left its batch.
 #[derive(Clone, Debug)]
 pub struct OwnedRow {
-    row: Row,
+    /// Not inline: it is moved several times on its way to Python.
+    row: Box<Row>,
     head: Box<[u8]>,
 }
 
@@ -281,7 +281,8 @@ impl Batch {
         let start = row.start as usize;
         let head = self.arena.get(start..start + row.headers_end as usize)?;
         // Without the body: cloning a large one would be wasted.
-        let row = Row { own_body: None, extra: row.extra.clone(), method: row.method.clone(), ..*row };
+        let row =
+            Box::new(Row { own_body: None, extra: row.extra.clone(), method: row.method.clone(), ..*row });
         Some(OwnedRow { row, head: head.into() })
     }
 
@@ -293,8 +294,8 @@ impl Batch {
     }
 
     /// Lays out a row's bytes behind those already there.
-    pub(crate) fn push(&mut self, draft: Draft<'_>) {
-        let Draft { mut row, url, final_url, reason, detail, headers, body } = draft;
+    pub(crate) fn push(&mut self, mut row: Row, draft: Draft<'_>) {
+        let Draft { url, final_url, reason, detail, headers, body } = draft;
         let exchanges = row.extra.iter().flat_map(|extra| &extra.exchanges);
         self.own_bytes += exchanges.map(Exchange::bytes).sum::<usize>();
         let start = self.arena.len();
@@ -368,15 +369,15 @@ mod tests {
         let mut headers = HeaderBlock::default();
         headers.push(b"x-a", b"1");
         headers.push(b"x-a", b"\xff2");
-        batch.push(Draft {
-            row: Row::new(index, Method::GET),
+        let draft = Draft {
             url: "http://a/1",
             final_url: if index == 0 { "http://a/1" } else { "http://b/2" },
             reason: b"Fine",
             detail: "",
             headers: Some(&headers),
             body: body.to_vec().into(),
-        });
+        };
+        batch.push(Row::new(index, Method::GET), draft);
     }
 
     #[test]

@@ -169,7 +169,7 @@ mod tests {
             row.attempts = 1;
             row.timings.first_byte = Some(Duration::from_millis(first_byte_ms));
             let body = Bytes::from_static(b"abc");
-            batch.push(Draft { row, url: "u", final_url: "u", reason: b"", detail: "", headers: None, body });
+            batch.push(row, Draft { url: "u", final_url: "u", reason: b"", detail: "", headers: None, body });
         }
         batch
     }
@@ -198,15 +198,17 @@ mod tests {
         for (timings, is_copy) in [(answered, false), (answered, true), (failed, false), (answered, false)] {
             let mut row = Row::new(0, Method::GET);
             (row.timings, row.is_copy) = (timings, is_copy);
-            batch.push(Draft {
+            batch.push(
                 row,
-                url: "u",
-                final_url: "u",
-                reason: b"",
-                detail: "",
-                headers: None,
-                body: Bytes::new(),
-            });
+                Draft {
+                    url: "u",
+                    final_url: "u",
+                    reason: b"",
+                    detail: "",
+                    headers: None,
+                    body: Bytes::new(),
+                },
+            );
         }
         let mut stats = Stats::default();
         stats.add(&batch);

@@ -78,8 +78,7 @@ impl LocalJob {
         let body = Bytes::from(std::mem::take(&mut received.body));
         // A fragment or another spelling by the caller is not a redirect: only a hop changes the final URL.
         let redirected = course.asked.is_some();
-        let draft = |row, url, body| Draft {
-            row,
+        let draft = |url, body| Draft {
             url,
             final_url: if redirected { flight.request.target.as_str() } else { url },
             reason: received.reason.as_deref().unwrap_or_default(),
@@ -94,22 +93,22 @@ impl LocalJob {
             if let Some(extra) = &mut row.extra {
                 extra.exchanges.clear();
             }
-            self.push(draft(row, twin.asked.as_deref().unwrap_or(url), body.clone()));
+            self.push(row, draft(twin.asked.as_deref().unwrap_or(url), body.clone()));
         }
-        self.push(draft(row, url, body));
+        self.push(row, draft(url, body));
     }
 
     /// A row for a request that was never sent.
     pub(super) fn refuse(&self, mut row: Row, url: &str, failure: &Failure) {
         row.code = Some(failure.code);
         let (detail, body) = (&*failure.detail, Bytes::new());
-        self.push(Draft { row, url, final_url: url, reason: b"", detail, headers: None, body });
+        self.push(row, Draft { url, final_url: url, reason: b"", detail, headers: None, body });
     }
 
-    fn push(&self, draft: Draft<'_>) {
+    fn push(&self, row: Row, draft: Draft<'_>) {
         let mut open = self.open.borrow_mut();
         let before = open.bytes();
-        open.push(draft);
+        open.push(row, draft);
         self.state.buffer(open.bytes() - before);
         let enough = if self.state.is_starved() { STARVED_ROWS } else { BATCH_ROWS };
         if open.len() >= enough || open.bytes() >= BATCH_BYTES {

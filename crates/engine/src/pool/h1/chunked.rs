@@ -75,6 +75,17 @@ impl Chunked {
         self.state == State::Done
     }
 
+    /// How much of the chunk that has begun is still to come.
+    pub(crate) fn left(&self) -> u64 {
+        if let State::Data { left } = self.state { left } else { 0 }
+    }
+
+    /// So much of that was taken without [`Self::decode`].
+    pub(crate) fn skip(&mut self, taken: u64) {
+        let left = self.left().saturating_sub(taken);
+        self.state = if left == 0 { State::DataCr } else { State::Data { left } };
+    }
+
     /// Appends the data in `input` to `out`. Returns how much of `input` was read: all of it, unless the body ends.
     ///
     /// # Errors
@@ -89,9 +100,8 @@ impl Chunked {
                 let (data, behind) = rest.split_at_checked(length).unwrap_or((rest, &[]));
                 out.extend_from_slice(data);
                 rest = behind;
-                let left = left - length as u64;
-                self.state = if left == 0 { State::DataCr } else { State::Data { left } };
-                if left > 0 {
+                self.skip(length as u64);
+                if self.left() > 0 {
                     break;
                 }
             }

@@ -10,6 +10,7 @@ use super::chunked::Chunked;
 use super::lenient::{self, Tolerated};
 use crate::error::{Code, Failure};
 use crate::headers::HeaderBlock;
+use crate::outcome::Received;
 
 /// The largest head and the largest header in it, in bytes, and the most headers.
 pub(crate) const MAX_HEAD: usize = 256 << 10;
@@ -32,11 +33,8 @@ pub(crate) enum Framing {
 /// The head of a final response.
 #[derive(Debug)]
 pub(crate) struct Head {
-    pub(crate) status: u16,
-    pub(crate) version: Version,
-    /// The reason phrase, if it is not the standard one.
-    pub(crate) reason: Option<Box<[u8]>>,
-    pub(crate) headers: HeaderBlock,
+    /// The response, up to its body.
+    pub(crate) received: Box<Received>,
     pub(crate) framing: Framing,
     /// The connection may serve another request after the body.
     pub(crate) keep_alive: bool,
@@ -83,7 +81,7 @@ pub(crate) enum Parsed {
     /// An interim response of this length: the final one follows.
     Interim(Tolerated, usize),
     /// A head of this length.
-    Final(Box<Head>, usize),
+    Final(Head, usize),
 }
 
 /// Reads a head at the start of `bytes`.
@@ -115,7 +113,9 @@ fn split<'a>(
         Status::Partial if bytes.len() < MAX_HEAD => Ok(Parsed::Partial),
         Status::Complete(length) if length > MAX_HEAD => Err(too_large()),
         Status::Partial => Err(too_large()),
-        Status::Complete(length) => understand(&response, length, reading, Tolerated::default()),
+        Status::Complete(length) => {
+            understand(&response, bytes.get(..length).unwrap_or_default(), reading, Tolerated::default())
+        }
     })
 }
 
@@ -133,7 +133,7 @@ fn parse_leniently(bytes: &[u8], reading: Reading) -> Result<Parsed, Failure> {
     config().parse_response_with_uninit_headers(&mut response, &first, &mut []).map_err(malformed)?;
     let httparse::Response { version, code, reason, .. } = response;
     let response = httparse::Response { version, code, reason, headers: &mut lines.headers };
-    understand(&response, lines.length, reading, lines.tolerated)
+    understand(&response, bytes.get(..lines.length).unwrap_or_default(), reading, lines.tolerated)
 }
 
 fn config() -> ParserConfig {
@@ -200,7 +200,7 @@ struct Fields {
 
 fn understand(
     response: &httparse::Response<'_, '_>,
-    length: usize,
+    text: &[u8],
     reading: Reading,
     mut tolerated: Tolerated,
 ) -> Result<Parsed, Failure> {
@@ -209,19 +209,19 @@ fn understand(
         // Source: RFC 9110, sections 8.6 and 15.2, and RFC 9112, section 6.1.
         tolerated.interim = response.headers.iter().any(|header| frames(header.name));
         refuse(tolerated, reading)?;
-        return Ok(Parsed::Interim(tolerated, length));
+        return Ok(Parsed::Interim(tolerated, text.len()));
     }
     if status < 100 {
         return Err(malformed(Error::Status));
     }
     let mut fields = Fields::default();
-    let mut headers = HeaderBlock::with_capacity(length);
+    let mut headers = HeaderBlock::with_capacity(text.len() + 2 * response.headers.len());
     for header in response.headers.iter() {
         fields.read(header.name, header.value)?;
         if header.name.len() + header.value.len() > MAX_HEADER {
             return Err(too_large());
         }
-        if header.value.contains(&b'\n') {
+        if memchr::memchr(b'\n', header.value).is_some() {
             headers.push(header.name.as_bytes(), &unfold(header.value));
         } else {
             headers.push(header.name.as_bytes(), header.value);
@@ -238,11 +238,10 @@ fn understand(
     let keep_alive =
         if version == Version::HTTP_11 { !fields.close } else { fields.keep_alive && !fields.close };
     let reason = response.reason.map(str::as_bytes).filter(|reason| !is_standard(status, reason));
+    let reason = reason.map(Into::into);
+    let received = Box::new(Received { status, version, reason, headers, ..Received::default() });
     let head = Head {
-        status,
-        version,
-        reason: reason.map(Into::into),
-        headers,
+        received,
         // In a head that breaks the rules an intermediary may see another end of the body: no other response must follow
         // on this connection. Source: RFC 9112, sections 6.1 and 6.3.
         keep_alive: keep_alive
@@ -254,7 +253,7 @@ fn understand(
         stray,
         tolerated,
     };
-    Ok(Parsed::Final(Box::new(head), length))
+    Ok(Parsed::Final(head, text.len()))
 }
 
 /// Refuses what is tolerated elsewhere, if the caller wants that.
@@ -273,6 +272,9 @@ fn frames(name: &str) -> bool {
 }
 
 fn is_standard(status: u16, reason: &[u8]) -> bool {
+    if status == 200 && reason == b"OK" {
+        return true;
+    }
     let standard = http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
     reason.is_empty() || standard.is_some_and(|standard| standard.as_bytes() == reason)
 }
@@ -371,7 +373,7 @@ mod tests {
         match parse(text.as_bytes(), Reading { without_body: method_head, strict: false }) {
             Ok(Parsed::Final(head, length)) => {
                 assert_eq!(length, text.find("\r\n\r\n").map_or(text.len(), |at| at + 4));
-                Ok(*head)
+                Ok(head)
             }
             Ok(other) => panic!("{other:?}"),
             Err(failure) => Err(failure.code),
@@ -391,9 +393,9 @@ mod tests {
         let head =
             head_of(false, "HTTP/1.1 404 Nope\r\nA: 1\r\nb:2 \r\nA: 3\r\nContent-Length: 7\r\n\r\nbody")
                 .unwrap();
-        assert_eq!((head.status, head.version), (404, Version::HTTP_11));
-        assert_eq!(head.reason.as_deref(), Some(&b"Nope"[..]));
-        let headers: Vec<_> = head.headers.iter().collect();
+        assert_eq!((head.received.status, head.received.version), (404, Version::HTTP_11));
+        assert_eq!(head.received.reason.as_deref(), Some(&b"Nope"[..]));
+        let headers: Vec<_> = head.received.headers.iter().collect();
         let expected = [("a", &b"1"[..]), ("b", b"2"), ("a", b"3"), ("content-length", b"7")];
         assert_eq!(headers, expected);
         assert_eq!((head.framing, head.keep_alive), (Framing::Length(7), true));
@@ -401,8 +403,8 @@ mod tests {
 
     #[test]
     fn a_standard_reason_is_not_kept() {
-        assert_eq!(head_of(false, "HTTP/1.1 404 Not Found\r\n\r\n").unwrap().reason, None);
-        assert_eq!(head_of(false, "HTTP/1.1 404\r\n\r\n").unwrap().reason, None);
+        assert_eq!(head_of(false, "HTTP/1.1 404 Not Found\r\n\r\n").unwrap().received.reason, None);
+        assert_eq!(head_of(false, "HTTP/1.1 404\r\n\r\n").unwrap().received.reason, None);
     }
 
     #[test]
@@ -429,13 +431,13 @@ mod tests {
         for line in ["HTTP/1.1 2 OK", "HTTP/1.1 -20 OK", "HTTP/1.1 abc", "HTTP/1.1 2000 OK", "HTTP/1.1 099 X"]
         {
             let parsed = head_of(false, &format!("{line}\r\n\r\n"));
-            assert_eq!(parsed.map(|head| head.status), Err(Code::ProtocolStatusLine), "{line}");
+            assert_eq!(parsed.map(|head| head.received.status), Err(Code::ProtocolStatusLine), "{line}");
         }
         for line in
             ["HTTP/1.2 200 OK", "HTTP/0.9 200 OK", "ICY 200 OK", "<html>hello</html>", "SSH-2.0-OpenSSH"]
         {
             let parsed = head_of(false, &format!("{line}\r\n\r\n"));
-            assert_eq!(parsed.map(|head| head.status), Err(Code::ProtocolVersion), "{line}");
+            assert_eq!(parsed.map(|head| head.received.status), Err(Code::ProtocolVersion), "{line}");
         }
     }
 
@@ -471,7 +473,7 @@ mod tests {
     #[test]
     fn a_folded_value_is_joined() {
         let head = head("A: one\r\n  two\r\n\tthree\r\n").unwrap();
-        assert_eq!(head.headers.get_all("a").collect::<Vec<_>>(), [b"one two three"]);
+        assert_eq!(head.received.headers.get_all("a").collect::<Vec<_>>(), [b"one two three"]);
     }
 
     #[test]
@@ -535,15 +537,17 @@ mod tests {
 
     #[test]
     fn thousands_of_headers_are_read_and_too_many_refused() {
-        let many = |count| head(&"Set-Cookie: a=b\r\n".repeat(count)).map(|head| head.headers.iter().count());
+        let many = |count| {
+            head(&"Set-Cookie: a=b\r\n".repeat(count)).map(|head| head.received.headers.iter().count())
+        };
         assert_eq!(many(1000), Ok(1000));
         assert_eq!(many(MAX_HEADERS), Ok(MAX_HEADERS));
         assert_eq!(many(MAX_HEADERS + 1), Err(Code::TooLargeHeaders));
         let endless = format!("HTTP/1.1 200 OK\r\nA: {}", "x".repeat(MAX_HEAD));
         assert_eq!(parse(endless.as_bytes(), Reading::default()).unwrap_err().code, Code::TooLargeHeaders);
-        let one = |length| head(&format!("A: {}\r\n", "x".repeat(length))).map(|head| head.status);
+        let one = |length| head(&format!("A: {}\r\n", "x".repeat(length))).map(|head| head.received.status);
         assert_eq!((one(MAX_HEADER - 1), one(MAX_HEADER)), (Ok(200), Err(Code::TooLargeHeaders)));
         let whole = head(&format!("A: {}\r\n", "x".repeat(MAX_HEADER - 1)).repeat(5));
-        assert_eq!(whole.map(|head| head.status), Err(Code::TooLargeHeaders));
+        assert_eq!(whole.map(|head| head.received.status), Err(Code::TooLargeHeaders));
     }
 }

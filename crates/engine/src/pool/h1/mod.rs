@@ -1,6 +1,7 @@
 //! One HTTP/1.1 connection, driven by the task that uses it: no task of its own, no handover, no buffer while it is
 //! idle. A request costs one write and one read.
 
+mod body;
 mod chunked;
 mod head;
 mod lenient;
@@ -13,7 +14,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{BufMut, Bytes};
+use bytes::Bytes;
 use http::Method;
 use tokio::io::AsyncWrite;
 use tokio_util::io::poll_read_buf;
@@ -34,8 +35,6 @@ pub(crate) mod fuzzing {
 
 /// Bytes read at once, into memory that all connections of a shard share.
 const SCRATCH: usize = 64 << 10;
-/// Memory reserved at once for a body that declares its length: a false length must not cost more.
-const MAX_RESERVE: usize = 1 << 20;
 /// A body up to this size is sent in one write with its head.
 const SMALL_BODY: usize = 16 << 10;
 /// Memory of a request that is kept for the next.
@@ -159,7 +158,7 @@ impl H1 {
     ///
     /// # Cancel safety
     /// If it is dropped midway, the connection must not be used again.
-    pub(crate) async fn response(&mut self, body: Bytes, reading: Reading) -> Result<Box<Head>, NoHead> {
+    pub(crate) async fn response(&mut self, body: Bytes, reading: Reading) -> Result<Head, NoHead> {
         let body = if body.len() <= SMALL_BODY {
             self.request.extend_from_slice(&body);
             Bytes::new()
@@ -180,7 +179,7 @@ impl H1 {
         body: &[u8],
         reading: Reading,
         interim: &mut Interims,
-    ) -> Poll<Result<Box<Head>, NoHead>> {
+    ) -> Poll<Result<Head, NoHead>> {
         let (all, mut broken) = (self.request.len() + body.len(), None);
         if self.served > 1 && self.written == 0 && self.poll_fill(cx).is_ready() {
             // The peer closed, or sent something unexpected (408), while the connection was idle: it cannot take this
@@ -195,14 +194,7 @@ impl H1 {
             broken = Some(error);
         }
         loop {
-            let filled = ready!(self.poll_fill(cx));
-            let parsed = match filled {
-                Ok(0) => Err(self.no_head(broken.take(), reading)),
-                Err(error) => Err(self.no_head(broken.take().or(Some(error)), reading)),
-                Ok(read) if self.is_inside_line(read) => Ok(None),
-                Ok(_) => self.take_head(reading, interim),
-            };
-            match parsed {
+            match ready!(self.poll_head(cx, reading, interim, &mut broken)) {
                 Ok(None) => {}
                 Ok(Some(mut head)) => {
                     head.keep_alive &= self.written == all;
@@ -251,35 +243,68 @@ impl H1 {
         Poll::Ready(Ok(read))
     }
 
-    /// Whether the last `read` bytes cannot have ended a head that began before them. So a head that drips in byte by
-    /// byte is parsed once per line, not once per byte.
-    fn is_inside_line(&self, read: usize) -> bool {
-        let (before, new) = self.pending.split_at(self.pending.len().saturating_sub(read));
-        !before.is_empty() && !new.contains(&b'\n') && self.pending.len() < MAX_HEAD
+    /// Reads once, and looks for the final head. The usual head comes whole, and is read where it lies in the shared
+    /// memory; of the rest only a body is copied. `broken`: why the request could not be sent, which explains a missing head
+    /// better than what follows.
+    fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        reading: Reading,
+        interim: &mut Interims,
+        broken: &mut Option<io::Error>,
+    ) -> Poll<Result<Option<Head>, NoHead>> {
+        let scratch = Rc::clone(&self.scratch.0);
+        let mut new = scratch.borrow_mut();
+        new.clear();
+        match ready!(poll_read_buf(Pin::new(&mut self.stream), cx, &mut *new)) {
+            Ok(0) => return Poll::Ready(Err(self.no_head(broken.take(), reading))),
+            Err(error) => return Poll::Ready(Err(self.no_head(broken.take().or(Some(error)), reading))),
+            Ok(_) => {}
+        }
+        let mut pending = std::mem::take(&mut self.pending);
+        let mut bytes = new.as_slice();
+        if !pending.is_empty() {
+            pending.extend_from_slice(bytes);
+            if !bytes.contains(&b'\n') && pending.len() < MAX_HEAD {
+                // These bytes cannot have ended the head: so one that drips in byte by byte is parsed once per line.
+                self.pending = pending;
+                return Poll::Ready(Ok(None));
+            }
+            bytes = &pending;
+        }
+        Poll::Ready(self.take_head(bytes, reading, interim))
     }
 
-    /// The final head, if it is complete; interim ones are skipped.
-    fn take_head(&mut self, reading: Reading, interim: &mut Interims) -> Result<Option<Box<Head>>, NoHead> {
+    /// The final head, if it is complete; interim ones are skipped. What is behind it, or is incomplete, is pending.
+    fn take_head(
+        &mut self,
+        mut bytes: &[u8],
+        reading: Reading,
+        interim: &mut Interims,
+    ) -> Result<Option<Head>, NoHead> {
         let failed = |failure| NoHead { failure, unsent: false, silence: false };
         loop {
-            match head::parse(&self.pending, reading).map_err(failed)? {
-                Parsed::Partial => return Ok(None),
+            match head::parse(bytes, reading).map_err(failed)? {
+                Parsed::Partial => {
+                    self.pending = bytes.to_vec();
+                    return Ok(None);
+                }
                 Parsed::Final(mut head, length) => {
                     head.tolerate(interim.tolerated);
-                    if self.may_be_stray(length) {
+                    if self.may_be_stray(length, bytes.len()) {
                         let detail = "a body followed the response to a HEAD";
                         return Err(failed(Failure::new(Code::ProtocolOther, detail)));
                     }
+                    let (text, behind) = bytes.split_at_checked(length).unwrap_or((bytes, &[]));
                     if let Some(kept) = &mut self.kept {
-                        let head = self.pending.get(..length).unwrap_or_default();
-                        let blank = head.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-                        kept.extend_from_slice(head.get(blank..).unwrap_or_default());
+                        let blank = text.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+                        kept.extend_from_slice(text.get(blank..).unwrap_or_default());
                     }
-                    self.pending.drain(..length);
+                    self.begin_body(&head.framing, behind);
                     return Ok(Some(head));
                 }
                 Parsed::Interim(tolerated, length) => {
-                    self.pending.drain(..length);
+                    bytes = bytes.get(length..).unwrap_or_default();
                     interim.tolerated = interim.tolerated.and(tolerated);
                     interim.count += 1;
                     if interim.count > MAX_INTERIM {
@@ -290,10 +315,22 @@ impl H1 {
         }
     }
 
+    /// Keeps the bytes behind a head, with room for the rest of a small body.
+    fn begin_body(&mut self, framing: &Framing, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            let room = match framing {
+                Framing::Length(length) => usize::try_from(*length).unwrap_or(SCRATCH).min(SCRATCH),
+                _ => 0,
+            };
+            self.pending = Vec::with_capacity(room.max(bytes.len()));
+            self.pending.extend_from_slice(bytes);
+        }
+    }
+
     /// Whether a head of this length, in answer to a HEAD, may be the body that the response before described: then more
-    /// of it follows at once, or it is exactly as long.
-    fn may_be_stray(&self, length: usize) -> bool {
-        matches!(self.stray, Stray::Body(body) if self.pending.len() > length || body == length as u64)
+    /// of it follows at once, or it is exactly as long. `came`: how much came with it.
+    fn may_be_stray(&self, length: usize, came: usize) -> bool {
+        matches!(self.stray, Stray::Body(body) if came > length || body == length as u64)
     }
 
     fn no_head(&self, error: Option<io::Error>, reading: Reading) -> NoHead {
@@ -308,102 +345,6 @@ impl H1 {
             None => Failure::new(Code::ProtocolEmpty, "the connection closed without a response"),
         };
         NoHead { failure, unsent: self.written == 0, silence }
-    }
-
-    /// Appends a piece of the body to `out`, of a body with a declared length at most `most` bytes. False: the body has
-    /// ended.
-    ///
-    /// # Errors
-    /// `truncated.*`, `protocol.chunk`, `protocol.header`.
-    ///
-    /// # Cancel safety
-    /// If it is dropped midway, nothing is lost.
-    pub(crate) async fn read_body(
-        &mut self,
-        framing: &mut Framing,
-        out: &mut Vec<u8>,
-        most: usize,
-    ) -> Result<bool, Failure> {
-        let before = out.len();
-        let read = poll_fn(|cx| self.poll_body(cx, framing, out, most)).await;
-        if let (Some(kept), Framing::Length(_) | Framing::Close) = (&mut self.kept, framing) {
-            kept.extend_from_slice(out.get(before..).unwrap_or_default());
-        }
-        if read.is_err() {
-            self.over = true;
-        }
-        read
-    }
-
-    fn poll_body(
-        &mut self,
-        cx: &mut Context<'_>,
-        framing: &mut Framing,
-        out: &mut Vec<u8>,
-        most: usize,
-    ) -> Poll<Result<bool, Failure>> {
-        match framing {
-            Framing::Length(0) => Poll::Ready(Ok(false)),
-            Framing::Length(left) => {
-                let read = if self.pending.is_empty() {
-                    // Read directly into `out`: this saves a copy of a large body.
-                    let room = usize::try_from(*left).unwrap_or(usize::MAX).min(MAX_RESERVE).min(most);
-                    out.reserve(room);
-                    let mut room = (&mut *out).limit(room);
-                    match ready!(poll_read_buf(Pin::new(&mut self.stream), cx, &mut room)) {
-                        Ok(0) => return Poll::Ready(Err(cut_short(None))),
-                        Err(error) => return Poll::Ready(Err(cut_short(Some(&error)))),
-                        Ok(read) => read,
-                    }
-                } else {
-                    self.take_pending(*left, out)
-                };
-                *left -= read as u64;
-                Poll::Ready(Ok(*left > 0))
-            }
-            Framing::Chunked(chunked) => loop {
-                let decoded = chunked.decode(&self.pending, out);
-                let used = *decoded.as_ref().unwrap_or(&self.pending.len());
-                if let Some(kept) = &mut self.kept {
-                    kept.extend_from_slice(self.pending.get(..used).unwrap_or_default());
-                }
-                self.pending.drain(..used);
-                if let Err(failure) = decoded {
-                    return Poll::Ready(Err(failure));
-                }
-                let progressed = used > 0;
-                if chunked.is_done() || progressed {
-                    return Poll::Ready(Ok(!chunked.is_done()));
-                }
-                match ready!(self.poll_fill(cx)) {
-                    Ok(0) => return Poll::Ready(Err(cut_short(None))),
-                    Err(error) => return Poll::Ready(Err(cut_short(Some(&error)))),
-                    Ok(_) => {}
-                }
-            },
-            Framing::Close => {
-                if self.pending.is_empty() {
-                    match ready!(self.poll_fill(cx)) {
-                        Ok(0) => return Poll::Ready(Ok(false)),
-                        Err(error) => return Poll::Ready(Err(cut_short(Some(&error)))),
-                        Ok(_) => {}
-                    }
-                }
-                self.take_pending(u64::MAX, out);
-                Poll::Ready(Ok(true))
-            }
-        }
-    }
-
-    /// Moves up to `most` pending bytes to `out`; without a copy if those are all, the common case.
-    fn take_pending(&mut self, most: u64, out: &mut Vec<u8>) -> usize {
-        let length = usize::try_from(most).unwrap_or(usize::MAX).min(self.pending.len());
-        if out.capacity() == 0 && length == self.pending.len() {
-            *out = std::mem::take(&mut self.pending);
-        } else {
-            out.extend(self.pending.drain(..length));
-        }
-        length
     }
 }
 
@@ -421,18 +362,6 @@ fn classify(error: &io::Error) -> Failure {
         _ => Code::ConnectFailed,
     };
     Failure::new(code, error.to_string())
-}
-
-/// Why a body is only a prefix. Without `close_notify` the end of a TLS connection proves nothing: anyone on the path
-/// can cause it. Source: RFC 9112, section 9.8.
-fn cut_short(error: Option<&io::Error>) -> Failure {
-    match error {
-        Some(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            Failure::new(Code::TruncatedTlsClose, "TLS ended without close_notify inside the body")
-        }
-        Some(error) => Failure::new(Code::TruncatedDisconnect, error.to_string()),
-        None => Failure::new(Code::TruncatedDisconnect, "the connection closed inside the body"),
-    }
 }
 
 const _: () = assert!(SCRATCH <= MAX_HEAD, "a head must be looked at before it can be too large");

@@ -1,0 +1,38 @@
+//! A body that Python reads where it lies.
+
+use std::ffi::c_int;
+
+use bytes::Bytes;
+use pyo3::exceptions::PyBufferError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::PyMemoryView;
+
+/// The owner of the memory behind a `memoryview`.
+#[pyclass(frozen, module = "hurtle._engine")]
+struct Body {
+    bytes: Bytes,
+}
+
+/// A read-only view of `bytes`, which live as long as it does.
+pub(crate) fn view(py: Python<'_>, bytes: Bytes) -> PyResult<Bound<'_, PyMemoryView>> {
+    PyMemoryView::from(Bound::new(py, Body { bytes })?.as_any())
+}
+
+#[pymethods]
+impl Body {
+    /// The buffer protocol. Source: <https://docs.python.org/3/c-api/buffer.html#c.PyBuffer_FillInfo>.
+    #[expect(unsafe_code, reason = "the buffer protocol has no safe form")]
+    unsafe fn __getbuffer__(this: &Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
+        let bytes = &this.get().bytes;
+        let Ok(length) = isize::try_from(bytes.len()) else {
+            return Err(PyBufferError::new_err("the body is too long for a buffer"));
+        };
+        // SAFETY: Python passes a buffer to fill. It gets a reference to `this`, which is frozen and owns the bytes, and
+        // it is told that they must not be written.
+        let filled = unsafe {
+            ffi::PyBuffer_FillInfo(view, this.as_ptr(), bytes.as_ptr().cast_mut().cast(), length, 1, flags)
+        };
+        if filled == 0 { Ok(()) } else { Err(PyErr::fetch(this.py())) }
+    }
+}
