@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::advice::Quota;
+use super::advice::Quotas;
 use super::circuit::Change;
 use super::signal::Signal;
 
@@ -21,10 +21,8 @@ pub(crate) struct Note<'a> {
     pub(crate) retry_after: Option<Duration>,
     /// The first wait after a refusal that names none.
     pub(crate) backoff: Duration,
-    /// How many requests the host says that it grants at once.
-    pub(crate) concurrent: Option<u32>,
-    /// What the host says that it grants.
-    pub(crate) quota: Option<&'a Quota>,
+    /// What the host says that it grants, where that was read.
+    pub(crate) quotas: Option<&'a Quotas>,
 }
 
 /// What the end of an attempt changed.

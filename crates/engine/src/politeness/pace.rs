@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::advice::Quotas;
 use super::auto_rate::AutoRate;
 use super::note::Note;
 use super::rate::Gcra;
@@ -72,14 +73,14 @@ impl Pace {
     /// Learns from the end of an attempt, if it does.
     pub(crate) fn learn(&mut self, note: &Note<'_>) {
         let Self::Auto(auto) = self else { return };
-        let Note { signal, started, ended, retry_after, quota, .. } = *note;
+        let Note { signal, started, ended, retry_after, quotas, .. } = *note;
         if signal == Signal::Throttled {
             auto.throttled(started, ended, retry_after);
         } else if matches!(signal, Signal::Served | Signal::Declined) {
             auto.succeeded(ended);
         }
-        if let Some(quota) = quota {
-            auto.advised(quota, ended);
+        if let Some(quota) = quotas.and_then(Quotas::tightest) {
+            auto.advised(&quota, ended);
         }
     }
 }

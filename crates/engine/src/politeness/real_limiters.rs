@@ -168,16 +168,31 @@ pub(super) fn windowed(limit: u32, window_s: f64, phase: f64, tells: Tells) -> H
     })
 }
 
-/// express-rate-limit, draft-6, twice: three times as much in four times the time comes first, and only the last of
-/// the two that was asked is told of.
-pub(super) fn two_limiters(limit: u32, window_s: f64) -> Host {
+/// express-rate-limit twice: three times as much in four times the time comes first. draft-6 tells only of the last that
+/// was asked, draft-8 of both.
+pub(super) fn two_limiters(limit: u32, window_s: f64, tells_both: bool) -> Host {
     let (mut outer, mut inner) = (Window::new(3 * limit, 4.0 * window_s), Window::new(limit, window_s));
+    let item = |window: &Window, left: Option<u32>, at: f64| {
+        format!("\"{}\"; r={}; t={}", window.limit, left.unwrap_or_default(), (window.end - at).ceil())
+    };
     Box::new(move |at| {
-        let Some(_) = outer.count(at) else {
-            return answer(false, 429, Tells::Seconds.lines(3 * limit, None, at, outer.end, 0.0));
-        };
-        let left = inner.count(at);
-        answer(left.is_some(), 429, Tells::Seconds.lines(limit, left, at, inner.end, 0.0))
+        let of_outer = outer.count(at);
+        let of_inner = of_outer.and_then(|_| inner.count(at));
+        let refuses = of_inner.is_none();
+        let last = if of_outer.is_some() { &inner } else { &outer };
+        if !tells_both {
+            return answer(!refuses, 429, Tells::Seconds.lines(last.limit, of_inner, at, last.end, 0.0));
+        }
+        let policy = |window: &Window| format!("\"{0}\"; q={0}; w={1}", window.limit, window.length_s);
+        let mut lines = vec![("ratelimit", item(&outer, of_outer, at)), ("ratelimit-policy", policy(&outer))];
+        if of_outer.is_some() {
+            lines.push(("ratelimit", item(&inner, of_inner, at)));
+            lines.push(("ratelimit-policy", policy(&inner)));
+        }
+        if refuses {
+            lines.push(("retry-after", (last.end - at).ceil().to_string()));
+        }
+        answer(!refuses, 429, lines)
     })
 }
 

@@ -10,11 +10,16 @@
 //! Source: one request first is the half-open state of Nygard, "Release It!", 2007; growth by answers is the slow start
 //! of RFC 5681; the periods are those of the limiters in docs/limiters.md.
 
+mod cycle;
 mod period;
+mod word;
 
 use std::time::{Duration, Instant};
 
+pub(crate) use cycle::Opening;
+use cycle::{Cycle, Trial};
 use period::{NEXT_PERIOD, supposed};
+use word::Word;
 
 /// No wait after a refusal is shorter, whatever the host says: it says so in whole seconds, rounded down.
 const SHORTEST_WAIT: Duration = Duration::from_millis(100);
@@ -49,35 +54,6 @@ const SHORTEST_HOLD: Duration = Duration::from_millis(2_500);
 /// After so many periods in a row that did not use up the quota it is forgotten: something else is the limit.
 const UNUSED: u32 = 16;
 
-/// What is tried in a period beyond what is known to go well.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Trial {
-    Nothing,
-    /// More than the quota.
-    More,
-    /// To begin the next period sooner.
-    Sooner,
-    /// To begin it after the longest wait that was in vain: it may have been so because refusals count.
-    Low,
-}
-
-/// From the first request after a wait to the next wait.
-#[derive(Clone, Copy, Debug)]
-struct Cycle {
-    began: Instant,
-    /// When its first request would have gone if nothing had kept it on its way: the host counts from its arrival.
-    opened: Instant,
-    sent: u32,
-    accepted: u32,
-    trial: Trial,
-}
-
-impl Cycle {
-    const fn new(began: Instant) -> Self {
-        Self { began, opened: began, sent: 0, accepted: 0, trial: Trial::Nothing }
-    }
-}
-
 /// A refusal, as far as it matters here.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Refusal {
@@ -100,14 +76,14 @@ pub(crate) struct Refusals {
     /// How many may be in flight.
     crowd: u32,
     /// The shortest time from a request to its answer.
-    quickest: Duration,
+    quickest: Option<Duration>,
     cycle: Cycle,
-    /// When the last cycle began in which the host accepted something.
-    last: Option<Instant>,
+    /// What opened the last cycle in which the host accepted something.
+    last: Option<Opening>,
     /// When the last refusal was known: requests that went earlier belong to the cycle before.
     refused: Option<Instant>,
-    /// When that cycle began, while requests that it accepted may still be on their way back.
-    stragglers: Option<Instant>,
+    /// What opened that cycle, while requests that it accepted may still be on their way back.
+    stragglers: Option<Opening>,
     /// When the host last began to refuse everything, and how many waits have been in vain since.
     since: Option<Instant>,
     in_vain: u32,
@@ -117,6 +93,7 @@ pub(crate) struct Refusals {
     is_used_up: bool,
     /// It tells what is left.
     is_counted: bool,
+    word: Word,
     /// What the host takes in a period.
     quota: Option<u32>,
     /// Its period is longer than this, and no longer than that.
@@ -138,16 +115,16 @@ pub(crate) struct Refusals {
 }
 
 impl Refusals {
-    /// Nothing is known yet. `served`: the first refusal comes after so many requests, the first of which went at
-    /// `first`; None: after so many that they say nothing about a quota.
-    pub(crate) fn new(served: Option<u32>, first: Instant) -> Self {
+    /// Nothing is known yet. `served`: the first refusal comes after so many requests, the first of which was `first`;
+    /// None: after so many that they say nothing about a quota.
+    pub(crate) fn new(served: Option<u32>, first: Opening) -> Self {
         let accepted = served.unwrap_or_default();
         Self {
             until: None,
             taken: None,
             crowd: u32::MAX,
-            quickest: Duration::MAX,
-            cycle: Cycle { sent: accepted, accepted, ..Cycle::new(first) },
+            quickest: None,
+            cycle: Cycle { opening: first, sent: accepted, accepted, ..Cycle::new(first.went) },
             last: served.map(|_| first),
             refused: None,
             stragglers: None,
@@ -156,6 +133,7 @@ impl Refusals {
             named: Duration::ZERO,
             is_used_up: false,
             is_counted: false,
+            word: Word::new(first.went),
             quota: None,
             low: Duration::ZERO,
             high: None,
@@ -164,26 +142,37 @@ impl Refusals {
             pace: Duration::ZERO,
             clean: 0,
             hold: FIRST_HOLD,
-            clean_since: first,
+            clean_since: first.went,
             unused: 0,
         }
     }
 
     /// When the next request may go; None: now.
     pub(crate) fn next(&self, now: Instant) -> Option<Instant> {
-        let spread = self.taken.and_then(|taken| Some(taken + self.spacing()?));
-        let is_full =
-            self.quota.is_some_and(|quota| self.cycle.sent >= quota) && self.cycle.trial != Trial::More;
-        let over = self.period().filter(|_| is_full).map(|period| self.cycle.opened + period + MARGIN);
-        self.until.max(spread).max(over).filter(|&until| until > now)
+        let mut until = self.until;
+        if !self.word.grants() {
+            let spread = self.taken.and_then(|taken| Some(taken + self.spacing()?));
+            let is_full = self.is_used() && self.cycle.trial != Trial::More;
+            let over = self.period().filter(|_| is_full).map(|period| self.opened() + period + MARGIN);
+            until = until.max(spread).max(over);
+        }
+        until.filter(|&until| until > now)
+    }
+
+    /// Whether the host has just said that it takes more now.
+    pub(crate) fn grant_more(&self) -> bool {
+        self.word.grants()
+    }
+
+    /// Whether as many went in this cycle as the host is known to take.
+    fn is_used(&self) -> bool {
+        self.quota.is_some_and(|quota| self.cycle.sent >= quota)
     }
 
     /// How many requests may be in flight.
     pub(crate) fn limit(&self) -> u32 {
-        match self.quota {
-            Some(quota) if self.cycle.sent >= quota => self.crowd.min(1 + self.cycle.sent / 8),
-            _ => self.crowd,
-        }
+        let probes = self.is_used() && !self.word.grants();
+        if probes { self.crowd.min(1 + self.cycle.sent / 8) } else { self.crowd }
     }
 
     /// Requests per second that the host bears, as far as is known.
@@ -220,11 +209,12 @@ impl Refusals {
     pub(crate) fn take(&mut self, now: Instant) {
         self.until = None;
         self.taken = Some(now);
-        if self.cycle.sent > 0 && self.period().is_some_and(|period| now >= self.cycle.opened + period) {
+        self.word.take();
+        if self.cycle.sent > 0 && self.period().is_some_and(|period| now >= self.opened() + period) {
             self.end_period(now);
         }
         if self.cycle.sent == 0 {
-            (self.cycle.began, self.cycle.opened) = (now, now);
+            (self.cycle.began, self.cycle.opening) = (now, Opening::at(now));
         }
         self.cycle.sent = self.cycle.sent.saturating_add(1);
     }
@@ -232,6 +222,7 @@ impl Refusals {
     /// It did not go after all.
     pub(crate) fn give_back(&mut self) {
         self.taken = None;
+        self.word.give_back();
         self.cycle.sent = self.cycle.sent.saturating_sub(1);
     }
 
@@ -239,20 +230,20 @@ impl Refusals {
     pub(crate) fn accepted(&mut self, started: Instant, ended: Instant) {
         if self.are_known_since(started) {
             // It went together with those that were refused.
-            if let Some(began) = self.stragglers {
+            if let Some(opening) = self.stragglers {
                 self.quota = Some(self.quota.unwrap_or_default().saturating_add(1));
-                (self.in_vain, self.last) = (0, Some(began));
+                (self.in_vain, self.last) = (0, Some(opening));
             }
             return;
         }
         self.crowd = self.crowd.saturating_add(1);
         let took = ended.saturating_duration_since(started);
-        self.quickest = self.quickest.min(took);
+        self.quickest = Some(self.quickest.map_or(took, |quickest| quickest.min(took)));
         if started < self.cycle.began {
             return;
         }
         if self.cycle.accepted == 0 {
-            self.cycle.opened = started + took.saturating_sub(self.quickest);
+            self.cycle.opening = Opening { went: started, took };
             self.note_period();
         }
         (self.stragglers, self.since, self.in_vain) = (None, None, 0);
@@ -277,14 +268,15 @@ impl Refusals {
         (self.refused, self.crowd, self.stragglers) = (Some(ended), 1, None);
         (self.clean, self.clean_since) = (0, ended);
         let is_first = self.cycle.accepted == 0;
+        let is_of_longer_window = wait.is_some_and(|wait| self.is_of_longer_window(ended + wait));
         self.in_vain = if is_first { self.in_vain.saturating_add(1) } else { 0 };
         let named = std::mem::replace(&mut self.named, wait.unwrap_or_default());
-        if wait.is_some_and(|wait| self.is_of_longer_window(ended + wait)) {
+        if is_of_longer_window {
             // What is known of the shorter one stays as it is.
-        } else if is_first {
-            self.note_vain(started);
+            self.word.go_on();
         } else {
-            self.note_quota();
+            self.word.refused(is_first && self.cycle.trial == Trial::Nothing);
+            if is_first { self.note_vain(started) } else { self.note_quota() }
         }
         let has_waited = self.until.is_none() && !named.is_zero();
         let is_too_early = is_first && self.in_vain == 1 && has_waited;
@@ -310,8 +302,17 @@ impl Refusals {
         self.pace = took / self.quota.unwrap_or_default().saturating_sub(1).max(1);
         (self.refused, self.crowd) = (Some(ended), 1);
         (self.named, self.is_used_up, self.is_counted) = (wait, true, true);
+        self.word.end();
         self.until = Some(ended + wait.max(SHORTEST_WAIT));
         self.cycle = Cycle::new(ended);
+    }
+
+    /// An answer to a request that went at `started` says that the host takes so many more now. They go at once, however
+    /// few it took before; but an average has to be spread.
+    pub(crate) fn grant(&mut self, started: Instant, left: u32) {
+        if self.ahead > 1 && !self.are_known_since(started) {
+            self.word.tell(started, left);
+        }
     }
 
     /// An answer to a request that went at `started` says that it is the first of its window. All that the last one took
@@ -319,6 +320,7 @@ impl Refusals {
     pub(crate) fn begin_window(&mut self, started: Instant) {
         if !self.are_known_since(started) {
             self.pace = Duration::ZERO;
+            self.word.refresh();
         }
     }
 
@@ -347,6 +349,7 @@ impl Refusals {
             (self.high, self.ahead, self.is_low) = (self.period(), 1, true);
         }
         self.cycle = Cycle::new(now);
+        self.word.end();
         let calm = now.saturating_duration_since(self.clean_since);
         let few = (FEWEST / quota).max(1);
         let patient = if self.is_counted { COUNTED } else { 1 };
@@ -360,8 +363,8 @@ impl Refusals {
     /// The first request of a cycle was accepted: the host's period is no longer than from the cycle before.
     fn note_period(&mut self) {
         (self.is_low, self.is_used_up) = (false, false);
-        if let Some(last) = self.last {
-            let passed = self.cycle.began.saturating_duration_since(last);
+        if let Some(last) = self.last_opened() {
+            let passed = self.opened().saturating_duration_since(last);
             // One that is shorter by a little is the same, measured by other clocks.
             let is_shorter = self.high.is_none_or(|high| passed < high.mul_f64(0.97));
             let is_new = self.high.is_none();
@@ -376,7 +379,7 @@ impl Refusals {
         if self.unrounded().is_some() {
             self.cycle.trial = Trial::Sooner;
         }
-        self.last = Some(self.cycle.began);
+        self.last = Some(self.cycle.opening);
     }
 
     /// The first request after a wait, which went at `started`, was refused: the host's period is longer than that.
@@ -384,7 +387,7 @@ impl Refusals {
         if std::mem::take(&mut self.is_low) {
             (self.high, self.ahead) = (Some(supposed(self.low.mul_f64(NEXT_PERIOD))), AHEAD);
         }
-        if let Some(last) = self.last {
+        if let Some(last) = self.last_opened() {
             self.low = started.saturating_duration_since(last);
             let longer = if self.in_vain == 1 {
                 self.low.mul_f64(1.1)
@@ -394,7 +397,7 @@ impl Refusals {
             self.high = self.high.map(|high| high.max(longer));
         }
         if self.quota.is_none() {
-            self.stragglers = Some(self.cycle.began);
+            self.stragglers = Some(self.cycle.opening);
         }
     }
 
@@ -421,7 +424,7 @@ impl Refusals {
             }
             _ => {
                 self.quota = Some(accepted);
-                self.stragglers = Some(self.cycle.began);
+                self.stragglers = Some(self.cycle.opening);
                 return;
             }
         }
@@ -451,7 +454,7 @@ mod tests {
     #[test]
     fn one_request_goes_first_then_two_then_four() {
         let start = Instant::now();
-        let mut refusals = Refusals::new(None, start);
+        let mut refusals = Refusals::new(None, Opening::at(start));
         refusals.refused(&refusal(start, Some(Duration::from_secs(1))));
         let mut now = start + Duration::from_millis(1_001);
         assert_eq!((refusals.next(start), refusals.next(now)), (Some(now), None));
@@ -469,7 +472,7 @@ mod tests {
     fn a_wait_of_zero_is_none() {
         let start = Instant::now();
         let until = |wait| {
-            let mut refusals = Refusals::new(None, start);
+            let mut refusals = Refusals::new(None, Opening::at(start));
             refusals.refused(&refusal(start, wait));
             refusals.next(start).map(|until| until - start)
         };
@@ -480,7 +483,7 @@ mod tests {
     #[test]
     fn refusals_of_one_crowd_are_one_and_the_longest_wait_counts() {
         let start = Instant::now();
-        let mut refusals = Refusals::new(Some(3), start);
+        let mut refusals = Refusals::new(Some(3), Opening::at(start));
         for seconds in [2, 5, 3] {
             refusals.refused(&refusal(start, Some(Duration::from_secs(seconds))));
         }
@@ -491,7 +494,7 @@ mod tests {
     #[test]
     fn what_was_accepted_in_a_crowd_counts_when_its_answers_come_late() {
         let start = Instant::now();
-        let mut refusals = Refusals::new(Some(0), start);
+        let mut refusals = Refusals::new(Some(0), Opening::at(start));
         refusals.refused(&refusal(start, Some(Duration::from_secs(5))));
         (0..5).for_each(|_| refusals.accepted(start, start));
         let later = start + Duration::from_secs(6);
@@ -505,7 +508,7 @@ mod tests {
     fn a_period_begins_later_by_as_much_as_its_first_request_was_kept_on_its_way() {
         let start = Instant::now();
         let next_after = |answer_ms| {
-            let mut refusals = Refusals::new(Some(5), start);
+            let mut refusals = Refusals::new(Some(5), Opening::at(start));
             refusals.refused(&refusal(start, Some(Duration::from_secs(5))));
             let mut now = start;
             for answer_ms in [1, answer_ms] {
@@ -520,10 +523,28 @@ mod tests {
     }
 
     #[test]
+    fn what_the_host_says_it_takes_now_goes_at_once() {
+        let start = Instant::now();
+        let mut refusals = Refusals::new(Some(5), Opening::at(start));
+        refusals.refused(&refusal(start, Some(Duration::from_secs(5))));
+        let now = start + Duration::from_millis(5_001);
+        refusals.take(now);
+        refusals.accepted(now, now + Duration::from_millis(1));
+        assert!(refusals.next(now).is_some(), "a quota is spread");
+        refusals.begin_window(now);
+        refusals.grant(now, 3);
+        for _ in 0..3 {
+            assert_eq!(refusals.next(now), None);
+            refusals.take(now);
+        }
+        assert!(refusals.next(now).is_some());
+    }
+
+    #[test]
     fn the_wait_of_a_refusal_replaces_what_an_answer_told_before() {
         let start = Instant::now();
         let ended = start + Duration::from_millis(1);
-        let mut refusals = Refusals::new(Some(5), start);
+        let mut refusals = Refusals::new(Some(5), Opening::at(start));
         refusals.used_up(start, ended, Duration::from_secs(6));
         refusals.refused(&refusal(start, Some(Duration::from_secs(5))));
         assert_eq!(refusals.next(ended), Some(ended + Duration::from_secs(5)));

@@ -9,6 +9,7 @@
 mod down;
 mod forget;
 mod slow;
+mod told;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -313,8 +314,7 @@ impl<T> Scheduler<T> {
             Change::Nothing => {}
         }
         self.release_held(host, note.ended);
-        // Its limit may have grown.
-        self.refresh(host);
+        self.heed_answer(host, note.ended);
         noted
     }
 
@@ -446,9 +446,12 @@ impl<T> Scheduler<T> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
     use crate::options::{Rate, RateLimit};
-    use crate::politeness::Signal;
+    use crate::politeness::advice::block;
+    use crate::politeness::{Signal, quotas};
 
     const WAITS: ProbeWaits =
         ProbeWaits { first: Duration::from_millis(500), longest: Duration::from_secs(60) };
@@ -471,8 +474,7 @@ mod tests {
             ended: at,
             retry_after: None,
             backoff: Duration::from_millis(500),
-            quota: None,
-            concurrent: None,
+            quotas: None,
         }
     }
 
@@ -512,6 +514,26 @@ mod tests {
         assert!(other.note_usual(host, 0));
         assert_eq!(known(&one), known(&other));
         assert_ne!(known(&one), before);
+    }
+
+    #[test]
+    fn a_host_that_tells_of_its_quota_is_a_usual_one_once_it_is_no_stranger() {
+        let now = Instant::now();
+        let told = |lines: &[(&str, &str)]| quotas(&block(lines), SystemTime::UNIX_EPOCH);
+        let plenty = told(&[("x-ratelimit-remaining", "5000"), ("x-ratelimit-reset", "60")]);
+        let at_once = told(&[("ratelimit-policy", "\"c\";q=2;qu=\"concurrent-requests\"")]);
+        for (quotas, is_usual) in [(plenty, true), (at_once, false)] {
+            let mut scheduler = scheduler();
+            let host = scheduler.add_host(5);
+            (0..12).for_each(|_| scheduler.push(host, 'a', 0));
+            scheduler.start(now).unwrap();
+            for _ in 1..12 {
+                scheduler.start(now).unwrap();
+                scheduler.note(host, 0, &Note { quotas: Some(&quotas), ..note(Signal::Served, now) });
+                scheduler.finish(host);
+            }
+            assert_eq!(scheduler.note_usual(host, 0), is_usual, "{quotas:?}");
+        }
     }
 
     #[test]

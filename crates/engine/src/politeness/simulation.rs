@@ -48,7 +48,18 @@ type OnTheWay = (Duration, Duration, usize, usize);
 
 /// Sends `requests` to one host, ten at a time. A refused one is the next to go again. `phase`: by so much of a second
 /// all clocks are ahead.
-fn run(mut host: Host, requests: usize, round_trip: Duration, rate: RateLimit, phase: f64) -> Run {
+fn run(host: Host, requests: usize, round_trip: Duration, rate: RateLimit, phase: f64) -> Run {
+    run_cold(host, requests, [Duration::ZERO, round_trip], rate, phase)
+}
+
+/// The same with a server that was just started: the first ten need so much longer to reach its limiter.
+fn run_cold(
+    mut host: Host,
+    requests: usize,
+    [cold, round_trip]: [Duration; 2],
+    rate: RateLimit,
+    phase: f64,
+) -> Run {
     let start = Instant::now();
     let waits = ProbeWaits { first: Duration::from_millis(500), longest: Duration::from_secs(60) };
     let mut scheduler = Scheduler::new(waits);
@@ -70,12 +81,13 @@ fn run(mut host: Host, requests: usize, round_trip: Duration, rate: RateLimit, p
         }
         scheduler.wake_due(start + now);
         while let Some((_, item)) = scheduler.start(start + now) {
-            let answer = host((now + round_trip / 2).as_secs_f64());
+            let cold = if answers.len() < 10 { cold } else { Duration::ZERO };
+            let answer = host((now + cold + round_trip / 2).as_secs_f64());
             ended.sent.push(now.as_secs_f64());
             // Near by, every fifth is late.
             let is_late = answers.len() % 5 == 3 && round_trip < FAR;
             let late = if is_late { LATE } else { Duration::ZERO };
-            on_the_way.push(Reverse((now + round_trip + late, now, item, answers.len())));
+            on_the_way.push(Reverse((now + cold + round_trip + late, now, item, answers.len())));
             answers.push(answer);
         }
         let wake = scheduler.next_wake().map(|wake| {
@@ -102,7 +114,6 @@ fn run(mut host: Host, requests: usize, round_trip: Duration, rate: RateLimit, p
         let told = advice::retry_after(&headers, wall(now.as_secs_f64(), phase)).map(|told| told.wait);
         let retry_after = told.filter(|wait| !wait.is_zero()).or(quotas.as_ref().and_then(Quotas::used_up));
         let retry_after = retry_after.filter(|_| is_refusal);
-        let quota = quotas.as_ref().and_then(Quotas::tightest);
         let note = Note {
             signal: Signal::of(Some(answer.status), None, retry_after.is_some()),
             has_served: served > 0,
@@ -111,8 +122,7 @@ fn run(mut host: Host, requests: usize, round_trip: Duration, rate: RateLimit, p
             ended: start + now,
             retry_after,
             backoff: Duration::from_millis(500),
-            quota: quota.as_ref(),
-            concurrent: None,
+            quotas: quotas.as_ref(),
         };
         let noted = scheduler.note(id, 0, &note);
         if is_refusal {

@@ -1,10 +1,12 @@
 //! One host: the requests that wait for it, its permits, and what else holds it back.
 
 mod stranger;
+mod usual;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::advice::Quotas;
 use super::aimd::Aimd;
 use super::budget::Budget;
 use super::circuit::{Change, Outage, ProbeWaits, Streak};
@@ -128,6 +130,12 @@ impl<T> Slot<T> {
         self.throttle.as_ref().and_then(|throttle| throttle.wakes_at)
     }
 
+    /// Whether it waits though an answer has granted more since.
+    pub(super) fn may_wake(&self, now: Instant) -> bool {
+        let is_granted = self.throttle.as_ref().is_some_and(|throttle| throttle.grants_more());
+        is_granted && self.wakes_at().is_some() && self.next(now).is_none()
+    }
+
     /// Whether it has a queued request and a free permit.
     pub(super) fn wants(&self) -> bool {
         !self.queue.is_empty() && self.in_flight < self.allowed()
@@ -209,14 +217,6 @@ impl<T> Slot<T> {
         abandoned > 0
     }
 
-    /// What `note` does for a good answer to a first attempt if there is no throttle.
-    pub(super) fn note_usual(&mut self, streak: &mut Streak) {
-        self.served = self.served.saturating_add(1);
-        self.unavailable <<= 1;
-        self.credit = CREDIT;
-        *streak = Streak::default();
-    }
-
     /// Learns from the end of an attempt at one of the host's origins, whose failures in a row are `streak`.
     pub(super) fn note(
         &mut self,
@@ -235,11 +235,11 @@ impl<T> Slot<T> {
         self.has_answered |= !matches!(signal, Signal::Silent | Signal::Slow | Signal::Down);
         self.credit = CREDIT;
         let in_use = self.is_saturated();
-        if signal == Signal::Throttled || note.quota.is_some() {
+        if signal == Signal::Throttled || note.quotas.is_some_and(Quotas::tell) {
             self.throttle_or_default();
         }
         if let Some(throttle) = &mut self.throttle {
-            throttle.learn(note, in_use, served);
+            throttle.learn(note, in_use, served, self.in_flight.saturating_sub(1));
             self.limit = throttle.aimd.as_ref().map_or(self.limit, Aimd::limit);
         }
         if note.is_retry && signal == Signal::Served {

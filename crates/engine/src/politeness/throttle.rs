@@ -8,7 +8,7 @@ use super::aimd::Aimd;
 use super::circuit::Outage;
 use super::note::Note;
 use super::pace::Pace;
-use super::refusals::{Refusal, Refusals};
+use super::refusals::{Opening, Refusal, Refusals};
 use super::signal::Signal;
 
 /// Below so many requests per second, and after waits of such length, a rate that is found by counting what a second
@@ -29,8 +29,8 @@ pub(super) struct Throttle<T> {
     /// What it taught by refusing. It is kept to where `refusals_rule`: a rate of its own may do better.
     refusals: Option<Refusals>,
     refusals_rule: bool,
-    /// When the first request went of the window that its answers tell of, and how many the last of them left.
-    window_began: Option<Instant>,
+    /// The first request of the window that its answers tell of, and how many the last of them left.
+    window_began: Option<Opening>,
     pub(super) left: Option<u32>,
     /// They were seen to become fewer.
     counts: bool,
@@ -78,7 +78,7 @@ impl<T> Throttle<T> {
     /// Whether nothing holds the host back any more, and it can be dropped.
     pub(super) fn is_spent(&self) -> bool {
         let paced = self.pace.is_some() || self.crawl_delay.is_some() || self.aimd.is_some();
-        let paced = paced || self.refusals.is_some();
+        let paced = paced || self.refusals.is_some() || self.concurrent.is_some();
         let waits = self.parked_until.is_some() || self.wakes_at.is_some() || !self.held.is_empty();
         !paced && !waits && self.outages.is_empty() && self.resigned.is_empty()
     }
@@ -125,6 +125,11 @@ impl<T> Throttle<T> {
         self.refusals.as_ref()
     }
 
+    /// Whether it has just said that it takes more now.
+    pub(super) fn grants_more(&self) -> bool {
+        self.ruling().is_some_and(Refusals::grant_more)
+    }
+
     /// Whether what its refusals taught keeps requests back.
     pub(super) fn is_refusing(&self, now: Instant) -> bool {
         self.ruling().is_some_and(|refusals| refusals.next(now).is_some())
@@ -162,8 +167,8 @@ impl<T> Throttle<T> {
     }
 
     /// Learns from the end of an attempt. `in_use`: the host's limit kept further requests back. `served`: requests
-    /// that it had served before, if they are few.
-    pub(super) fn learn(&mut self, note: &Note<'_>, in_use: bool, served: Option<u32>) {
+    /// that it had served before, if they are few. `in_flight`: those on their way now.
+    pub(super) fn learn(&mut self, note: &Note<'_>, in_use: bool, served: Option<u32>, in_flight: u32) {
         let Note { signal, started, ended, .. } = *note;
         if signal == Signal::Throttled {
             self.refused(note, served);
@@ -186,13 +191,16 @@ impl<T> Throttle<T> {
         if let Some(pace) = &mut self.pace {
             pace.learn(note);
         }
-        self.concurrent = note.concurrent.or(self.concurrent);
-        self.heed_quota(note, served);
+        self.concurrent = note.quotas.and_then(|quotas| quotas.concurrent).or(self.concurrent);
+        self.heed_quota(note, served, in_flight);
     }
 
     fn refused(&mut self, note: &Note<'_>, served: Option<u32>) {
         let Note { started, ended, retry_after: wait, backoff, .. } = *note;
-        let refusals = self.refusals.get_or_insert_with(|| Refusals::new(served, started));
+        let refusals = self.refusals.get_or_insert_with(|| {
+            let took = ended.saturating_duration_since(started);
+            Refusals::new(served, Opening { went: started, took })
+        });
         refusals.refused(&Refusal { started, ended, wait, backoff });
         let is_slow = wait.is_some_and(|wait| wait >= LONG_WAIT) || refusals.in_vain() > 0;
         let is_auto = self.pace.as_ref().is_some_and(Pace::is_auto);
@@ -210,26 +218,31 @@ impl<T> Throttle<T> {
     }
 
     /// The host tells what is left of its quota. Once that is used up the next request would be refused.
-    fn heed_quota(&mut self, note: &Note<'_>, served: Option<u32>) {
-        let Some(quota) = note.quota.filter(|_| note.signal != Signal::Throttled) else { return };
-        let Note { started, ended, .. } = *note;
+    fn heed_quota(&mut self, note: &Note<'_>, served: Option<u32>, in_flight: u32) {
+        let Note { signal, started, ended, .. } = *note;
+        let Some(quotas) = note.quotas.filter(|_| signal != Signal::Throttled) else { return };
+        let (Some(quota), Some(left)) = (quotas.tightest(), quotas.left()) else { return };
         let is_used_up = quota.remaining < 1.0;
         // A host that says so from the beginning, and answers all the same, means something else.
-        let left = quota.remaining as u32;
         self.counts |= self.left.replace(left).is_some_and(|before| before > left);
-        let is_first = quota.limit.is_some_and(|limit| quota.remaining + 1.0 >= limit);
+        let is_first = quotas.are_new();
         if is_first || self.window_began.is_none() {
-            self.window_began = Some(started);
+            let took = ended.saturating_duration_since(started);
+            self.window_began = Some(Opening { went: started, took });
         }
-        if let Some(refusals) = self.refusals.as_mut().filter(|_| is_first) {
-            refusals.begin_window(started);
+        if let Some(refusals) = &mut self.refusals {
+            if is_first {
+                refusals.begin_window(started);
+            }
+            // Those on their way may have been counted or not.
+            refusals.grant(started, left.saturating_sub(in_flight));
         }
         if !is_used_up || quota.reset.is_zero() {
             return;
         }
         let wait = quota.reset.min(LONGEST_RESET);
         if self.refusals.is_none() && self.counts {
-            self.refusals = self.first_refusals(quota, ended + wait, served);
+            self.refusals = self.first_refusals(&quota, ended + wait, served);
             self.refusals_rule = self.refusals.is_some();
         }
         if let Some(refusals) = self.refusals.as_mut().filter(|_| self.refusals_rule) {
@@ -243,7 +256,8 @@ impl<T> Throttle<T> {
         let began = self.window_began?;
         let told = quota.limit.map(|limit| limit as u32);
         let count = served.map(|served| served + 1).into_iter().chain(told).min()?;
-        let is_slow = f64::from(count) < SLOW_PER_S * until.saturating_duration_since(began).as_secs_f64();
+        let is_slow =
+            f64::from(count) < SLOW_PER_S * until.saturating_duration_since(began.went).as_secs_f64();
         let is_auto = self.pace.as_ref().is_some_and(Pace::is_auto);
         (is_slow || !is_auto).then(|| Refusals::new(Some(count), began))
     }

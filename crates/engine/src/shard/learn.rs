@@ -57,7 +57,6 @@ impl Shard {
         let is_excess = outcome.is_excess;
         let is_refusal = is_excess || (code.is_none() && matches!(status, Some(425 | 429 | 503)));
         let quotas = self.quotas(flight.host, outcome, is_refusal);
-        let quota = quotas.as_ref().and_then(Quotas::tightest);
         let wish = match status {
             _ if is_refusal => {
                 self.retry_after(outcome).or_else(|| quotas.as_ref().and_then(Quotas::used_up))
@@ -71,10 +70,8 @@ impl Shard {
             if is_excess { Signal::Throttled } else { Signal::of(status, code, retry_after.is_some()) };
         let is_retry = flight.attempt() > 1;
         let has_served = self.origins.borrow_mut().note(flight.origin, signal == Signal::Served);
-        let quota = quota.as_ref();
-        let (backoff, concurrent) = (policy.backoff, quotas.as_ref().and_then(|quotas| quotas.concurrent));
-        let note =
-            Note { signal, has_served, is_retry, started, ended, retry_after, backoff, concurrent, quota };
+        let (backoff, quotas) = (policy.backoff, quotas.as_ref());
+        let note = Note { signal, has_served, is_retry, started, ended, retry_after, backoff, quotas };
         let Noted { change, refused, rate_per_s } =
             self.scheduler.borrow_mut().note(flight.host, flight.origin.number(), &note);
         let mut gives_up = false;

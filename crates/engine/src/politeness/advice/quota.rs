@@ -86,6 +86,21 @@ impl Quotas {
         self.windows.iter().copied().reduce(Quota::tighter)
     }
 
+    /// Whether anything is said.
+    pub(crate) fn tell(&self) -> bool {
+        !self.windows.is_empty() || self.concurrent.is_some()
+    }
+
+    /// Requests that all of those windows still take.
+    pub(crate) fn left(&self) -> Option<u32> {
+        self.windows.iter().map(|quota| quota.remaining as u32).min()
+    }
+
+    /// Whether this is the first request of one of those windows.
+    pub(crate) fn are_new(&self) -> bool {
+        self.windows.iter().any(|quota| quota.limit.is_some_and(|limit| quota.remaining + 1.0 >= limit))
+    }
+
     /// The wait that they mean: until the last of those windows that are used up is there again.
     pub(crate) fn used_up(&self) -> Option<Duration> {
         let used_up = self.windows.iter().filter(|quota| quota.remaining < 1.0);

@@ -29,6 +29,16 @@ const WHOLE: f64 = 0.55;
 const EARLY: f64 = 0.95;
 
 impl Refusals {
+    /// When the cycle's window began, as the host counts.
+    pub(super) fn opened(&self) -> Instant {
+        self.cycle.opening.without_delay(self.quickest)
+    }
+
+    /// The same of the last cycle in which it accepted something.
+    pub(super) fn last_opened(&self) -> Option<Instant> {
+        Some(self.last?.without_delay(self.quickest))
+    }
+
     /// The period as it is kept to.
     pub(super) fn period(&self) -> Option<Duration> {
         let high = self.high?;
@@ -73,10 +83,10 @@ impl Refusals {
 
     /// The wait after a refusal that names none: to the end of the host's period, or of one that it may have.
     pub(super) fn wait(&self, now: Instant, backoff: Duration) -> Duration {
-        if let (Some(high), Some(last)) = (self.high, self.last) {
+        if let (Some(high), Some(last)) = (self.high, self.last_opened()) {
             return (last + high + MARGIN).saturating_duration_since(now).max(backoff / 2);
         }
-        let elapsed = now.saturating_duration_since(self.last.or(self.since).unwrap_or(now));
+        let elapsed = now.saturating_duration_since(self.last_opened().or(self.since).unwrap_or(now));
         let least = elapsed.mul_f64(NEXT_PERIOD).max(elapsed + backoff.min(Duration::from_secs(1)));
         (supposed(least.max(backoff * 2)).mul_f64(LATE) + MARGIN).saturating_sub(elapsed)
     }

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
-use super::{Refusal, Refusals};
+use super::{Opening, Refusal, Refusals};
 use crate::politeness::limiters::{Case, Limiter, Names, aligned, bucket, fixed, sliding};
 
 /// When a request comes back, when it went, and what its host says.
@@ -73,7 +73,9 @@ fn run(mut host: Limiter, requests: u32, round_trip: Duration) -> Run {
                 left += 1;
                 let backoff = Duration::from_millis(500);
                 let refusal = Refusal { started, ended: start + now, wait, backoff };
-                refusals.get_or_insert_with(|| Refusals::new(Some(served), start)).refused(&refusal);
+                refusals
+                    .get_or_insert_with(|| Refusals::new(Some(served), Opening::at(start)))
+                    .refused(&refusal);
             }
         }
     }

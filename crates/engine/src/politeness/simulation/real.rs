@@ -28,8 +28,8 @@ fn real() -> Vec<Real> {
         let host = move |limit, phase| windowed(limit, 5.0, phase, tells);
         add(&format!("a window that is told as {tells:?}"), plain, Box::new(host));
     }
-    // The wider one counts the five of the first crowd that the other refuses.
-    add("two limiters", [25.0, 30.0], Box::new(|limit, _| two_limiters(limit, 5.0)));
+    add("two limiters", [20.0, 30.0], Box::new(|limit, _| two_limiters(limit, 5.0, false)));
+    add("two limiters, both told", [20.0, 30.0], Box::new(|limit, _| two_limiters(limit, 5.0, true)));
     add("moving window", plain, Box::new(|limit, phase| moving_window(limit as usize, 5.0, phase)));
     add("nest", plain, Box::new(|limit, _| nest(limit as usize, 5.0)));
     add("litestar", [59.0, 119.0], Box::new(|limit, phase| litestar(2 * limit, 60.0, phase)));
@@ -90,4 +90,27 @@ fn test_sixty_requests_are_soon_through_limiters_as_they_are_installed_when_the_
 fn test_a_host_that_tells_what_is_left_is_not_asked_for_more_from_the_beginning() {
     let run = run(litestar(10, 60.0, 0.3), 20, NEAR, RateLimit::Unlimited, 0.3);
     assert!(run.refused.is_empty(), "{run}");
+}
+
+#[test]
+fn test_a_server_that_was_just_started_is_not_taken_for_a_slow_limiter() {
+    for Real { name, host, least_s } in real() {
+        for (phase, cold_ms) in [(0.05, 700), (0.45, 2_200), (0.7, 350)] {
+            let delays = [Duration::from_millis(cold_ms), NEAR];
+            let run = run_cold(host(5, phase), 20, delays, RateLimit::Unlimited, phase);
+            let ratio = (run.took_s - delays[0].as_secs_f64()) / least_s[0];
+            let what = format!("{name}, at {phase}, {cold_ms} ms: {ratio:.2} times the least: {run}");
+            assert!(ratio <= 1.3, "{what}");
+            assert!(run.refused.len() <= 8 && most_in_a_window(&run) <= 2, "{what}");
+        }
+    }
+}
+
+#[test]
+fn test_what_a_host_says_is_left_goes_at_once_when_its_window_is_new() {
+    for (phase, round_trip) in PHASES.iter().flat_map(|phase| ROUND_TRIPS.map(|trip| (*phase, trip))) {
+        let host = windowed(5, 5.0, phase, Tells::Seconds);
+        let run = run(host, 20, round_trip, RateLimit::Unlimited, phase);
+        assert!(run.took_s <= 1.02 * 15.0, "at {phase}, {round_trip:?}: {run}");
+    }
 }
