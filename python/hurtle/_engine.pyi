@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
+from pathlib import Path
 from typing import Any, final
 
 from hurtle.errors import RequestError
@@ -12,6 +13,7 @@ __all__ = [
     "IDEMPOTENT_METHODS",
     "ArrowStream",
     "Batch",
+    "BodyFile",
     "Columns",
     "Engine",
     "Exchange",
@@ -77,11 +79,15 @@ class Engine:
         max_duration: float | None = None,
         ledger: str | PathLike[str] | None = None,
         records_exchanges: bool = False,
+        body_folder: str | PathLike[str] | None = None,
+        hashes_bodies: bool = False,
     ) -> Job:
         """Open a job: one stream of requests in, one stream of batches out.
 
         With a `ledger`, the index of each request whose method is not idempotent is on the disk, in that
-        file, before its first byte can leave. With `records_exchanges`, rows keep their exchanges.
+        file, before its first byte can leave. With `records_exchanges`, rows keep their exchanges. Bodies
+        over 256 KiB are written to the `body_folder` while they come, decoded, and hashed with
+        `hashes_bodies`: see `Response.body_file`.
         """
 
     def close(self) -> None:
@@ -101,7 +107,8 @@ class Job:
         """Wait, without the GIL and checking signals, for finished rows.
 
         None: the job is done, or the timeout, in seconds, has passed: then `done` is False.
-        LedgerError, after the last row: the ledger could not be written, and the job has stopped.
+        LedgerError or SinkError, after the last row: the ledger or a body could not be written, and the job
+        has stopped.
         """
 
     def stop(self) -> None:
@@ -133,6 +140,8 @@ class Progress:
     attempts: int
     bytes_wire: int
     bytes_body: int
+    bytes_coming: int
+    """Bytes that have come of large bodies which are still being read; `bytes_wire` lacks them."""
     statuses: dict[int, int]
     errors: dict[str, int]
     first_byte: dict[str, float]
@@ -167,7 +176,11 @@ class Batch:
         """Return the rows' positions in the input."""
 
     def body_sizes(self) -> list[int]:
-        """Return the length of each row's body, decoded."""
+        """Return how much memory each row's body takes, in bytes."""
+
+    @property
+    def file_bytes(self) -> int:
+        """The length of all bodies that are on the disk, in bytes."""
 
     def failures(self) -> list[int]:
         """Return the positions in the input of the rows that are not ok."""
@@ -257,6 +270,25 @@ class ArrowStream:
     def __arrow_c_schema__(self) -> object: ...
 
 @final
+class BodyFile:
+    """A body on the disk.
+
+    The file is removed with the last object that has it, unless it was renamed before.
+    """
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+
+    @property
+    def nbytes(self) -> int:
+        """Its length, in bytes."""
+
+    @property
+    def sha256(self) -> bytes | None:
+        """Its SHA-256, if the job hashes bodies."""
+
+@final
 class Response:
     """One finished request: the response, or why there is none.
 
@@ -278,8 +310,11 @@ class Response:
     reason: str | None
     headers: Headers
     content: bytes
+    """The body; one that is on the disk is read from there, and OSError says why it cannot be."""
     content_view: memoryview
     """The bytes of `content`, read-only. It spares a body of 4 KiB or more the copy that `content` makes."""
+    body_file: BodyFile | None
+    """The body on the disk; None: it is in memory."""
     encoding_left: str | None
     """The content codings that are still on `content`, as Content-Encoding would list them; None: none."""
     text: str
@@ -324,6 +359,16 @@ class Response:
 
         Raises:
             ValueError: It is not JSON, or not in that charset.
+        """
+
+    def stream_to(self, path: str | PathLike[str]) -> None:
+        """Write the body to a file, which appears under its name when it is complete and fsynced.
+
+        Args:
+            path: The file. An existing one is replaced.
+
+        Raises:
+            OSError: The file could not be written, or a body on the disk is gone.
         """
 
     def raise_for_status(self) -> Response: ...

@@ -1,6 +1,7 @@
 """Durable files: fsynced, complete under their names, and the names fsynced, too; and the hash of a file."""
 
 import os
+from collections.abc import Callable
 from hashlib import file_digest
 from pathlib import Path
 from typing import IO
@@ -34,6 +35,46 @@ def replace_file(path: Path, data: bytes) -> None:
     with temporary.open("wb") as file:
         file.write(data)
         put_in_place(file, temporary, path)
+
+
+def save(data: bytes, path: str | os.PathLike[str]) -> None:
+    """Write a file, which appears under its name when it is complete.
+
+    Raises:
+        OSError: The file could not be written.
+    """
+    _put_new(Path(path), lambda temporary: temporary.write_bytes(data))
+
+
+def save_file(source: Path, path: str | os.PathLike[str]) -> None:
+    """Give a file, which must not change any more, a second name, or copy it if the system cannot do that.
+
+    Raises:
+        OSError: The file could not be written.
+    """
+    _put_new(Path(path), lambda temporary: _link_or_copy(source, temporary))
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    from shutil import copyfile
+
+    try:
+        target.hardlink_to(source)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        copyfile(source, target)
+
+
+def _put_new(path: Path, create: Callable[[Path], object]) -> None:
+    temporary = path.with_name(f".{path.name[:40]}.{os.urandom(8).hex()}.tmp")
+    try:
+        create(temporary)
+        with temporary.open("rb+") as file:
+            put_in_place(file, temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def sha256_of(path: Path) -> str:

@@ -214,6 +214,7 @@ class Job:
                 fingerprint=self._identity.input,
             ),
             records_exchanges=self._sink.records_exchanges,
+            body_folder=self._sink.body_folder,
             conditional=None if self._refresh is None else self._refresh.conditional,
             drains=True,
         )

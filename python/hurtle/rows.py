@@ -51,6 +51,10 @@ class Rows(Protocol):
         """Approximate memory of the rows, in bytes."""
 
     @property
+    def file_bytes(self) -> int:
+        """The length of all bodies that are on the disk already, in bytes."""
+
+    @property
     def unrepeatable(self) -> int:
         """How many rows belong to requests that were sent and must not be sent again."""
 
@@ -95,6 +99,11 @@ class WrappedRows:
     def nbytes(self) -> int:
         """Approximate memory of the rows, in bytes."""
         return self._rows.nbytes
+
+    @property
+    def file_bytes(self) -> int:
+        """The length of all bodies that are on the disk already, in bytes."""
+        return self._rows.file_bytes
 
     @property
     def unrepeatable(self) -> int:

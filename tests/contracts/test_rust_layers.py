@@ -26,7 +26,7 @@ ORDER: tuple[frozenset[str], ...] = (
     frozenset({"retry"}),
     # Plain data and small tools. They may build on each other.
     frozenset({"alarm", "clock", "error", "headers", "limits"})
-    | frozenset({"options", "outcome", "paged", "random", "request", "timers", "timings"}),
+    | frozenset({"options", "outcome", "paged", "random", "request", "spool", "timers", "timings"}),
 )
 LEAVES = len(ORDER) - 1
 LEVEL = {module: level for level, modules in enumerate(ORDER) for module in modules}

@@ -15,7 +15,8 @@ from hurtle.report.progress import LiveProgress, PlainProgress, open_progress, p
 from hurtle.testing import Server
 
 COUNTERS: Any = SimpleNamespace(
-    done=1500, ok=1400, failed=100, in_flight=64, bytes_wire=3_000_000, attempts=1500,
+    done=1500, ok=1400, failed=100, in_flight=64, bytes_wire=3_000_000, bytes_coming=0,
+    attempts=1500,
     limited_by={"concurrency": 50, "input": 10}, phases={"first_byte": 9.0}, first_byte={"p50": 0.05},
     throttled_by=None,
 )  # fmt: skip
@@ -56,6 +57,14 @@ def test_a_line_comes_now_and_then_when_stderr_is_no_terminal(monkeypatch: pytes
     assert line.startswith("1,500/3,000 done")
     assert line.endswith(f"  {LIMITED_BY}")
     assert "\x1b" not in line
+
+
+def test_bytes_of_large_bodies_count_while_they_come() -> None:
+    recent = progress.Recent(OPTIONS, 0.0)
+    for now, coming, per_s in ((1.0, 5_000_000, 8e6), (2.0, 9_000_000, 6e6), (3.0, 0, 1e6)):
+        counters: Any = SimpleNamespace(**vars(COUNTERS) | {"bytes_coming": coming})
+        (_, bytes_per_s), _ = recent.add(now, counters)
+        assert bytes_per_s == per_s
 
 
 def test_the_line_names_nothing_when_too_little_was_seen(monkeypatch: pytest.MonkeyPatch) -> None:

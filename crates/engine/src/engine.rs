@@ -34,6 +34,7 @@ use crate::shard::Permits;
 use crate::shard::Router;
 use crate::shard::{Capacity, most_idle, most_loans};
 use crate::shard::{Core, Message, Shard, h2_window};
+use crate::spool::{BodyFolder, Spool};
 use crate::timings::WallClock;
 
 /// The options of one job.
@@ -46,6 +47,8 @@ pub struct JobOptions {
     pub ledger: Option<PathBuf>,
     /// Rows keep their bytes as sent and received.
     pub records_exchanges: bool,
+    /// Where large bodies are written to while they come; None: all bodies stay in memory.
+    pub spool: Option<Spool>,
 }
 
 /// Why an engine could not start.
@@ -138,13 +141,15 @@ impl Engine {
     /// # Errors
     /// The engine is closed.
     pub fn job(&self, options: JobOptions) -> Result<Job, Closed> {
-        let JobOptions { max_duration, ledger, records_exchanges } = options;
+        let JobOptions { max_duration, ledger, records_exchanges, spool } = options;
         let expires = max_duration.map(|limit| Instant::now() + limit);
         let id = self.next_job.fetch_add(1, Ordering::Relaxed);
         let open_jobs = Arc::clone(&self.core.open_jobs);
         let ledger = ledger.map(Ledger::new);
         let max_buffer = self.core.options.max_buffer;
-        let state = Arc::new(JobState::new(id, max_buffer, expires, ledger, records_exchanges, open_jobs));
+        let folder = spool.map(BodyFolder::new);
+        let state = JobState::new(id, max_buffer, expires, ledger, records_exchanges, folder, open_jobs);
+        let state = Arc::new(state);
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         if self.closed.load(Ordering::SeqCst) {
             return Err(Closed);
@@ -279,6 +284,12 @@ impl Job {
         ledger.failure()
     }
 
+    /// Why bodies could not be written to the disk, as [`Self::ledger_failure`].
+    pub fn disk_failure(&self) -> Option<String> {
+        let folder = self.state.folder.as_ref().filter(|_| self.state.in_flight() == 0)?;
+        folder.failure()
+    }
+
     /// The options of the engine.
     pub fn options(&self) -> &Options {
         &self.core.options
@@ -290,6 +301,7 @@ impl Job {
             submitted: self.state.submitted(),
             in_flight: self.state.in_flight(),
             queued: self.state.waiting(),
+            coming_bytes: self.state.coming_bytes(),
             conns_opened: self.state.conns_opened(),
             limited_by: self.state.limited_by(),
             throttled_by: self.state.throttled.worst(),
@@ -314,6 +326,8 @@ pub struct Progress {
     pub in_flight: u64,
     /// Requests that wait for a slot for the first time.
     pub queued: u64,
+    /// Bytes that have come of large bodies which are still being read.
+    pub coming_bytes: u64,
     /// Connections opened.
     pub conns_opened: u64,
     /// How often each bottleneck was seen, by its name.

@@ -27,6 +27,7 @@ mod random;
 mod request;
 mod retry;
 mod shard;
+mod spool;
 mod timers;
 mod timings;
 
@@ -44,4 +45,5 @@ pub use options::{
 };
 pub use outcome::{AttemptEnd, AttemptRecord, Exchange, Hop, Truncated};
 pub use request::{Conditions, Request, Spec, Submission, Twin, basic, host_name};
+pub use spool::{BodyFile, Spool};
 pub use timings::Timings;

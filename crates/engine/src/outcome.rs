@@ -8,6 +8,7 @@ use http::Version;
 
 use crate::error::{Code, Failure};
 use crate::headers::HeaderBlock;
+use crate::spool::BodyFile;
 use crate::timings::{Phase, Timings, WallClock};
 
 /// Why a body is a part of what was asked for; of a prefix in WARC's words.
@@ -85,6 +86,8 @@ pub(crate) struct Received {
     pub(crate) headers: HeaderBlock,
     /// The body, decoded.
     pub(crate) body: Vec<u8>,
+    /// The body instead, if it was written to the disk.
+    pub(crate) file: Option<BodyFile>,
     /// The content codings that are still on the body.
     pub(crate) encoding_left: Option<Box<str>>,
     /// Bytes of the body as received, before decoding.

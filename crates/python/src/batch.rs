@@ -106,9 +106,15 @@ impl Batch {
         self.rows.iter().filter(|view| view.row.attempts > 0 && !is_idempotent(&view.row.method)).count()
     }
 
-    /// Return the length of each row's body, decoded.
+    /// Return how much memory each row's body takes, in bytes.
     fn body_sizes(&self) -> Vec<usize> {
-        self.rows.iter().map(|view| view.row.body_len()).collect()
+        self.rows.iter().map(|view| view.row.body_in_memory()).collect()
+    }
+
+    /// Return the length of all bodies that are on the disk, in bytes.
+    #[getter]
+    fn file_bytes(&self) -> u64 {
+        self.rows.iter().filter_map(|view| view.row.file()).map(|file| file.bytes()).sum()
     }
 
     /// Return the positions in the input of the rows that are not ok.

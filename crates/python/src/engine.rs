@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hurtle_engine::JobOptions;
+use hurtle_engine::{JobOptions, Spool};
 use pyo3::prelude::*;
 
 use crate::errors::{closed_error, forked_error, start_error};
@@ -29,20 +29,25 @@ impl Engine {
     }
 
     /// Open a job: one stream of requests in, one stream of batches out.
-    #[pyo3(signature = (*, max_duration=None, ledger=None, records_exchanges=false))]
+    #[pyo3(signature = (
+        *, max_duration=None, ledger=None, records_exchanges=false, body_folder=None, hashes_bodies=false
+    ))]
     fn job(
         &self,
         py: Python<'_>,
         max_duration: Option<f64>,
         ledger: Option<PathBuf>,
         records_exchanges: bool,
+        body_folder: Option<PathBuf>,
+        hashes_bodies: bool,
     ) -> PyResult<Job> {
         if self.pid != std::process::id() {
             return Err(forked_error(py));
         }
         let engine = self.inner.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let max_duration = max_duration.and_then(|limit| Duration::try_from_secs_f64(limit).ok());
-        let options = JobOptions { max_duration, ledger, records_exchanges };
+        let spool = body_folder.map(|folder| Spool { folder, hashes: hashes_bodies });
+        let options = JobOptions { max_duration, ledger, records_exchanges, spool };
         match engine.map(|engine| engine.job(options)) {
             Some(Ok(job)) => Ok(Job::new(job)),
             _ => Err(closed_error(py)),

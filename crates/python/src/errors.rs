@@ -29,6 +29,7 @@ impl Imported {
 static CONFIG_ERROR: Imported = Imported::new("hurtle.errors", "ConfigError");
 static CLOSED_ERROR: Imported = Imported::new("hurtle.errors", "ClosedError");
 static LEDGER_ERROR: Imported = Imported::new("hurtle.errors", "LedgerError");
+static SINK_ERROR: Imported = Imported::new("hurtle.errors", "SinkError");
 static ERROR_FOR: Imported = Imported::new("hurtle.errors", "error_for");
 
 fn raised(made: PyResult<Bound<'_, PyAny>>) -> PyErr {
@@ -61,6 +62,11 @@ pub(crate) fn closed_error(py: Python<'_>) -> PyErr {
 /// `LedgerError`.
 pub(crate) fn ledger_error(py: Python<'_>, words: &str) -> PyErr {
     raised(LEDGER_ERROR.get(py).and_then(|class| class.call1((words,))))
+}
+
+/// `SinkError`.
+pub(crate) fn sink_error(py: Python<'_>, words: &str) -> PyErr {
+    raised(SINK_ERROR.get(py).and_then(|class| class.call1((words,))))
 }
 
 /// The `RequestError` of a failed row.

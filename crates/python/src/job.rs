@@ -9,7 +9,7 @@ use hurtle_engine::{Latencies, Next};
 use pyo3::prelude::*;
 
 use crate::batch::Batch;
-use crate::errors::{forked_error, ledger_error};
+use crate::errors::{forked_error, ledger_error, sink_error};
 use crate::request::{Reading, Shared};
 
 /// How often a consumer that waits looks for signals.
@@ -108,7 +108,8 @@ impl Job {
     }
 
     /// Wait, without the GIL and checking signals, for finished rows. None: done, or the timeout has passed.
-    /// `LedgerError`, after the last row: the job has stopped, because the ledger could not be written.
+    /// `LedgerError` or `SinkError`, after the last row: the job has stopped, because the ledger or a body could not be
+    /// written.
     #[pyo3(signature = (timeout=None))]
     fn next_batch(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Batch>> {
         self.check_fork(py)?;
@@ -123,6 +124,7 @@ impl Job {
             let wait = left.map_or(SIGNAL_CHECK, |left| left.min(SIGNAL_CHECK));
             // Asked first: rows that were on their way come before it.
             let ledger_failure = self.inner.ledger_failure();
+            let disk_failure = self.inner.disk_failure();
             match py.detach(|| self.inner.next_batch(wait)) {
                 Next::Batch(batch) => {
                     // A handler that raises on the way out would take the rows with it.
@@ -137,6 +139,9 @@ impl Job {
                     py.check_signals()?;
                     if let Some(words) = ledger_failure {
                         return Err(ledger_error(py, words));
+                    }
+                    if let Some(words) = disk_failure {
+                        return Err(sink_error(py, &format!("bodies could not be written: {words}")));
                     }
                     if left.is_some_and(|left| left.is_zero()) {
                         return Ok(None);
@@ -183,6 +188,7 @@ pub(crate) struct Progress {
     failed: u64,
     in_flight: u64,
     queued: u64,
+    bytes_coming: u64,
     attempts: u64,
     bytes_wire: u64,
     bytes_body: u64,
@@ -211,6 +217,7 @@ impl From<hurtle_engine::Progress> for Progress {
             failed: stats.failed(),
             in_flight: progress.in_flight,
             queued: progress.queued,
+            bytes_coming: progress.coming_bytes,
             attempts: stats.attempts,
             bytes_wire: stats.wire_bytes,
             bytes_body: stats.body_bytes,

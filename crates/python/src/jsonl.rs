@@ -53,8 +53,8 @@ fn line(out: &mut Vec<u8>, view: RowView<'_>, labels: &Labels, bodies: bool) {
     object.field("content_encoding", header(&view, "content-encoding"));
     object.field("encoding_left", view.encoding_left());
     object.field("bytes_wire", row.wire_bytes);
-    object.field("bytes_body", view.body().len());
-    match (row.status.is_some() && bodies).then(|| std::str::from_utf8(view.body())) {
+    object.field("bytes_body", row.body_len());
+    match (row.status.is_some() && row.file().is_none() && bodies).then(|| std::str::from_utf8(view.body())) {
         None => object.raw("body", "null"),
         Some(Ok(text)) => object.field("body", text),
         Some(Err(_)) => object.field("body_base64", STANDARD.encode(view.body())),

@@ -60,5 +60,6 @@ fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<job::Job>()?;
     module.add_class::<job::Progress>()?;
     module.add_class::<response::Response>()?;
+    module.add_class::<response::BodyFile>()?;
     module.add_class::<testserver::TestServer>()
 }

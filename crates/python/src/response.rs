@@ -1,7 +1,7 @@
 //! `Response`: one finished request. Attributes that are rarely used are computed on access.
 
 use std::borrow::Cow;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use http::{StatusCode, Version};
@@ -21,6 +21,8 @@ static ATTEMPT: Imported = Imported::new("hurtle.models", "Attempt");
 static TIMINGS: Imported = Imported::new("hurtle.models", "Timings");
 static REQUEST: Imported = Imported::new("hurtle.models", "Request");
 static STATUS_ERROR: Imported = Imported::new("hurtle.errors", "StatusError");
+static SAVE: Imported = Imported::new("hurtle.disk", "save");
+static SAVE_FILE: Imported = Imported::new("hurtle.disk", "save_file");
 static JSON_LOADS: Imported = Imported::new("json", "loads");
 
 /// One finished request: its response, or why there is none.
@@ -46,7 +48,13 @@ impl Response {
         object: Option<Py<PyAny>>,
     ) -> Self {
         let content = PyOnceLock::new();
-        let body = body.map_err(|small| content.set(py, small).unwrap_or_default()).ok();
+        let is_here = row.row().file().is_none();
+        let keep = |small| {
+            if is_here {
+                content.set(py, small).unwrap_or_default();
+            }
+        };
+        let body = body.map_err(keep).ok();
         Self {
             row,
             content,
@@ -58,11 +66,15 @@ impl Response {
         }
     }
 
-    /// The body as Python sees it.
-    fn bytes(&self, py: Python<'_>) -> &Py<PyBytes> {
-        self.content.get_or_init(py, || {
+    /// The body as Python sees it, from the disk if it is there.
+    fn bytes(&self, py: Python<'_>) -> PyResult<&Py<PyBytes>> {
+        self.content.get_or_try_init(py, || {
+            if let Some(file) = self.row.row().file() {
+                let body = py.detach(|| std::fs::read(file.path()))?;
+                return Ok(PyBytes::new(py, &body).unbind());
+            }
             let body = self.body.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
-            PyBytes::new(py, &body).unbind()
+            Ok(PyBytes::new(py, &body).unbind())
         })
     }
 
@@ -75,11 +87,11 @@ impl Response {
     }
 
     /// What `read` makes of the body, which is not copied for it.
-    fn with_body<T>(&self, py: Python<'_>, read: impl FnOnce(&[u8]) -> T) -> T {
-        match self.large(py) {
+    fn with_body<T>(&self, py: Python<'_>, read: impl FnOnce(&[u8]) -> T) -> PyResult<T> {
+        Ok(match self.large(py) {
             Some(body) => read(&body),
-            None => read(self.bytes(py).as_bytes(py)),
-        }
+            None => read(self.bytes(py)?.as_bytes(py)),
+        })
     }
 
     /// An attribute of the row's Request, if there is one. A row that was not a request has none.
@@ -212,8 +224,23 @@ impl Response {
 
     /// The body, without the content codings that were undone.
     #[getter]
-    fn content(&self, py: Python<'_>) -> Py<PyBytes> {
-        self.bytes(py).clone_ref(py)
+    fn content(&self, py: Python<'_>) -> PyResult<Py<PyBytes>> {
+        Ok(self.bytes(py)?.clone_ref(py))
+    }
+
+    /// The body on the disk, if it is there.
+    #[getter]
+    fn body_file(&self) -> Option<BodyFile> {
+        self.row.row().file().map(|file| BodyFile(Arc::clone(file)))
+    }
+
+    /// Write the body to a file, which appears when it is complete.
+    fn stream_to(&self, py: Python<'_>, path: &Bound<'_, PyAny>) -> PyResult<()> {
+        match self.row.row().file() {
+            Some(file) => SAVE_FILE.get(py)?.call1((file.path(), path))?,
+            None => SAVE.get(py)?.call1((self.bytes(py)?, path))?,
+        };
+        Ok(())
     }
 
     /// The body, read-only, where it lies.
@@ -221,7 +248,7 @@ impl Response {
     fn content_view<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMemoryView>> {
         match self.large(py) {
             Some(body) => view::view(py, body),
-            None => PyMemoryView::from(self.bytes(py).bind(py)),
+            None => PyMemoryView::from(self.bytes(py)?.bind(py)),
         }
     }
 
@@ -233,21 +260,21 @@ impl Response {
 
     /// The encoding in which `text` reads the body.
     #[getter]
-    fn encoding(&self, py: Python<'_>) -> String {
-        let encoding = self.with_body(py, |body| charset::encoding_of(self.content_type(), body));
-        encoding.name().to_ascii_lowercase()
+    fn encoding(&self, py: Python<'_>) -> PyResult<String> {
+        let encoding = self.with_body(py, |body| charset::encoding_of(self.content_type(), body))?;
+        Ok(encoding.name().to_ascii_lowercase())
     }
 
     /// The body as text.
     #[getter]
-    fn text(&self, py: Python<'_>) -> Py<PyString> {
-        let text = self.text.get_or_init(py, || {
+    fn text(&self, py: Python<'_>) -> PyResult<Py<PyString>> {
+        let text = self.text.get_or_try_init(py, || {
             self.with_body(py, |body| {
                 let encoding = charset::encoding_of(self.content_type(), body);
                 PyString::new(py, &charset::decoded(encoding, body)).unbind()
             })
-        });
-        text.clone_ref(py)
+        })?;
+        Ok(text.clone_ref(py))
     }
 
     /// The body as text in an encoding that the caller knows.
@@ -258,12 +285,12 @@ impl Response {
                  encodings decode content"
             ))
         })?;
-        Ok(self.with_body(py, |body| PyString::new(py, &charset::decoded(encoding, body))))
+        self.with_body(py, |body| PyString::new(py, &charset::decoded(encoding, body)))
     }
 
     /// Parse the body as JSON.
     fn json<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let (loads, content) = (JSON_LOADS.get(py)?, self.bytes(py));
+        let (loads, content) = (JSON_LOADS.get(py)?, self.bytes(py)?);
         match charset::json_text(self.content_type(), content.as_bytes(py))? {
             Some(text) => loads.call1((text,)),
             None => loads.call1((content.bind(py),)),
@@ -375,6 +402,31 @@ impl Response {
             (None, status) => status.map_or_else(String::new, |status| status.to_string()),
         };
         format!("<Response [{ended}] {}>", self.row.view().url())
+    }
+}
+
+/// A body on the disk. The file is removed with the last object that has it, unless it was renamed.
+#[pyclass(frozen, module = "hurtle._engine")]
+pub(crate) struct BodyFile(Arc<hurtle_engine::BodyFile>);
+
+#[pymethods]
+impl BodyFile {
+    /// Where it is.
+    #[getter]
+    fn path(&self) -> &std::path::Path {
+        self.0.path()
+    }
+
+    /// Its length, in bytes.
+    #[getter]
+    fn nbytes(&self) -> u64 {
+        self.0.bytes()
+    }
+
+    /// Its SHA-256, if the job hashes bodies.
+    #[getter]
+    fn sha256(&self) -> Option<Cow<'_, [u8]>> {
+        self.0.sha256().map(|digest| Cow::Borrowed(digest.as_slice()))
     }
 }
 

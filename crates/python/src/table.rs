@@ -239,9 +239,9 @@ impl Columns {
         self.content_encoding.append_option(self.headers.content_encoding());
         self.encoding_left.append_option(view.encoding_left());
         self.bytes_wire.append_value(signed(row.wire_bytes));
-        self.bytes_body.append_value(signed(view.body().len() as u64));
+        self.bytes_body.append_value(signed(row.body_len()));
         // Only a response has a body; without one the body is null, which is not the same as empty.
-        self.body.append_option(row.status.map(|_| view.body()));
+        self.body.append_option(row.status.filter(|_| row.file().is_none()).map(|_| view.body()));
         self.truncated.append_option(row.truncated.map(Truncated::as_str));
     }
 

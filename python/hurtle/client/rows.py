@@ -72,6 +72,11 @@ class OrderedRows:
         return sum(row.size for row in self._rows)
 
     @property
+    def file_bytes(self) -> int:
+        """The length of all bodies that are on the disk already, in bytes."""
+        return sum(file.nbytes for row in self._rows if (file := row.response.body_file) is not None)
+
+    @property
     def unrepeatable(self) -> int:
         """How many rows belong to requests that were sent and must not be sent again."""
         responses = (row.response for row in self._rows)

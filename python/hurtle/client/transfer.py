@@ -1,6 +1,7 @@
 """One job with its feeder, from first request to last row, drained by a `for` loop or an event loop."""
 
 from collections.abc import AsyncGenerator, Callable, Container, Iterable, Iterator
+from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
@@ -42,6 +43,7 @@ class Transfer:
         at_end: Called once when the transfer has ended, however it ended.
         done: Positions of the input to leave out.
         records_exchanges: Whether rows keep their exchanges.
+        body_folder: Where the engine writes large bodies; None: they stay in memory.
         precautions: Keep requests from being sent twice, in a run that can be resumed.
         conditional: Adds conditions to requests.
         drains: Whether requests in flight continue when Ctrl-C or SIGTERM ends `batches` or its consumer, so
@@ -59,6 +61,7 @@ class Transfer:
         done: Container[int] | None = None,
         precautions: Precautions | None = None,
         records_exchanges: bool = False,
+        body_folder: Path | None = None,
         conditional: Callable[[Chunks], Chunks] | None = None,
         drains: bool = False,
     ) -> None:
@@ -70,6 +73,7 @@ class Transfer:
         self._done = done
         self._precautions = precautions
         self._records_exchanges = records_exchanges
+        self._body_folder = body_folder
         self._conditional = conditional
         self._drains = drains
         self._started = 0.0
@@ -87,7 +91,11 @@ class Transfer:
         until = None if options.max_duration is None else self._started + options.max_duration
         ledger = None if self._precautions is None else self._precautions.ledger
         self._job = self._client.engine().job(
-            max_duration=options.max_duration, ledger=ledger, records_exchanges=self._records_exchanges
+            max_duration=options.max_duration,
+            ledger=ledger,
+            records_exchanges=self._records_exchanges,
+            body_folder=self._body_folder,
+            hashes_bodies=self._body_folder is not None,
         )
         if self._window is not None:
             self._window.tell = self._job.hold_back

@@ -59,7 +59,7 @@ class Format(ABC):
     Attributes:
         marks: Its files begin with one of these.
         stored: The class that reads a file.
-        beside: The name of the folder that its parts refer to, if any; such parts never become one file.
+        beside: The name of the folder that its parts refer to, if any.
         records_exchanges: Whether it needs what went over the wire for each row.
         holds_bodies: Whether a file contains the bodies of its rows.
         is_empty_without_rows: Whether a file without rows has no bytes.
@@ -105,6 +105,15 @@ class Format(ABC):
         """
         return
 
+    def beside_file(self, name: str) -> "Format":
+        """Return this format for the parts of one file, which refer to a folder next to that file.
+
+        Args:
+            name: The name of the file.
+        """
+        del name
+        return self
+
     @abstractmethod
     def writer(self, path: str) -> Writer:
         """Return a writer for a file; not open yet."""
@@ -125,8 +134,12 @@ class Format(ABC):
             SinkError: The file could not be written.
         """
 
+    def copier(self, path: str) -> Writer:
+        """Return a writer for a file of copied rows; not open yet."""
+        return self.writer(path)
+
     def copies(self, newest: Newest) -> Iterator[object]:
-        """Yield the newest rows of several files, in the form that `writer` accepts, to write one file.
+        """Yield the newest rows of several files, in the form that `copier` accepts, to write one file.
 
         Unless a format overrides this, its writer may call nothing but `to_jsonl` on them.
         """

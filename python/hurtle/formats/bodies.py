@@ -3,14 +3,18 @@
 import json
 import os
 import re
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from contextlib import suppress
 from errno import ELOOP
 from hashlib import sha256
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hurtle.disk import sync_folder
+
+if TYPE_CHECKING:
+    from hurtle._engine import Response
 
 EXTENSIONS = {
     "text/html": ".html", "application/xhtml+xml": ".xhtml", "text/plain": ".txt", "text/css": ".css",
@@ -30,11 +34,25 @@ STRUCTURED = {"json": ".json", "xml": ".xml"}
 
 UNKNOWN = ".bin"
 
+FOLDER, SUFFIX = "bodies", ".bodies"
+"""The folder of all bodies: in the folder of the run, or next to its one file, after the file's name."""
+
+OLD = ".bodies.old"
+"""The folder of a run that has the bodies of the file that it replaces, until it has done so."""
+
+STATE = ".hurtle"
+"""The folder of the run of a download, in the folder of its files."""
+
 NEW = ".new"
 """The folder for files that are not yet complete and fsynced."""
 
+COMING = ".coming"
+"""The folder for files that the engine is writing."""
+
 PUBLISHED = "published"
 """The file in NEW that lists the names given for a part that is not recorded yet."""
+
+_Item = TypeVar("_Item")
 
 SYNC_THREADS = 8
 """A disk does several fsyncs at once in little more time than one."""
@@ -70,6 +88,12 @@ def digest_of_name(name: str) -> bytes | None:
     return None if found is None else bytes.fromhex(found[1] + found[2])
 
 
+def name_of(digest: bytes, content_type: str | None) -> str:
+    """Return the name of a body with this SHA-256, relative to the folder of all bodies."""
+    text = digest.hex()
+    return f"{text[:2]}/{text[2:]}{extension_of(content_type)}"
+
+
 class Bodies:
     """The bodies of one part. A body that was `put` is in place after `publish`, or gone after `drop`.
 
@@ -79,11 +103,13 @@ class Bodies:
     Args:
         folder: The folder of all bodies of the run; created by `open`.
         part: The name of the part.
+        refers_to: What rows call the folder.
     """
 
-    def __init__(self, folder: Path, part: str) -> None:
+    def __init__(self, folder: Path, part: str, refers_to: str = FOLDER) -> None:
         self.folder = folder
         self._part = part
+        self._refers_to = refers_to
         # Text: creating a `Path` for each of thousands of names costs as much as writing the files.
         self._place = str(folder)
         self._new: dict[str, str] = {}
@@ -102,6 +128,30 @@ class Bodies:
         _remove_new(self.folder)
         _make_folder(self.folder / NEW)
 
+    def take(self, record: Mapping[str, Any], response: "Response") -> str | None:
+        """Take the body of a row.
+
+        Args:
+            record: The row without its body, as in JSON.
+            response: The row's response.
+
+        Returns:
+            What the row calls it; None: it has no body.
+
+        Raises:
+            OSError: The body could not be written.
+        """
+        # Without a response there is no body; an unchanged body is in an earlier run.
+        if record["status"] is None or record.get("body_run") is not None:
+            return None
+        content_type = record["content_type"] if record["encoding_left"] is None else None
+        file = response.body_file
+        if file is None or file.sha256 is None:
+            name = self.put(response.content, content_type)
+        else:
+            name = self.put_file(file.path, file.nbytes, file.sha256, content_type)
+        return f"{self._refers_to}/{name}"
+
     def put(self, body: bytes, content_type: str | None) -> str:
         """Take a body, which may be stored already.
 
@@ -111,22 +161,46 @@ class Bodies:
         Raises:
             OSError: The body could not be written.
         """
-        digest = sha256(body).hexdigest()
-        name = f"{digest[:2]}/{digest[2:]}{extension_of(content_type)}"
+        name = name_of(sha256(body).digest(), content_type)
+        if (temporary := self._temporary(name, len(body))) is not None:
+            write_file(temporary, body)
+        return name
+
+    def put_file(self, path: Path, nbytes: int, digest: bytes, content_type: str | None) -> str:
+        """Take a body that is in a file on the same file system; the file is renamed.
+
+        Args:
+            path: The file.
+            nbytes: Its length, in bytes.
+            digest: The SHA-256 of its content.
+            content_type: As in `put`.
+
+        Returns:
+            As `put`.
+
+        Raises:
+            OSError: The file could not be renamed.
+        """
+        name = name_of(digest, content_type)
+        if (temporary := self._temporary(name, nbytes)) is not None:
+            path.rename(temporary)
+        return name
+
+    def _temporary(self, name: str, nbytes: int) -> str | None:
+        """Return where to write a body until it gets its name; None: it is stored already."""
         # Even for an existing file: the process that named it may have been killed before the fsync.
-        self._folders.add(self.folder / digest[:2])
+        self._folders.add(self.folder / name[:2])
         if name in self._new:
-            return name
+            return None
         found = _status_of(f"{self._place}/{name}")
         # Only complete files get such names, so comparing the size is enough.
-        if found is None or not S_ISREG(found.st_mode) or found.st_size != len(body):
+        if found is None or not S_ISREG(found.st_mode) or found.st_size != nbytes:
             self._written += 1
-            temporary = f"{self._place}/{NEW}/{self._written}"
-            self._new[name] = temporary
+            self._new[name] = f"{self._place}/{NEW}/{self._written}"
             if found is None:
                 self._first.append(name)
-            _write_file(temporary, body)
-        return name
+            return self._new[name]
+        return None
 
     def publish(self) -> None:
         """Fsync the new files and give them their names; fsync the names, too, new and existing ones.
@@ -134,25 +208,19 @@ class Bodies:
         Raises:
             OSError: The disk failed.
         """
-        # Imported here: few runs have bodies apart, and this import is slow.
-        from concurrent.futures import ThreadPoolExecutor
-
-        with ThreadPoolExecutor(SYNC_THREADS) as threads:
-            for _ in threads.map(_sync_file, self._new.values()):
-                pass
-            for folder in self._folders:
-                _make_folder(folder)
-            self._note()
-            for name in list(self._new):
-                os.replace(self._new.pop(name), f"{self._place}/{name}")  # noqa: PTH105 - text, as above
-            for _ in threads.map(sync_folder, [*self._folders, self.folder, self.folder.parent]):
-                pass
+        in_threads(_sync_file, self._new.values())
+        for folder in self._folders:
+            _make_folder(folder)
+        self._note()
+        for name in list(self._new):
+            os.replace(self._new.pop(name), f"{self._place}/{name}")  # noqa: PTH105 - text, as above
+        in_threads(sync_folder, [*self._folders, self.folder, self.folder.parent])
 
     def _note(self) -> None:
         """Record which names are about to be given, without those that an earlier row may have."""
         if self._first:
             note = f"{self._place}/{NEW}/{PUBLISHED}"
-            _write_file(note, json.dumps({"part": self._part, "names": self._first}).encode())
+            write_file(note, json.dumps({"part": self._part, "names": self._first}).encode())
             _sync_file(note)
             for folder in (self.folder / NEW, self.folder):
                 sync_folder(folder)
@@ -166,6 +234,80 @@ class Bodies:
         self._published, self._first = [], []
         self._new.clear()
         self._folders.clear()
+
+
+def open_coming(folder: Path) -> Path:
+    """Return the empty folder in which the engine writes bodies; created if it does not exist.
+
+    Args:
+        folder: The folder of all bodies.
+
+    Raises:
+        OSError: The folders cannot be written.
+    """
+    _make_folder(folder)
+    close_coming(folder)
+    _make_folder(folder / COMING)
+    return folder / COMING
+
+
+def close_coming(folder: Path) -> None:
+    """Remove the folder in which the engine writes bodies, with what a crash left there.
+
+    Raises:
+        OSError: Something could not be removed.
+    """
+    remove_inner(folder / COMING)
+
+
+def move_bodies(folder: Path, target: Path, old: Path) -> None:
+    """Put a folder of bodies in its final place. Interrupted, it can be called again.
+
+    Args:
+        folder: Where the bodies are now; if it does not exist, they are in place already.
+        target: Where they belong.
+        old: Where to put the bodies that are there; on the same file system.
+
+    Raises:
+        OSError: They could not be moved.
+    """
+    if not _is_folder(folder):
+        return
+    close_coming(folder)
+    with suppress(OSError):
+        # Empty, it is that of a run that was resumed after its bodies had been moved.
+        folder.rmdir()
+        return
+    if _is_folder(target):
+        remove_bodies(old)
+        target.rename(old)
+    folder.rename(target)
+    for parent in {folder.parent, target.parent}:
+        sync_folder(parent)
+
+
+def merge_bodies(folder: Path, target: Path) -> None:
+    """Move bodies to those in another folder. Interrupted, it can be called again.
+
+    Args:
+        folder: Where they are now; it may not exist.
+        target: Where they belong.
+
+    Raises:
+        OSError: They could not be moved.
+    """
+    if not _is_folder(folder):
+        return
+    _make_folder(target)
+    for inner in filter(_is_folder, list(folder.iterdir())):
+        names = [f"{inner.name}/{path.name}" for path in inner.iterdir()]
+        for name in filter(_PLAIN_NAME.fullmatch, names):
+            _make_folder(target / inner.name)
+            (folder / name).replace(target / name)
+        if _is_folder(target / inner.name):
+            sync_folder(target / inner.name)
+    sync_folder(target)
+    remove_bodies(folder)
 
 
 def settle(folder: Path) -> None:
@@ -192,6 +334,7 @@ def recover(folder: Path, parts: Container[str]) -> None:
         if note["part"] not in parts:
             _remove(folder, note["names"])
     _remove_new(folder)
+    close_coming(folder)
 
 
 def remove_bodies(folder: Path) -> None:
@@ -203,6 +346,7 @@ def remove_bodies(folder: Path) -> None:
     if not _is_folder(folder):
         return
     _remove_new(folder)
+    close_coming(folder)
     for inner in filter(_is_folder, list(folder.iterdir())):
         _remove(folder, [f"{inner.name}/{path.name}" for path in inner.iterdir()])
         with suppress(OSError):
@@ -221,13 +365,21 @@ def _remove(folder: Path, names: Iterable[str]) -> None:
 
 def _remove_new(folder: Path) -> None:
     """Remove incomplete files and the list of new names."""
-    new = folder / NEW
-    if _is_folder(folder) and _is_folder(new):
-        for path in list(new.iterdir()):
+    remove_inner(folder / NEW)
+
+
+def remove_inner(inner: Path) -> None:
+    """Remove a folder of files that are not complete, as `Bodies` names them; any other files stay.
+
+    Raises:
+        OSError: A file could not be removed.
+    """
+    if _is_folder(inner.parent) and _is_folder(inner):
+        for path in list(inner.iterdir()):
             if _OF_NEW.fullmatch(path.name):
-                path.unlink()
+                path.unlink(missing_ok=True)
         with suppress(OSError):
-            new.rmdir()
+            inner.rmdir()
 
 
 def _is_folder(path: Path) -> bool:
@@ -251,7 +403,31 @@ def _make_folder(folder: Path) -> None:
         raise OSError(ELOOP, os.strerror(ELOOP), str(folder))
 
 
-def _write_file(path: str, data: bytes) -> None:
+def sync_files(paths: Iterable[str]) -> None:
+    """Fsync files, several at a time.
+
+    Raises:
+        OSError: The disk failed.
+    """
+    in_threads(_sync_file, paths)
+
+
+def in_threads(call: Callable[[_Item], object], items: Iterable[_Item]) -> None:
+    """Call a function with each item, on SYNC_THREADS threads."""
+    # Imported here: few runs have bodies apart, and this import is slow.
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(SYNC_THREADS) as threads:
+        for _ in threads.map(call, items):
+            pass
+
+
+def write_file(path: str, data: bytes) -> None:
+    """Write a new file, never through a link.
+
+    Raises:
+        OSError: The disk failed, or the file exists.
+    """
     fd = os.open(path, _EXCLUSIVE, 0o666)
     try:
         rest = memoryview(data)

@@ -1,16 +1,20 @@
 """Rows in any format, with their bodies in separate files."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hurtle.errors import ConfigError, SinkError
-from hurtle.formats.base import Format
-from hurtle.formats.bodies import Bodies
+from hurtle.formats.base import Format, Newest
+from hurtle.formats.bodies import FOLDER, SUFFIX, Bodies
 from hurtle.formats.table import APART_COLUMNS, records
 from hurtle.formats.writer import Writer
 from hurtle.rows import Rows, WrappedRows
 from hurtle.stops import stops_held
+
+if TYPE_CHECKING:
+    from hurtle._engine import Response
 
 (BODY_PATH,) = APART_COLUMNS
 
@@ -21,7 +25,7 @@ class RowsApart(WrappedRows):
     Args:
         rows: The rows as they arrived.
         paths: The file of each row's body; None if it has no body.
-        body_bytes: The total size of the bodies.
+        body_bytes: The total size of the bodies that are in memory.
     """
 
     def __init__(self, rows: Rows, paths: Sequence[str | None], body_bytes: int) -> None:
@@ -55,6 +59,44 @@ class RowsApart(WrappedRows):
         return capsules
 
 
+class BodyStore(Protocol):
+    """Where the bodies of one part go; see `Bodies`."""
+
+    @property
+    def folder(self) -> Path:
+        """The folder of all bodies."""
+
+    def open(self) -> None:
+        """Create the folders."""
+
+    def take(self, record: Mapping[str, Any], response: "Response") -> str | None:
+        """Take the body of a row; return what the row calls it."""
+
+    def publish(self) -> None:
+        """Put the bodies in place."""
+
+    def drop(self) -> None:
+        """Remove what was put."""
+
+
+def rows_apart(rows: Rows, bodies: BodyStore) -> RowsApart:
+    """Write the bodies of rows to files.
+
+    Args:
+        rows: The rows as they arrived.
+        bodies: The bodies of their part.
+
+    Raises:
+        OSError: A body could not be written.
+    """
+    paths: list[str | None] = []
+    body_bytes = 0
+    for record, response in zip(records(rows, bodies=False), rows, strict=True):
+        paths.append(bodies.take(record, response))
+        body_bytes += record["bytes_body"] if response.body_file is None else 0
+    return RowsApart(rows, paths, body_bytes)
+
+
 class ApartWriter(Writer):
     """Writes bodies to files, and passes the rows that name them to the writer of a format.
 
@@ -65,7 +107,7 @@ class ApartWriter(Writer):
         bodies: The bodies of the part; not open yet.
     """
 
-    def __init__(self, writer: Writer, bodies: Bodies) -> None:
+    def __init__(self, writer: Writer, bodies: BodyStore) -> None:
         self._writer = writer
         self._bodies = bodies
         self._open = False
@@ -91,22 +133,11 @@ class ApartWriter(Writer):
         with stops_held():
             self._whole = False
             try:
-                apart = self._apart(rows)
+                apart = rows_apart(rows, self._bodies)
             except OSError as error:
                 raise self._failure(error) from error
             self._writer.write(apart)
             self._whole = True
-
-    def _apart(self, rows: Rows) -> RowsApart:
-        paths: list[str | None] = []
-        body_bytes = 0
-        for body, content_type in _bodies_of(rows):
-            body_bytes += len(body or b"")
-            paths.append(None if body is None else self._put(body, content_type))
-        return RowsApart(rows, paths, body_bytes)
-
-    def _put(self, body: bytes, content_type: str | None) -> str:
-        return f"{self._bodies.folder.name}/{self._bodies.put(body, content_type)}"
 
     def flush(self) -> None:
         """Flush the part."""
@@ -142,15 +173,6 @@ class ApartWriter(Writer):
         return SinkError(f"{self._bodies.folder} could not be written: {error.strerror or error}")
 
 
-def _bodies_of(rows: Rows) -> Iterator[tuple[bytes | None, str | None]]:
-    """Yield the body of each row, None if it has none, and its content type; None if it is still coded."""
-    for record, response in zip(records(rows, bodies=False), rows, strict=True):
-        # Without a response there is no body; an unchanged body is in an earlier run.
-        has_body = record["status"] is not None and record.get("body_run") is None
-        content_type = record["content_type"] if record["encoding_left"] is None else None
-        yield response.content if has_body else None, content_type
-
-
 def _line(line: bytes, path: str | None) -> bytes:
     """Return a line with the path of its body after its other keys."""
     return line[:-1] + b',"%s":%s}\n' % (BODY_PATH.encode(), json.dumps(path).encode())
@@ -162,16 +184,22 @@ class Apart(Format):
     Args:
         inner: The format of the rows.
         name: The name of the combination.
+        refers_to: What rows call the folder of the bodies.
     """
 
-    beside = "bodies"
+    beside = FOLDER
     holds_bodies = False
     added = tuple(APART_COLUMNS)
 
-    def __init__(self, inner: Format, name: str) -> None:
+    def __init__(self, inner: Format, name: str, refers_to: str = FOLDER) -> None:
         super().__init__(name, inner.extensions)
         self._inner = inner
-        self.marks, self.stored = inner.marks, inner.stored
+        self._refers_to = refers_to
+        self.marks, self.stored, self.has_footer = inner.marks, inner.stored, inner.has_footer
+
+    def beside_file(self, name: str) -> Format:
+        """Return this format with rows that refer to the folder where the bodies will be in the end."""
+        return Apart(self._inner, self.name, name + SUFFIX)
 
     def require(self) -> None:
         """Check the format of the rows."""
@@ -180,7 +208,16 @@ class Apart(Format):
     def writer(self, path: str) -> Writer:
         """Return a writer of bodies and rows."""
         part = Path(path)
-        return ApartWriter(self._inner.writer(path), Bodies(part.parent / self.beside, part.name))
+        bodies = Bodies(part.parent / self.beside, part.name, self._refers_to)
+        return ApartWriter(self._inner.writer(path), bodies)
+
+    def copier(self, path: str) -> Writer:
+        """Return a writer of rows; they still name their bodies."""
+        return self._inner.copier(path)
+
+    def copies(self, newest: Newest) -> Iterator[object]:
+        """Yield the rows as the inner format does."""
+        return self._inner.copies(newest)
 
     def count(self, path: Path) -> int:
         """Count the rows."""

@@ -9,6 +9,7 @@ from functools import cache
 from importlib import import_module
 
 from hurtle.formats.base import Format
+from hurtle.formats.table import APART
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class _Formats(Mapping[str, Format]):
     def __getitem__(self, name: str) -> Format:
         if (line := _line(name)) is not None:
             return _loaded(line)
-        inner = _line(name.removesuffix(_APART))
+        inner = _line(name.removesuffix(APART))
         apart = None if inner is None else bodies_apart(inner.name)
         if apart is None or apart.name != name:
             raise KeyError(name)
@@ -66,9 +67,6 @@ class _Formats(Mapping[str, Format]):
 
 FORMATS: Mapping[str, Format] = _Formats()
 """By the name that a run records."""
-
-_APART = "+bodies"
-"""The suffix of a format with bodies apart that has no line of its own."""
 
 
 def format_names() -> tuple[str, ...]:
@@ -105,7 +103,7 @@ def bodies_apart(name: str) -> Format | None:
     if inner.beside is not None or inner.records_exchanges:
         return None
     line = next((line for line in LINES if line.apart_of == name), None)
-    return _apart(inner, name + _APART if line is None else line.name)
+    return _apart(inner, name + APART if line is None else line.name)
 
 
 def _line(name: str) -> Line | None:

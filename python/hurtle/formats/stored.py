@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from hurtle.errors import JournalError
+from hurtle.formats.bodies import FOLDER, STATE
 from hurtle.formats.columns import arrow, batch_of
 from hurtle.formats.row_json import StoredRow, line_of
 
@@ -102,6 +103,29 @@ class StoredRows(ABC):
         return True
 
 
+def read_body(holder: Path, name: str) -> bytes:
+    """Return a body that a row names.
+
+    Args:
+        holder: The file that has the row.
+        name: Its `body_path`.
+
+    Raises:
+        JournalError: The body is gone, or this is no name of one.
+    """
+    relative = PurePosixPath(name)
+    if relative.is_absolute() or ".." in relative.parts:
+        raise JournalError(f"{holder} is damaged: {name!r} is not a file of this output")
+    folder = holder.parent.parent if holder.parent.name == STATE else holder.parent
+    path = folder / relative
+    # A part of a run that will be one file has its bodies in its own folder until then.
+    inside = holder.parent.joinpath(FOLDER, *relative.parts[1:])
+    try:
+        return (path if path.exists() else inside).read_bytes()
+    except OSError as error:
+        raise JournalError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
 class Stored(StoredRows):
     """A whole file of rows.
 
@@ -129,16 +153,7 @@ class Stored(StoredRows):
     def body(self, row: StoredRow) -> bytes | None:
         """Return the body from the row, or from the file that the row names."""
         name = row.get("body_path")
-        if name is None:
-            return super().body(row)
-        relative = PurePosixPath(name)
-        if relative.is_absolute() or ".." in relative.parts:
-            raise JournalError(f"{self.path} is damaged: {name!r} is not a file of this output")
-        path = self.path.parent / relative
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            raise JournalError(f"{path} cannot be read: {error.strerror or error}") from error
+        return super().body(row) if name is None else read_body(self.path, name)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:

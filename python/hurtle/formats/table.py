@@ -25,6 +25,9 @@ COLUMNS: dict[str, Kind] = {
 REFRESH_COLUMNS: dict[str, Kind] = {"change": "text", "body_run": "text", "body_index": "integer"}
 """The columns that a refresh adds after them: what happened to the URL, and where an unchanged body is."""
 
+APART = "+bodies"
+"""The suffix of the name of a format with its bodies apart."""
+
 APART_COLUMNS: dict[str, Kind] = {"body_path": "text"}
 """The last column if bodies are files: the path of the file, relative to the folder of the output."""
 
@@ -41,7 +44,13 @@ def columns_of(record: Mapping[str, object]) -> dict[str, Kind]:
     Args:
         record: The record of the run; see `hurtle.outputs.record`.
     """
-    return COLUMNS if record.get("since") is None else COLUMNS | REFRESH_COLUMNS
+    columns = COLUMNS if record.get("since") is None else COLUMNS | REFRESH_COLUMNS
+    return columns | APART_COLUMNS if has_bodies_apart(record) else columns
+
+
+def has_bodies_apart(record: Mapping[str, object]) -> bool:
+    """Whether a run in a database has its bodies in files."""
+    return str(record.get("format")).endswith(APART)
 
 
 def arrow_schema_of(record: Mapping[str, object]) -> Any:  # noqa: ANN401 - pyarrow has no types
@@ -51,7 +60,10 @@ def arrow_schema_of(record: Mapping[str, object]) -> Any:  # noqa: ANN401 - pyar
     from hurtle._engine import arrow_schema
 
     schema = pyarrow.schema(arrow_schema())
-    return schema if record.get("since") is None else with_refresh(schema)
+    schema = schema if record.get("since") is None else with_refresh(schema)
+    if not has_bodies_apart(record):
+        return schema
+    return schema.append(pyarrow.field(*APART_COLUMNS, pyarrow.string()))
 
 
 def with_refresh(schema: Any) -> Any:  # noqa: ANN401 - pyarrow has no types

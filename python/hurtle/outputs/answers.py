@@ -139,6 +139,7 @@ class _Answer:
     """The part of a response that a writer needs."""
 
     content: bytes
+    body_file: None = None
 
 
 class LoggedRows:
@@ -177,6 +178,11 @@ class LoggedRows:
     def nbytes(self) -> int:
         """Memory of the bodies, in bytes."""
         return sum(record["bytes_body"] for record in self._records)
+
+    @property
+    def file_bytes(self) -> int:
+        """Zero: the bodies are in the log."""
+        return 0
 
     @property
     def unrepeatable(self) -> int:

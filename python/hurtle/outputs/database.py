@@ -43,6 +43,7 @@ class Database(ABC):
         ledger_elsewhere: Where the ledger of the run is, if not here, in words for a message.
         answers: Where to log the answers to such requests until they are committed. None: a transaction is
             cheap enough to commit them soon.
+        file: The file that it is; None: it is on a server.
         numbers: SQL that returns the numbers of a JSON array, its one parameter, "?".
     """
 
@@ -55,6 +56,7 @@ class Database(ABC):
     ledger: Path | None = None
     ledger_elsewhere: str | None = None
     answers: Path | None = None
+    file: Path | None = None
 
     @property
     @abstractmethod

@@ -23,7 +23,7 @@ class DatabaseFile(Database):
 
     def __init__(self, path: str) -> None:
         self.shown = path
-        self._path = Path(path).resolve()
+        self._path = self.file = Path(path).resolve()
         self._lock = Lock(self._path.with_name(self._path.name + ".lock"), path)
         self._beside = self._path.with_name(self._path.name + ".ledger")
         self.ledger = self._beside

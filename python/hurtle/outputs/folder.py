@@ -8,7 +8,16 @@ from pathlib import Path
 from hurtle.disk import replace_file, sha256_of, sync_folder
 from hurtle.errors import ConfigError, JournalError, SinkError
 from hurtle.formats import FORMATS, Format
-from hurtle.formats.bodies import recover, settle
+from hurtle.formats.bodies import (
+    OLD,
+    close_coming,
+    merge_bodies,
+    move_bodies,
+    open_coming,
+    recover,
+    remove_bodies,
+    settle,
+)
 from hurtle.formats.writer import refuse_unwritable
 from hurtle.outputs.answers import ANSWERS, commit_answers
 from hurtle.outputs.journal import Committed, Journal
@@ -17,6 +26,7 @@ from hurtle.outputs.layout import (
     JOURNAL,
     LEDGER,
     LOCK,
+    bodies_beside,
     bodies_in,
     clear_run,
     drop_run,
@@ -154,7 +164,7 @@ class RunFolder:
         refuse_another(before, now, resume, self._shown)
         if (file := self._published(before)) is None:
             done = self.recover(before)
-            commit_answers(self.answers, self, FORMATS[self._format], done)
+            commit_answers(self.answers, self, self.rows_format, done)
             has_rerun = RerunLog(self.path).read().open is not None
             changed = gone_on_with(before, now, done, resume, self._shown, has_rerun=has_rerun)
             if changed:
@@ -243,6 +253,31 @@ class RunFolder:
         """
         drop_run(self.path)
 
+    def open_bodies(self) -> Path | None:
+        """Return the folder where the engine writes large bodies; None: the bodies are in the parts.
+
+        Raises:
+            ConfigError: It cannot be created.
+        """
+        try:
+            return None if self._bodies is None else open_coming(self._bodies)
+        except OSError as error:
+            raise ConfigError(
+                f"{self._bodies} cannot be written: {error.strerror or error}", option="out"
+            ) from error
+
+    def settle_bodies(self) -> None:
+        """Keep the bodies of a part: it is recorded. Never raises."""
+        if self._bodies is not None:
+            settle(self._bodies)
+
+    def close_bodies(self) -> None:
+        """Remove the folder where the engine writes. Never raises."""
+        if self._bodies is not None:
+            with suppress(OSError):
+                close_coming(self._bodies)
+                self._bodies.rmdir()  # unless there are bodies
+
     def new_part(self, extension: str) -> Path:
         """Return the path of the next part; there is no such file yet."""
         path = self.path / part_name(self._next, extension)
@@ -266,8 +301,7 @@ class RunFolder:
             raise SinkError(f"{part} cannot be read back: {error.strerror or error}") from error
         self._journal.append(committed.entry)
         self._add(committed)
-        if self._bodies is not None:
-            settle(self._bodies)
+        self.settle_bodies()
 
     def end(self, format: Format) -> None:  # noqa: A002 - the public name
         """Join the parts if the output is one file; otherwise record that the run is complete.
@@ -325,11 +359,29 @@ class RunFolder:
         try:
             if RERUN_OF not in self._record:
                 self.write_record(self._record | {FILE: _marks_of(joined) | self._positions()})
+            self._place_bodies(final)
             joined.replace(final)
             sync_folder(final.parent)
+            if self._bodies is None and RERUN_OF not in self._record:
+                remove_bodies(bodies_beside(final))  # those of the file that was replaced
         except OSError as error:
             raise SinkError(f"{self._shown} could not be written: {error.strerror or error}") from error
         self.remove()
+
+    def _place_bodies(self, final: Path) -> None:
+        if self._bodies is None:
+            return
+        target = bodies_beside(final)
+        if RERUN_OF in self._record:
+            merge_bodies(self._bodies, target)
+        else:
+            move_bodies(self._bodies, target, self.path / OLD)
+
+    @property
+    def rows_format(self) -> Format:
+        """The format of the parts."""
+        known = FORMATS[self._format]
+        return known if self._final is None else known.beside_file(self._final.name)
 
     def _positions(self) -> dict[str, object]:
         """Return the positions of a run that has every row, in the form that the journal uses for a part."""
@@ -342,6 +394,7 @@ class RunFolder:
             SinkError: That could not be recorded.
         """
         self._journal.close()
+        self.close_bodies()
         if not self._record.get(ENDED):
             try:
                 self.write_record(self._record | {ENDED: True})
@@ -371,6 +424,7 @@ class RunFolder:
     def let_go(self) -> None:
         """Let other runs use the folder, with everything in it."""
         self._journal.close()
+        self.close_bodies()
         self._lock.release()
 
     def remove(self) -> None:
@@ -381,6 +435,7 @@ class RunFolder:
                 clear_run(self.path)
             else:
                 self.drop()
+        self.close_bodies()
         # Last: the next run takes the lock, and must not lose what it writes.
         self._lock.release()
         with suppress(OSError):

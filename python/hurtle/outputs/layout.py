@@ -9,7 +9,7 @@ from pathlib import Path
 from hurtle.disk import sync_folder
 from hurtle.errors import ConfigError
 from hurtle.formats import FORMATS
-from hurtle.formats.bodies import remove_bodies
+from hurtle.formats.bodies import OLD, SUFFIX, remove_bodies
 from hurtle.outputs.answers import ANSWERS
 from hurtle.outputs.record import RUN, is_record
 from hurtle.outputs.reruns import RERUNS
@@ -37,6 +37,11 @@ def part_name(number: int, extension: str) -> str:
 def last_number(names: Iterable[str]) -> int:
     """Return the highest number among parts, from their names; 0 if there are none."""
     return max((int(found[1]) for name in names if (found := _PART.match(name))), default=0)
+
+
+def bodies_beside(file: Path) -> Path:
+    """Return the folder for the bodies of a run that is one file."""
+    return file.with_name(file.name + SUFFIX)
 
 
 def bodies_in(folder: Path, format: str) -> Path | None:  # noqa: A002 - the public name
@@ -113,6 +118,7 @@ def clear_run(folder: Path) -> None:
     """
     (folder / JOURNAL).unlink(missing_ok=True)
     sweep(folder)
+    remove_bodies(folder / OLD)
     sync_folder(folder)
     (folder / RUN).unlink()
 

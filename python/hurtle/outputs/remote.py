@@ -210,6 +210,9 @@ class RemoteFolder:
         self._version = self._objects.replace(RUN, _json(record), self._version)
         self._record = record
 
+    def open_bodies(self) -> None:
+        """Return None: the bodies are in the parts."""
+
     def new_part(self, extension: str) -> Path:
         """Return where to write the next part: on this disk, under a name that no other run uses."""
         if (state := self._state or self._scratch) is None:

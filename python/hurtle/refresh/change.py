@@ -92,4 +92,5 @@ def _instant(date: str | None) -> datetime | None:
 def _digest(response: "Response") -> bytes:
     if response.method == "HEAD":
         return digest_of_head(response.headers.get_list(name) for name in HEAD_FIELDS)
-    return sha256(response.content).digest()
+    file = response.body_file
+    return (None if file is None else file.sha256) or sha256(response.content).digest()

@@ -65,7 +65,8 @@ class Rates:
         span = now - then
         if span <= 0:
             return 0.0, 0.0
-        return (done - done_then) / span, (size - size_then) / span
+        # What had come of a body that was cut does not count until the body is whole.
+        return (done - done_then) / span, max(0, size - size_then) / span
 
 
 class Recent:
@@ -84,7 +85,7 @@ class Recent:
 
     def add(self, now: float, counters: "Progress") -> tuple[tuple[float, float], str | None]:
         """Add the counters of this moment; return the rates, and in a few words what limits the job."""
-        rates = self._rates.add(now, counters.done, counters.bytes_wire)
+        rates = self._rates.add(now, counters.done, counters.bytes_wire + counters.bytes_coming)
         found = verdict(self._lately.add(Waits.of(counters, now - self._began)), self._options)
         return rates, None if found is None else found.headline
 

@@ -10,9 +10,11 @@ from typing import cast
 
 from hurtle.errors import ConfigError, SinkError
 from hurtle.formats import FORMATS, Format
+from hurtle.formats.registry import bodies_apart
 from hurtle.outputs.answers import commit_answers
 from hurtle.outputs.folder import RunFolder
 from hurtle.outputs.kinds import format_of, unreadable
+from hurtle.outputs.layout import bodies_beside
 from hurtle.outputs.ledger import keep_noted, unsettled
 from hurtle.outputs.record import ENDED, RERUN_OF, Identity, Record, Resume, read_record, record_of
 from hurtle.outputs.reruns import Digest, RerunLog, Wanted, digest_of
@@ -116,7 +118,7 @@ class RerunFolder:
             return self._picked()
         done = self._done_since(unfinished)
         commit_answers(
-            self._folder.answers, self._folder, FORMATS[self._format], done, Done(unfinished.spans)
+            self._folder.answers, self._folder, self._folder.rows_format, done, Done(unfinished.spans)
         )
         if self._restart:
             # What may have been sent stays wanted: dropped, it would look as if it had never been sent.
@@ -197,6 +199,10 @@ class RerunFolder:
             raise SinkError(f"{self._found.shown} could not be written: {error.strerror or error}") from error
         spans = tuple(self._wanted.spans())
         self._log.begin(Wanted(spans, self._where, after=len(self._folder.committed())))
+
+    def open_bodies(self) -> Path | None:
+        """Return the folder where the engine writes large bodies. Raises as `RunFolder.open_bodies`."""
+        return self._folder.open_bodies()
 
     def new_part(self, extension: str) -> Path:
         """Return the path of the next part; nothing is there yet."""
@@ -281,13 +287,16 @@ def rerun_in_parts(found: Found, where: str, *, restart: bool, resend_unknown: b
         name = format_of(found.file, found.shown)
     if name not in FORMATS:
         raise unreadable(f"{found.shown} is written as {name}")
-    folder = RerunFolder(found, name, where, restart=restart, resend_unknown=resend_unknown)
-    return RerunPartsSink(found, folder, FORMATS[name])
+    format = FORMATS[name]  # noqa: A001 - the public name
+    if found.file is not None and bodies_beside(found.file).is_dir():
+        format = (bodies_apart(name) or format).beside_file(found.file.name)  # noqa: A001
+    folder = RerunFolder(found, format.name, where, restart=restart, resend_unknown=resend_unknown)
+    return RerunPartsSink(found, folder, format)
 
 
 def _write_newest(run: Run, format: Format, out: str) -> None:  # noqa: A002 - the public name
     """Write one file of the newest row of each request."""
-    writer = format.writer(out)
+    writer = format.copier(out)
     writer.open()
     try:
         for piece in format.copies(run):

@@ -62,6 +62,7 @@ class RerunTableSink(DatabaseSink, RerunSink):
             raise run_not_ended(self.shown)
         self.database.columns = columns_of(record)
         self.record = record
+        self.find_bodies()
 
     def _commit_answers(self) -> None:
         """Commit the answers that a crash of the rerun left in the log."""
@@ -73,8 +74,8 @@ class RerunTableSink(DatabaseSink, RerunSink):
         if len(rows):
             self._failed = int(before.get(FAILED, 0))
             self.add_columns()
-            self.insert(cast("Rows", rows))
-            self.database.commit()
+            self.insert_apart(cast("Rows", rows))
+            self.commit_all()
 
     def _pick(self, restart: bool, resend_unknown: bool) -> Picked:
         before = self.record.get(RERUN)
@@ -99,7 +100,7 @@ class RerunTableSink(DatabaseSink, RerunSink):
 
     def run(self) -> Run:
         """Return the run, read through the connection that is open."""
-        table = stored_table(self.database.name, self._opened)
+        table = stored_table(self.database, self._opened)
         return Run(self.shown, [Part(table, None)], not is_under_way(self.record))
 
     @contextmanager

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hurtle.errors import ConfigError, JournalError
 from hurtle.formats import FORMATS
+from hurtle.formats.bodies import STATE
 from hurtle.outputs.answers import ANSWERS, logged_rows
 from hurtle.outputs.database import Database
 from hurtle.outputs.journal import Committed, Journal
@@ -161,6 +162,8 @@ def find(place: Folder | File) -> Found:
     """
     path, shown = place.path.resolve(), place.shown
     if path.is_dir():
+        if not (path / RUN).is_file() and (path / STATE / RUN).is_file():
+            path /= STATE
         record = read_record(path, shown)
         if record is None:
             raise ConfigError(f"{shown} is a folder without a run", option="out")
@@ -239,7 +242,7 @@ def run_of_database(make: Callable[[], Database]) -> Run:
         JournalError: It is damaged.
     """
     record, database = _database_record(make), make()
-    table = stored_table(database.name, partial(opened_to_read, make))
+    table = stored_table(database, partial(opened_to_read, make))
     logged = logged_rows(database.answers if is_under_way(record) else None)
     over: Sequence[int] = ()
     if len(logged):

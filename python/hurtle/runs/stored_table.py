@@ -4,12 +4,13 @@ import json
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 from hurtle.errors import ConfigError, HurtleError, JournalError
 from hurtle.formats.columns import arrow, batch_of, fitted, kind_of, table_schema, with_later
 from hurtle.formats.row_json import StoredRow, meta_text
-from hurtle.formats.stored import CHUNK_ROWS, Finder, StoredRows, in_chunks
+from hurtle.formats.stored import CHUNK_ROWS, Finder, StoredRows, in_chunks, read_body
 from hurtle.formats.table import Kind
 from hurtle.outputs.database import FETCH_BODIES, RESULTS, Database
 from hurtle.outputs.duckdb_file import DuckdbDatabase
@@ -28,10 +29,12 @@ class StoredTable(StoredRows, Finder):
 
     Args:
         opened: Opens the database for each read.
+        file: The file that the database is; None: it is on a server.
     """
 
-    def __init__(self, opened: Opened) -> None:
+    def __init__(self, opened: Opened, file: Path | None = None) -> None:
         self._opened = opened
+        self._file = file
         self._around: dict[int, StoredRow] = {}
 
     def count(self) -> int:
@@ -52,6 +55,11 @@ class StoredTable(StoredRows, Finder):
         """Return the table's columns, with the types of the result table."""
         with self._reading() as database:
             return table_schema(with_later(database.names()))
+
+    def body(self, row: StoredRow) -> bytes | None:
+        """Return the body from the row, or from the file that the row names."""
+        name = row.get("body_path")
+        return super().body(row) if name is None or self._file is None else read_body(self._file, name)
 
     def finder(self) -> Finder:
         """Return itself: a place leads straight to a row."""
@@ -131,9 +139,10 @@ def _absent(names: Sequence[str], columns: Collection[str] | None) -> StoredRow:
     return dict.fromkeys(set(wanted).difference(names))
 
 
-def stored_table(name: str, opened: Opened) -> StoredTable:
-    """Return the table of a database, by the name of its kind."""
-    return StoredColumns(opened) if name == DuckdbDatabase.name else StoredTable(opened)
+def stored_table(database: Database, opened: Opened) -> StoredTable:
+    """Return the table of a database, which `opened` opens for each read."""
+    kind = StoredColumns if database.name == DuckdbDatabase.name else StoredTable
+    return kind(opened, database.file)
 
 
 @contextmanager

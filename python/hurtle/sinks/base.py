@@ -7,6 +7,9 @@ from hurtle.outputs import Identity, Resume
 from hurtle.positions import Done
 from hurtle.rows import Rows
 
+PART_FILE_BYTES = 16 << 20
+"""Rows are committed at this many bytes of bodies that the engine has written: fetching them takes time."""
+
 
 class Sink(ABC):
     """Takes the rows of a run: `begin`, then `write` for each batch, then `close`, `leave` or `abort`.
@@ -55,6 +58,11 @@ class Sink(ABC):
 
         None: it is in `ledger_path`, or none is needed. Otherwise `ledger_path` is None.
         """
+        return None
+
+    @property
+    def body_folder(self) -> Path | None:
+        """Where the engine writes large bodies, from `begin` to the end; None: they stay in memory."""
         return None
 
     def take_ledger(self) -> None:

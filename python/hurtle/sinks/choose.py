@@ -49,23 +49,30 @@ def new_sink(
             if format not in (None, kind):
                 scheme = shown.partition("://")[0].lower()
                 raise ConfigError(f"format={format!r} does not fit {scheme}://…", option="format")
-            _refuse_apart(bodies, "a database has them in its table")
             from hurtle.sinks.database_sink import DatabaseSink
 
-            return DatabaseSink(make())
+            database = make()
+            if database.file is None:
+                _refuse_apart(bodies, "a database on a server has them in its table")
+            return DatabaseSink(database, bodies_apart=bodies == "apart")
         case Remote(address):
             return _remote_sink(address, format or IN_FOLDERS, bodies)
         case Folder(path, shown):
             rows = _format_of_files(format or IN_FOLDERS, bodies, shown)
             return PartsSink(RunFolder(path, rows.name, shown), rows)
         case File(path, shown, name):
-            rows = _format_of_one(name, bodies, shown)
             final = path.resolve()
+            rows = _format_of_one(name, bodies, shown).beside_file(final.name)
             folder = RunFolder(final.with_name(final.name + RUN_SUFFIX), rows.name, shown, final=final)
             return PartsSink(folder, rows)
         case Stream(stream):
             name = format or (ON_STDOUT if stream == "-" else named_format(Path(stream).name))
             rows = _format_of_one(name, bodies, stream)
+            if rows.beside is not None:
+                raise ConfigError(
+                    f"{stream}: bodies apart need a file or a folder (DIR/) on this disk",
+                    option="out" if bodies is None else "bodies",
+                )
             return StreamSink(rows.writer(stream), records_exchanges=rows.records_exchanges)
 
 
@@ -77,13 +84,7 @@ def _format_of_one(name: str | None, bodies: BodyPlace | None, shown: str) -> Fo
             f" {', '.join(extensions())}; another name needs format= (--format)",
             option="out",
         )
-    found = _format_of_files(name, bodies, shown)
-    if found.beside is not None:
-        raise ConfigError(
-            f'{shown}: bodies apart need a folder; end its name with "/"',
-            option="out" if bodies is None else "bodies",
-        )
-    return found
+    return _format_of_files(name, bodies, shown)
 
 
 def _format_of_files(name: str, bodies: BodyPlace | None, shown: str) -> Format:
@@ -116,8 +117,8 @@ def _refuse_apart(bodies: BodyPlace | None, reason: str) -> None:
     if bodies == "apart":
         fitting = [name for name in FORMATS if bodies_apart(name)]
         raise ConfigError(
-            f"bodies='apart' does not fit: {reason}; it needs a folder on this disk (DIR/) and one of the"
-            f" formats {', '.join(fitting)}",
+            f"bodies='apart' does not fit: {reason}; it needs a file or a folder on this disk and one of"
+            f" the formats {', '.join(fitting)}",
             option="bodies",
         )
 

@@ -7,9 +7,12 @@ from time import monotonic
 from typing import cast
 
 from hurtle.errors import ConfigError, SinkError
-from hurtle.formats.table import columns_of
+from hurtle.formats.bodies import remove_bodies
+from hurtle.formats.table import APART, columns_of, has_bodies_apart
 from hurtle.outputs.answers import UNREPEATABLE_SECONDS, AnswerLog, logged_rows
+from hurtle.outputs.body_bundles import BodyBundles
 from hurtle.outputs.database import Database
+from hurtle.outputs.layout import bodies_beside
 from hurtle.outputs.record import (
     ENDED,
     RERUN,
@@ -24,7 +27,7 @@ from hurtle.outputs.record import (
 )
 from hurtle.positions import Done
 from hurtle.rows import Rows
-from hurtle.sinks.base import Sink
+from hurtle.sinks.base import PART_FILE_BYTES, Sink
 from hurtle.stops import stops_held
 
 COMMIT_BYTES = 64 << 20
@@ -36,6 +39,7 @@ class DatabaseSink(Sink):
 
     Args:
         database: The database; not open yet.
+        bodies_apart: Whether bodies are files in a folder next to that of the database.
 
     Attributes:
         database: The database.
@@ -43,15 +47,23 @@ class DatabaseSink(Sink):
         begun: Whether the run has begun and not ended.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, bodies_apart: bool = False) -> None:
         self.database = database
+        self._format = database.name + (APART if bodies_apart else "")
+        self._bodies: BodyBundles | None = None
         self.begun = False
         self.record: Record = {}
         self._rows = 0
         self._bytes = 0
+        self._file_bytes = 0
         self._due = 0.0
         self._committed = 0.0
         self._answers: AnswerLog | None = None
+
+    @property
+    def body_folder(self) -> Path | None:
+        """In the folder of all bodies."""
+        return None if self._bodies is None else self._bodies.coming
 
     @property
     def ledger_path(self) -> Path | None:
@@ -79,7 +91,9 @@ class DatabaseSink(Sink):
         try:
             with stops_held(), self.failing_as(ConfigError, "cannot be used"):
                 self.database.open()
-                done = self._begin(record_of(identity, self.database.name), resume)
+                done = self._begin(record_of(identity, self._format), resume)
+                if self._bodies is not None:
+                    self._bodies.open()
         except BaseException:
             self.database.close()
             raise
@@ -91,15 +105,19 @@ class DatabaseSink(Sink):
         before = resumable(self.database.read_run, resume)
         if before is None:
             self.record = self.database.begin_run(now)
+            if self.database.file is not None:
+                remove_bodies(bodies_beside(self.database.file))
+            self.find_bodies()
             return Done()
         refuse_another(before, now, resume, self.database.shown)
         self.record = before
+        self.find_bodies()
         self.add_columns()
         done, has_rerun = self.database.done(), RERUN in before
         rows = logged_rows(self.database.answers, lambda index: index not in done)
         if len(rows):
-            self.insert(cast("Rows", rows))
-            self.database.commit()
+            self.insert_apart(cast("Rows", rows))
+            self.commit_all()
             done = self.database.done()
         changed = gone_on_with(before, now, done, resume, self.database.shown, has_rerun=has_rerun)
         if changed.get(ENDED) is False or self.database.lacks_ledger(before):
@@ -107,6 +125,12 @@ class DatabaseSink(Sink):
         if changed:
             self._change_record(changed)
         return done
+
+    def find_bodies(self) -> None:
+        """Find the folder of the bodies, and remove those of a transaction that was not committed."""
+        if has_bodies_apart(self.record) and self.database.file is not None:
+            self._bodies = BodyBundles(bodies_beside(self.database.file), self.record)
+            self._bodies.recover()
 
     def add_columns(self) -> None:
         """Prepare the table of a run that an earlier version began for rows of this version."""
@@ -120,17 +144,21 @@ class DatabaseSink(Sink):
         with stops_held():
             if not self._rows:
                 self._due = monotonic() + self.database.commit_seconds
+            is_kept = rows.unrepeatable > 0 and not rows.file_bytes
             try:
-                if rows.unrepeatable:
+                if is_kept:
                     self._keep(rows)
                 with self.failing_as(SinkError, "could not be written"):
-                    self.insert(rows)
+                    self.insert_apart(rows)
             except BaseException:
                 self._forget()
                 raise
             self._rows += len(rows)
             self._bytes += rows.nbytes
-            if self._rows >= self.database.commit_rows or self._bytes >= COMMIT_BYTES:
+            self._file_bytes += rows.file_bytes
+            is_full = self._rows >= self.database.commit_rows or self._bytes >= COMMIT_BYTES
+            # A log has no room for files.
+            if is_full or self._file_bytes >= PART_FILE_BYTES or (rows.unrepeatable and not is_kept):
                 self._commit()
         self.tick()
 
@@ -143,9 +171,22 @@ class DatabaseSink(Sink):
             self._answers = AnswerLog(self.database.answers, records_exchanges=False)
         self._answers.append(rows)
 
+    def insert_apart(self, rows: Rows) -> None:
+        """Write bodies to files if they are apart, then add the rows to the open transaction."""
+        self.insert(rows if self._bodies is None else self._bodies.apart(rows))
+
     def insert(self, rows: Rows) -> None:
         """Add rows to the open transaction."""
         self.database.insert(rows)
+
+    def commit_all(self) -> None:
+        """Put the bodies in place, then commit the transaction, which records that they are there."""
+        if self._bodies is not None and (changed := self._bodies.publish()):
+            self.record = self.record | changed
+            self.database.write_record(self.record)
+        self.database.commit()
+        if self._bodies is not None:
+            self._bodies.settle()
 
     def tick(self) -> None:
         """Commit the transaction if it is old enough."""
@@ -162,13 +203,13 @@ class DatabaseSink(Sink):
             with self.failing_as(SinkError, "could not be written"):
                 if at_the_end:
                     self.record_end()
-                self.database.commit()
+                self.commit_all()
         except BaseException:
             self._forget()
             raise
         if self._answers is not None:
             self._answers.clear()
-        self._rows, self._bytes = 0, 0
+        self._rows, self._bytes, self._file_bytes = 0, 0, 0
         self._committed = monotonic()
 
     def record_end(self) -> None:
@@ -178,9 +219,11 @@ class DatabaseSink(Sink):
 
     def _forget(self) -> None:
         """Drop the open transaction: nothing of a failed bundle stays."""
-        self._rows, self._bytes = 0, 0
+        self._rows, self._bytes, self._file_bytes = 0, 0, 0
         with suppress(OSError, self.database.error):
             self.database.rollback()
+        if self._bodies is not None:
+            self._bodies.drop()
 
     def close(self) -> None:
         """Commit the last rows and disconnect."""
@@ -221,6 +264,8 @@ class DatabaseSink(Sink):
         answers, self._answers = self._answers, None
         if answers is not None:
             answers.close()
+        if self._bodies is not None:
+            self._bodies.close()
         with suppress(OSError, self.database.error):
             self.database.close()
 

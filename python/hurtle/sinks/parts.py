@@ -12,7 +12,7 @@ from hurtle.outputs import Identity, Resume
 from hurtle.outputs.answers import AnswerLog
 from hurtle.positions import Done
 from hurtle.rows import Rows
-from hurtle.sinks.base import Sink
+from hurtle.sinks.base import PART_FILE_BYTES, Sink
 from hurtle.stops import stops_held
 
 PART_ROWS = 10_000
@@ -45,6 +45,13 @@ class Folder(Protocol):
 
     def take_ledger(self) -> None:
         """Begin a ledger in `ledger`. Raises as `Sink.take_ledger`."""
+
+    def open_bodies(self) -> Path | None:
+        """Return the folder where the engine writes large bodies, until `end` or `release`; None: nowhere.
+
+        Raises:
+            ConfigError: It cannot be created.
+        """
 
     def new_part(self, extension: str) -> Path:
         """Return where on this disk to write the next part; there is no such file yet."""
@@ -92,7 +99,9 @@ class PartsSink(Sink):
         self._indexes: list[int] = []
         self._failures: list[int] = []
         self._bytes = 0
+        self._file_bytes = 0
         self._due = 0.0
+        self._body_folder: Path | None = None
 
     @property
     def ledger_path(self) -> Path | None:
@@ -104,6 +113,11 @@ class PartsSink(Sink):
         """As the folder says."""
         return self._folder.ledger_elsewhere
 
+    @property
+    def body_folder(self) -> Path | None:
+        """In the folder of all bodies."""
+        return self._body_folder
+
     def take_ledger(self) -> None:
         """Begin a ledger here."""
         self._folder.take_ledger()
@@ -113,6 +127,7 @@ class PartsSink(Sink):
         self._format.require()
         done = self._folder.begin(identity, resume)
         self._begun = True
+        self._body_folder = self._folder.open_bodies()
         return done
 
     def write(self, rows: Rows) -> None:
@@ -123,13 +138,17 @@ class PartsSink(Sink):
                 writer = self._format.writer(str(self._path))
                 writer.open()
                 self._writer, self._due = writer, monotonic() + PART_SECONDS
-            if rows.unrepeatable:
+            is_logged = rows.unrepeatable > 0 and not rows.file_bytes
+            if is_logged:
                 self._log(rows)
             self._writer.write(rows)
             self._indexes += rows.indexes()
             self._failures += rows.failures()
             self._bytes += rows.nbytes
-            if len(self._indexes) >= PART_ROWS or self._bytes >= PART_BYTES:
+            self._file_bytes += rows.file_bytes
+            is_full = len(self._indexes) >= PART_ROWS or self._bytes >= PART_BYTES
+            # A log has no room for files.
+            if is_full or self._file_bytes >= PART_FILE_BYTES or (rows.unrepeatable and not is_logged):
                 self._commit()
         self.tick()
 
@@ -153,7 +172,7 @@ class PartsSink(Sink):
         writer, self._writer = self._writer, None
         if writer is None:
             return
-        indexes, self._indexes, self._bytes = self._indexes, [], 0
+        indexes, self._indexes, self._bytes, self._file_bytes = self._indexes, [], 0, 0
         failures, self._failures = self._failures, []
         writer.close()
         found = self._format.count(self._path)

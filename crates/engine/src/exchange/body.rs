@@ -1,22 +1,24 @@
 //! Reads a response's body, within its limits, and decodes it.
 
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
+use std::io;
 use std::time::Duration;
 
-use h2::{Reason, RecvStream};
+use http::StatusCode;
 use tokio::time::timeout;
 
 use super::accepted::Accepted;
-use super::classify;
 use super::decode::{Decoded, Decoder, Decoding, Limits};
+use super::incoming::Incoming;
+use super::resume::{self, Partial, Store, Terms};
+use super::spill::{SPILL, Spill, Spilled, Trouble};
 use crate::clock::PhaseClock;
 use crate::error::{Code, Failure};
 use crate::job::{Claim, FREE, Gate};
 use crate::options::OnOversize;
-use crate::outcome::Truncated;
-use crate::pool::{Framing, H1, StreamPlace};
-use crate::timings::Phase;
+use crate::outcome::{Received, Truncated};
+use crate::request::Request;
+use crate::spool::{BodyFile, BodyFolder};
 
 /// The space that is made at once for a body of unknown length.
 const PIECE: usize = 64 << 10;
@@ -55,6 +57,11 @@ pub(crate) struct BodyRules<'a> {
     pub(crate) claim: Cell<Claim>,
     /// The shard's decoder.
     pub(crate) decoder: &'a RefCell<Decoder>,
+    /// Where large bodies are written to.
+    pub(crate) folder: Option<&'a BodyFolder>,
+    /// The beginning of the body, from an earlier attempt; and, where this one is cut, from this one. None: the rest of a
+    /// body that is cut is not asked for.
+    pub(crate) partial: Option<&'a Cell<Option<Box<Partial>>>>,
 }
 
 impl BodyRules<'_> {
@@ -63,130 +70,55 @@ impl BodyRules<'_> {
         length.min(self.max_bytes.saturating_add(1)).saturating_mul(self.times())
     }
 
+    /// The limits of a decoded body.
+    fn limits(&self) -> Limits {
+        Limits { cap: self.max_bytes, on_oversize: self.on_oversize }
+    }
+
     /// How often it is kept: what goes over the wire is kept a second time.
     fn times(&self) -> u64 {
         1 + u64::from(self.records_exchanges)
     }
 }
 
-/// A body on its way.
-pub(super) enum Incoming<'a> {
-    Http1 {
-        connection: &'a mut H1,
-        framing: Framing,
-    },
-    Http2 {
-        place: &'a StreamPlace,
-        incoming: RecvStream,
-        /// Responses of its kind have one.
-        has_body: bool,
-        /// What is left of the declared length.
-        left: Option<u64>,
-        /// What was read and does not count towards the window again yet.
-        taken: usize,
-        kept: Option<Vec<u8>>,
-    },
+/// A body as far as it has come. If it is dropped before its end, what another attempt can use is kept.
+pub(super) struct Body<'a> {
+    slot: Option<&'a Cell<Option<Box<Partial>>>>,
+    store: Store,
+    /// What the rest can be asked for with.
+    terms: Option<Box<Terms>>,
 }
 
-impl Incoming<'_> {
-    /// How long it says that it is.
-    pub(super) fn declared(&self) -> Option<u64> {
-        match self {
-            Self::Http1 { framing: Framing::Length(length), .. } => Some(*length),
-            Self::Http1 { .. } => None,
-            Self::Http2 { left, .. } => *left,
-        }
+impl<'a> Body<'a> {
+    /// One that begins.
+    pub(super) fn new(rules: &BodyRules<'a>) -> Self {
+        Self { slot: rules.partial, store: Store::default(), terms: None }
     }
 
-    /// Whether nothing more comes, as far as is known without waiting.
-    fn is_at_end(&self) -> bool {
-        match self {
-            Self::Http1 { framing, .. } => *framing == Framing::Length(0),
-            Self::Http2 { place, incoming, .. } => incoming.is_end_stream() && !place.is_malformed(),
-        }
+    /// One that goes on.
+    pub(super) fn of(partial: Partial, rules: &BodyRules<'a>) -> Self {
+        Self { slot: rules.partial, store: partial.store, terms: Some(partial.terms) }
     }
 
-    /// Appends a piece to `out`, if possible at most `most` bytes. False: there is no more.
-    async fn read(&mut self, out: &mut Vec<u8>, most: usize) -> Result<bool, Failure> {
-        match self {
-            Self::Http1 { connection, framing } => connection.read_body(framing, out, most).await,
-            Self::Http2 { place, incoming, has_body, left, taken, kept } => {
-                // As much more may come as may be read. It fails only for more than was taken.
-                let back = most.min(*taken);
-                let _ = incoming.flow_control().release_capacity(back);
-                *taken -= back;
-                let data = match poll_fn(|cx| incoming.poll_data(cx)).await {
-                    Some(Ok(data)) => data,
-                    // What comes after the declared length cuts nothing off: a server may say that it does not care for
-                    // the rest of the request. Source: RFC 9113, section 8.1.
-                    Some(Err(error)) if *left == Some(0) && error.reason() == Some(Reason::NO_ERROR) => {
-                        return Ok(false);
-                    }
-                    Some(Err(error)) => return Err(failure_h2(place, &error, Phase::Body)),
-                    None => {
-                        let trailers = poll_fn(|cx| incoming.poll_trailers(cx)).await;
-                        trailers.map_err(|error| failure_h2(place, &error, Phase::Body))?;
-                        return if place.is_malformed() { Err(malformed_h2()) } else { Ok(false) };
-                    }
-                };
-                if !*has_body && !data.is_empty() {
-                    // As over HTTP/1.1: it is nobody's body. The stream is reset.
-                    return Ok(false);
-                }
-                *taken += data.len();
-                *left = left.map(|left| left.saturating_sub(data.len() as u64));
-                out.extend_from_slice(&data);
-                if let Some(kept) = kept {
-                    kept.extend_from_slice(&data);
-                }
-                Ok(true)
-            }
-        }
+    /// Takes it out, for good.
+    fn take(&mut self) -> Store {
+        self.terms = None;
+        std::mem::take(&mut self.store)
     }
+}
 
-    /// The response so far, as it came, if that is kept.
-    pub(super) fn kept(&mut self) -> Option<&mut Vec<u8>> {
-        match self {
-            Self::Http1 { connection, .. } => connection.kept(),
-            Self::Http2 { kept, .. } => kept.as_mut(),
-        }
-    }
-
-    /// A remark on what was tolerated behind the body.
-    pub(super) fn remark(&self) -> Option<String> {
-        let Self::Http1 { framing: Framing::Chunked(chunked), .. } = self else { return None };
-        chunked.tolerated().remark().map(String::from)
-    }
-
-    /// A connection on which part of a body is still to come cannot be used for anything else, nor one on which something
-    /// strange came behind it.
-    pub(super) fn close_unless_whole(self, read: &Read) {
-        let is_strange = self.remark().is_some();
-        if let Self::Http1 { connection, .. } = self
-            && (is_strange || !(read.whole && read.failure.is_none()))
-        {
-            connection.give_up();
+impl Drop for Body<'_> {
+    fn drop(&mut self) {
+        if let (Some(terms), Some(slot)) = (self.terms.take(), self.slot) {
+            let store = std::mem::take(&mut self.store);
+            slot.set(Some(Box::new(Partial { terms, store, kept: None })));
         }
     }
 }
 
-/// The response has pseudo-header fields that belong to a request, or in its trailers.
-pub(super) fn malformed_h2() -> Failure {
-    Failure::new(Code::ProtocolH2, "the response has pseudo-header fields where it must not have any")
-}
-
-/// Why a stream ended without its end.
-pub(super) fn failure_h2(place: &StreamPlace, error: &h2::Error, phase: Phase) -> Failure {
-    if place.is_flooded() {
-        return Failure::new(Code::ProtocolH2Flood, "the server sent no end of frames that say nothing");
-    }
-    classify::failure(error, phase)
-}
-
-/// A body, or what came of it.
+/// How reading a body ended.
 #[derive(Default)]
 pub(super) struct Read {
-    pub(super) body: Vec<u8>,
     pub(super) wire_bytes: u64,
     /// It was read to its end.
     pub(super) whole: bool,
@@ -202,6 +134,11 @@ impl Read {
             Some(_) => Some(Truncated::Disconnect),
         }
     }
+}
+
+/// Whether the body was cut on its way, so that the rest of it may still be had.
+fn is_cut(code: Code) -> bool {
+    matches!(code, Code::TruncatedDisconnect | Code::TruncatedTlsClose | Code::TruncatedH2Reset)
 }
 
 /// Makes room for more of a body, and returns how much of it may be read. The time that this waits is not the peer's.
@@ -242,21 +179,32 @@ async fn grow(claim: &mut Claim, has: u64, to: u64, rules: &BodyRules<'_>, clock
 }
 
 /// Reads a body to its end or to the limit.
+///
+/// # Errors
+/// The disk failed.
+///
+/// # Cancel safety
+/// May be dropped at any time: see [`Body`].
 pub(super) async fn read(
     incoming: &mut Incoming<'_>,
+    body: &mut Body<'_>,
+    (request, received): (&Request, &Received),
     claim: &mut Claim,
     rules: &BodyRules<'_>,
     clock: &PhaseClock,
-) -> Read {
+) -> io::Result<Read> {
     let mut read = Read::default();
     let refuses = rules.on_oversize == OnOversize::Error;
-    let declared = incoming.declared();
+    let before = body.store.received();
+    let declared = incoming.declared().map(|length| length.saturating_add(before));
     if let Some(length) = declared.filter(|&length| refuses && length > rules.max_bytes) {
         let detail =
             format!("the response declares {length} bytes, over max_body_size of {}", rules.max_bytes);
         read.failure = Some(Failure::new(Code::TooLargeDeclared, detail));
-        return read;
+        body.take();
+        return Ok(read);
     }
+    let mut may_resume = rules.partial.is_some() && body.terms.is_none();
     while !incoming.is_at_end() {
         if rules.gate.is_closed() {
             let end = rules.gate.job().expires;
@@ -264,32 +212,109 @@ pub(super) async fn read(
             rules.gate.passed().await;
             clock.resume(stopped, end);
         }
-        let may = make_room(&mut read.body, declared, claim, rules, clock).await;
-        let more = match incoming.read(&mut read.body, may).await {
-            Ok(more) => more,
-            Err(failure) => {
-                read.failure = Some(failure);
-                break;
+        let more = match &mut body.store {
+            Store::Memory(bytes) => {
+                let held =
+                    declared.map(|length| if rules.folder.is_some() { length.min(SPILL) } else { length });
+                let may = make_room(bytes, held, claim, rules, clock).await;
+                incoming.read(bytes, may).await
+            }
+            Store::File(spill) => {
+                let (piece, most) = spill.room();
+                incoming.read(piece, most).await
             }
         };
-        read.wire_bytes = read.body.len() as u64;
-        clock.progressed(read.wire_bytes, !more);
-        if read.wire_bytes > rules.max_bytes {
-            if refuses {
-                let detail = format!("the response grew past max_body_size of {}", rules.max_bytes);
-                read.failure = Some(Failure::new(Code::TooLargeBody, detail));
-            } else {
-                read.body.truncate(usize::try_from(rules.max_bytes).unwrap_or(usize::MAX));
-                read.wire_bytes = rules.max_bytes;
+        read.wire_bytes = body.store.received();
+        clock.progressed(read.wire_bytes - before, matches!(more, Ok(false)));
+        let more = match more {
+            Ok(more) => more,
+            Err(failure) => {
+                if !is_cut(failure.code) {
+                    body.take();
+                }
+                read.failure = Some(failure);
+                return Ok(read);
             }
-            return read;
+        };
+        let over = read.wire_bytes > rules.max_bytes;
+        if over && refuses {
+            let detail = format!("the response grew past max_body_size of {}", rules.max_bytes);
+            read.failure = Some(Failure::new(Code::TooLargeBody, detail));
+            body.take();
+            return Ok(read);
+        }
+        if over {
+            body.terms = None;
+            read.wire_bytes = rules.max_bytes;
+        }
+        match keep(body, over, received, claim, rules).await {
+            Err(Trouble::Disk(error)) => return Err(error),
+            Err(Trouble::Body(failure)) => {
+                read.failure = Some(failure);
+                body.take();
+                return Ok(read);
+            }
+            Ok(is_full) if over || is_full => return Ok(read),
+            Ok(_) => {}
         }
         if !more {
             break;
         }
+        if may_resume && read.wire_bytes >= resume::LEAST {
+            may_resume = false;
+            body.terms = Terms::of(request, received, declared);
+        }
     }
+    read.wire_bytes = body.store.received();
+    read.failure = body.terms.as_ref().and_then(|terms| terms.lacks(read.wire_bytes));
     read.whole = read.failure.is_none();
-    read
+    Ok(read)
+}
+
+/// Puts what was just read where it belongs: to its file, if it is large. `over`: it is longer than allowed. Returns whether
+/// nothing more of it can be used.
+async fn keep(
+    body: &mut Body<'_>,
+    over: bool,
+    received: &Received,
+    claim: &mut Claim,
+    rules: &BodyRules<'_>,
+) -> Result<bool, Trouble> {
+    match (&mut body.store, rules.folder) {
+        (Store::Memory(bytes), _) if over => {
+            bytes.truncate(usize::try_from(rules.max_bytes).unwrap_or(usize::MAX));
+            Ok(false)
+        }
+        (Store::Memory(bytes), Some(folder)) if bytes.len() as u64 >= SPILL => {
+            let bytes = std::mem::take(bytes);
+            let (encodings, accepted) = codings(received, rules);
+            let decoding = Decoding::new(encodings, accepted, bytes, false).map_err(Trouble::Body)?;
+            let spill = Spill::begin(folder, decoding, rules.limits()).await?;
+            let is_full = spill.is_full();
+            body.store = Store::File(spill);
+            Ok(is_full)
+        }
+        (Store::Memory(_), _) => Ok(false),
+        (Store::File(spill), _) => {
+            if over {
+                spill.cut(rules.max_bytes);
+            }
+            // So that a look at the job's bodies shows how far they are.
+            claim.try_grow(rules.gate.job(), rules.index, spill.received(), SPILL);
+            spill.take().await?;
+            Ok(spill.is_full())
+        }
+    }
+}
+
+/// The content codings of a response, and which of them are undone. A part of a coded body is no coded body.
+pub(super) fn codings<'a>(
+    received: &'a Received,
+    rules: &BodyRules<'_>,
+) -> (impl Iterator<Item = &'a [u8]>, Accepted) {
+    let is_part = received.status == StatusCode::PARTIAL_CONTENT.as_u16();
+    let accepted = if is_part { Accepted::NONE } else { rules.accepted };
+    (received.headers.get_all("content-encoding"), accepted)
 }
 
 /// Reads a body that nobody will see, whatever is wrong with it. It is whole if the connection may be used again.
@@ -317,8 +342,11 @@ pub(super) async fn skip(incoming: &mut Incoming<'_>) -> Read {
 }
 
 /// A body after its content codings.
+#[derive(Default)]
 pub(super) struct Plain {
     pub(super) body: Vec<u8>,
+    /// Where it is instead, if it is large.
+    pub(super) file: Option<BodyFile>,
     pub(super) truncated: Option<Truncated>,
     /// The codings that are still applied to it.
     pub(super) left: Option<String>,
@@ -326,39 +354,63 @@ pub(super) struct Plain {
     pub(super) remark: Option<String>,
 }
 
-/// What was read, after those of its content codings that are in `accepted`. `encodings` are the values of
-/// Content-Encoding. A large body waits for its turn.
+impl Plain {
+    fn remark(trailing: bool) -> Option<String> {
+        trailing.then(|| "bytes behind the end of the compressed body were dropped".to_owned())
+    }
+}
+
+impl From<Spilled> for Plain {
+    fn from(Spilled { file, truncated, left, trailing }: Spilled) -> Self {
+        let truncated = truncated.then_some(Truncated::Length);
+        Self { body: Vec::new(), file: Some(file), truncated, left, remark: Self::remark(trailing) }
+    }
+}
+
+/// What was read, after those of its content codings that are to be undone. `partial`: it is known to be a prefix. A large
+/// body waits for its turn, or goes to a file.
 ///
 /// # Errors
-/// Those of [`Decoding`].
-pub(super) async fn decoded<'a>(
-    encodings: impl Iterator<Item = &'a [u8]>,
-    body: Vec<u8>,
+/// Those of [`Decoding`]; the disk failed.
+pub(super) async fn decoded(
+    received: &Received,
+    body: &mut Body<'_>,
     partial: bool,
-    accepted: Accepted,
     claim: &mut Claim,
     rules: &BodyRules<'_>,
     clock: &PhaseClock,
-) -> Result<Plain, Failure> {
+) -> Result<Plain, Trouble> {
+    let body = match body.take() {
+        Store::File(spill) => return Ok(spill.finish(partial).await?.into()),
+        Store::Memory(body) => body,
+    };
+    let (encodings, accepted) = codings(received, rules);
     let mut encodings = encodings.peekable();
     if body.is_empty() || encodings.peek().is_none() {
         let truncated = partial.then_some(Truncated::Length);
-        return Ok(Plain { body, truncated, left: None, remark: None });
+        return Ok(Plain { body, truncated, ..Plain::default() });
     }
-    let limits = Limits { cap: rules.max_bytes, on_oversize: rules.on_oversize };
-    let mut decoding = Decoding::new(encodings, accepted, body, partial)?;
+    let limits = rules.limits();
+    let mut decoding = Decoding::new(encodings, accepted, body, partial).map_err(Trouble::Body)?;
     let mut room = FREE.max(decoding.input() * LIKELY_RATIO);
+    if rules.folder.is_some() {
+        room = room.min(SPILL.max(decoding.input()));
+    }
     loop {
         if room > FREE {
             let input = decoding.input();
             grow(claim, input, input.saturating_add(room.min(limits.cap)), rules, clock).await;
         }
-        if decoding.run(&mut rules.decoder.borrow_mut(), limits, room)? {
+        let is_done = decoding.run(&mut rules.decoder.borrow_mut(), limits, room).map_err(Trouble::Body)?;
+        if is_done {
             break;
+        }
+        if let Some(folder) = rules.folder {
+            return Ok(Spill::begin(folder, decoding, limits).await?.finish(partial).await?.into());
         }
         room = room.saturating_mul(LIKELY_RATIO);
     }
     let Decoded { body, left, truncated, trailing } = decoding.finish();
-    let remark = trailing.then(|| "bytes behind the end of the compressed body were dropped".to_owned());
-    Ok(Plain { body, truncated: truncated.then_some(Truncated::Length), left, remark })
+    let truncated = truncated.then_some(Truncated::Length);
+    Ok(Plain { body, file: None, truncated, left, remark: Plain::remark(trailing) })
 }

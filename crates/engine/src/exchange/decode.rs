@@ -9,6 +9,7 @@
 //! Source: RFC 9110 §8.4, RFC 1950 to 1952, RFC 7932, RFC 8878, RFC 9659.
 
 mod br;
+mod deflate;
 mod gzip;
 mod stream;
 
@@ -20,6 +21,7 @@ use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, ResetDirective, get
 use super::accepted::Accepted;
 use crate::error::{Code, Failure};
 use crate::options::OnOversize;
+pub(crate) use stream::{Step, Stream};
 
 /// The most codings that are decoded, one inside the other.
 const MAX_LAYERS: usize = 5;
@@ -265,7 +267,7 @@ impl Decoder {
             let Some(header) = gzip::header(rest)? else { return Ok(Layer { used, end: End::Input }) };
             let start = output.bytes.len();
             let data = rest.get(header..).unwrap_or_default();
-            let layer = stream::inflate(self.inflate(Format::Deflate), data, output)?;
+            let layer = deflate::inflate(self.inflate(Format::Deflate), data, output)?;
             let End::Whole = layer.end else { return Ok(Layer { used, end: layer.end }) };
             let member = output.bytes.get(start..).unwrap_or_default();
             let Some(trailer) = data.get(layer.used..layer.used + gzip::TRAILER) else {
@@ -284,12 +286,13 @@ impl Decoder {
 
     /// The zlib format, or deflate without it, which some servers send (RFC 9110 §8.4.1.2).
     fn deflate(&mut self, input: &[u8], output: &mut Output) -> Result<Layer, Failure> {
-        let zlib = stream::is_zlib(input).then(|| stream::inflate(self.inflate(Format::Zlib), input, output));
+        let zlib =
+            deflate::is_zlib(input).then(|| deflate::inflate(self.inflate(Format::Zlib), input, output));
         if let Some(Ok(layer)) = zlib {
             return Ok(layer);
         }
         output.bytes.clear();
-        stream::inflate(self.inflate(Format::Deflate), input, output)
+        deflate::inflate(self.inflate(Format::Deflate), input, output)
     }
 
     /// All frames, one after the other (RFC 8878 §3).
@@ -664,7 +667,7 @@ mod tests {
         }
         // Raw, but looks like a zlib header: a stored block whose padding and length happen to fit.
         let misleading = [&[0x78, 0x01, 0x00, 0xfe, 0xff][..], b"!"].concat();
-        assert!(stream::is_zlib(&misleading));
+        assert!(deflate::is_zlib(&misleading));
         assert!(decode("deflate", misleading).is_err());
     }
 

@@ -26,11 +26,20 @@ pub(crate) struct Heads {
     own_codings: bool,
 }
 
+/// What is asked for.
+pub(crate) struct Ask<'a> {
+    pub(crate) request: &'a Request,
+    pub(crate) audience: Audience,
+    /// Headers that ask for the rest of a body.
+    pub(super) rest: &'a [Header],
+}
+
 /// The headers of one request.
 struct Choice<'a> {
     shared: &'a [Header],
     own: &'a [Header],
     conditions: &'a [Header],
+    rest: &'a [Header],
     kept: &'a [HeaderName],
     audience: Audience,
     /// Accept-Encoding is left out.
@@ -64,16 +73,17 @@ impl Heads {
         request.spec.as_ref().and_then(|spec| accepted_by(&spec.headers)).unwrap_or(self.accepted)
     }
 
-    /// Whether `request` asks for a part of what there is.
+    /// Whether `request` asks for a part of what its URL has.
     pub(crate) fn asks_for_part(&self, request: &Request) -> bool {
         let own = request.spec.as_ref().map_or(&[][..], |spec| &spec.headers);
-        own.iter().chain(&self.shared).any(|(name, _)| name == RANGE)
+        self.shared.iter().chain(own).any(|(name, _)| name == RANGE)
     }
 
-    /// Writes the head of `request` for HTTP/1.1. If a redirect led away from the origin that the caller named, the headers
+    /// Writes the head of a request for HTTP/1.1. If a redirect led away from the origin that the caller named, the headers
     /// meant for that origin are left out.
-    pub(crate) fn write_http1(&self, out: &mut Vec<u8>, request: &Request, audience: Audience) {
-        let choice = self.choose(request, audience);
+    pub(crate) fn write_http1(&self, out: &mut Vec<u8>, ask: &Ask<'_>) {
+        let choice = self.choose(ask);
+        let request = ask.request;
         let target = &request.target;
         let host = choice.host().map_or(target.authority().as_bytes(), HeaderValue::as_bytes);
         let parts: [&[u8]; 6] = [
@@ -88,7 +98,8 @@ impl Heads {
         for part in parts {
             out.extend_from_slice(part);
         }
-        if choice.own.is_empty() && choice.conditions.is_empty() && audience == Audience::Asked {
+        let is_plain = choice.own.is_empty() && choice.conditions.is_empty() && choice.rest.is_empty();
+        if is_plain && ask.audience == Audience::Asked {
             out.extend_from_slice(&self.lines);
         } else {
             for (name, value) in choice.all() {
@@ -102,8 +113,9 @@ impl Heads {
     }
 
     /// The same request for HTTP/2. None: its URL cannot be sent there.
-    pub(crate) fn http2(&self, request: &Request, audience: Audience) -> Option<http::Request<()>> {
-        let choice = self.choose(request, audience);
+    pub(crate) fn http2(&self, ask: &Ask<'_>) -> Option<http::Request<()>> {
+        let choice = self.choose(ask);
+        let request = ask.request;
         let mut uri = Uri::try_from(request.target.as_str()).ok()?;
         if let Some(host) = choice.host() {
             let mut parts = uri.into_parts();
@@ -129,11 +141,12 @@ impl Heads {
         request: &'a Request,
         audience: Audience,
     ) -> Option<&'a HeaderValue> {
-        let choice = self.choose(request, audience);
+        let choice = self.choose(&Ask { request, audience, rest: &[] });
         choice.all().find(|(name, _)| name == USER_AGENT).map(|(_, value)| value)
     }
 
-    fn choose<'a>(&'a self, request: &'a Request, audience: Audience) -> Choice<'a> {
+    fn choose<'a>(&'a self, ask: &Ask<'a>) -> Choice<'a> {
+        let &Ask { request, audience, rest } = ask;
         let spec = request.spec.as_deref();
         let body = spec.and_then(|spec| spec.body.as_ref()).map_or(0, Bytes::len);
         let length = (body > 0 || expects_body(request.method())).then_some(body);
@@ -141,7 +154,7 @@ impl Heads {
         // A part of a coded body cannot be decoded by itself.
         let no_codings = self.own_codings && own.iter().any(|(name, _)| name == RANGE);
         let (shared, conditions, kept) = (&self.shared, request.conditions(), &self.kept);
-        Choice { shared, own, conditions, kept, audience, no_codings, length }
+        Choice { shared, own, conditions, rest, kept, audience, no_codings, length }
     }
 }
 
@@ -162,7 +175,7 @@ impl<'a> Choice<'a> {
             Audience::Exposed => keeps_header(name),
         };
         let goes = move |(name, _): &&Header| name != HOST && may_go(name);
-        shared.chain(own).filter(goes).chain(self.conditions)
+        shared.chain(own).filter(goes).chain(self.conditions).chain(self.rest)
     }
 
     /// The Host that the caller set, for the origin that the caller named.
@@ -223,6 +236,10 @@ mod tests {
     use super::*;
     use crate::request::{Spec, Submission};
 
+    fn ask(request: &Request, audience: Audience) -> Ask<'_> {
+        Ask { request, audience, rest: &[] }
+    }
+
     fn header(name: &str, value: &str) -> Header {
         (name.parse().unwrap(), value.parse().unwrap())
     }
@@ -236,7 +253,7 @@ mod tests {
 
     fn written(shared: &[Header], spec: Option<Spec>, audience: Audience) -> String {
         let mut out = Vec::new();
-        Heads::new(shared, &[]).write_http1(&mut out, &request(spec), audience);
+        Heads::new(shared, &[]).write_http1(&mut out, &ask(&request(spec), audience));
         String::from_utf8(out).unwrap()
     }
 
@@ -307,7 +324,7 @@ mod tests {
             [(Audience::Other, "x-team: a\r\nx-key: 1\r\nx-key: 2\r\n"), (Audience::Exposed, "")]
         {
             let mut text = Vec::new();
-            heads.write_http1(&mut text, &request, audience);
+            heads.write_http1(&mut text, &ask(&request, audience));
             let expected = format!("GET /x?y HTTP/1.1\r\nhost: a.example:8443\r\n{ENGINE}{sent}\r\n");
             assert_eq!(String::from_utf8(text).unwrap(), expected);
         }
@@ -327,20 +344,20 @@ mod tests {
             (Some("https://a.example:8443/x"), Audience::Asked, false),
         ] {
             let mut text = Vec::new();
-            heads.write_http1(&mut text, &asked(url), audience);
+            heads.write_http1(&mut text, &ask(&asked(url), audience));
             let text = String::from_utf8(text).unwrap();
             assert_eq!(text.ends_with("if-none-match: \"a\"\r\n\r\n"), sent, "{text}");
         }
         let mut moved = asked(None);
-        assert!(heads.http2(&moved, Audience::Asked).unwrap().headers().contains_key("if-none-match"));
+        assert!(heads.http2(&ask(&moved, Audience::Asked)).unwrap().headers().contains_key("if-none-match"));
         moved.target = moved.target.join("/z").unwrap().target;
-        assert!(!heads.http2(&moved, Audience::Asked).unwrap().headers().contains_key("if-none-match"));
+        assert!(!heads.http2(&ask(&moved, Audience::Asked)).unwrap().headers().contains_key("if-none-match"));
     }
 
     #[test]
     fn http2_says_the_same() {
         let shared = [header("x-a", "1"), header("host", "b.example"), header("connection", "close")];
-        let out = Heads::new(&shared, &[]).http2(&request(None), Audience::Asked).unwrap();
+        let out = Heads::new(&shared, &[]).http2(&ask(&request(None), Audience::Asked)).unwrap();
         assert_eq!(out.uri(), "https://b.example/x?y");
         let names: Vec<_> = out.headers().keys().map(HeaderName::as_str).collect();
         assert_eq!(names, ["accept", "accept-encoding", "x-a"]);

@@ -5,8 +5,11 @@ mod body;
 mod classify;
 mod decode;
 mod heads;
+mod incoming;
 mod redirect;
+mod resume;
 mod send;
+mod spill;
 mod validators;
 
 pub(crate) use accepted::Accepted;
@@ -16,6 +19,7 @@ pub(crate) use decode::Decoder;
 pub use decode::decode_body;
 pub(crate) use heads::Heads;
 pub(crate) use redirect::{Audience, Follow, HopRules, Redirect, describes_body, next_hop};
+pub(crate) use resume::Partial;
 pub(crate) use send::{Channel, Exchanged, Reached, exchange};
 pub(crate) use validators::contradicts_itself;
 

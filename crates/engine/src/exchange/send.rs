@@ -1,16 +1,20 @@
 //! Sends one request and takes its response, over either protocol.
 
+use std::cell::Cell;
+use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{Method, StatusCode};
 
-use super::accepted::Accepted;
-use super::body::{self, BodyRules, Incoming, Plain, Read, malformed_h2};
+use super::body::{self, Body, BodyRules, Plain, Read};
 use super::classify;
-use super::heads::{self, Heads};
+use super::heads::{self, Ask, Heads};
+use super::incoming::{Incoming, failure_h2, malformed_h2};
 use super::redirect::{Audience, leads_on};
+use super::resume::Answer;
+use super::spill::Trouble;
 use super::validators::is_unasked_part;
 use crate::clock::PhaseClock;
 use crate::error::{Code, Failure};
@@ -42,6 +46,10 @@ pub(crate) enum Reached {
     Silence,
     /// Into a body that it kept the peer waiting with, which then left. It needs so many bytes of room.
     Paused(u64),
+    /// A response that is not the rest of a body, which it was asked for.
+    NoRest,
+    /// A body that cannot be written to the disk. That is noted already.
+    Disk,
     /// Further, or unknown.
     Further,
 }
@@ -83,14 +91,20 @@ pub(crate) async fn exchange(
 ) -> Exchanged {
     clock.enter(Phase::FirstByte);
     let (keeps, strict) = (rules.records_exchanges, rules.strict);
+    let partial = rules.partial.and_then(Cell::take);
+    let rest = partial.as_ref().map(|partial| partial.headers(request)).unwrap_or_default();
+    if let Some(slot) = rules.partial {
+        slot.set(partial);
+    }
+    let ask = Ask { request, audience, rest: &rest };
     let response = match channel {
-        Channel::Http1(connection) => over_http1(connection, request, heads, audience, keeps, strict).await,
-        Channel::Http2(place) => over_http2(place, request, heads, audience, keeps, clock).await,
+        Channel::Http1(connection) => over_http1(connection, &ask, heads, keeps, strict).await,
+        Channel::Http2(place) => over_http2(place, &ask, heads, keeps, clock).await,
     };
     match response {
         Ok((received, incoming)) => {
             clock.enter(Phase::Body);
-            let mut exchanged = receive(request.method(), received, incoming, rules, clock).await;
+            let mut exchanged = receive(&ask, received, incoming, rules, clock).await;
             if let Some(received) = exchanged.received.as_mut()
                 && received.truncated.is_none()
                 && is_unasked_part(received, || heads.asks_for_part(request))
@@ -105,13 +119,13 @@ pub(crate) async fn exchange(
 
 async fn over_http1<'a>(
     connection: &'a mut H1,
-    request: &Request,
+    ask: &Ask<'_>,
     heads: &Heads,
-    audience: Audience,
     records_exchanges: bool,
     strict: bool,
 ) -> Result<(Box<Received>, Incoming<'a>), Exchanged> {
-    heads.write_http1(connection.begin(), request, audience);
+    let request = ask.request;
+    heads.write_http1(connection.begin(), ask);
     let body = body_of(request);
     let sent = records_exchanges.then(|| [connection.keep(), &body].concat());
     let reading = Reading { without_body: *request.method() == Method::HEAD, strict };
@@ -132,20 +146,20 @@ async fn over_http1<'a>(
 
 async fn over_http2<'a>(
     place: &'a StreamPlace,
-    request: &Request,
+    ask: &Ask<'_>,
     heads: &Heads,
-    audience: Audience,
     records_exchanges: bool,
     clock: &PhaseClock,
 ) -> Result<(Box<Received>, Incoming<'a>), Exchanged> {
+    let request = ask.request;
     let sent = records_exchanges.then(|| {
         let mut sent = Vec::new();
-        heads.write_http1(&mut sent, request, audience);
+        heads.write_http1(&mut sent, ask);
         sent.extend_from_slice(&body_of(request));
         sent
     });
     let body = body_of(request);
-    let Some(request) = heads.http2(request, audience) else {
+    let Some(request) = heads.http2(ask) else {
         return Err(Exchanged::failed(Failure::new(Code::InputUrl, "the URL cannot be sent")));
     };
     let is_head = *request.method() == Method::HEAD;
@@ -177,7 +191,7 @@ fn without_response(place: &StreamPlace, no_response: NoResponse) -> Exchanged {
         NoResponse::Unsent(error) => (error, true),
         NoResponse::Failed(error) => (error, false),
     };
-    let mut failure = body::failure_h2(place, &error, Phase::FirstByte);
+    let mut failure = failure_h2(place, &error, Phase::FirstByte);
     if matches!(failure.code, Code::ProtocolH2Flood | Code::ProtocolH2) && place.is_head_too_large() {
         failure.code = Code::TooLargeHeaders;
     }
@@ -201,8 +215,32 @@ fn body_of(request: &Request) -> Bytes {
     request.spec.as_ref().and_then(|spec| spec.body.clone()).unwrap_or_default()
 }
 
+/// The body of a response: a new one, or the rest of one that was cut. `received` becomes the response that it is the body
+/// of. None: the response is not what it was asked for.
+fn body_for<'a>(
+    received: &mut Received,
+    declared: Option<u64>,
+    is_rest_asked: bool,
+    rules: &BodyRules<'a>,
+) -> Option<Body<'a>> {
+    let slot = rules.partial.filter(|_| is_rest_asked);
+    let (Some(slot), Some(mut partial)) = (slot, slot.and_then(Cell::take)) else {
+        return Some(Body::new(rules));
+    };
+    match partial.answer(received, declared) {
+        Answer::Rest => {
+            *received = Received { version: received.version, ..partial.terms.head() };
+            return Some(Body::of(*partial, rules));
+        }
+        Answer::Whole => {}
+        Answer::Other => slot.set(Some(partial)),
+        Answer::Useless => return None,
+    }
+    Some(Body::new(rules))
+}
+
 async fn receive(
-    method: &Method,
+    ask: &Ask<'_>,
     mut received: Box<Received>,
     mut incoming: Incoming<'_>,
     rules: &BodyRules<'_>,
@@ -221,14 +259,24 @@ async fn receive(
     }
     let mut claim = rules.claim.take();
     let declared = incoming.declared();
+    let Some(mut body) = body_for(&mut received, declared, !ask.rest.is_empty(), rules) else {
+        incoming.close_unless_whole(false);
+        let failure = Failure::new(Code::ProtocolOther, "the response is not the range that was asked for");
+        return Exchanged { reached: Reached::NoRest, ..Exchanged::failed(failure) };
+    };
     let read = if rules.follow_redirects && leads_on(received.status, received.headers.get_all("location")) {
-        body::skip(&mut incoming).await
+        Ok(body::skip(&mut incoming).await)
     } else {
-        body::read(&mut incoming, &mut claim, rules, clock).await
+        let of = (ask.request, &*received);
+        body::read(&mut incoming, &mut body, of, &mut claim, rules, clock).await
+    };
+    let read = match read {
+        Ok(read) => read,
+        Err(error) => return disk_failed(&error, rules),
     };
     keep(&mut received, &mut incoming, read.cut());
     received.add_remark(incoming.remark());
-    incoming.close_unless_whole(&read);
+    incoming.close_unless_whole(read.whole && read.failure.is_none());
     let code = read.failure.as_ref().map(|failure| failure.code);
     let is_left =
         matches!(code, Some(Code::TruncatedDisconnect | Code::TruncatedTlsClose | Code::TruncatedH2Reset));
@@ -237,10 +285,20 @@ async fn receive(
     } else {
         Reached::Further
     };
-    let failure = settle(&mut received, read, method, &mut claim, rules, clock).await;
+    let failure = match settle(&mut received, read, body, ask, &mut claim, rules, clock).await {
+        Ok(failure) => failure,
+        Err(error) => return disk_failed(&error, rules),
+    };
     let kept = received.wire.as_ref().map_or(0, |wire| wire.response.len());
     claim.shrink((received.body.len() + kept) as u64);
     Exchanged { received: Some(received), failure, reached, claim }
+}
+
+/// The end of a request whose body cannot be written: its job ends.
+fn disk_failed(error: &io::Error, rules: &BodyRules<'_>) -> Exchanged {
+    rules.gate.job().fail_on_disk(error);
+    let failure = Failure::new(Code::ProtocolOther, "the body could not be written to the disk");
+    Exchanged { reached: Reached::Disk, ..Exchanged::failed(failure) }
 }
 
 /// Keeps the bytes received so far, if the job keeps them.
@@ -252,31 +310,34 @@ fn keep(received: &mut Received, incoming: &mut Incoming<'_>, truncated: Option<
 }
 
 /// Decodes what was read, or says why that is not possible.
+///
+/// # Errors
+/// The disk failed.
 async fn settle(
     received: &mut Received,
     read: Read,
-    method: &Method,
+    mut body: Body<'_>,
+    ask: &Ask<'_>,
     claim: &mut Claim,
     rules: &BodyRules<'_>,
     clock: &PhaseClock,
-) -> Option<Failure> {
+) -> io::Result<Option<Failure>> {
     received.wire_bytes = read.wire_bytes;
-    if read.failure.is_some() || *method == Method::HEAD {
-        return read.failure;
+    if read.failure.is_some() || *ask.request.method() == Method::HEAD {
+        return Ok(read.failure);
     }
     let is_part = received.status == StatusCode::PARTIAL_CONTENT.as_u16();
-    // A part of a coded body is no coded body.
-    let accepted = if is_part { Accepted::NONE } else { rules.accepted };
     let cut = read.cut();
-    let encodings = received.headers.get_all("content-encoding");
-    match body::decoded(encodings, read.body, !read.whole, accepted, claim, rules, clock).await {
-        Ok(Plain { body, truncated, left, remark }) => {
+    match body::decoded(received, &mut body, !read.whole, claim, rules, clock).await {
+        Ok(Plain { body, file, truncated, left, remark }) => {
             received.body = body;
+            received.file = file;
             received.truncated = if is_part { cut } else { truncated };
             received.encoding_left = left.map(String::into_boxed_str);
             received.add_remark(remark);
-            None
+            Ok(None)
         }
-        Err(undecodable) => Some(undecodable),
+        Err(Trouble::Body(undecodable)) => Ok(Some(undecodable)),
+        Err(Trouble::Disk(error)) => Err(error),
     }
 }

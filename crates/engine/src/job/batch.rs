@@ -14,6 +14,7 @@ use http::{Method, Version};
 use crate::error::Code;
 use crate::headers::{HeaderBlock, Headers};
 use crate::outcome::{AttemptEnd, AttemptRecord, Exchange, Hop, Truncated};
+use crate::spool::BodyFile;
 use crate::timings::Timings;
 
 /// A body of this size or more moves into its row without a copy.
@@ -33,13 +34,16 @@ pub struct Extra {
     pub exchanges: Vec<Exchange>,
     /// The content codings that are still on the body.
     pub encoding_left: Option<Box<str>>,
+    /// The body, if it is on the disk.
+    pub file: Option<Arc<BodyFile>>,
 }
 
 impl Extra {
     /// Whether the row has anything of it.
     pub(crate) fn is_needed(&self) -> bool {
-        let Self { hops, earlier, exchanges, encoding_left } = self;
-        !hops.is_empty() || !earlier.is_empty() || !exchanges.is_empty() || encoding_left.is_some()
+        let Self { hops, earlier, exchanges, encoding_left, file } = self;
+        let is_plain = hops.is_empty() && earlier.is_empty() && exchanges.is_empty();
+        !is_plain || encoding_left.is_some() || file.is_some()
     }
 }
 
@@ -100,9 +104,19 @@ impl Row {
         self.code.is_none() && self.truncated.is_none() && self.status.is_some_and(|status| status < 400)
     }
 
-    /// The body's length, decoded.
-    pub fn body_len(&self) -> usize {
+    /// How much of the body is in memory, decoded.
+    pub fn body_in_memory(&self) -> usize {
         self.own_body.as_ref().map_or((self.body_end - self.headers_end) as usize, Bytes::len)
+    }
+
+    /// The body's length, decoded.
+    pub fn body_len(&self) -> u64 {
+        self.file().map_or(self.body_in_memory() as u64, |file| file.bytes())
+    }
+
+    /// The body, if it is on the disk.
+    pub fn file(&self) -> Option<&Arc<BodyFile>> {
+        self.extra.as_ref()?.file.as_ref()
     }
 }
 
@@ -209,7 +223,7 @@ impl<'a> RowView<'a> {
         self.row.own_body.clone()
     }
 
-    /// The body, decoded.
+    /// The body, decoded; empty if it is on the disk.
     pub fn body(&self) -> &'a [u8] {
         self.body
     }

@@ -219,6 +219,11 @@ impl Bodies {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What has come of those that are counted.
+    pub(super) fn received(&self) -> u64 {
+        self.table().bodies.values().map(|body| body.received).sum()
+    }
+
     /// There may be more room: those that wait look again. One atomic load if none does.
     pub(super) fn settle(&self, room: impl FnOnce() -> Room) {
         if self.waiting.load(Ordering::SeqCst) > 0 {

@@ -34,6 +34,11 @@ impl Buffer {
         }
     }
 
+    /// The most bytes.
+    pub(super) fn max(&self) -> u64 {
+        self.max
+    }
+
     /// Counts bytes that now wait.
     pub(super) fn add(&self, bytes: usize) {
         self.bytes.fetch_add(bytes as u64, Ordering::SeqCst);

@@ -12,6 +12,7 @@ use super::bottleneck::{Look, Seen};
 use super::buffer::Buffer;
 use super::look_ahead::LookAhead;
 use super::{Ledger, Stats, ThrottledHosts};
+use crate::spool::BodyFolder;
 
 /// With this many batches waiting, the consumer is slower than the engine.
 const MANY_BATCHES: usize = 4;
@@ -52,7 +53,7 @@ pub(crate) struct JobState {
     /// The consumer waits for rows: batches should not.
     starved: AtomicBool,
     /// Bytes that wait for the consumer.
-    buffer: Buffer,
+    pub(super) buffer: Buffer,
     /// Bodies that are being read.
     pub(super) bodies: Bodies,
     cancelled: AtomicBool,
@@ -84,6 +85,10 @@ pub(crate) struct JobState {
     pub(crate) ledger: Option<Ledger>,
     /// Rows keep their bytes as sent and received.
     pub(crate) records_exchanges: bool,
+    /// Where large bodies are written to.
+    pub(crate) folder: Option<BodyFolder>,
+    /// Bytes of bodies that were cut and wait for another attempt.
+    pub(super) kept: AtomicU64,
     /// Jobs of the engine that have not been dropped, this one included.
     open_jobs: Arc<AtomicUsize>,
 }
@@ -95,6 +100,7 @@ impl JobState {
         expires: Option<Instant>,
         ledger: Option<Ledger>,
         records_exchanges: bool,
+        folder: Option<BodyFolder>,
         open_jobs: Arc<AtomicUsize>,
     ) -> Self {
         Self {
@@ -123,6 +129,8 @@ impl JobState {
             expires,
             ledger,
             records_exchanges,
+            folder,
+            kept: AtomicU64::new(0),
             open_jobs,
         }
     }

@@ -67,7 +67,7 @@ impl Stats {
             self.throttled += u64::from(row.throttled > 0);
             self.throttled_for += row.throttled_for.unwrap_or_default();
             self.wire_bytes += row.wire_bytes;
-            self.body_bytes += view.body().len() as u64;
+            self.body_bytes += view.row.body_len();
             self.phases.add(&row.timings);
             if row.status.is_some() {
                 self.first_byte.record(row.timings.first_byte);

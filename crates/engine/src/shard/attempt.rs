@@ -8,7 +8,7 @@ use http::Method;
 use super::flight::Flight;
 use crate::clock::PhaseClock;
 use crate::error::{Code, Failure};
-use crate::exchange::{Exchanged, Reached};
+use crate::exchange::{Exchanged, Partial, Reached};
 use crate::outcome::{AttemptEnd, Outcome, Via};
 use crate::timings::Phase;
 
@@ -23,6 +23,8 @@ pub(super) struct Attempted {
     pub(super) exchanged: Exchanged,
     pub(super) via: Via,
     pub(super) clock: Rc<PhaseClock>,
+    /// The beginning of a body that was cut.
+    pub(super) partial: Option<Box<Partial>>,
 }
 
 impl Attempted {
@@ -38,7 +40,9 @@ impl Attempted {
             Reached::Silence => few && self.via.reused && safe,
             // It has to wait for its room, this time before it is sent.
             Reached::Paused(_) => few && safe,
-            Reached::OtherVersion | Reached::Excess | Reached::Further => false,
+            // Without a range this time.
+            Reached::NoRest => few,
+            Reached::OtherVersion | Reached::Excess | Reached::Further | Reached::Disk => false,
         }
     }
 
@@ -57,9 +61,12 @@ impl Attempted {
             (Some(_), _) if is_early => AttemptEnd::Unsent,
             (Some(_), _) => match self.exchanged.reached {
                 Reached::Nothing | Reached::Refusal | Reached::OtherVersion => AttemptEnd::Unsent,
-                Reached::Silence | Reached::Excess | Reached::Paused(_) | Reached::Further => {
-                    AttemptEnd::Unknown
-                }
+                Reached::Silence
+                | Reached::Excess
+                | Reached::Paused(_)
+                | Reached::NoRest
+                | Reached::Disk
+                | Reached::Further => AttemptEnd::Unknown,
             },
         }
     }

@@ -1,7 +1,7 @@
 //! A request on its way through one shard. Its course, which is what happened to it so far, is changed in this file
 //! only.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,8 +10,8 @@ use http::Method;
 use http::header::AUTHORIZATION;
 
 use super::local_job::LocalJob;
-use crate::exchange::{Audience, Follow, describes_body};
-use crate::job::JobState;
+use crate::exchange::{Audience, Follow, Partial, describes_body};
+use crate::job::{JobState, Kept};
 use crate::options::is_idempotent;
 use crate::outcome::{AttemptEnd, AttemptRecord, Exchange, Hop, Outcome};
 use crate::politeness::HostId;
@@ -42,6 +42,10 @@ pub(super) struct Course {
     pub(super) asked: Option<Box<Request>>,
     /// How the attempt before ended: what the row says if there is no other attempt.
     last: Option<Box<Outcome>>,
+    /// The beginning of its body, from an attempt that was cut.
+    partial: RefCell<Option<Box<Partial>>>,
+    /// It does not ask for the rest of a body: its server sends something else.
+    asks_for_all: bool,
     /// It fetches a robots.txt for an origin of some shard, and does not end as a row.
     robots: Option<Errand>,
 }
@@ -207,6 +211,32 @@ impl Flight {
         self.course.get_or_insert_default().room = bytes;
     }
 
+    /// Takes out the beginning of its body.
+    pub(super) fn take_partial(&self) -> Option<Box<Partial>> {
+        self.course.as_ref()?.partial.take()
+    }
+
+    /// Keeps the beginning of its body for another attempt, if there is memory for it.
+    pub(super) fn keep_partial(&mut self, mut partial: Box<Partial>) {
+        let bytes = partial.memory_bytes();
+        if bytes > 0 {
+            let Some(kept) = Kept::new(&self.job.state, bytes) else { return };
+            partial.keep(kept);
+        }
+        self.course.get_or_insert_default().partial.replace(Some(partial));
+    }
+
+    /// From now on it asks for the whole body, whatever is cut.
+    pub(super) fn ask_for_all(&mut self) {
+        let course = self.course.get_or_insert_default();
+        (course.asks_for_all, course.partial) = (true, RefCell::default());
+    }
+
+    /// Whether it asks for the whole body, whatever is cut.
+    pub(super) fn asks_for_all(&self) -> bool {
+        self.course.as_ref().is_some_and(|course| course.asks_for_all)
+    }
+
     /// Whether there was an attempt before the current one.
     pub(super) fn was_tried(&self) -> bool {
         self.course.as_ref().is_some_and(|course| course.last.is_some())
@@ -366,9 +396,10 @@ impl Flight {
         let mut earlier = before.earlier;
         earlier.push(outcome.record(before.wait_us, wall));
         let wait_us = wait.as_micros() as u64;
-        let (last, robots) = (Some(Box::new(outcome)), before.robots);
-        let Course { patient, first_refused, .. } = before;
-        let course = Course { earlier, patient, first_refused, wait_us, last, robots, ..Course::default() };
+        let last = Some(Box::new(outcome));
+        let Course { patient, first_refused, partial, asks_for_all, robots, .. } = before;
+        let so_far = Course { earlier, patient, first_refused, wait_us, last, ..Course::default() };
+        let course = Course { partial, asks_for_all, robots, ..so_far };
         self.course = Some(Box::new(course));
     }
 

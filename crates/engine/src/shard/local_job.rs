@@ -70,7 +70,8 @@ impl LocalJob {
         row.wire_bytes = received.wire_bytes;
         let Course { hops, earlier, mut exchanges, .. } = course;
         exchanges.extend(last);
-        let extra = Extra { hops, earlier, exchanges, encoding_left: received.encoding_left.take() };
+        let (encoding_left, file) = (received.encoding_left.take(), received.file.take().map(Arc::new));
+        let extra = Extra { hops, earlier, exchanges, encoding_left, file };
         row.extra = extra.is_needed().then(|| Box::new(extra));
         let url = asked.asked();
         let remark = received.remark.take().unwrap_or_default();

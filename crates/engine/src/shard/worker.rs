@@ -18,7 +18,8 @@ use super::seat::Seat;
 use crate::alarm::Alarm;
 use crate::clock::PhaseClock;
 use crate::exchange::{
-    Accepted, BodyRules, Channel, Exchanged, Reached, Redirect, contradicts_itself, exchange, next_hop,
+    Accepted, BodyRules, Channel, Exchanged, Partial, Reached, Redirect, contradicts_itself, exchange,
+    next_hop,
 };
 use crate::job::Claim;
 use crate::options::OnOversize;
@@ -141,9 +142,10 @@ impl Worker {
         let clock = Rc::clone(&self.post.clock);
         clock.start(own.unwrap_or(options.timeout), flight.queued, ends.first());
         let via = Cell::new(Via::default());
+        let partial = Cell::new(flight.take_partial());
         let held = self.held.take().filter(|held| held.connection.takes(flight.request.method()));
         let ended = {
-            let mut work = pin!(once(&shard, flight, held, &clock, &via));
+            let mut work = pin!(once(&shard, flight, held, &clock, &via, &partial));
             poll_fn(|cx| {
                 if let Poll::Ready(ended) = work.as_mut().poll(cx) {
                     return Poll::Ready(Ok(ended));
@@ -160,7 +162,7 @@ impl Worker {
             }
             Err(()) => Exchanged::failed(timed_out(&clock, ends)),
         };
-        Attempted { exchanged, via: via.get(), clock }
+        Attempted { exchanged, via: via.get(), clock, partial: partial.take() }
     }
 
     /// Decides what the end of an attempt means, and does it.
@@ -168,6 +170,14 @@ impl Worker {
         let shard = &self.shard;
         // Given back at the end, when the row counts the body.
         let _claim = std::mem::take(&mut attempted.exchanged.claim);
+        if let Some(partial) = attempted.partial.take() {
+            flight.keep_partial(partial);
+        }
+        match attempted.exchanged.reached {
+            Reached::Disk => return Verdict::Gone,
+            Reached::NoRest => flight.ask_for_all(),
+            _ => {}
+        }
         if attempted.is_free_to_resend(&flight) {
             flight.count_resend();
             if let Reached::Paused(bytes) = attempted.exchanged.reached {
@@ -261,6 +271,12 @@ fn accepted(shard: &Shard, flight: &Flight) -> Accepted {
     if decodes { shard.core.heads.accepted(&flight.request) } else { Accepted::NONE }
 }
 
+/// Whether the rest of a body that is cut may be asked for.
+fn may_resume(shard: &Shard, flight: &Flight) -> bool {
+    let is_whole = !flight.job.state.records_exchanges && !shard.core.heads.asks_for_part(&flight.request);
+    is_whole && flight.errand().is_none() && !flight.asks_for_all()
+}
+
 /// Room for the body of a request whose peer was made to wait for too long before. The time that this waits is not the
 /// peer's.
 async fn room_for(flight: &Flight, clock: &PhaseClock) -> Claim {
@@ -282,6 +298,7 @@ async fn once(
     held: Option<Held>,
     clock: &PhaseClock,
     via: &Cell<Via>,
+    partial: &Cell<Option<Box<Partial>>>,
 ) -> (Exchanged, Option<Held>) {
     let claim = Cell::new(room_for(flight, clock).await);
     let (line, idle) = match held {
@@ -305,6 +322,8 @@ async fn once(
         index: flight.asked().index,
         claim,
         decoder: &shard.decoder,
+        folder: flight.job.state.folder.as_ref().filter(|_| !is_errand),
+        partial: may_resume(shard, flight).then_some(partial),
     };
     let audience = flight.audience();
     let (request, heads) = (&flight.request, &shard.core.heads);

@@ -62,7 +62,10 @@ impl From<RowView<'_>> for Row {
             detail: view.detail().to_owned(),
             ok: view.row.ok(),
             headers: view.headers().map(|(name, value)| (name.to_owned(), value.to_vec())).collect(),
-            body: view.body().to_vec(),
+            body: view
+                .row
+                .file()
+                .map_or_else(|| view.body().to_vec(), |file| std::fs::read(file.path()).unwrap()),
             version: view.row.version,
             truncated: view.row.truncated,
             attempts: view.row.attempts,
