@@ -9,7 +9,7 @@ from hurtle.version import __version__
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hurtle._engine import Response
-    from hurtle.api import Client, afetch, arun, astream, fetch, run, stream, stream_arrow
+    from hurtle.api import Client, afetch, arun, astream, download, fetch, run, stream, stream_arrow
     from hurtle.attempts import Retry, Timeout
     from hurtle.errors import (
         ClosedError,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "_engine": ("Response",), "limits": ("Limits",), "models": ("Headers", "Request"), "race": ("race",),
-    "api": ("Client", "afetch", "arun", "astream", "fetch", "run", "stream", "stream_arrow"),
+    "api": ("Client", "afetch", "arun", "astream", "download", "fetch", "run", "stream", "stream_arrow"),
     "errors": ("ClosedError", "ConfigError", "HurtleError", "InternalError", "MissingExtraError",
                "RequestError", "SinkError", "StatusError"), "rerun": ("retry",), "runs": ("Run", "open_run"),
     "options": ("Retry", "Timeout"), "planning": ("Plan", "plan"), "report": ("Results", "Summary"),
@@ -40,8 +40,8 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Client", "ClosedError", "ConfigError", "Headers", "HurtleError", "InternalError", "Limits",
     "MissingExtraError", "Plan", "Request", "RequestError", "Response", "Results", "Retry", "Run",
-    "SinkError", "StatusError", "Summary", "Timeout", "__version__", "afetch", "arun", "astream", "errors",
-    "fetch", "open_run", "plan", "race", "retry", "run", "stream", "stream_arrow",
+    "SinkError", "StatusError", "Summary", "Timeout", "__version__", "afetch", "arun", "astream", "download",
+    "errors", "fetch", "open_run", "plan", "race", "retry", "run", "stream", "stream_arrow",
 ]  # fmt: skip
 
 

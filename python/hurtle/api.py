@@ -1,4 +1,6 @@
-"""The verbs `stream`, `fetch`, `run`, `stream_arrow` and their asyncio forms; `Client` has them as methods.
+"""The verbs `stream`, `fetch`, `run`, `download`, `stream_arrow` and their asyncio forms.
+
+`Client` has them as methods.
 
 A function of this module opens a client for one call; a `Client` keeps connections, DNS answers and TLS
 sessions. Wrong options and inputs raise an error before anything is sent.
@@ -9,9 +11,20 @@ from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Unpack
 
-from hurtle.assembly import open_arrow, open_job, open_transfer, summary_of
+from hurtle.assembly import open_arrow, open_download, open_job, open_transfer, summary_of
 from hurtle.client import EngineClient, Transfer
-from hurtle.options import JobOptions, Options, OptionsDict, RunOptions, RunOptionsDict, split_output
+from hurtle.options import (
+    FILE_DEFAULTS,
+    DownloadOptions,
+    DownloadOptionsDict,
+    JobOptions,
+    Options,
+    OptionsDict,
+    RunOptions,
+    RunOptionsDict,
+    split_names,
+    split_output,
+)
 from hurtle.report import Results, Summary, agathered, gathered
 from hurtle.sources import AsyncRequests, AsyncSource, Requests, Source, open_async_source, open_source
 
@@ -139,6 +152,44 @@ class Client(EngineClient):
         job = open_job(self, open_async_source(requests), out, settled, at_end=self._at_end, **output)
         return summary_of(await job.arun(), settled)
 
+    def download(
+        self, requests: Requests, folder: str | PathLike[str], **options: Unpack[DownloadOptions]
+    ) -> Summary:
+        """Send requests and write the body of each response that is ok to a file, in bounded memory.
+
+        A file appears under its name when it is complete and fsynced. No other file is replaced, and no name
+        leads out of the folder. The rows, as `run` writes them, are in `folder`/.hurtle: `open_run(folder)`
+        reads them, and their column `body_path` has the names. The same call resumes an interrupted download.
+
+        Args:
+            requests: As for `stream`.
+            folder: Where the files go; created if it does not exist.
+            **options: See `NameOptions` (`name_from`, `name_column`, `restart`) and `JobOptions`. The largest
+                file is the client's `max_body_size`.
+
+        Returns:
+            The numbers of the download.
+
+        Raises:
+            ConfigError: A wrong option, input or folder, or the folder holds another download; nothing was
+                sent.
+            SinkError: A file could not be written.
+            JournalError: Files could not be recorded.
+        """
+        names, own = split_names(options)
+        settled = self._for_job(own)
+        job = open_download(
+            self,
+            open_source(requests),
+            folder,
+            settled,
+            name_from=names.get("name_from", "url"),
+            name_column=names.get("name_column"),
+            restart=names.get("restart", False),
+            at_end=self._at_end,
+        )
+        return summary_of(job.run(), settled)
+
     def stream_arrow(self, requests: Requests, **options: Unpack[JobOptions]) -> "ArrowStream":
         """Send requests and return the result table as a stream of Arrow record batches, as they fill.
 
@@ -219,6 +270,17 @@ async def arun(
     """Do what `run` does on the running event loop. See `Client.arun`; all options are allowed."""
     output, others = split_output(options)
     return await _OneCall(**others).arun(requests, out, **output)
+
+
+def download(
+    requests: Requests, folder: str | PathLike[str], **options: Unpack[DownloadOptionsDict]
+) -> Summary:
+    """Download files into a folder. See `Client.download`; all options are allowed.
+
+    Unless given, `max_body_size` is 1 TiB, and `timeout` limits silence (30 s), not the whole attempt.
+    """
+    names, others = split_names(options)
+    return _OneCall(**(FILE_DEFAULTS | others)).download(requests, folder, **names)
 
 
 def stream_arrow(requests: Requests, **options: Unpack[OptionsDict]) -> "ArrowStream":

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Unpack
 from hurtle import checks
 from hurtle.client import EngineClient, Transfer
 from hurtle.errors import ConfigError
+from hurtle.file_names import NAME_PLACES, FileNames, NameFrom
 from hurtle.job import Job, Outcome
 from hurtle.options import Options, OutputOptions, ProgressCallback
-from hurtle.outputs import resume_mode
+from hurtle.outputs import Identity, resume_mode
 from hurtle.outputs.identity import identity_of
 from hurtle.report import Summary
 from hurtle.rows import Rows
 from hurtle.sinks import new_sink
+from hurtle.sinks.download import download_sink
 from hurtle.sources import AsyncSource, Source
+from hurtle.sources.named import NamedSource
 
 if TYPE_CHECKING:
     from hurtle._engine import ArrowStream
@@ -96,10 +99,7 @@ def open_job(
     checks.flag("resend_unknown", resend_unknown)
     sink = new_sink(out, output.get("format"), output.get("bodies"))
     _refuse_own_input(source.path, out)
-    try:
-        identity = identity_of(source, options)
-    except OSError as error:
-        raise ConfigError(f"{source.path}: {error.strerror or error}", option="requests") from error
+    identity = _identity_of(source, options)
     refresh = None if since is None else _open_refresh(since, out, options)
     progress, at_end = watched(options, source.total, at_end)
     return Job(
@@ -115,6 +115,58 @@ def open_job(
         observe=observe,
         at_end=at_end,
     )
+
+
+def open_download(
+    client: EngineClient,
+    source: Source,
+    folder: str | PathLike[str],
+    options: Options,
+    *,
+    name_from: NameFrom,
+    name_column: str | None,
+    restart: bool,
+    observe: Callable[[Rows], None] | None = None,
+    at_end: AtEnd | None = None,
+) -> Job:
+    """Return the job that downloads the rows of a source into a folder.
+
+    Args:
+        client: The client that sends.
+        source: The rows.
+        folder: As in `Client.download`.
+        options: The call's options, resolved.
+        name_from: As in `Client.download`.
+        name_column: As in `Client.download`.
+        restart: As in `Client.download`.
+        observe: Called with rows once they are written.
+        at_end: See `AtEnd`.
+
+    Raises:
+        ConfigError: What is no folder, or no place of names.
+    """
+    if name_from not in NAME_PLACES:
+        raise checks.wrong("name_from", name_from, " or ".join(f'"{place}"' for place in NAME_PLACES))
+    if not (name_column is None or isinstance(name_column, str)):
+        raise checks.wrong("name_column", name_column, "the name of a column, or None")
+    checks.flag("restart", restart)
+    names = FileNames(name_from, name_column)
+    sink = download_sink(folder, names)
+    named = NamedSource(source, names, name_from, name_column)
+    identity = _identity_of(named, options)
+    progress, at_end = watched(options, source.total, at_end)
+    resume = resume_mode(None, restart)
+    return Job(
+        client, named, sink, options,
+        identity=identity, resume=resume, progress=progress, observe=observe, at_end=at_end,
+    )  # fmt: skip
+
+
+def _identity_of(source: Source | AsyncSource, options: Options) -> Identity:
+    try:
+        return identity_of(source, options)
+    except OSError as error:
+        raise ConfigError(f"{source.path}: {error.strerror or error}", option="requests") from error
 
 
 def _open_refresh(since: str | PathLike[str], out: str | PathLike[str], options: Options) -> "Refresh":

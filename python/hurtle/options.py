@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias, TypedDict, cast, get_args
 from hurtle import checks, rates, wire
 from hurtle.attempts import PATIENCE_S, Retry, Timeout, names_of
 from hurtle.errors import ConfigError
+from hurtle.file_names import NameFrom
 from hurtle.limits import WAYS, Concurrency, HostLimits, LimitBy, Limits, read_limits
 from hurtle.version import __version__
 
@@ -113,6 +114,43 @@ class RunOptions(OutputOptions, JobOptions, total=False):
 
 class RunOptionsDict(OutputOptions, OptionsDict, total=False):
     """What `run` and `arun` take: the options of the output, and every other one."""
+
+
+class NameOptions(TypedDict, total=False):
+    """How `download` names files.
+
+    Attributes:
+        name_from: "url": by the last part of the URL's path. "header": by Content-Disposition where there is
+            one, with the position of the row added.
+        name_column: The key of `meta`, such as a column of the list, that has the name of a row.
+        restart: Drop the download that the folder holds, with its files, and start over.
+    """
+
+    name_from: NameFrom
+    name_column: str | None
+    restart: bool
+
+
+class DownloadOptions(NameOptions, JobOptions, total=False):
+    """What `Client.download` takes: how files are named, and the options of the call."""
+
+
+class DownloadOptionsDict(NameOptions, OptionsDict, total=False):
+    """What `download` takes: how files are named, and every option."""
+
+
+FILE_DEFAULTS: OptionsDict = {
+    "max_body_size": 1 << 40,
+    "timeout": Timeout(total=None, connect=30.0, first_byte=30.0, read=30.0),
+}
+"""The options of `download` that differ from those of other verbs: silence has a limit, size hardly."""
+
+
+def split_names(given: DownloadOptions) -> tuple[NameOptions, OptionsDict]:
+    """Return the names of files apart from all other options, known or not."""
+    names = {name: value for name, value in given.items() if name in NameOptions.__annotations__}
+    others = {name: value for name, value in given.items() if name not in names}
+    return cast("NameOptions", names), cast("OptionsDict", others)
 
 
 def split_output(given: RunOptions) -> tuple[OutputOptions, OptionsDict]:

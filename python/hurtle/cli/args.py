@@ -29,6 +29,7 @@ A size is a number of bytes or text such as 64MiB. A rate is requests per time: 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
+    from hurtle.cli.download_args import add_download
     from hurtle.cli.run_args import add_cat, add_retry
     from hurtle.cli.tool_args import add_race, add_selftest, add_serve
 
@@ -40,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"hurtle {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_fetch(commands)
+    add_download(commands)
     add_retry(commands)
     add_cat(commands)
     _add_plan(commands)
@@ -59,12 +61,13 @@ def _add_fetch(commands: "argparse._SubParsersAction[Parser]") -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    _add_requests(fetch)
+    add_requests(fetch)
     _add_files(fetch.add_argument_group("input and output"))
     add_options(fetch)
 
 
-def _add_requests(command: argparse.ArgumentParser) -> None:
+def add_requests(command: argparse.ArgumentParser) -> None:
+    """Add the arguments for the list of requests."""
     command.add_argument(
         "requests",
         nargs="+",
@@ -334,7 +337,7 @@ def _add_plan(commands: "argparse._SubParsersAction[Parser]") -> None:
         epilog="exit status: 0 every row can be sent, 1 some cannot, 2 wrong usage.",
         allow_abbrev=False,
     )
-    _add_requests(plan)
+    add_requests(plan)
     plan.add_argument("--format", choices=("text", "json"), default="text", help="the plan's format (text)")
     plan.add_argument(
         "--latency",

@@ -38,7 +38,7 @@ def fetch(given: Namespace) -> int:
         options["progress"] = False
     with Client(**({"progress": True} | options)) as client:
         client.engine()  # options that only the engine can check fail here, before the output is touched
-        source, observe = given_source(given), _tell if given.verbose else None
+        source, observe = given_source(given), tell if given.verbose else None
         output: OutputOptions = {
             "format": given.format,
             "bodies": given.bodies,
@@ -193,7 +193,8 @@ class ShapedSource(Source):
         self._source.close()
 
 
-def _tell(rows: Rows) -> None:
+def tell(rows: Rows) -> None:
+    """Print a line for each response."""
     sys.stderr.write("".join(_line(response) for response in rows))
 
 

@@ -113,6 +113,10 @@ def _command(name: str) -> "Callable[[Namespace], int]":
         from hurtle.cli.fetch import fetch
 
         return fetch
+    if name == "download":
+        from hurtle.cli.download import download
+
+        return download
     if name == "retry":
         from hurtle.cli.retry import retry
 
