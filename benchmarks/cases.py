@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from benchmarks import hostile, import_time, memory, output, politeness, scaling, side_by_side
+from benchmarks import files, hostile, import_time, memory, output, politeness, scaling, side_by_side
 from benchmarks.measure import Terms
 from benchmarks.report import Result
 from benchmarks.servers import FILES, HTML_BYTES, SMALL_BYTES, nginx, test_server
@@ -129,6 +129,7 @@ CASES: dict[str, Callable[[Terms], Result]] = {
     "flat": memory.flat,
     "hosts_memory": memory.hosts,
     "bodies_memory": memory.bodies,
+    "files": files.measure,
     "output": output.measure,
     "output_memory": output.memory,
     "scaling": scaling.measure,
