@@ -2,6 +2,7 @@
 //! never per request, and engine threads never attach to Python.
 
 mod batch;
+mod body;
 mod capsules;
 mod charset;
 mod columns;
@@ -19,7 +20,6 @@ mod request;
 mod response;
 mod table;
 mod testserver;
-mod view;
 
 use mimalloc::MiMalloc;
 use pyo3::prelude::*;
@@ -60,6 +60,6 @@ fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<job::Job>()?;
     module.add_class::<job::Progress>()?;
     module.add_class::<response::Response>()?;
-    module.add_class::<response::BodyFile>()?;
+    module.add_class::<body::BodyFile>()?;
     module.add_class::<testserver::TestServer>()
 }

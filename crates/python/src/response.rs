@@ -11,9 +11,9 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList, PyMemoryView, PyString, PyTuple};
 
+use crate::body::{self, BodyFile};
 use crate::charset;
 use crate::errors::{Imported, request_error};
-use crate::view;
 
 static HEADERS: Imported = Imported::new("hurtle.models", "Headers");
 static HOP: Imported = Imported::new("hurtle.models", "Hop");
@@ -247,7 +247,7 @@ impl Response {
     #[getter]
     fn content_view<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMemoryView>> {
         match self.large(py) {
-            Some(body) => view::view(py, body),
+            Some(body) => body::view(py, body),
             None => PyMemoryView::from(self.bytes(py)?.bind(py)),
         }
     }
@@ -402,31 +402,6 @@ impl Response {
             (None, status) => status.map_or_else(String::new, |status| status.to_string()),
         };
         format!("<Response [{ended}] {}>", self.row.view().url())
-    }
-}
-
-/// A body on the disk. The file is removed with the last object that has it, unless it was renamed.
-#[pyclass(frozen, module = "hurtle._engine")]
-pub(crate) struct BodyFile(Arc<hurtle_engine::BodyFile>);
-
-#[pymethods]
-impl BodyFile {
-    /// Where it is.
-    #[getter]
-    fn path(&self) -> &std::path::Path {
-        self.0.path()
-    }
-
-    /// Its length, in bytes.
-    #[getter]
-    fn nbytes(&self) -> u64 {
-        self.0.bytes()
-    }
-
-    /// Its SHA-256, if the job hashes bodies.
-    #[getter]
-    fn sha256(&self) -> Option<Cow<'_, [u8]>> {
-        self.0.sha256().map(|digest| Cow::Borrowed(digest.as_slice()))
     }
 }
 

@@ -1,6 +1,9 @@
-//! A body that Python reads where it lies.
+//! Bodies where they lie: in memory, and on the disk.
 
+use std::borrow::Cow;
 use std::ffi::c_int;
+use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use pyo3::exceptions::PyBufferError;
@@ -34,5 +37,30 @@ impl Body {
             ffi::PyBuffer_FillInfo(view, this.as_ptr(), bytes.as_ptr().cast_mut().cast(), length, 1, flags)
         };
         if filled == 0 { Ok(()) } else { Err(PyErr::fetch(this.py())) }
+    }
+}
+
+/// A body on the disk. The file is removed with the last object that has it, unless it was renamed.
+#[pyclass(frozen, module = "hurtle._engine")]
+pub(crate) struct BodyFile(pub(crate) Arc<hurtle_engine::BodyFile>);
+
+#[pymethods]
+impl BodyFile {
+    /// Where it is.
+    #[getter]
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Its length, in bytes.
+    #[getter]
+    fn nbytes(&self) -> u64 {
+        self.0.bytes()
+    }
+
+    /// Its SHA-256, if the job hashes bodies.
+    #[getter]
+    fn sha256(&self) -> Option<Cow<'_, [u8]>> {
+        self.0.sha256().map(|digest| Cow::Borrowed(digest.as_slice()))
     }
 }
