@@ -77,6 +77,8 @@ pub(crate) struct Refusals {
     crowd: u32,
     /// The shortest time from a request to its answer.
     quickest: Option<Duration>,
+    /// By how much more the longest took, of those since the last cycle and half of it before.
+    spread: Duration,
     cycle: Cycle,
     /// What opened the last cycle in which the host accepted something.
     last: Option<Opening>,
@@ -124,6 +126,7 @@ impl Refusals {
             taken: None,
             crowd: u32::MAX,
             quickest: None,
+            spread: Duration::ZERO,
             cycle: Cycle { opening: first, sent: accepted, accepted, ..Cycle::new(first.went) },
             last: served.map(|_| first),
             refused: None,
@@ -153,7 +156,7 @@ impl Refusals {
         if !self.word.grants() {
             let spread = self.taken.and_then(|taken| Some(taken + self.spacing()?));
             let is_full = self.is_used() && self.cycle.trial != Trial::More;
-            let over = self.period().filter(|_| is_full).map(|period| self.opened() + period + MARGIN);
+            let over = self.period().filter(|_| is_full).map(|period| self.opened() + period + self.margin());
             until = until.max(spread).max(over);
         }
         until.filter(|&until| until > now)
@@ -238,7 +241,8 @@ impl Refusals {
         }
         self.crowd = self.crowd.saturating_add(1);
         let took = ended.saturating_duration_since(started);
-        self.quickest = Some(self.quickest.map_or(took, |quickest| quickest.min(took)));
+        let quickest = self.quickest.map_or(took, |quickest| quickest.min(took));
+        (self.quickest, self.spread) = (Some(quickest), self.spread.max(took.saturating_sub(quickest)));
         if started < self.cycle.began {
             return;
         }
@@ -275,7 +279,7 @@ impl Refusals {
             // What is known of the shorter one stays as it is.
             self.word.go_on();
         } else {
-            self.word.refused(is_first && self.cycle.trial == Trial::Nothing);
+            self.word.refused(is_first);
             if is_first { self.note_vain(started) } else { self.note_quota() }
         }
         let has_waited = self.until.is_none() && !named.is_zero();
@@ -348,7 +352,7 @@ impl Refusals {
             // If it is accepted after as long as it was refused before, that depends on what went before: an average.
             (self.high, self.ahead, self.is_low) = (self.period(), 1, true);
         }
-        self.cycle = Cycle::new(now);
+        (self.cycle, self.spread) = (Cycle::new(now), self.spread / 2);
         self.word.end();
         let calm = now.saturating_duration_since(self.clean_since);
         let few = (FEWEST / quota).max(1);
@@ -363,8 +367,8 @@ impl Refusals {
     /// The first request of a cycle was accepted: the host's period is no longer than from the cycle before.
     fn note_period(&mut self) {
         (self.is_low, self.is_used_up) = (false, false);
-        if let Some(last) = self.last_opened() {
-            let passed = self.opened().saturating_duration_since(last);
+        if let Some(last) = self.last {
+            let passed = self.passed_since(&last);
             // One that is shorter by a little is the same, measured by other clocks.
             let is_shorter = self.high.is_none_or(|high| passed < high.mul_f64(0.97));
             let is_new = self.high.is_none();
@@ -379,7 +383,7 @@ impl Refusals {
         if self.unrounded().is_some() {
             self.cycle.trial = Trial::Sooner;
         }
-        self.last = Some(self.cycle.opening);
+        self.last = Some(Opening::at(self.cycle.began));
     }
 
     /// The first request after a wait, which went at `started`, was refused: the host's period is longer than that.
@@ -387,7 +391,7 @@ impl Refusals {
         if std::mem::take(&mut self.is_low) {
             (self.high, self.ahead) = (Some(supposed(self.low.mul_f64(NEXT_PERIOD))), AHEAD);
         }
-        if let Some(last) = self.last_opened() {
+        if let Some(last) = self.last_began() {
             self.low = started.saturating_duration_since(last);
             let longer = if self.in_vain == 1 {
                 self.low.mul_f64(1.1)
@@ -397,7 +401,7 @@ impl Refusals {
             self.high = self.high.map(|high| high.max(longer));
         }
         if self.quota.is_none() {
-            self.stragglers = Some(self.cycle.opening);
+            self.stragglers = Some(self.beginning());
         }
     }
 
@@ -424,7 +428,7 @@ impl Refusals {
             }
             _ => {
                 self.quota = Some(accepted);
-                self.stragglers = Some(self.cycle.opening);
+                self.stragglers = Some(self.beginning());
                 return;
             }
         }
@@ -519,7 +523,24 @@ mod tests {
             }
             refusals.next(now)
         };
-        assert_eq!(next_after(101), next_after(1).map(|next| next + Duration::from_millis(100)));
+        // 100 ms, and 80 ms because its requests are not equally long on their way.
+        assert_eq!(next_after(101), next_after(1).map(|next| next + Duration::from_millis(180)));
+    }
+
+    #[test]
+    fn a_period_is_one_that_limiters_have_whatever_the_first_answer_took() {
+        let rate_after = |took_s: u64, wait_ms: u64| {
+            let start = Instant::now();
+            let took = Duration::from_secs(took_s);
+            let mut refusals = Refusals::new(Some(6), Opening { went: start, took });
+            refusals.refused(&refusal(start, Some(Duration::from_millis(wait_ms))));
+            let now = start + Duration::from_millis(wait_ms + 1);
+            refusals.take(now);
+            refusals.accepted(now, now + Duration::from_secs(1));
+            refusals.rate_per_s().map(|per_s| (6.0 / per_s).round())
+        };
+        assert_eq!(rate_after(9, 60_000), Some(60.0), "it was long in coming");
+        assert_eq!(rate_after(4, 8_000), Some(5.0), "its request came late");
     }
 
     #[test]

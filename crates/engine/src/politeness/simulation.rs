@@ -46,20 +46,37 @@ fn plain(mut limiter: Limiter, bare_status: u16) -> Host {
 /// What is on its way: when it comes back, when it went, which it is, and the place of its answer.
 type OnTheWay = (Duration, Duration, usize, usize);
 
+/// The way to a host.
+struct Network {
+    round_trip: Duration,
+    /// The server was just started: the first ten requests need so much longer to reach its limiter.
+    cold: Duration,
+    /// By so much at most other requests need longer.
+    jitter: Duration,
+}
+
+impl Network {
+    fn calm(round_trip: Duration) -> Self {
+        Self { round_trip, cold: Duration::ZERO, jitter: Duration::ZERO }
+    }
+
+    /// How much longer the request of this number needs to arrive.
+    fn delay(&self, number: usize) -> Duration {
+        // Any numbers that look like none in particular. Source: Knuth, "The Art of Computer Programming", 6.4.
+        let share = (number as f64 * 0.618_033_988_749).fract();
+        let cold = if number < 10 { self.cold } else { Duration::ZERO };
+        cold + self.jitter.mul_f64(share)
+    }
+}
+
 /// Sends `requests` to one host, ten at a time. A refused one is the next to go again. `phase`: by so much of a second
 /// all clocks are ahead.
 fn run(host: Host, requests: usize, round_trip: Duration, rate: RateLimit, phase: f64) -> Run {
-    run_cold(host, requests, [Duration::ZERO, round_trip], rate, phase)
+    run_over(&Network::calm(round_trip), host, requests, rate, phase)
 }
 
-/// The same with a server that was just started: the first ten need so much longer to reach its limiter.
-fn run_cold(
-    mut host: Host,
-    requests: usize,
-    [cold, round_trip]: [Duration; 2],
-    rate: RateLimit,
-    phase: f64,
-) -> Run {
+fn run_over(network: &Network, mut host: Host, requests: usize, rate: RateLimit, phase: f64) -> Run {
+    let round_trip = network.round_trip;
     let start = Instant::now();
     let waits = ProbeWaits { first: Duration::from_millis(500), longest: Duration::from_secs(60) };
     let mut scheduler = Scheduler::new(waits);
@@ -72,7 +89,7 @@ fn run_cold(
     let mut ended = Run { took_s: 0.0, refused: Vec::new(), sent: Vec::new() };
     let mut answers: Vec<Answer> = Vec::new();
     let mut on_the_way: BinaryHeap<Reverse<OnTheWay>> = BinaryHeap::new();
-    let (mut now, mut served) = (Duration::ZERO, 0);
+    let (mut now, mut arrival, mut served) = (Duration::ZERO, Duration::ZERO, 0);
     // Retries that wait for their backoff: a bare 503 is not known to be a refusal at once.
     let mut later: BinaryHeap<Reverse<(Duration, usize)>> = BinaryHeap::new();
     while served < requests {
@@ -81,13 +98,13 @@ fn run_cold(
         }
         scheduler.wake_due(start + now);
         while let Some((_, item)) = scheduler.start(start + now) {
-            let cold = if answers.len() < 10 { cold } else { Duration::ZERO };
-            let answer = host((now + cold + round_trip / 2).as_secs_f64());
+            arrival = arrival.max(now + round_trip / 2 + network.delay(answers.len()));
+            let answer = host(arrival.as_secs_f64());
             ended.sent.push(now.as_secs_f64());
             // Near by, every fifth is late.
             let is_late = answers.len() % 5 == 3 && round_trip < FAR;
             let late = if is_late { LATE } else { Duration::ZERO };
-            on_the_way.push(Reverse((now + cold + round_trip + late, now, item, answers.len())));
+            on_the_way.push(Reverse((arrival + round_trip / 2 + late, now, item, answers.len())));
             answers.push(answer);
         }
         let wake = scheduler.next_wake().map(|wake| {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{AHEAD, LATE, LONG_PERIOD, MARGIN, Refusals, Trial};
+use super::{AHEAD, CLOSE, LATE, LONG_PERIOD, MARGIN, Opening, Refusals, Trial};
 
 /// The periods that limiters count in, in milliseconds.
 const PERIODS_MS: [u64; 18] = [
@@ -28,15 +28,41 @@ const WHOLE: f64 = 0.55;
 
 const EARLY: f64 = 0.95;
 
+/// The margin after a period is at most this part of it, one fiftieth.
+const MOST_MARGIN: u32 = 50;
+
 impl Refusals {
     /// When the cycle's window began, as the host counts.
     pub(super) fn opened(&self) -> Instant {
         self.cycle.opening.without_delay(self.quickest)
     }
 
-    /// The same of the last cycle in which it accepted something.
-    pub(super) fn last_opened(&self) -> Option<Instant> {
-        Some(self.last?.without_delay(self.quickest))
+    /// What the cycle began with. Of the first one it is known how long its answer took: the server may have been started
+    /// only then, or the way to it opened.
+    pub(super) fn beginning(&self) -> Opening {
+        if self.quickest.is_none() { self.cycle.opening } else { Opening::at(self.cycle.began) }
+    }
+
+    /// When the last cycle began in which it accepted something, as late as that may have been.
+    pub(super) fn last_began(&self) -> Option<Instant> {
+        self.last.map(|last| last.went + last.took)
+    }
+
+    /// How long it was from the last cycle to this one. A first answer that took long may have been long in coming, or its
+    /// request came late, and then the host's period is shorter by as much. Of both that counts which is a period that
+    /// limiters have.
+    pub(super) fn passed_since(&self, last: &Opening) -> Duration {
+        let whole = self.cycle.began.saturating_duration_since(last.went);
+        let shorter = self.cycle.began.saturating_duration_since(last.without_delay(self.quickest));
+        let is_like_known = |passed: Duration| passed >= supposed(passed.mul_f64(CLOSE));
+        if is_like_known(shorter) || !is_like_known(whole) { shorter } else { whole }
+    }
+
+    /// How much later than at the end of a period the host is asked: it is on time by its own clock, and requests are not
+    /// equally long on their way.
+    pub(super) fn margin(&self) -> Duration {
+        let most = self.high.unwrap_or_default() / MOST_MARGIN;
+        self.spread.min(most).max(MARGIN)
     }
 
     /// The period as it is kept to.
@@ -83,10 +109,10 @@ impl Refusals {
 
     /// The wait after a refusal that names none: to the end of the host's period, or of one that it may have.
     pub(super) fn wait(&self, now: Instant, backoff: Duration) -> Duration {
-        if let (Some(high), Some(last)) = (self.high, self.last_opened()) {
-            return (last + high + MARGIN).saturating_duration_since(now).max(backoff / 2);
+        if let (Some(high), Some(last)) = (self.high, self.last_began()) {
+            return (last + high + self.margin()).saturating_duration_since(now).max(backoff / 2);
         }
-        let elapsed = now.saturating_duration_since(self.last_opened().or(self.since).unwrap_or(now));
+        let elapsed = now.saturating_duration_since(self.last_began().or(self.since).unwrap_or(now));
         let least = elapsed.mul_f64(NEXT_PERIOD).max(elapsed + backoff.min(Duration::from_secs(1)));
         (supposed(least.max(backoff * 2)).mul_f64(LATE) + MARGIN).saturating_sub(elapsed)
     }

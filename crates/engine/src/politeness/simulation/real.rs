@@ -96,12 +96,30 @@ fn test_a_host_that_tells_what_is_left_is_not_asked_for_more_from_the_beginning(
 fn test_a_server_that_was_just_started_is_not_taken_for_a_slow_limiter() {
     for Real { name, host, least_s } in real() {
         for (phase, cold_ms) in [(0.05, 700), (0.45, 2_200), (0.7, 350)] {
-            let delays = [Duration::from_millis(cold_ms), NEAR];
-            let run = run_cold(host(5, phase), 20, delays, RateLimit::Unlimited, phase);
-            let ratio = (run.took_s - delays[0].as_secs_f64()) / least_s[0];
+            let cold = Duration::from_millis(cold_ms);
+            let network = Network { cold, ..Network::calm(NEAR) };
+            let run = run_over(&network, host(5, phase), 20, RateLimit::Unlimited, phase);
+            let ratio = (run.took_s - cold.as_secs_f64()) / least_s[0];
             let what = format!("{name}, at {phase}, {cold_ms} ms: {ratio:.2} times the least: {run}");
             assert!(ratio <= 1.3, "{what}");
             assert!(run.refused.len() <= 8 && most_in_a_window(&run) <= 2, "{what}");
+        }
+    }
+}
+
+#[test]
+fn test_windows_are_not_asked_too_early_when_requests_are_not_equally_long_on_their_way() {
+    let network = Network { jitter: Duration::from_millis(60), ..Network::calm(NEAR) };
+    for (requests, limit, rate) in [(20, 5, RateLimit::Unlimited), (60, 10, RateLimit::Auto)] {
+        for Real { name, host, least_s } in real() {
+            for phase in PHASES {
+                let run = run_over(&network, host(limit, phase), requests, rate, phase);
+                let ratio = run.took_s / least_s[usize::from(rate == RateLimit::Auto)];
+                let what = format!("{name}, {rate:?}, at {phase}: {ratio:.2} times the least: {run}");
+                // These two refuse what comes a little early for longer than others.
+                let most = if matches!(name.as_str(), "httprate" | "moving window") { 1.6 } else { 1.3 };
+                assert!(ratio <= most && most_in_a_window(&run) <= 4, "{what}");
+            }
         }
     }
 }
