@@ -277,6 +277,31 @@ fn test_h34_a_body_that_stalls_is_gone_on_with() {
 }
 
 #[test]
+fn test_h33_a_body_behind_a_redirect_is_gone_on_with() {
+    let file = Arc::new(content(300_000));
+    let served = Arc::clone(&file);
+    let sent = Arc::new(AtomicUsize::new(0));
+    let sending = Arc::clone(&sent);
+    let script = Script::start(move |_, peer| {
+        while let Some(request) = peer.request() {
+            if request.starts_with("GET /from ") {
+                assert!(!request.contains("range:"), "only what was cut has a rest");
+                peer.send("HTTP/1.1 302 Found\r\nLocation: /file\r\nContent-Length: 0\r\n\r\n");
+                continue;
+            }
+            let most = if sending.load(Ordering::SeqCst) < 200_000 { 120_000 } else { usize::MAX };
+            let sent = answer(peer, &request, &served, most, "");
+            sending.fetch_add(sent, Ordering::SeqCst);
+            return;
+        }
+    });
+    let options = Options { max_buffer: 400_000, ..quick_retries(2) };
+    let row = fetch_one(&engine(options), &script.url("/from"));
+    assert!(row.ok && row.body == *file, "{} {:?}", row.detail, row.earlier);
+    assert_eq!((row.hops.len(), row.attempts, sent.load(Ordering::SeqCst)), (1, 3, 300_000));
+}
+
+#[test]
 fn test_the_bytes_of_a_large_body_count_while_they_come() {
     let file = Arc::new(content(2_000_000));
     let served = Arc::clone(&file);

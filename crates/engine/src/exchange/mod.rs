@@ -26,6 +26,6 @@ pub(crate) use validators::contradicts_itself;
 #[cfg(any(test, feature = "fuzzing"))]
 /// The decisions, which do no I/O.
 pub(crate) mod fuzzing {
-    pub(crate) use super::decode::{Decoded, Decoding, Limits as DecodeLimits};
+    pub(crate) use super::decode::{Decoded, Decoding, Limits as DecodeLimits, Step};
     pub(crate) use super::redirect::{Redirect, decide};
 }

@@ -111,11 +111,11 @@ impl Terms {
 }
 
 impl Partial {
-    /// How much memory it uses.
-    pub(crate) fn memory_bytes(&self) -> u64 {
+    /// How much memory it needs leave for.
+    pub(crate) fn wanted_bytes(&self) -> u64 {
         match &self.store {
-            Store::Memory(body) => body.capacity() as u64,
-            Store::File(_) => 0,
+            Store::Memory(body) if self.kept.is_none() => body.capacity() as u64,
+            _ => 0,
         }
     }
 

@@ -9,7 +9,7 @@ use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 
 use super::Choices;
 use crate::error::Code;
-use crate::exchange::fuzzing::{DecodeLimits, Decoded, Decoding};
+use crate::exchange::fuzzing::{DecodeLimits, Decoded, Decoding, Step};
 use crate::exchange::{Accepted, Decoder, decode_body};
 use crate::options::OnOversize;
 
@@ -39,6 +39,7 @@ thread_local! {
 ///
 /// - What comes out never exceeds the cap.
 /// - A decoder that has seen other bodies gives what a fresh one gives, and so does one that gets its room bit by bit.
+/// - A body that comes piece by piece, for a file, ends as one that is there at once.
 /// - A body that fits exactly is whole; with a byte less it is refused, or cut to a prefix of the whole.
 pub fn decoding(data: &[u8]) {
     let mut choices = Choices::new(data);
@@ -50,6 +51,14 @@ pub fn decoding(data: &[u8]) {
     let fresh = |room| undo_within(&mut Decoder::default(), codings, body, partial, limits, room);
     assert_eq!(used, fresh(u64::MAX), "a used decoder differs");
     assert_eq!(used, fresh(1 + u64::from(options)), "less room differs");
+    if !partial && on_oversize == OnOversize::Error {
+        let (at_once, size) = (used.as_ref().ok(), 1 + usize::from(options) * 16);
+        let pieces = in_pieces(codings, body, limits, size);
+        let same = |(bytes, trailing): &(Vec<u8>, bool)| {
+            at_once.is_some_and(|whole| whole.body == *bytes && whole.trailing == *trailing)
+        };
+        assert!(pieces.as_ref().map_or(at_once.is_none(), same), "pieces of {size} differ");
+    }
     let decoded = match used {
         Ok(decoded) => decoded,
         Err(code) => {
@@ -70,6 +79,30 @@ pub fn decoding(data: &[u8]) {
     if !decoded.truncated && !codings.contains(',') {
         exact_caps(codings, body, &decoded);
     }
+}
+
+/// What comes out of a body that comes in pieces, and whether bytes followed it. None: it is refused.
+fn in_pieces(codings: &str, body: &[u8], limits: DecodeLimits, size: usize) -> Option<(Vec<u8>, bool)> {
+    let decoding = Decoding::new([codings.as_bytes()], Accepted::ALL, Vec::new(), false).ok()?;
+    if decoding.is_done() {
+        return Some((body.to_vec(), false));
+    }
+    let (mut stream, _, _) = decoding.into_stream(limits).ok()?;
+    let (mut all, mut piece) = (Vec::new(), Vec::new());
+    let parts = body.chunks(size).map(|part| (part, false));
+    for (part, ended) in parts.chain([(&[][..], true)]) {
+        stream.feed(part);
+        loop {
+            piece.clear();
+            let step = stream.next(&mut piece, ended, false).ok()?;
+            all.extend_from_slice(&piece);
+            assert!(all.len() as u64 <= limits.cap, "a piece beyond the cap");
+            if step != Step::Piece {
+                break;
+            }
+        }
+    }
+    Some((all, stream.has_trailing()))
 }
 
 /// Checks `whole` against its own length as the cap, and one less.

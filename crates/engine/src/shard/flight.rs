@@ -218,7 +218,7 @@ impl Flight {
 
     /// Keeps the beginning of its body for another attempt, if there is memory for it.
     pub(super) fn keep_partial(&mut self, mut partial: Box<Partial>) {
-        let bytes = partial.memory_bytes();
+        let bytes = partial.wanted_bytes();
         if bytes > 0 {
             let Some(kept) = Kept::new(&self.job.state, bytes) else { return };
             partial.keep(kept);
