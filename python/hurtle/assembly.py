@@ -43,6 +43,14 @@ def open_transfer(
     return Transfer(client, source, options, progress=progress, at_end=at_end)
 
 
+def _refuse_body_folder(options: Options) -> None:
+    if options.body_folder is not None:
+        raise ConfigError(
+            "body_folder is for stream and fetch; an output has large bodies on the disk with bodies='apart'",
+            option="body_folder",
+        )
+
+
 def open_arrow(
     client: EngineClient, source: Source, options: Options, at_end: AtEnd | None = None
 ) -> "ArrowStream":
@@ -57,6 +65,7 @@ def open_arrow(
     Raises:
         ConfigError: `ordered` or `on_error="raise"`, which a table cannot honor.
     """
+    _refuse_body_folder(options)
     if options.ordered:
         raise ConfigError(
             "ordered is not supported by stream_arrow: sort by the column index", option="ordered"
@@ -94,6 +103,7 @@ def open_job(
     Raises:
         ConfigError: An unknown format, an output that is the input, or options that contradict each other.
     """
+    _refuse_body_folder(options)
     resume = resume_mode(output.get("resume"), output.get("restart", False))
     resend_unknown, since = output.get("resend_unknown", False), output.get("since")
     checks.flag("resend_unknown", resend_unknown)
@@ -145,6 +155,7 @@ def open_download(
     Raises:
         ConfigError: What is no folder, or no place of names.
     """
+    _refuse_body_folder(options)
     if name_from not in NAME_PLACES:
         raise checks.wrong("name_from", name_from, " or ".join(f'"{place}"' for place in NAME_PLACES))
     if not (name_column is None or isinstance(name_column, str)):

@@ -93,6 +93,15 @@ def share(option: str, value: object) -> float:
     return float(value)
 
 
+def folder_or_none(name: str, value: object) -> str | None:
+    """Check the path of a folder that exists; None stays None."""
+    if value is None:
+        return None
+    if not isinstance(value, (str, PathLike)) or not Path(value).is_dir():
+        raise wrong(name, value, "the path of a folder that exists")
+    return str(Path(value).absolute())
+
+
 def size(option: str, value: object) -> int:
     """Check a size in bytes: a whole number, or text such as "64MiB" or "10 MB"."""
     number: object = value

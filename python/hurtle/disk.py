@@ -55,6 +55,21 @@ def save_file(source: Path, path: str | os.PathLike[str]) -> None:
     _put_new(Path(path), lambda temporary: _link_or_copy(source, temporary))
 
 
+def temporary_folder(parent: str) -> Path:
+    """Create a folder that is removed when the process ends, or by whoever is the last to need it.
+
+    Raises:
+        OSError: It cannot be created.
+    """
+    from atexit import register
+    from shutil import rmtree
+    from tempfile import mkdtemp
+
+    folder = mkdtemp(prefix="hurtle-", dir=parent)
+    register(rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
 def _link_or_copy(source: Path, target: Path) -> None:
     from shutil import copyfile
 

@@ -215,6 +215,7 @@ class Job:
             ),
             records_exchanges=self._sink.records_exchanges,
             body_folder=self._sink.body_folder,
+            hashes_bodies=self._sink.hashes_bodies,
             conditional=None if self._refresh is None else self._refresh.conditional,
             drains=True,
         )

@@ -37,6 +37,7 @@ class JobOptions(TypedDict, total=False):
     on_error: Literal["record", "raise"]
     progress: bool | ProgressCallback | None
     max_duration: float | None
+    body_folder: str | PathLike[str] | None
 
 
 class EngineOptions(TypedDict, total=False):
@@ -214,6 +215,7 @@ class Options:
     on_error: Literal["record", "raise"] = "record"
     progress: bool | ProgressCallback | None = None
     max_duration: float | None = None
+    body_folder: str | None = None
 
     def __post_init__(self) -> None:
         """Check every value whose check does not depend on how it was written."""
@@ -286,6 +288,17 @@ _AS_GIVEN = (
 )  # fmt: skip
 
 
+_CHECKED: dict[str, Callable[[str, Any], Any]] = {
+    "max_body_size": checks.size,
+    "max_buffer": checks.size,
+    "keep_on_redirect": checks.header_names,
+    "allow_private": checks.networks,
+    "verify": checks.trust,
+    "body_folder": checks.folder_or_none,
+}
+"""How to check and read a value, given the name of its option."""
+
+
 def _named(given: Mapping[str, Any]) -> dict[str, Any]:
     """Replace aliases; refuse unknown names and options that this version lacks."""
     named: dict[str, Any] = {}
@@ -325,15 +338,7 @@ def _resolved(named: dict[str, Any]) -> dict[str, Any]:
         values |= {f"retry_{name}": getattr(retry, name) for name in names_of(Retry)}
         values["retry_patience"] = retry.patience_s
     values |= read_limits(named)
-    for name in ("max_body_size", "max_buffer"):
-        if name in named:
-            values[name] = checks.size(name, named[name])
-    if "keep_on_redirect" in named:
-        values["keep_on_redirect"] = checks.header_names("keep_on_redirect", named["keep_on_redirect"])
-    if "allow_private" in named:
-        values["allow_private"] = checks.networks("allow_private", named["allow_private"])
-    if "verify" in named:
-        values["verify"] = checks.trust("verify", named["verify"])
+    values |= {name: check(name, named[name]) for name, check in _CHECKED.items() if name in named}
     if "on_oversize" in named:
         if named["on_oversize"] not in ("error", "truncate"):
             raise checks.wrong("on_oversize", named["on_oversize"], '"error" or "truncate"')

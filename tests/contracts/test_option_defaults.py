@@ -21,5 +21,6 @@ def test_the_defaults_are_equal_on_both_sides() -> None:
 def test_every_option_that_the_engine_reads_is_compared() -> None:
     # Options that Python handles itself; and `headers`, which arrive with Python's user agent.
     of_python_alone = {"ordered", "dedupe", "idempotency_key", "on_error", "progress", "max_duration"}
+    of_python_alone |= {"body_folder"}
     of_python_alone |= {"headers"}
     assert {field.name for field in fields(Options)} - of_python_alone == set(_engine.option_defaults())

@@ -12,6 +12,7 @@ from time import sleep
 import pytest
 
 import hurtle
+from hurtle.errors import ConfigError
 from hurtle.testing import Server
 
 LARGE = (262_144, 300_000, 3_000_000)
@@ -214,6 +215,35 @@ def test_s3_a_run_that_is_killed_again_and_again_has_every_body_once(
         check_bodies(tmp_path / out.rstrip("/"), folder)
         expected = {response.index: sha256(response.content).digest() for response in hurtle.stream(urls)}
         assert {row["index"]: sha256(run.body(row) or b"").digest() for row in run} == expected
+
+
+def test_a_stream_has_large_bodies_on_the_disk_if_it_is_told_where(
+    tmp_path: Path, hurtle_server: Server
+) -> None:
+    folder, out = tmp_path / "folder", tmp_path / "out"
+    folder.mkdir()
+    urls = [hurtle_server.url(f"/bytes/{size}") for size in (100, 3_000_000)]
+    for response in hurtle.stream(urls, body_folder=folder):
+        assert (response.body_file is None) == (response.index == 0)
+        assert len(response.content) == (100, 3_000_000)[response.index]
+        response.stream_to(out)
+        if response.body_file is not None:
+            assert out.stat().st_ino == response.body_file.path.stat().st_ino, "linked, not copied"
+            assert response.body_file.sha256 is None
+    del response
+    assert files_in(folder) == []
+    results = hurtle.fetch(urls, body_folder=folder)
+    assert len(files_in(folder)) == 1
+    assert [len(response.content) for response in results] == [100, 3_000_000]
+    for call in (
+        lambda: hurtle.run(urls, tmp_path / "x.jsonl", body_folder=folder),
+        lambda: hurtle.download(urls, tmp_path / "x", body_folder=folder),
+        lambda: hurtle.stream_arrow(urls, body_folder=folder),
+        lambda: hurtle.fetch(urls, body_folder=tmp_path / "missing"),
+        lambda: hurtle.fetch(urls, body_folder=out),
+    ):
+        with pytest.raises(ConfigError, match="body_folder"):
+            call()
 
 
 def test_a_body_is_saved_whole_or_not_at_all(

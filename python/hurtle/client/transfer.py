@@ -1,6 +1,7 @@
 """One job with its feeder, from first request to last row, drained by a `for` loop or an event loop."""
 
 from collections.abc import AsyncGenerator, Callable, Container, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, cast
@@ -13,6 +14,7 @@ from hurtle.client.idempotency import FIELD, Keyed
 from hurtle.client.precautions import Precautions
 from hurtle.client.remaining import Remaining
 from hurtle.client.reorder import LEAST_ROWS, Reorder, Window, in_order
+from hurtle.disk import temporary_folder
 from hurtle.errors import ClosedError
 from hurtle.options import Options
 from hurtle.stops import STOPPED
@@ -36,14 +38,15 @@ class Transfer:
     Args:
         client: The client whose engine sends.
         source: The rows.
-        options: Reads `ordered`, `dedupe`, `idempotency_key`, `on_error`, `max_duration` and the size of the
-            reorder window.
+        options: Reads `ordered`, `dedupe`, `idempotency_key`, `on_error`, `max_duration`, `body_folder` and
+            the size of the reorder window.
         progress: Called with the job's counters, about every TICK_S, and once at the end. An exception from
             it ends the transfer and reaches the consumer, after the rows that were handed out before.
         at_end: Called once when the transfer has ended, however it ended.
         done: Positions of the input to leave out.
         records_exchanges: Whether rows keep their exchanges.
         body_folder: Where the engine writes large bodies; None: they stay in memory.
+        hashes_bodies: Whether it computes the SHA-256 of each of them.
         precautions: Keep requests from being sent twice, in a run that can be resumed.
         conditional: Adds conditions to requests.
         drains: Whether requests in flight continue when Ctrl-C or SIGTERM ends `batches` or its consumer, so
@@ -62,6 +65,7 @@ class Transfer:
         precautions: Precautions | None = None,
         records_exchanges: bool = False,
         body_folder: Path | None = None,
+        hashes_bodies: bool = True,
         conditional: Callable[[Chunks], Chunks] | None = None,
         drains: bool = False,
     ) -> None:
@@ -74,6 +78,7 @@ class Transfer:
         self._precautions = precautions
         self._records_exchanges = records_exchanges
         self._body_folder = body_folder
+        self._hashes_bodies = hashes_bodies
         self._conditional = conditional
         self._drains = drains
         self._started = 0.0
@@ -89,13 +94,15 @@ class Transfer:
         options = self._options
         self._started = monotonic()
         until = None if options.max_duration is None else self._started + options.max_duration
+        if options.body_folder is not None:
+            self._body_folder, self._hashes_bodies = temporary_folder(options.body_folder), False
         ledger = None if self._precautions is None else self._precautions.ledger
         self._job = self._client.engine().job(
             max_duration=options.max_duration,
             ledger=ledger,
             records_exchanges=self._records_exchanges,
             body_folder=self._body_folder,
-            hashes_bodies=self._body_folder is not None,
+            hashes_bodies=self._hashes_bodies,
         )
         if self._window is not None:
             self._window.tell = self._job.hold_back
@@ -153,6 +160,9 @@ class Transfer:
             self._job.cancel()
         if self._feeder is not None:
             self._feeder.stop(wait=wait)
+        if self._options.body_folder is not None and self._body_folder is not None:
+            with suppress(OSError):
+                self._body_folder.rmdir()  # unless a response still has its file there
         at_end, self._at_end = self._at_end, None
         if at_end is not None:
             at_end()

@@ -61,6 +61,7 @@ class Format(ABC):
         stored: The class that reads a file.
         beside: The name of the folder that its parts refer to, if any.
         records_exchanges: Whether it needs what went over the wire for each row.
+        hashes_bodies: Whether its writer needs the SHA-256 of bodies that the engine has written.
         holds_bodies: Whether a file contains the bodies of its rows.
         is_empty_without_rows: Whether a file without rows has no bytes.
         added: The columns of its files that the result table lacks.
@@ -75,6 +76,7 @@ class Format(ABC):
     stored: "type[Stored]"
     beside: str | None = None
     records_exchanges: bool = False
+    hashes_bodies: bool = True
     holds_bodies: bool = True
     is_empty_without_rows: bool = False
     has_footer: bool = False

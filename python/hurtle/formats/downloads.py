@@ -19,6 +19,7 @@ class Downloads(Format):
         names: What rows are called.
     """
 
+    hashes_bodies = False
     holds_bodies = False
     added = tuple(APART_COLUMNS)
 

@@ -18,9 +18,11 @@ class Sink(ABC):
 
     Attributes:
         records_exchanges: Whether it needs what went over the wire for each row.
+        hashes_bodies: Whether it needs the SHA-256 of bodies in `body_folder`.
     """
 
     records_exchanges: bool = False
+    hashes_bodies: bool = True
 
     @abstractmethod
     def begin(self, identity: Identity, resume: Resume) -> Done:

@@ -90,6 +90,7 @@ class PartsSink(Sink):
 
     def __init__(self, folder: Folder, format: Format) -> None:  # noqa: A002 - the public name
         self.records_exchanges = format.records_exchanges
+        self.hashes_bodies = format.hashes_bodies
         self._folder = folder
         self._format = format
         self._begun = False
