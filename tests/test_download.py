@@ -91,6 +91,8 @@ def test_files_have_the_names_of_their_urls(tmp_path: Path, hurtle_server: Serve
     for row in run:
         response = expected[row["index"]]
         assert run.body(row) == (response.content if response.ok else None)
+    with pytest.raises(ConfigError, match="is a download"):
+        hurtle.retry(folder, urls)
     asked = hurtle_server.stats()["requests"]
     assert hurtle.download(urls, folder, retries=0).resumed == 6
     assert hurtle_server.stats()["requests"] == asked
@@ -98,6 +100,32 @@ def test_files_have_the_names_of_their_urls(tmp_path: Path, hurtle_server: Serve
         hurtle.download(urls[:1], folder, retries=0)
     assert hurtle.download(urls[:2], folder, retries=0, restart=True).ok == 2
     assert files_in(folder) == {"0": 0, "100": 100}
+
+
+def test_a_restart_that_is_killed_leaves_no_row_without_its_file(
+    tmp_path: Path, hurtle_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    urls = [hurtle_server.url(f"/bytes/{size}") for size in (100, 200)]
+    hurtle.download(urls, tmp_path)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("hurtle.outputs.download_folder.recover", killed)
+        with pytest.raises(KeyboardInterrupt):
+            hurtle.download(urls, tmp_path, restart=True)
+    assert files_in(tmp_path) == {}
+    assert hurtle.download(urls, tmp_path).ok == 2
+    assert files_in(tmp_path) == {"100": 100, "200": 200}
+
+
+def test_copies_of_a_row_have_files_of_their_own(tmp_path: Path, hurtle_server: Server) -> None:
+    urls = [hurtle_server.url(f"/bytes/{size}") for size in (400_000, 400_000, 100, 100)]
+    assert hurtle.download(urls, tmp_path, dedupe=True).copied == 2
+    assert files_in(tmp_path) == {"400000": 400_000, "400000-1": 400_000, "100": 100, "100-3": 100}
+    assert len({path.stat().st_ino for path in tmp_path.iterdir()}) == 5
+    assert (tmp_path / "400000").read_bytes() == (tmp_path / "400000-1").read_bytes()
 
 
 def test_other_files_are_never_replaced(tmp_path: Path, hurtle_server: Server) -> None:

@@ -117,7 +117,7 @@ def _decoded(text: str) -> str:
     encoded = rest.partition("'")[2]
     if charset.lower() not in ("utf-8", "iso-8859-1") or not encoded:
         return ""
-    return unquote_to_bytes(encoded).decode(charset, "replace")
+    return unquote_to_bytes(encoded.encode("utf-8", "replace")).decode(charset, "replace")
 
 
 class FileNames:

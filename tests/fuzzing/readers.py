@@ -14,6 +14,7 @@ from pathlib import Path
 
 from hurtle._engine import error_codes, identify
 from hurtle.errors import ConfigError, InvalidRequest, JournalError
+from hurtle.file_names import MOST_BYTES, name_of_header, name_of_url, safe_name
 from hurtle.formats.warc_reader import DamagedWarc, WarcRow, read_rows, response_at
 from hurtle.formats.warc_record import ROW_TYPE, record, unchunked
 from hurtle.models import BadRow, Request, Row
@@ -150,6 +151,19 @@ def _journal_is_read(_: dict[str, object]) -> None:
         assert again.parts() == [part]
 
 
+def file_names(data: bytes) -> None:
+    """Check the name of a file, from a URL and a header: it stays in its folder, and is the same again."""
+    url, _, header = data.decode("utf-8", "surrogateescape").partition("\n")
+    for name in (name_of_url(url), name_of_header(header), safe_name(header)):
+        if name is not None:
+            assert name not in ("", ".", "..")
+            assert not name.startswith(".")
+            assert Path(name).name == name
+            assert not set(name) & set("/\\:\0\r\n")
+            assert len(name.encode()) <= MOST_BYTES
+            assert safe_name(name) == name
+
+
 def _written(name: str, data: bytes) -> Path:
     path = FOLDER / name
     path.write_bytes(data)
@@ -157,6 +171,6 @@ def _written(name: str, data: bytes) -> Path:
 
 
 READERS: dict[str, Callable[[bytes], None]] = {
-    one.__name__: one for one in (jsonl, csv, warc, warc_round_trip, run_record)
+    one.__name__: one for one in (jsonl, csv, warc, warc_round_trip, run_record, file_names)
 }
 """The readers, by the names of their seeds."""

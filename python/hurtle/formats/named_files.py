@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Container, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -65,7 +66,7 @@ class NamedFiles:
         if (file := response.body_file) is None:
             write_file(temporary, response.content)
         else:
-            file.path.rename(temporary)
+            _place(file.path, temporary)
         self._new[name] = temporary
         return name
 
@@ -120,6 +121,22 @@ def recover(folder: Path, state: Path, parts: Container[str]) -> None:
         if note["part"] not in parts:
             _remove(folder, [name for name, inode in note["names"].items() if _inode(folder / name) == inode])
     remove_inner(state / NEW)
+
+
+def _place(source: Path, target: str) -> None:
+    """Give a file that the engine has written another name; it removes the first one itself.
+
+    A copied row has the same file as another row, but must not change with it.
+    """
+    try:
+        if source.stat().st_nlink == 1:
+            os.link(source, target)
+            return
+    except FileNotFoundError:
+        raise
+    except OSError:  # a file system without links
+        pass
+    shutil.copyfile(source, target)
 
 
 def _inode(path: Path) -> int | None:

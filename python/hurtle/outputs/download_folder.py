@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from hurtle.disk import sync_folder
 from hurtle.errors import ConfigError
 from hurtle.formats import Format
 from hurtle.formats.bodies import STATE, close_coming, open_coming
 from hurtle.formats.named_files import recover, settle
 from hurtle.outputs.folder import RunFolder
-from hurtle.outputs.record import Record
+from hurtle.outputs.layout import DROPPED
+from hurtle.outputs.record import RUN, Record
 from hurtle.positions import Done
 
 
@@ -46,9 +48,14 @@ class DownloadFolder(RunFolder):
 
     def drop(self) -> None:
         """Drop the run, if there is one, with its files."""
+        with suppress(FileNotFoundError):
+            # First: after a crash in between, the run is not resumed, and the rest of its files is removed.
+            (self.path / RUN).replace(self.path / DROPPED)
+            sync_folder(self.path)
         for name, size in self._files():
             path = self._folder / name
-            if path.parent == self._folder and path.is_file() and path.stat().st_size == size:
+            is_ours = path.parent == self._folder and path.is_file() and not path.is_symlink()
+            if is_ours and path.stat().st_size == size:
                 path.unlink()
         recover(self._folder, self.path, ())
         super().drop()

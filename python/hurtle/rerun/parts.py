@@ -10,6 +10,7 @@ from typing import cast
 
 from hurtle.errors import ConfigError, SinkError
 from hurtle.formats import FORMATS, Format
+from hurtle.formats.bodies import STATE
 from hurtle.formats.registry import bodies_apart
 from hurtle.outputs.answers import commit_answers
 from hurtle.outputs.folder import RunFolder
@@ -280,6 +281,11 @@ def rerun_in_parts(found: Found, where: str, *, restart: bool, resend_unknown: b
     Raises:
         ConfigError, JournalError: As `open_rerun`.
     """
+    if found.folder.name == STATE:
+        raise ConfigError(
+            f"{found.shown} is a download, which cannot be retried: download what failed to another folder",
+            option="out",
+        )
     if found.file is None:
         record = read_record(found.folder, found.shown) or {}
         name = str(record.get("format"))
