@@ -19,7 +19,7 @@ pub(crate) struct PhaseClock {
     runs: Cell<bool>,
     phase: Cell<Phase>,
     since: Cell<Instant>,
-    timings: Cell<Timings>,
+    spent: Spent,
     /// When the whole attempt has to end.
     end: Cell<Option<Instant>>,
     /// When the present phase has to end, if that is earlier.
@@ -41,7 +41,7 @@ impl PhaseClock {
             runs: Cell::new(false),
             phase: Cell::new(Phase::Queue),
             since: Cell::new(now),
-            timings: Cell::default(),
+            spent: Spent::default(),
             end: Cell::new(None),
             limit: Cell::new(None),
             connect_by: Cell::new(None),
@@ -54,13 +54,12 @@ impl PhaseClock {
     pub(crate) fn start(&self, timeouts: Timeouts, queued: Instant, deadline: Option<Instant>) {
         let now = Instant::now();
         let end = earlier(timeouts.total.map(|total| now + total), deadline);
-        let timings = Timings { queue: Some(now.saturating_duration_since(queued)), ..Timings::default() };
         self.timeouts.set(timeouts);
         self.started.set(now);
         self.runs.set(true);
         self.phase.set(Phase::Queue);
         self.since.set(now);
-        self.timings.set(timings);
+        self.spent.start(now.saturating_duration_since(queued));
         self.end.set(end);
         self.limit.set(end);
         self.connect_by.set(None);
@@ -161,24 +160,57 @@ impl PhaseClock {
     pub(crate) fn finish(&self) -> Timings {
         let now = Instant::now();
         self.close_phase(now);
-        Timings { total: Some(now.saturating_duration_since(self.started.get())), ..self.timings.get() }
+        let Spent { queue, dns, connect, tls, first_byte, body } = &self.spent;
+        Timings {
+            queue: queue.get(),
+            dns: dns.get(),
+            connect: connect.get(),
+            tls: tls.get(),
+            first_byte: first_byte.get(),
+            body: body.get(),
+            total: Some(now.saturating_duration_since(self.started.get())),
+        }
     }
 
     fn close_phase(&self, now: Instant) {
-        let mut timings = self.timings.get();
-        let slot = match self.phase.get() {
-            Phase::Queue => None,
-            Phase::Dns => Some(&mut timings.dns),
-            Phase::Connect => Some(&mut timings.connect),
-            Phase::Tls => Some(&mut timings.tls),
-            Phase::FirstByte => Some(&mut timings.first_byte),
-            Phase::Body => Some(&mut timings.body),
-        };
-        if let Some(slot) = slot {
-            *slot = Some(slot.unwrap_or(Duration::ZERO) + now.saturating_duration_since(self.since.get()));
+        if let Some(spent) = self.spent.of(self.phase.get()) {
+            let before = spent.get().unwrap_or(Duration::ZERO);
+            spent.set(Some(before + now.saturating_duration_since(self.since.get())));
         }
         self.since.set(now);
-        self.timings.set(timings);
+    }
+}
+
+/// How long each phase of the attempt has taken so far.
+#[derive(Debug, Default)]
+struct Spent {
+    queue: Cell<Option<Duration>>,
+    dns: Cell<Option<Duration>>,
+    connect: Cell<Option<Duration>>,
+    tls: Cell<Option<Duration>>,
+    first_byte: Cell<Option<Duration>>,
+    body: Cell<Option<Duration>>,
+}
+
+impl Spent {
+    /// Another attempt begins.
+    fn start(&self, queued: Duration) {
+        self.queue.set(Some(queued));
+        for phase in [&self.dns, &self.connect, &self.tls, &self.first_byte, &self.body] {
+            phase.set(None);
+        }
+    }
+
+    /// Of a phase that is measured here.
+    fn of(&self, phase: Phase) -> Option<&Cell<Option<Duration>>> {
+        match phase {
+            Phase::Queue => None,
+            Phase::Dns => Some(&self.dns),
+            Phase::Connect => Some(&self.connect),
+            Phase::Tls => Some(&self.tls),
+            Phase::FirstByte => Some(&self.first_byte),
+            Phase::Body => Some(&self.body),
+        }
     }
 }
 

@@ -22,7 +22,11 @@ impl HeaderBlock {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(name);
         if let Some(name) = self.bytes.get_mut(start..) {
-            name.make_ascii_lowercase();
+            let (words, rest) = name.as_chunks_mut();
+            for word in words {
+                *word = in_lower_case(*word);
+            }
+            rest.make_ascii_lowercase();
         }
         self.bytes.extend_from_slice(value);
     }
@@ -42,6 +46,17 @@ impl HeaderBlock {
             .filter(move |(known, _)| *known == name.as_bytes())
             .map(|(_, value)| value)
     }
+}
+
+/// Eight bytes of ASCII in lower case, all at once: names are too short for a loop over larger vectors.
+fn in_lower_case(word: [u8; 8]) -> [u8; 8] {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    /// The highest bit of each byte, of which ASCII makes no use.
+    const HIGH: u64 = EACH * 0x80;
+    let word = u64::from_le_bytes(word);
+    let is_at_least = |letter: u8| (word | HIGH).wrapping_sub(EACH * u64::from(letter));
+    let upper = is_at_least(b'A') & !is_at_least(b'Z' + 1) & !word & HIGH;
+    (word | (upper >> 2)).to_le_bytes()
 }
 
 impl From<&HeaderMap> for HeaderBlock {
@@ -93,8 +108,20 @@ fn split_first<'a>(block: &mut &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
 }
 
 #[cfg(test)]
+#[allow(clippy::indexing_slicing)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn eight_bytes_become_lower_case_as_each_of_them_does() {
+        for byte in 0..=u8::MAX {
+            for at in 0..8 {
+                let mut word = *b"Az[`@{Z-";
+                word[at] = byte;
+                assert_eq!(in_lower_case(word), word.map(|byte| byte.to_ascii_lowercase()), "{word:?}");
+            }
+        }
+    }
 
     #[test]
     fn order_and_duplicates_stay_and_names_are_in_lower_case() {

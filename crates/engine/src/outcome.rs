@@ -1,6 +1,7 @@
 //! How a request ended, before it becomes a row of a batch.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -87,7 +88,7 @@ pub(crate) struct Received {
     /// The body, decoded.
     pub(crate) body: Vec<u8>,
     /// The body instead, if it was written to the disk.
-    pub(crate) file: Option<BodyFile>,
+    pub(crate) file: Option<Arc<BodyFile>>,
     /// The content codings that are still on the body.
     pub(crate) encoding_left: Option<Box<str>>,
     /// Bytes of the body as received, before decoding.

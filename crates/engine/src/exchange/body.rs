@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -98,6 +99,16 @@ impl<'a> Body<'a> {
     /// One that goes on.
     pub(super) fn of(partial: Partial, rules: &BodyRules<'a>) -> Self {
         Self { slot: rules.partial, store: partial.store, terms: Some(partial.terms) }
+    }
+
+    /// Takes it out, for good, if it is in memory and needs no decoding.
+    pub(super) fn take_plain(&mut self, received: &Received) -> Option<Vec<u8>> {
+        let Store::Memory(bytes) = &mut self.store else { return None };
+        if !bytes.is_empty() && received.headers.get_all("content-encoding").next().is_some() {
+            return None;
+        }
+        self.terms = None;
+        Some(std::mem::take(bytes))
     }
 
     /// Takes it out, for good.
@@ -346,7 +357,7 @@ pub(super) async fn skip(incoming: &mut Incoming<'_>) -> Read {
 pub(super) struct Plain {
     pub(super) body: Vec<u8>,
     /// Where it is instead, if it is large.
-    pub(super) file: Option<BodyFile>,
+    pub(super) file: Option<Arc<BodyFile>>,
     pub(super) truncated: Option<Truncated>,
     /// The codings that are still applied to it.
     pub(super) left: Option<String>,
@@ -385,11 +396,6 @@ pub(super) async fn decoded(
         Store::Memory(body) => body,
     };
     let (encodings, accepted) = codings(received, rules);
-    let mut encodings = encodings.peekable();
-    if body.is_empty() || encodings.peek().is_none() {
-        let truncated = partial.then_some(Truncated::Length);
-        return Ok(Plain { body, truncated, ..Plain::default() });
-    }
     let limits = rules.limits();
     let mut decoding = Decoding::new(encodings, accepted, body, partial).map_err(Trouble::Body)?;
     let mut room = FREE.max(decoding.input() * LIKELY_RATIO);

@@ -328,6 +328,11 @@ async fn settle(
     }
     let is_part = received.status == StatusCode::PARTIAL_CONTENT.as_u16();
     let cut = read.cut();
+    if let Some(plain) = body.take_plain(received) {
+        received.body = plain;
+        received.truncated = cut;
+        return Ok(None);
+    }
     match body::decoded(received, &mut body, !read.whole, claim, rules, clock).await {
         Ok(Plain { body, file, truncated, left, remark }) => {
             received.body = body;

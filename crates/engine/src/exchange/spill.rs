@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use ring::digest::{Context, SHA256};
 
@@ -42,7 +43,7 @@ pub(crate) struct Spill {
 
 /// A body in its file.
 pub(super) struct Spilled {
-    pub(super) file: BodyFile,
+    pub(super) file: Arc<BodyFile>,
     /// It is only the first part, because it is longer than allowed.
     pub(super) truncated: bool,
     pub(super) left: Option<String>,
@@ -118,7 +119,7 @@ impl Spill {
         let truncated = partial || decoding.as_ref().is_some_and(Stream::is_truncated);
         let trailing = decoding.as_ref().is_some_and(Stream::has_trailing);
         body.sha256 = hash.and_then(|hash| hash.finish().as_ref().try_into().ok());
-        Ok(Spilled { file: body, truncated, left, trailing })
+        Ok(Spilled { file: Arc::new(body), truncated, left, trailing })
     }
 
     async fn decode(&mut self, ended: bool, partial: bool) -> Result<(), Trouble> {

@@ -70,7 +70,7 @@ impl LocalJob {
         row.wire_bytes = received.wire_bytes;
         let Course { hops, earlier, mut exchanges, .. } = course;
         exchanges.extend(last);
-        let (encoding_left, file) = (received.encoding_left.take(), received.file.take().map(Arc::new));
+        let (encoding_left, file) = (received.encoding_left.take(), received.file.take());
         let extra = Extra { hops, earlier, exchanges, encoding_left, file };
         row.extra = extra.is_needed().then(|| Box::new(extra));
         let url = asked.asked();

@@ -90,10 +90,11 @@ pub(crate) enum Parsed {
 /// `protocol.*`, `too_large.headers`.
 pub(crate) fn parse(bytes: &[u8], reading: Reading) -> Result<Parsed, Failure> {
     let mut few = [const { MaybeUninit::uninit() }; FEW_HEADERS];
-    let mut split_up = split(bytes, &mut few, reading);
-    if let Err(Error::TooManyHeaders) = split_up {
+    let mut split_up = split(bytes, &mut few, reading, false);
+    if let Err(Error::TooManyHeaders | Error::HeaderName) = split_up {
+        // A line that continues a header begins as no name does.
         let mut many = vec![MaybeUninit::uninit(); MAX_HEADERS];
-        split_up = split(bytes, &mut many, reading);
+        split_up = split(bytes, &mut many, reading, true);
     }
     match split_up {
         Ok(parsed) => parsed,
@@ -106,15 +107,17 @@ fn split<'a>(
     bytes: &'a [u8],
     room: &mut [MaybeUninit<httparse::Header<'a>>],
     reading: Reading,
+    may_fold: bool,
 ) -> Result<Result<Parsed, Failure>, Error> {
     let mut response = httparse::Response::new(&mut []);
-    let status = config().parse_response_with_uninit_headers(&mut response, bytes, room)?;
+    let status = config(may_fold).parse_response_with_uninit_headers(&mut response, bytes, room)?;
     Ok(match status {
         Status::Partial if bytes.len() < MAX_HEAD => Ok(Parsed::Partial),
         Status::Complete(length) if length > MAX_HEAD => Err(too_large()),
         Status::Partial => Err(too_large()),
         Status::Complete(length) => {
-            understand(&response, bytes.get(..length).unwrap_or_default(), reading, Tolerated::default())
+            let text = bytes.get(..length).unwrap_or_default();
+            understand(&response, text, may_fold, reading, Tolerated::default())
         }
     })
 }
@@ -130,15 +133,17 @@ fn parse_leniently(bytes: &[u8], reading: Reading) -> Result<Parsed, Failure> {
     }
     let first = [lines.status, b"\r\n"].concat();
     let mut response = httparse::Response::new(&mut []);
-    config().parse_response_with_uninit_headers(&mut response, &first, &mut []).map_err(malformed)?;
+    config(false).parse_response_with_uninit_headers(&mut response, &first, &mut []).map_err(malformed)?;
     let httparse::Response { version, code, reason, .. } = response;
     let response = httparse::Response { version, code, reason, headers: &mut lines.headers };
-    understand(&response, bytes.get(..lines.length).unwrap_or_default(), reading, lines.tolerated)
+    let text = bytes.get(..lines.length).unwrap_or_default();
+    understand(&response, text, true, reading, lines.tolerated)
 }
 
-fn config() -> ParserConfig {
+/// `may_fold`: a value may go on in the next line. Source: RFC 9112, section 5.2.
+fn config(may_fold: bool) -> ParserConfig {
     let mut config = ParserConfig::default();
-    config.allow_obsolete_multiline_headers_in_responses(true);
+    config.allow_obsolete_multiline_headers_in_responses(may_fold);
     config
 }
 
@@ -201,6 +206,7 @@ struct Fields {
 fn understand(
     response: &httparse::Response<'_, '_>,
     text: &[u8],
+    may_fold: bool,
     reading: Reading,
     mut tolerated: Tolerated,
 ) -> Result<Parsed, Failure> {
@@ -221,7 +227,7 @@ fn understand(
         if header.name.len() + header.value.len() > MAX_HEADER {
             return Err(too_large());
         }
-        if memchr::memchr(b'\n', header.value).is_some() {
+        if may_fold && header.value.contains(&b'\n') {
             headers.push(header.name.as_bytes(), &unfold(header.value));
         } else {
             headers.push(header.name.as_bytes(), header.value);
@@ -258,8 +264,10 @@ fn understand(
 
 /// Refuses what is tolerated elsewhere, if the caller wants that.
 fn refuse(tolerated: Tolerated, reading: Reading) -> Result<(), Failure> {
-    let remark = tolerated.remark().filter(|_| reading.strict);
-    remark.map_or(Ok(()), |remark| {
+    if !reading.strict {
+        return Ok(());
+    }
+    tolerated.remark().map_or(Ok(()), |remark| {
         let detail = remark.trim_start_matches("tolerated: ").to_owned();
         let code = if tolerated.interim { Code::ProtocolHeader } else { Code::ProtocolTransferEncoding };
         Err(Failure::new(code, detail))
