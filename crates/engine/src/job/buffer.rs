@@ -6,6 +6,9 @@ use super::bodies::Room;
 
 /// No row is awaited.
 const NONE: u64 = u64::MAX;
+/// Requests start while the rows that wait take at most this part of the limit. More of them help nobody: a consumer
+/// that is slower than the engine stays behind, and a fast one needs them for a moment only, while it waits for a disk.
+const WAITING_PART: u64 = 8;
 
 #[derive(Debug)]
 pub(super) struct Buffer {
@@ -51,8 +54,13 @@ impl Buffer {
         self.has_room(before.saturating_sub(bytes)) && self.stalled.swap(false, Ordering::SeqCst)
     }
 
+    /// Whether requests may start while `bytes` wait.
     fn has_room(&self, bytes: u64) -> bool {
-        bytes + self.held_back.load(Ordering::SeqCst) < self.max
+        bytes < self.most_waiting() && bytes + self.held_back.load(Ordering::SeqCst) < self.max
+    }
+
+    fn most_waiting(&self) -> u64 {
+        (self.max / WAITING_PART).max(1)
     }
 
     /// The consumer wants more rows.
@@ -98,27 +106,28 @@ impl Buffer {
 
     /// Whether too many wait to start further requests.
     pub(super) fn is_full(&self) -> bool {
-        self.bytes.load(Ordering::Relaxed) >= self.max
+        self.bytes.load(Ordering::Relaxed) >= self.most_waiting()
     }
 
     /// Whether a shard has to start nothing more. If so, it has to be told when it may resume.
     pub(super) fn stops_starts(&self) -> bool {
-        self.stalls(self.max, || self.bytes.load(Ordering::SeqCst) + self.held_back.load(Ordering::SeqCst))
+        self.stalls(|bytes| !self.has_room(bytes))
     }
 
     /// Whether a shard has to stop reading: twice the limit waits. What the consumer keeps does not count: it may wait for
     /// a row that waits for the end of these. If so, the shard has to be told when it may resume.
     pub(super) fn stops_reading(&self) -> bool {
-        self.stalls(self.max.saturating_mul(2), || self.bytes.load(Ordering::SeqCst))
+        self.stalls(|bytes| bytes >= self.max.saturating_mul(2))
     }
 
-    fn stalls(&self, mark: u64, held: impl Fn() -> u64) -> bool {
-        if held() < mark {
+    fn stalls(&self, are_too_many: impl Fn(u64) -> bool) -> bool {
+        let stalls = || are_too_many(self.bytes.load(Ordering::SeqCst));
+        if !stalls() {
             return false;
         }
         self.stalled.store(true, Ordering::SeqCst);
         // The consumer may have taken some between the two lines, without telling anybody.
-        held() >= mark
+        stalls()
     }
 }
 
@@ -128,14 +137,25 @@ mod tests {
 
     #[test]
     fn a_shard_that_stopped_is_told_once_when_there_is_room() {
-        let buffer = Buffer::new(100);
+        let buffer = Buffer::new(800);
         buffer.add(99);
         assert!(!buffer.is_full() && !buffer.stops_starts());
         assert!(!buffer.take(9), "nobody has stopped");
-        buffer.add(150);
+        buffer.add(1600);
         assert!(buffer.is_full() && buffer.stops_starts() && buffer.stops_reading());
-        assert!(!buffer.take(100), "140 are left");
-        assert!(buffer.take(50));
-        assert!(!buffer.take(50));
+        assert!(!buffer.take(1500), "190 are left");
+        assert!(buffer.take(100));
+        assert!(!buffer.take(90));
+    }
+
+    #[test]
+    fn rows_that_wait_for_the_consumer_take_an_eighth_and_those_that_it_keeps_all() {
+        let buffer = Buffer::new(800);
+        buffer.add(100);
+        assert!(buffer.stops_starts() && !buffer.stops_reading());
+        assert!(buffer.take(100));
+        assert!(!buffer.hold_back(790, 7) && !buffer.stops_starts());
+        buffer.add(10);
+        assert!(buffer.stops_starts() && buffer.hold_back(780, 7));
     }
 }
