@@ -1,9 +1,54 @@
 """Positions in the input: as spans, and as a set that knows which rows failed."""
 
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from typing import overload
 
 Span = tuple[int, int]
 """First and last of consecutive input positions."""
+
+
+class Spans(Sequence[Span]):
+    """Spans in 16 bytes each: a run with many requests in flight has one for every few rows.
+
+    Example:
+        >>> Spans([(0, 2), (5, 5)])
+        [(0, 2), (5, 5)]
+    """
+
+    __slots__ = ("_ends",)
+
+    def __init__(self, spans: Iterable[Span] = ()) -> None:
+        self._ends = array("q", chain.from_iterable(spans))
+
+    def __len__(self) -> int:
+        return len(self._ends) // 2
+
+    @overload
+    def __getitem__(self, at: int) -> Span: ...
+    @overload
+    def __getitem__(self, at: slice) -> "Spans": ...
+    def __getitem__(self, at: int | slice) -> "Span | Spans":
+        """Return a span, or some of them."""
+        if isinstance(at, slice):
+            return Spans(self[number] for number in range(*at.indices(len(self))))
+        number = range(len(self))[at]
+        return self._ends[2 * number], self._ends[2 * number + 1]
+
+    def __iter__(self) -> Iterator[Span]:
+        """Yield each span."""
+        ends = iter(self._ends)
+        return zip(ends, ends, strict=True)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    def __hash__(self) -> int:
+        return hash(self._ends.tobytes())
+
+    def __repr__(self) -> str:
+        return repr(list(self))
 
 
 class Done:
@@ -35,6 +80,11 @@ class Done:
         for byte, bits in enumerate(self._bits):
             if bits:
                 yield from (byte << 3 | bit for bit in range(8) if bits >> bit & 1)
+
+    @property
+    def bits(self) -> bytes:
+        """One bit for each position, the lowest first, eight to a byte."""
+        return bytes(self._bits)
 
     @property
     def end(self) -> int:
@@ -84,19 +134,19 @@ class Done:
                 for index in range(first, last + 1):
                     self.add(index, failed=are_failed)
 
-    def spans(self) -> list[Span]:
+    def spans(self) -> Spans:
         """Return the positions as spans, ascending."""
-        return list(_joined(self))
+        return Spans(_joined(self))
 
 
-def spans_of(indexes: Iterable[int]) -> list[Span]:
+def spans_of(indexes: Iterable[int]) -> Spans:
     """Return positions as spans, ascending.
 
     Example:
         >>> spans_of([4, 0, 1, 2])
         [(0, 2), (4, 4)]
     """
-    return list(_joined(sorted(indexes)))
+    return Spans(_joined(sorted(indexes)))
 
 
 def _joined(ascending: Iterable[int]) -> Iterator[Span]:

@@ -88,6 +88,6 @@ def test_the_newest_row_of_a_position_counts() -> None:
     done = Done()
     done.add_spans([(0, 9)], [(2, 4)])
     done.add_spans([(3, 3), (12, 12)], [(12, 12)])
-    assert (len(done), done.failed, done.spans()) == (11, 3, [(0, 9), (12, 12)])
+    assert (len(done), done.failed, list(done.spans())) == (11, 3, [(0, 9), (12, 12)])
     done.add_spans([(2, 4)])
     assert done.failed == 1

@@ -30,13 +30,13 @@ def written(path: Path) -> bytes:
 
 
 def test_no_file_is_an_empty_journal(path: Path) -> None:
-    assert Journal(path).read() == []
+    assert list(Journal(path).read()) == []
     assert not path.exists()
 
 
 def test_entries_come_back_in_order(path: Path) -> None:
     written(path)
-    assert Journal(path).read() == ENTRIES
+    assert list(Journal(path).read()) == ENTRIES
 
 
 def test_a_torn_last_line_was_never_there_at_every_byte(path: Path) -> None:
@@ -44,7 +44,7 @@ def test_a_torn_last_line_was_never_there_at_every_byte(path: Path) -> None:
     begin = whole.rfind(b"\n", 0, -1) + 1
     for end in range(begin, len(whole)):
         path.write_bytes(whole[:end])
-        assert Journal(path).read() == ENTRIES[:-1], f"cut at {end}"
+        assert list(Journal(path).read()) == ENTRIES[:-1], f"cut at {end}"
         journal = Journal(path)
         journal.append(ENTRIES[-1])
         journal.close()
@@ -54,11 +54,11 @@ def test_a_torn_last_line_was_never_there_at_every_byte(path: Path) -> None:
 def test_what_a_power_failure_leaves_behind_the_last_line_is_no_entry(path: Path) -> None:
     whole = written(path)
     path.write_bytes(whole + bytes(512))
-    assert Journal(path).read() == ENTRIES
+    assert list(Journal(path).read()) == ENTRIES
     journal = Journal(path)
     journal.append(ENTRIES[0])
     journal.close()
-    assert Journal(path).read() == [*ENTRIES, ENTRIES[0]]
+    assert list(Journal(path).read()) == [*ENTRIES, ENTRIES[0]]
 
 
 @pytest.mark.parametrize("damage", [b"{", b"", b"\0\0\0", b"\xff\xfe", b"[]", b"5", b"null"])
@@ -67,7 +67,7 @@ def test_a_damaged_line_is_named_when_others_follow(path: Path, damage: bytes) -
     lines[1] = damage
     path.write_bytes(b"\n".join(lines))
     with pytest.raises(JournalError, match=r"journal\.jsonl is damaged"):
-        Journal(path).read()
+        list(Journal(path).read())
 
 
 @pytest.mark.parametrize("value", ["1e999", "-1", "1.5", "true", '"1"', "[" * 5_000], ids=repr)
@@ -84,7 +84,7 @@ def test_a_part_is_damaged_when_a_number_in_it_is_none(path: Path, value: str) -
 def test_a_journal_that_cannot_be_read_is_named(path: Path) -> None:
     path.mkdir()
     with pytest.raises(JournalError, match=r"journal\.jsonl cannot be read: "):
-        Journal(path).read()
+        list(Journal(path).read())
     with pytest.raises(JournalError, match="could not be written"):
         Journal(path).append(ENTRIES[0])
 
@@ -123,7 +123,7 @@ def test_a_line_of_which_a_part_was_written_is_no_entry(path: Path, monkeypatch:
         with pytest.raises(JournalError, match="only 7 of"):
             journal.append(ENTRIES[1])
     journal.close()
-    assert Journal(path).read() == ENTRIES[:1]
+    assert list(Journal(path).read()) == ENTRIES[:1]
 
 
 def test_done_is_a_set_of_positions_whatever_is_added() -> None:

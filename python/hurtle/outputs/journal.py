@@ -10,9 +10,12 @@ is gone. Lines of older versions have none.
 import json
 import os
 import re
+from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from heapq import merge
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
@@ -20,7 +23,7 @@ from zlib import crc32
 
 from hurtle.disk import sha256_of, sync_folder
 from hurtle.errors import JournalError
-from hurtle.positions import Span, spans_of
+from hurtle.positions import Span, Spans, spans_of
 
 _SUM = re.compile(rb',"sum":"([0-9a-f]{8})"\}\Z')
 
@@ -82,8 +85,8 @@ class Committed:
     rows: int
     size: int
     sha256: str
-    done: tuple[Span, ...]
-    failed: tuple[Span, ...]
+    done: Spans
+    failed: Spans
 
     @classmethod
     def of(cls, entry: Mapping[str, Any]) -> Self:
@@ -115,8 +118,7 @@ class Committed:
         Raises:
             OSError: The part cannot be read back.
         """
-        spans = tuple(spans_of(done)), tuple(spans_of(failed))
-        return cls(path.name, rows, path.stat().st_size, sha256_of(path), *spans)
+        return cls(path.name, rows, path.stat().st_size, sha256_of(path), spans_of(done), spans_of(failed))
 
     def check(self, folder: Path) -> None:
         """Check that the part is in a folder on this disk and has the recorded size.
@@ -154,21 +156,23 @@ class Committed:
             "rows": self.rows,
             "bytes": self.size,
             "sha256": self.sha256,
-            "done": self.done,
-            "failed": self.failed,
+            "done": list(self.done),
+            "failed": list(self.failed),
         }
 
 
-def _spans(lists: Iterable[Iterable[Any]]) -> tuple[Span, ...]:
+def _spans(lists: Iterable[Iterable[Any]]) -> Spans:
     """Return spans.
 
     Raises:
         TypeError, ValueError: They are none, or not ascending.
     """
-    spans = tuple((_whole(first), _whole(last)) for first, last in lists)
-    ends = [-1, *(last for _, last in spans)]
-    if any(not before < first <= last for before, (first, last) in zip(ends, spans, strict=False)):
-        raise ValueError(f"the positions {spans!r:.100} are not ascending")
+    spans = Spans((_whole(first), _whole(last)) for first, last in lists)
+    before = -1
+    for first, last in spans:
+        if not before < first <= last:
+            raise ValueError(f"the positions {spans!r:.100} are not ascending")
+        before = last
     return spans
 
 
@@ -179,8 +183,8 @@ def _whole(value: object) -> int:
     return value
 
 
-def _are_within(some: Iterable[Span], spans: tuple[Span, ...]) -> bool:
-    firsts = [first for first, _ in spans]
+def _are_within(some: Iterable[Span], spans: Spans) -> bool:
+    firsts = array("q", (first for first, _ in spans))
     return all((at := bisect_right(firsts, first)) and last <= spans[at - 1][1] for first, last in some)
 
 
@@ -198,10 +202,15 @@ def refuse_overlap(parts: Iterable[Committed], where: str) -> None:
     Raises:
         JournalError: Two have.
     """
-    spans = sorted((first, last, part.name) for part in parts for first, last in part.done)
+    # Those of one part are in order, so no list of all is needed.
+    spans = merge(*map(_named, parts))
     for (_, last, one), (first, _, other) in pairwise(spans):
         if first <= last:
             raise JournalError(f"{where} is damaged: row {first} is in {one} and in {other}")
+
+
+def _named(part: Committed) -> Iterator[tuple[int, int, str]]:
+    return ((first, last, part.name) for first, last in part.done)
 
 
 class Journal:
@@ -217,30 +226,32 @@ class Journal:
         self._broken = False
         self._sum: int | None = None
 
-    def read(self) -> list[dict[str, Any]]:
-        """Return the entries; a last line without a line end does not count.
+    def read(self) -> Iterator[dict[str, Any]]:
+        """Yield the entries; a last line without a line end does not count.
 
         Raises:
             JournalError: A complete line is damaged, or the file cannot be read.
         """
+        self._sum = None
         try:
-            lines = self._path.read_bytes().split(b"\n")
+            with self._path.open("rb") as file:
+                for number, line in enumerate(file, 1):
+                    if line.endswith(b"\n"):
+                        yield self._entry(number, line[:-1])
         except FileNotFoundError:
-            return []
+            return
         except OSError as error:
             raise JournalError(f"{self._path} cannot be read: {error.strerror or error}") from error
-        entries = []
-        self._sum = None
-        for number, line in enumerate(lines[:-1], 1):
-            try:
-                entry, found = unsealed(line, self._sum or 0)
-                if found is None and self._sum is not None:
-                    raise ValueError("it has no checksum, but the line before has one")
-            except ValueError as error:
-                raise JournalError(f"{self._path} is damaged: line {number}: {error}") from error
-            self._sum = found
-            entries.append(entry)
-        return entries
+
+    def _entry(self, number: int, line: bytes) -> dict[str, Any]:
+        try:
+            entry, found = unsealed(line, self._sum or 0)
+            if found is None and self._sum is not None:
+                raise ValueError("it has no checksum, but the line before has one")
+        except ValueError as error:
+            raise JournalError(f"{self._path} is damaged: line {number}: {error}") from error
+        self._sum = found
+        return entry
 
     def parts(self, first_again: int | None = None) -> list[Committed]:
         """Return the entries as parts of a run.
@@ -288,7 +299,7 @@ class Journal:
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), 0o666)
         try:
             # For the checksum of the last line.
-            self.read()
+            deque(self.read(), maxlen=0)
             # A line that a crash cut off must not become the beginning of the next one.
             os.ftruncate(fd, self._path.read_bytes().rfind(b"\n") + 1)
             os.fsync(fd)

@@ -7,7 +7,7 @@ from pathlib import Path
 from hurtle.disk import sha256_of
 from hurtle.errors import JournalError
 from hurtle.outputs.journal import Journal
-from hurtle.positions import Span
+from hurtle.positions import Span, Spans
 
 RERUNS = "retries.jsonl"
 """The journal of a run's reruns."""
@@ -26,7 +26,7 @@ class Wanted:
         after: How many parts were committed when it began: later ones are its own.
     """
 
-    spans: tuple[Span, ...]
+    spans: Spans
     where: str
     after: int
 
@@ -69,7 +69,7 @@ class RerunLog:
         for entry in self._journal.read():
             try:
                 if "wanted" in entry:
-                    spans = tuple((int(first), int(last)) for first, last in entry["wanted"])
+                    spans = Spans((int(first), int(last)) for first, last in entry["wanted"])
                     latest = Wanted(spans, str(entry["where"]), int(entry["after"]))
                     first = latest.after if first is None else first
                 elif "joined" in entry:
