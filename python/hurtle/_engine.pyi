@@ -14,10 +14,11 @@ __all__ = [
     "ArrowStream",
     "Batch",
     "BodyFile",
-    "Columns",
+    "EarlierRows",
     "Engine",
     "Exchange",
     "Job",
+    "ParquetFile",
     "Progress",
     "Response",
     "Schema",
@@ -30,6 +31,8 @@ __all__ = [
     "groups_of",
     "identify",
     "option_defaults",
+    "parquet_footer",
+    "rows_of_lines",
 ]
 
 __version__: str
@@ -65,8 +68,52 @@ def decode_body(body: bytes, content_encoding: str, max_bytes: int) -> bytes:
     If the body ends early, return what there is. ValueError: it does not have that coding.
     """
 
+def rows_of_lines(lines: bytes, columns: Sequence[str]) -> list[dict[str, Any] | None]:
+    """Return the wanted columns of each JSON line; a key that it lacks is None.
+
+    `meta` is its JSON as text; `body` comes from `body` or `body_base64`. None stands for a line that is
+    damaged or unusual: Python's parser has to judge it.
+    """
+
 def option_defaults() -> dict[str, object]:
     """Return the engine's defaults by option name (scalars; timeouts in seconds)."""
+
+@final
+class EarlierRows:
+    """The newest whole response for each method and URL of an earlier run: a refresh compares with it.
+
+    Memory: 16 bytes for each row; the rest is in a temporary file that disappears with the process.
+    """
+
+    def __new__(cls, name: str) -> EarlierRows: ...
+    @property
+    def runs(self) -> list[str]:
+        """The names of the runs that hold the bodies: first the earlier one."""
+
+    def add(
+        self, rows: list[dict[str, Any]], fetched_us: Sequence[int], digests: Sequence[bytes | None]
+    ) -> None:
+        """Add rows of the run that are answers to compare with.
+
+        `fetched_us` is when each was fetched, in microseconds since 1970; `digests` are those of the bodies.
+        """
+
+    def follow(
+        self, run: str, rows: list[dict[str, Any]], fetched_us: Sequence[int], digests: Sequence[bytes | None]
+    ) -> None:
+        """Read from the rows of another run what this run's rows refer to. Call it after the last `add`."""
+
+    def dangling(self) -> str | None:
+        """Return a run that lacks a row that is referred to; None: there is none."""
+
+    def find(
+        self, method: str, url: str
+    ) -> tuple[int, bytes | None, str | None, str | None, str | None, int, int, bool] | None:
+        """Return what the run has for a request.
+
+        That is status, digest, ETag, Last-Modified, where redirects ended, the number in `runs` of the run
+        that has the body, the row's position there, and whether there were different answers.
+        """
 
 @final
 class Engine:
@@ -175,6 +222,15 @@ class Batch:
     def indexes(self) -> list[int]:
         """Return the rows' positions in the input."""
 
+    def pieces(self) -> list[tuple[Batch, list[int] | None]]:
+        """Return the batches that have the rows, each with the places of the rows in it; None: all."""
+
+    def added(self) -> dict[str, Sequence[object]]:
+        """Return the columns behind those of the result table: none."""
+
+    def without_body(self) -> list[bool] | None:
+        """Return which rows are written without their bodies: None."""
+
     def body_sizes(self) -> list[int]:
         """Return how much memory each row's body takes, in bytes."""
 
@@ -200,21 +256,57 @@ class Batch:
         """How many rows belong to requests that were sent and must not be sent again."""
 
 @final
-class Columns:
-    """The rows of many batches in one set of columns. A batch is copied: its memory can be used again.
+class ParquetFile:
+    """A Parquet file in the making: takes rows, and returns the bytes that come next in the file."""
 
-    Names and values of headers are in dictionaries; everything else is as in a batch's own columns.
+    def __new__(cls, added: Sequence[tuple[str, str, bool]]) -> ParquetFile:
+        """Begin a file with the columns of the result table and those `added`.
+
+        Each of these has a name, a kind ("text" or "integer") and whether it may be null.
+        """
+
+    @staticmethod
+    def like(path: str | PathLike[str]) -> ParquetFile:
+        """Begin a file with the columns of another one. OSError, ValueError: that cannot be read."""
+
+    def __len__(self) -> int:
+        """Return how many rows wait for the next row group."""
+
+    def append(
+        self,
+        batch: Batch,
+        places: Sequence[int] | None,
+        added: Mapping[str, Sequence[object]],
+        without_body: Sequence[bool] | None,
+        start: int = 0,
+    ) -> int:
+        """Add rows of a batch to the next row group: those at some places in it, or all.
+
+        `added` and `without_body` have a value for each row, beginning at `start`. Return where the next
+        batch begins there.
+        """
+
+    def flush(self) -> bytes:
+        """Encode the rows so far as a row group; no bytes if there are none."""
+
+    def write_stream(self, stream: bytes) -> bytes:
+        """Encode the rows of an Arrow IPC stream as a row group; columns that it lacks are null."""
+
+    def copy(self, path: str | PathLike[str], group: int, hidden: bytes) -> bytes:
+        """Copy a row group of a file: as it is encoded there, if it has the same columns and all are wanted.
+
+        `hidden` has one bit for each position, the lowest first: it is set if the row is not wanted.
+        OSError, ValueError: the file cannot be read.
+        """
+
+    def finish(self) -> bytes:
+        """Encode the rest and the footer. Nothing more can be written."""
+
+def parquet_footer(path: str | PathLike[str]) -> tuple[list[int], list[str]]:
+    """Return the number of rows in each row group of a file, and the names of its columns.
+
+    OSError, ValueError: the file cannot be read.
     """
-
-    def __new__(cls) -> Columns: ...
-    def __len__(self) -> int: ...
-    def append(self, batch: Batch) -> None:
-        """Append the rows of a batch."""
-
-    def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]:
-        """Return the rows; later appends start with an empty table."""
-
-    def __arrow_c_schema__(self) -> object: ...
 
 @final
 class Exchange:

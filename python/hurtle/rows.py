@@ -1,10 +1,13 @@
 """Rows of the result table, as those who write them take them: what any of them can be asked."""
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from hurtle._engine import Response
+    from hurtle._engine import Batch, Response
+
+Pieces: TypeAlias = Sequence[tuple["Batch", Sequence[int] | None]]
+"""Batches of the engine, each with the places of the wanted rows in it; None: all of them."""
 
 
 class Exchange(Protocol):
@@ -76,6 +79,15 @@ class Rows(Protocol):
         The tuples are empty for rows without a response, and unless the job records exchanges.
         """
 
+    def pieces(self) -> Pieces | None:
+        """Return the engine's batches that have the rows; None: they are not in such batches."""
+
+    def added(self) -> Mapping[str, Sequence[object]]:
+        """Return the columns behind those of the result table: a value for each row."""
+
+    def without_body(self) -> Sequence[bool] | None:
+        """Return which rows have no body, whatever the engine's batches have; None: no more than there."""
+
 
 class WrappedRows:
     """Delegates to other rows, except for what a subclass overrides.
@@ -121,3 +133,15 @@ class WrappedRows:
     def exchanges(self) -> Sequence[tuple[Exchange, ...]]:
         """Return, for each row, what went over the wire in its last attempt, redirects first."""
         return self._rows.exchanges()
+
+    def pieces(self) -> Pieces | None:
+        """Return the engine's batches that have the rows; None: they are not in such batches."""
+        return self._rows.pieces()
+
+    def added(self) -> Mapping[str, Sequence[object]]:
+        """Return the columns behind those of the result table: a value for each row."""
+        return self._rows.added()
+
+    def without_body(self) -> Sequence[bool] | None:
+        """Return which rows have no body, whatever the engine's batches have; None: no more than there."""
+        return self._rows.without_body()

@@ -115,6 +115,99 @@ def test_a_host_does_not_exceed_its_rate_when_it_comes_back_after_many_others() 
             assert server.stats()["requests"] == others + 1
 
 
+def test_jobs_give_their_memory_back_when_they_end() -> None:
+    more = grown("""
+import ctypes, gc
+def rss(): return int(open("/proc/self/status").read().split("VmRSS:")[1].split()[0]) * 1024
+with hurtle.Client(threads=1) as client:
+    for _ in range(100): client.fetch([at(0, "/bytes/10")])
+    before = rss()
+    for _ in range(500): client.fetch([at(0, "/bytes/10")])
+    gc.collect(); ctypes.CDLL(None).malloc_trim(0)
+    peak = rss
+""")
+    assert more < 500 * 1500, f"{more / 500:.0f} bytes a job"
+
+
+def test_hosts_are_forgotten_when_nothing_is_wanted_of_them() -> None:
+    more = grown("""
+def host(n): return sys.argv[1].replace("127.0.0.1", f"127.{1 + (n >> 16)}.{n >> 8 & 255}.{n & 255}")
+def rss(): return int(open("/proc/self/status").read().split("VmRSS:")[1].split()[0]) * 1024
+for number, row in enumerate(hurtle.stream(host(number) + "/bytes/10" for number in range(1, 30_001)), 1):
+    assert row.ok, row.error
+    if number == 15_000: before = rss()
+peak = rss
+""")
+    assert more < 15_000 * 500, f"{more / 15_000:.0f} bytes a host"
+
+
+def test_large_bodies_leave_nothing_behind_when_they_were_used() -> None:
+    more = grown("""
+import gc, time
+def rss(): return int(open("/proc/self/status").read().split("VmRSS:")[1].split()[0]) * 1024
+before = rss()
+for _ in range(2):
+    for row in hurtle.stream([at(i, "/bytes/4000000") for i in range(100)], concurrency=50): assert row.ok
+del row
+gc.collect()
+end = time.monotonic() + 5
+while rss() > before + (20 << 20) and time.monotonic() < end: time.sleep(0.05)
+peak = rss
+""")
+    assert more < 30 * MIB, f"{more / MIB:.0f} MiB"
+
+
+def test_rows_wait_for_a_slow_consumer_in_an_eighth_of_the_buffer() -> None:
+    more = grown("""
+import time
+rows = hurtle.stream([at(0, f"/bytes/1000?{n}") for n in range(40_000)], concurrency_per_host=64)
+first = next(rows)
+time.sleep(1.5)
+assert sum(row.ok for row in rows) == 39_999
+""")
+    assert more < 8 * MIB + SLACK / 2, f"{more / MIB:.0f} MiB"
+
+
+RERUNS = {
+    "retry": 'hurtle.retry(out, where="ok", **FEW)',
+    "since": 'hurtle.run(urls, out=out.replace("first", "second"), since=out, **FEW)',
+    "resume": "hurtle.run(urls, out=out, resume=True, **FEW)",
+}
+RUN_WITH = """
+import sys, hurtle
+FEW = {"concurrency_per_host": 100, "max_buffer": "1MiB"}
+urls, out = sys.argv[1:]
+%s
+print(int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) * 1024)
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "name"),
+    [
+        ("retry", "first.jsonl"),
+        ("retry", "first.parquet"),
+        ("since", "first.jsonl"),
+        ("since", "first.parquet"),
+        ("resume", "first/"),
+    ],
+)
+def test_memory_does_not_grow_when_an_earlier_run_has_more_rows(tmp_path: Path, what: str, name: str) -> None:
+    peaks = []
+    with Server() as server:
+        for rows in (15_000, 45_000):
+            listed, out = tmp_path / f"{rows}.txt", f"{tmp_path}/{rows}/{name}"
+            listed.write_text("".join(f"{server.url('/bytes/300')}?{n}\n" for n in range(rows)))
+            (tmp_path / str(rows)).mkdir()
+            for action in ("hurtle.run(urls, out=out, **FEW)", RERUNS[what]):
+                command = [sys.executable, "-c", RUN_WITH % action, str(listed), out]
+                done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+                peaks.append(int(done.stdout))
+    # More of a longer list is submitted ahead, also the first time.
+    first, again = peaks[2] - peaks[0], peaks[3] - peaks[1]
+    assert again < max(first, 0) + 30_000 * 100, f"{(again - first) / 30_000:.0f} bytes a row: {peaks}"
+
+
 @pytest.mark.parametrize("name", ["out.jsonl", "out.parquet"])
 def test_an_output_can_be_opened_when_the_process_may_have_few_descriptors(tmp_path: Path, name: str) -> None:
     code = """

@@ -1,6 +1,7 @@
 """Parquet: the rows of many batches in few row groups, in whatever form they arrive."""
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ import pyarrow.parquet
 import pytest
 
 import hurtle
-from hurtle._engine import Batch, Columns, arrow_schema
+from hurtle._engine import Batch, ParquetFile, arrow_schema, parquet_footer
 from hurtle.client import EngineClient, RowReorder, Transfer
+from hurtle.formats import FORMATS
 from hurtle.formats import parquet as parquet_module
 from hurtle.formats.parquet import ParquetWriter
 from hurtle.options import Options
-from hurtle.rows import Rows
+from hurtle.positions import Done
+from hurtle.rows import Rows, WrappedRows
 from hurtle.sources import open_source
 from hurtle.testing import Server
 
@@ -45,39 +48,6 @@ def batches(hurtle_server: Server) -> list[Batch]:
     return got
 
 
-def test_columns_are_those_of_the_batches_behind_each_other(batches: list[Batch]) -> None:
-    alone = pyarrow.Table.from_batches([pyarrow.record_batch(batch) for batch in batches])
-    columns = Columns()
-    for batch in batches:
-        columns.append(batch)
-    assert len(columns) == alone.num_rows == 1_200
-    together = pyarrow.record_batch(columns)
-    together.validate(full=True)
-    plain = pyarrow.Table.from_batches([together]).cast(alone.schema)
-    assert plain.equals(alone.combine_chunks(), check_metadata=True)
-
-
-def test_columns_hold_each_header_once(batches: list[Batch]) -> None:
-    columns = Columns()
-    for batch in batches:
-        columns.append(batch)
-    headers = pyarrow.record_batch(columns)["headers"].values
-    for field in ("name", "value"):
-        texts = headers.field(field)
-        distinct = texts.dictionary.to_pylist()
-        assert len(distinct) == len(set(distinct)) < len(texts)
-
-
-def test_columns_begin_anew_when_they_were_handed_out(batches: list[Batch]) -> None:
-    columns = Columns()
-    assert pyarrow.record_batch(columns).num_rows == 0
-    for batch in batches:
-        columns.append(batch)
-        alone = pyarrow.record_batch(batch)
-        assert pyarrow.record_batch(columns).cast(alone.schema).equals(alone)
-        assert len(columns) == 0
-
-
 def written(path: Path, given: Sequence[Rows]) -> Path:
     """Write rows to a file."""
     writer = ParquetWriter(str(path))
@@ -95,7 +65,7 @@ def test_every_reader_finds_the_types_of_the_table(tmp_path: Path, batches: list
     plain = tmp_path / "plain.parquet"
     pyarrow.parquet.write_table(table, plain)
     footer, plain_footer = pyarrow.parquet.read_metadata(out), pyarrow.parquet.read_metadata(plain)
-    assert footer.metadata == plain_footer.metadata
+    assert footer.metadata.keys() == plain_footer.metadata.keys()
     assert footer.schema.equals(plain_footer.schema)
     assert pyarrow.parquet.read_table(out).equals(pyarrow.parquet.read_table(plain), check_metadata=True)
     polars_table = polars.read_parquet(out)
@@ -105,6 +75,99 @@ def test_every_reader_finds_the_types_of_the_table(tmp_path: Path, batches: list
         read, plainly = (database.sql(f"SELECT * FROM '{path}'") for path in (out, plain))
         assert read.types == plainly.types
         assert read.except_(plainly).fetchall() == plainly.except_(read).fetchall() == []
+
+
+def test_each_header_is_in_the_file_once(tmp_path: Path, batches: list[Batch]) -> None:
+    footer = pyarrow.parquet.read_metadata(written(tmp_path / "out.parquet", batches))
+    columns = [footer.row_group(0).column(number) for number in range(footer.num_columns)]
+    coded = {one.path_in_schema for one in columns if "RLE_DICTIONARY" in one.encodings}
+    assert {"headers.list.element.name", "headers.list.element.value", "method", "status"} <= coded
+    assert not coded & {"url", "final_url", "body", "id", "index"}
+    assert {one.compression for one in columns} == {"ZSTD"}
+    bounds = {
+        one.path_in_schema for one in columns if one.statistics is not None and one.statistics.has_min_max
+    }
+    assert {"index", "status", "fetched_at"} <= bounds
+    assert not bounds & {"url", "body"}
+
+
+class Copied(WrappedRows):
+    """Rows that are not in the engine's batches."""
+
+    def pieces(self) -> None:
+        """Return None."""
+
+    def to_jsonl(self, *, bodies: bool = True) -> bytes:
+        """Return the rows as JSON lines."""
+        return self._rows.to_jsonl(bodies=bodies)
+
+    def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]:
+        """Return the rows as columns."""
+        return self._rows.__arrow_c_array__(requested_schema)
+
+
+def test_rows_that_an_arrow_library_passes_on_are_written_with_the_others(
+    tmp_path: Path, batches: list[Batch]
+) -> None:
+    given: list[Rows] = [batches[1], Copied(batches[0]), Copied(batches[1]), *batches[2:], Copied(batches[0])]
+    table = pyarrow.parquet.read_table(written(tmp_path / "out.parquet", given))
+    order = [batches[1], batches[0], batches[1], *batches[2:], batches[0]]
+    alone = pyarrow.Table.from_batches([pyarrow.record_batch(batch) for batch in order])
+    assert table.equals(alone)
+
+
+def test_rows_are_copied_without_those_that_are_hidden(tmp_path: Path, batches: list[Batch]) -> None:
+    out = written(tmp_path / "out.parquet", batches)
+    whole = pyarrow.parquet.read_table(out)
+    positions = whole["index"].to_pylist()
+    for hidden in ([], positions[1::3], positions[:-1], [*positions, 5_000]):
+        copied = ParquetFile.like(out)
+        bits = Done((index, index) for index in hidden).bits
+        again = tmp_path / "again.parquet"
+        again.write_bytes(copied.copy(out, 0, bits) + copied.finish())
+        left = [number for number, index in enumerate(positions) if index not in set(hidden)]
+        assert pyarrow.parquet.read_table(again).equals(
+            whole.take(pyarrow.array(left, pyarrow.int64())), check_metadata=True
+        )
+
+
+def test_parts_are_joined_as_they_are_encoded(tmp_path: Path, batches: list[Batch]) -> None:
+    parts = [written(tmp_path / f"{number}.parquet", [batch]) for number, batch in enumerate(batches)]
+    out = tmp_path / "out.parquet"
+    FORMATS["parquet"].join(parts, str(out))
+    footers = [pyarrow.parquet.read_metadata(path) for path in [*parts, out]]
+    sizes = [[one.row_group(n).total_byte_size for n in range(one.num_row_groups)] for one in footers]
+    *of_parts, joined = sizes
+    assert list(chain.from_iterable(of_parts)) == joined
+    assert pyarrow.parquet.read_table(out).equals(
+        pyarrow.concat_tables([pyarrow.parquet.read_table(part) for part in parts]), check_metadata=True
+    )
+
+
+def test_a_part_with_fewer_columns_is_joined_with_nulls(tmp_path: Path, batches: list[Batch]) -> None:
+    first, second = (written(tmp_path / f"{number}.parquet", batches[number:][:1]) for number in (0, 1))
+    whole = pyarrow.parquet.read_table(first)
+    earlier = whole.drop_columns(["throttled", "encoding_left"])
+    pyarrow.parquet.write_table(earlier, first, row_group_size=100, compression="zstd")
+    out = tmp_path / "out.parquet"
+    FORMATS["parquet"].join([first, second], str(out))
+    table = pyarrow.parquet.read_table(out)
+    assert table.schema.equals(whole.schema)
+    old = table.slice(0, len(whole))
+    assert old.drop_columns(["throttled", "encoding_left"]).equals(earlier)
+    assert old["throttled"].null_count == old["encoding_left"].null_count == len(old)
+    assert table.slice(len(whole)).equals(pyarrow.parquet.read_table(second))
+
+
+@pytest.mark.parametrize("rest", [b"", b"PAR1", b"PAR1" * 9, b"PAR1" + bytes(90) + b"PAR1"])
+def test_a_damaged_file_is_said_to_be_so(tmp_path: Path, rest: bytes) -> None:
+    path = tmp_path / "bad.parquet"
+    path.write_bytes(rest)
+    for read in (parquet_footer, ParquetFile.like):
+        with pytest.raises(ValueError, match=r"(?i)parquet|footer|eof|thrift"):
+            read(path)
+    with pytest.raises(FileNotFoundError):
+        parquet_footer(tmp_path / "none")
 
 
 def test_rows_of_batches_and_others_keep_their_order(tmp_path: Path, batches: list[Batch]) -> None:

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use hurtle_engine::{RowView, is_idempotent};
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyTuple};
 
 use crate::capsules;
 use crate::exchange::Exchange;
@@ -85,6 +85,23 @@ impl Batch {
     #[expect(clippy::unused_self, reason = "a method by the Arrow PyCapsule interface")]
     fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         capsules::schema_capsule(py, &table::schema(Texts::Plain))
+    }
+
+    /// Return the batches that have the rows, each with the places of the rows in it; none stands for all.
+    fn pieces(this: Py<Self>) -> Vec<(Py<Self>, Option<Vec<usize>>)> {
+        vec![(this, None)]
+    }
+
+    /// Return the columns behind those of the result table: a batch has none.
+    #[expect(clippy::unused_self, reason = "a method of all rows")]
+    fn added<'py>(&self, py: Python<'py>) -> Bound<'py, PyDict> {
+        PyDict::new(py)
+    }
+
+    /// Return which rows are written without their bodies: none.
+    #[expect(clippy::unused_self, reason = "a method of all rows")]
+    fn without_body(&self) -> Option<Vec<bool>> {
+        None
     }
 
     /// Return the rows' positions in the input.

@@ -191,12 +191,17 @@ impl Columns {
     }
 
     /// Appends rows.
-    pub(crate) fn append(&mut self, batch: &Batch, labels: &Labels) {
+    fn append(&mut self, batch: &Batch, labels: &Labels) {
         for view in batch.iter() {
-            self.append_request(view, labels);
-            self.append_course(view);
-            self.append_response(view);
+            self.append_row(view, labels, true);
         }
+    }
+
+    /// Appends a row, with or without its body.
+    pub(crate) fn append_row(&mut self, view: RowView<'_>, labels: &Labels, with_body: bool) {
+        self.append_request(view, labels);
+        self.append_course(view);
+        self.append_response(view, with_body);
     }
 
     fn append_request(&mut self, view: RowView<'_>, labels: &Labels) {
@@ -229,7 +234,7 @@ impl Columns {
         }
     }
 
-    fn append_response(&mut self, view: RowView<'_>) {
+    fn append_response(&mut self, view: RowView<'_>, with_body: bool) {
         let row = view.row;
         self.http_version.append_option(row.version.map(version_text));
         self.remote_ip.append(row.remote);
@@ -241,7 +246,8 @@ impl Columns {
         self.bytes_wire.append_value(signed(row.wire_bytes));
         self.bytes_body.append_value(signed(row.body_len()));
         // Only a response has a body; without one the body is null, which is not the same as empty.
-        self.body.append_option(row.status.filter(|_| row.file().is_none()).map(|_| view.body()));
+        let is_here = with_body && row.file().is_none();
+        self.body.append_option(row.status.filter(|_| is_here).map(|_| view.body()));
         self.truncated.append_option(row.truncated.map(Truncated::as_str));
     }
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from hurtle._engine import IDEMPOTENT_METHODS
 from hurtle.client.reorder import Reorder, Window
-from hurtle.rows import Exchange
+from hurtle.rows import Exchange, Pieces
 
 if TYPE_CHECKING:
     from hurtle._engine import Batch, Response
@@ -14,29 +14,29 @@ if TYPE_CHECKING:
 class _Part:
     """A batch, converted to lines or columns once, however often rows are taken from it."""
 
-    __slots__ = ("_batch", "_columns", "_exchanges", "_lines")
+    __slots__ = ("_columns", "_exchanges", "_lines", "batch")
 
     def __init__(self, batch: "Batch") -> None:
-        self._batch = batch
+        self.batch = batch
         self._lines: dict[bool, list[bytes]] = {}
         self._exchanges: Sequence[tuple[Exchange, ...]] | None = None
         self._columns: Any = None
 
     def lines(self, *, bodies: bool) -> list[bytes]:
         if bodies not in self._lines:
-            self._lines[bodies] = self._batch.to_jsonl(bodies=bodies).split(b"\n")
+            self._lines[bodies] = self.batch.to_jsonl(bodies=bodies).split(b"\n")
         return self._lines[bodies]
 
     def exchanges(self) -> Sequence[tuple[Exchange, ...]]:
         if self._exchanges is None:
-            self._exchanges = self._batch.exchanges()
+            self._exchanges = self.batch.exchanges()
         return self._exchanges
 
     def columns(self) -> Any:  # noqa: ANN401 - pyarrow has no types
         if self._columns is None:
             import pyarrow
 
-            self._columns = pyarrow.record_batch(self._batch)
+            self._columns = pyarrow.record_batch(self.batch)
         return self._columns
 
 
@@ -97,6 +97,24 @@ class OrderedRows:
     def to_jsonl(self, *, bodies: bool = True) -> bytes:
         """Return the rows as JSON lines; without `bodies` every body is null."""
         return b"".join(row.part.lines(bodies=bodies)[row.position] + b"\n" for row in self._rows)
+
+    def pieces(self) -> Pieces:
+        """Return the batches that have the rows, each with the places of those that follow each other."""
+        found: list[tuple[Batch, list[int]]] = []
+        last: _Part | None = None
+        for row in self._rows:
+            if row.part is not last:
+                found.append((row.part.batch, []))
+                last = row.part
+            found[-1][1].append(row.position)
+        return found
+
+    def added(self) -> dict[str, Sequence[object]]:
+        """Return no columns: these are the rows as they arrived."""
+        return {}
+
+    def without_body(self) -> None:
+        """Return None: these are the rows as they arrived."""
 
     def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]:
         """Return the rows as columns."""

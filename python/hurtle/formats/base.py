@@ -1,16 +1,18 @@
 """The interface of a file format: its name and first bytes, its writer and reader, and how to join files."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from hurtle.errors import SinkError
 from hurtle.formats.writer import OutputFile, Writer
+from hurtle.positions import Done
 
 if TYPE_CHECKING:
     from hurtle.formats.stored import Stored, StoredRows
+    from hurtle.rows import Rows
 
 BLOCK = 1 << 20
 """Bytes to read from a file at a time."""
@@ -23,7 +25,7 @@ class NewestPart(Protocol):
     def stored(self) -> "StoredRows":
         """The file."""
 
-    def hidden(self) -> Collection[int]:
+    def hidden(self) -> Done:
         """Return the positions of the rows that are not the newest."""
 
 
@@ -36,9 +38,6 @@ class Newest(Protocol):
 
     def lines(self) -> Iterator[bytes]:
         """Yield the rows as JSON lines, many at a time."""
-
-    def batches(self) -> Iterator[Any]:
-        """Yield the rows as Arrow record batches of one schema."""
 
 
 class CopiedLines:
@@ -136,16 +135,28 @@ class Format(ABC):
             SinkError: The file could not be written.
         """
 
-    def copier(self, path: str) -> Writer:
-        """Return a writer for a file of copied rows; not open yet."""
-        return self.writer(path)
-
     def copies(self, newest: Newest) -> Iterator[object]:
-        """Yield the newest rows of several files, in the form that `copier` accepts, to write one file.
+        """Yield the newest rows of several files, in the form that `writer` accepts, to write one file.
 
         Unless a format overrides this, its writer may call nothing but `to_jsonl` on them.
         """
         return map(CopiedLines, newest.lines())
+
+    def write_newest(self, newest: Newest, out: str) -> None:
+        """Write one file with the newest rows of several.
+
+        Raises:
+            SinkError: The file could not be written.
+        """
+        writer = self.writer(out)
+        writer.open()
+        try:
+            for rows in self.copies(newest):
+                writer.write(cast("Rows", rows))
+        except BaseException:
+            writer.abort()
+            raise
+        writer.close()
 
 
 class EndToEnd(Format):

@@ -1,7 +1,7 @@
 """Rows in any format, with their bodies in separate files."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -43,6 +43,14 @@ class RowsApart(WrappedRows):
         del bodies
         lines = self._rows.to_jsonl(bodies=False).split(b"\n")[:-1]
         return b"".join(map(_line, lines, self._paths))
+
+    def added(self) -> Mapping[str, Sequence[object]]:
+        """Return the columns behind those of the result table: a value for each row."""
+        return {**self._rows.added(), BODY_PATH: self._paths}
+
+    def without_body(self) -> Sequence[bool]:
+        """Return that no row has its body."""
+        return [True] * len(self._paths)
 
     def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]:
         """Return the rows as columns."""
@@ -211,13 +219,9 @@ class Apart(Format):
         bodies = Bodies(part.parent / self.beside, part.name, self._refers_to)
         return ApartWriter(self._inner.writer(path), bodies)
 
-    def copier(self, path: str) -> Writer:
-        """Return a writer of rows; they still name their bodies."""
-        return self._inner.copier(path)
-
-    def copies(self, newest: Newest) -> Iterator[object]:
-        """Yield the rows as the inner format does."""
-        return self._inner.copies(newest)
+    def write_newest(self, newest: Newest, out: str) -> None:
+        """Write the rows as the inner format does; they still name their bodies."""
+        self._inner.write_newest(newest, out)
 
     def count(self, path: Path) -> int:
         """Count the rows."""

@@ -1,6 +1,7 @@
 """The rows of a run in Arrow: the columns of the result table, and those that a file adds."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hurtle.errors import MissingExtraError
@@ -13,6 +14,8 @@ ADDED: dict[str, Kind] = {
 }  # fmt: skip
 """Columns that only some outputs have. A reader treats any other column as text."""
 
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 LATER = {"throttled": "attempts", "encoding_left": "content_encoding"}
 """Columns that the first version of the result table did not have, each with the column before it."""
@@ -74,6 +77,28 @@ def batch_of(rows: Sequence[StoredRow], schema: Any) -> Any:  # noqa: ANN401 - p
             values = [value if isinstance(value, str) else meta_text(value) for value in values]
         columns.append(pyarrow.array(values, field.type))
     return pyarrow.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def rows_of(batch: Any) -> list[StoredRow]:  # noqa: ANN401 - pyarrow has no types
+    """Return a `pyarrow.RecordBatch` as dicts by column.
+
+    For an instant pyarrow would import pandas where that is installed: 44 MB, to return what datetime can.
+    """
+    pyarrow = arrow("reading as Arrow")
+    instants = [
+        number
+        for number, kind in enumerate(batch.schema.types)
+        if pyarrow.types.is_timestamp(kind) and kind.unit == "us" and kind.tz == "UTC"
+    ]
+    for number in instants:
+        field = batch.schema.field(number).with_type(pyarrow.int64())
+        batch = batch.set_column(number, field, batch.column(number).cast(pyarrow.int64()))
+    rows: list[StoredRow] = batch.to_pylist()
+    for name in [batch.schema.names[number] for number in instants]:
+        for row in rows:
+            if (micros := row[name]) is not None:
+                row[name] = _EPOCH + timedelta(microseconds=micros)
+    return rows
 
 
 def fitted(batch: Any, schema: Any) -> Any:  # noqa: ANN401 - pyarrow has no types

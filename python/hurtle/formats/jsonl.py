@@ -3,15 +3,16 @@
 import json
 import re
 from abc import abstractmethod
-from collections.abc import Collection, Container, Generator, Iterator
+from collections.abc import Collection, Container, Generator, Iterator, Sequence
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
 from hurtle.formats.base import BLOCK, EndToEnd, reading_back
 from hurtle.formats.columns import table_schema
 from hurtle.formats.line_writer import LinesWriter
-from hurtle.formats.row_json import StoredRow, harmless, line_of, row_of
+from hurtle.formats.row_json import StoredRow, harmless, line_of, meta_text, row_of
 from hurtle.formats.stored import Finder, StoredText, in_chunks
 from hurtle.formats.table import COLUMNS
 from hurtle.formats.writer import Writer
@@ -46,10 +47,28 @@ class StoredLines(StoredText):
 
     def rows(self, columns: Collection[str] | None = None) -> Iterator[list[StoredRow]]:
         """Yield the rows as in the result table, in chunks of bounded size."""
-        rows = ((self._row(line), len(line)) for line in self._lines())
         if columns is None:
-            return in_chunks(rows)
-        return in_chunks(({name: row.get(name) for name in columns}, size) for row, size in rows)
+            return in_chunks((self._row(line), len(line)) for line in self._lines())
+        return in_chunks(self._rows_with(list(columns)))
+
+    def _rows_with(self, columns: Sequence[str]) -> Iterator[tuple[StoredRow, int]]:
+        """Yield rows with only some columns, without parsing the others."""
+        from hurtle._engine import rows_of_lines
+
+        for block in self._blocks():
+            found = rows_of_lines(block, columns)
+            unread = block.split(b"\n") if None in found else ()
+            for number, row in enumerate(found):
+                if row is None:
+                    whole = self._row(unread[number])
+                    row = {name: whole.get(name) for name in columns}
+                else:
+                    with self._reading():
+                        if (meta := row.get("meta")) is not None:
+                            row["meta"] = meta_text(json.loads(meta))
+                        if (instant := row.get("fetched_at")) is not None:
+                            row["fetched_at"] = datetime.fromisoformat(instant)
+                yield row, len(row.get("body") or b"")
 
     def lines(self, hidden: Container[int]) -> Iterator[bytes]:
         """Yield the file's own lines. Only the first is parsed, to check that the file holds rows."""

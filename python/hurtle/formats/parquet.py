@@ -1,55 +1,33 @@
-"""The result table as Parquet, by pyarrow: row groups of bounded size, zstd."""
+"""The result table as Parquet: written by the engine in row groups of bounded size, read by pyarrow."""
 
-from base64 import b64encode
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from hurtle.errors import ConfigError, JournalError, MissingExtraError, SinkError
+from hurtle.errors import ConfigError, JournalError, SinkError
 from hurtle.formats.base import Format, Newest, reading_back
-from hurtle.formats.columns import arrow, fitted, table_schema, with_later
+from hurtle.formats.columns import arrow, fitted, kind_of, rows_of, table_schema, with_later
 from hurtle.formats.row_json import StoredRow
 from hurtle.formats.stored import CHUNK_ROWS, Finder, Stored
-from hurtle.formats.table import arrow_schema_of
+from hurtle.formats.table import COLUMNS, REQUIRED
 from hurtle.formats.writer import OutputFile, Writer
 from hurtle.rows import Rows
 from hurtle.stops import stops_held
 
 if TYPE_CHECKING:
-    from hurtle._engine import Columns
+    from hurtle._engine import ParquetFile
 
 MARK = b"PAR1"
 """What a file begins with. Source: https://parquet.apache.org/docs/file-format/"""
 
 GROUP_ROWS = 65_536
 GROUP_BYTES = 8 << 20
-"""A row group is written at this many rows or bytes, which are in memory here, and later in a reader.
-
-Each one costs a millisecond or two, however small it is: it has thirty columns.
-"""
-
-FEW_VALUES = [
-    "method", "status", "error", "http_version", "remote_ip", "content_type", "content_encoding", "truncated",
-    "change", "body_run", "headers.list.element.name", "headers.list.element.value",
-]  # fmt: skip
-"""Columns worth a dictionary. A dictionary of bodies or URLs would be abandoned after a page anyway."""
-
-WITH_BOUNDS = ["index", "status", "error", "attempts", "fetched_at", "t_total", "t_first_byte", "bytes_body"]
-"""Columns with minimum and maximum in the footer, which let a reader skip row groups."""
-
-FILE_OPTIONS: dict[str, Any] = {
-    "compression": "zstd",
-    "compression_level": 1,
-    "use_dictionary": FEW_VALUES,
-    "write_statistics": WITH_BOUNDS,
-    "write_batch_size": 8192,
-}
-"""How files are written. The size of a page is checked every `write_batch_size` rows."""
+"""A row group is written at this many rows or bytes, which are in memory here, and later in a reader."""
 
 
 class ParquetWriter(Writer):
-    """Collects batches into row groups.
+    """Collects rows into row groups.
 
     Args:
         path: A file. A Parquet file is read from its end, so it cannot be stdout.
@@ -59,94 +37,72 @@ class ParquetWriter(Writer):
         if path == "-":
             raise ConfigError("Parquet cannot be written to stdout; name a file", option="out")
         self._output = OutputFile(path)
-        self._arrow: Any = None
         self._file: IO[bytes] | None = None
-        self._writer: Any = None
-        self._columns = _no_columns()
-        self._schema: Any = None
-        self._batches: list[Any] = []
+        self._encoder: ParquetFile | None = None
+        self._others: list[Any] = []
         self._rows = 0
         self._bytes = 0
         self._whole = True
 
     def open(self) -> None:
         """Open the file."""
-        try:
-            import pyarrow
-            import pyarrow.parquet
-        except ImportError as error:
-            raise MissingExtraError("parquet", "writing Parquet") from error
-        self._arrow = pyarrow
         self._file = self._output.open()
 
     def write(self, rows: Rows) -> None:
-        """Take rows as columns; write a row group when there are enough."""
+        """Take rows; write a row group when there are enough."""
         if self._file is None:
             raise ValueError("the file is not open")
         if not self._whole:
             raise self._output.broken_off()
-        from hurtle._engine import Batch
-
-        if isinstance(rows, Batch):
-            self._columns.append(rows)
-        else:
-            self._end_columns()
-            self._add(rows)
-        self._rows += len(rows)
-        self._bytes += rows.nbytes
+        with stops_held():
+            pieces = rows.pieces()
+            if pieces is None:
+                self._add_others(rows)
+            else:
+                if self._others:
+                    self.flush()
+                added, without_body, end = rows.added(), rows.without_body(), 0
+                encoder = self._begun(added)
+                for batch, places in pieces:
+                    end = encoder.append(batch, places, added, without_body, end)
+            self._rows += len(rows)
+            self._bytes += rows.nbytes
         if self._rows >= GROUP_ROWS or self._bytes >= GROUP_BYTES:
             self.flush()
 
-    def _end_columns(self) -> None:
-        """Append the rows collected from the engine's batches to the rows so far."""
-        if len(self._columns):
-            with stops_held():
-                self._add(self._columns)
+    def _add_others(self, rows: Rows) -> None:
+        """Take rows that are not in the engine's batches: an Arrow library passes them on."""
+        batch = arrow("writing these rows as Parquet").record_batch(rows)
+        if self._encoder is not None and len(self._encoder):
+            self.flush()
+        self._begun([name for name in batch.schema.names if name not in COLUMNS])
+        self._others.append(batch if not self._others else batch.cast(self._others[0].schema))
 
-    def _add(self, columns: "Columns | Rows") -> None:
-        """Take columns, converted to the types of the first ones in the file."""
-        batch = self._arrow.record_batch(columns)
-        if self._schema is None:
-            self._schema = batch.schema
-        self._batches.append(batch if batch.schema == self._schema else batch.cast(self._schema))
+    def _begun(self, added: Collection[str]) -> "ParquetFile":
+        """Begin the file with the columns of its first rows: some kinds of run have more columns."""
+        if self._encoder is None:
+            from hurtle._engine import ParquetFile
+
+            self._encoder = ParquetFile([(name, kind_of(name), name not in REQUIRED) for name in added])
+        return self._encoder
 
     def flush(self) -> None:
         """Write the rows so far as a row group."""
-        self._end_columns()
-        if not self._batches:
+        if self._encoder is None or not self._rows:
             return
         with stops_held():
             self._whole = False
-            # Writing a column in one piece saves more than it costs to join a hundred pieces first.
-            table = self._arrow.Table.from_batches(self._batches).combine_chunks()
-            try:
-                if self._writer is None:
-                    self._writer = self._begun(self._schema)
-                self._writer.write_table(table, row_group_size=GROUP_ROWS)
-            except OSError as error:
-                raise self._output.failure(error) from error
-            self._batches, self._rows, self._bytes = [], 0, 0
+            others, self._others = self._others, []
+            self._put(self._encoder.write_stream(_stream_of(others)) if others else self._encoder.flush())
+            self._rows, self._bytes = 0, 0
             self._whole = True
 
-    def _begun(self, schema: Any) -> Any:  # noqa: ANN401 - pyarrow has no types
-        """Begin the file with the columns of its first rows: some kinds of run have more columns.
-
-        The engine's columns have headers in dictionaries, which are written as such. Readers must not see
-        that: the Arrow types in the file's metadata are those that it would have without dictionaries.
-        Source: <https://arrow.apache.org/docs/cpp/parquet.html#serialization-details>.
-        """
-        plain = arrow_schema_of({}) if schema == self._arrow.schema(self._columns) else schema
-        writer = self._arrow.parquet.ParquetWriter(
-            self._file,
-            schema,
-            # Arrow's own pool returns memory after every row group, only to request it again page by page.
-            memory_pool=self._arrow.system_memory_pool(),
-            store_schema=False,
-            **FILE_OPTIONS,
-        )
-        noted = {**(plain.metadata or {}), b"ARROW:schema": b64encode(plain.serialize())}
-        writer.add_key_value_metadata(noted)
-        return writer
+    def _put(self, data: bytes) -> None:
+        assert self._file is not None
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise self._output.failure(error) from error
 
     def close(self) -> None:
         """Write the last row group and the footer, and put the file in place."""
@@ -154,58 +110,33 @@ class ParquetWriter(Writer):
             return
         with stops_held():
             try:
-                self._complete()
+                if not self._whole:
+                    raise self._output.broken_off()
+                self.flush()
+                self._whole = False
+                self._put(self._begun(()).finish())
             except BaseException:
                 self.abort()
                 raise
-            self._writer = self._file = None
+            self._encoder = self._file = None
             self._output.close()
-
-    def _complete(self) -> None:
-        if not self._whole:
-            raise self._output.broken_off()
-        self.flush()
-        try:
-            if self._writer is None:
-                self._writer = self._begun(arrow_schema_of({}))
-            self._writer.close()
-        except OSError as error:
-            raise self._output.failure(error) from error
 
     def abort(self) -> None:
         """Drop the file."""
         with stops_held():
-            writer, self._writer, self._file = self._writer, None, None
-            self._columns, self._batches = _no_columns(), []
-            if writer is not None:
-                # A writer left open writes its footer when garbage-collected, to a file closed by then.
-                with suppress(Exception):
-                    writer.close()
+            self._encoder, self._others, self._file = None, [], None
             self._output.abort()
 
 
-def _no_columns() -> "Columns":
-    # Imported here: listing the formats, as `--help` does, needs no engine.
-    from hurtle._engine import Columns
-
-    return Columns()
-
-
-def _schema_of(part: Path) -> Any:  # noqa: ANN401 - pyarrow has no types
-    with _reading(part), opened(part) as file:
-        return file.schema_arrow
-
-
-def _fitted(table: Any, schema: Any) -> Any:  # noqa: ANN401 - pyarrow has no types
-    batches = [fitted(batch, schema) for batch in table.to_batches()]
-    return arrow("joining Parquet").Table.from_batches(batches, schema)
-
-
-def _groups(part: Path) -> Iterator[Any]:
-    with _reading(part), opened(part) as file:
-        for number in range(file.num_row_groups):
-            # Several threads hold on to 20 MB, and take more CPU time in total than one.
-            yield file.read_row_group(number, use_threads=False)
+def _stream_of(batches: Sequence[Any]) -> bytes:
+    """Return batches of one schema as an Arrow IPC stream."""
+    pyarrow = arrow("writing these rows as Parquet")
+    out = pyarrow.BufferOutputStream()
+    with pyarrow.ipc.new_stream(out, batches[0].schema) as stream:
+        for batch in batches:
+            stream.write_batch(batch)
+    data: bytes = out.getvalue().to_pybytes()
+    return data
 
 
 @contextmanager
@@ -237,13 +168,13 @@ class StoredParquet(Stored, Finder):
 
     def count(self) -> int:
         """Read the footer."""
-        with self._file() as file:
-            return int(file.metadata.num_rows)
+        with self._reading():
+            return sum(_footer(self.path)[0])
 
     def rows(self, columns: Collection[str] | None = None) -> Iterator[list[StoredRow]]:
         """Yield the rows of each group."""
         for batch in self._groups(columns):
-            yield batch.to_pylist()
+            yield rows_of(batch)
 
     def batches(self) -> Iterator[Any]:
         """Yield each group."""
@@ -268,8 +199,8 @@ class StoredParquet(Stored, Finder):
         if self._group is None or not 0 <= place - self._group[0] < self._group[1].num_rows:
             self._group = self._group_of(place)
         first, group = self._group
-        row: StoredRow = group.slice(place - first, 1).to_pylist()[0]
-        return row
+        (batch,) = group.slice(place - first, 1).combine_chunks().to_batches()
+        return rows_of(batch)[0]
 
     def _group_of(self, place: int) -> tuple[int, Any]:
         first = 0
@@ -277,15 +208,19 @@ class StoredParquet(Stored, Finder):
             for number in range(file.num_row_groups):
                 rows = file.metadata.row_group(number).num_rows
                 if place < first + rows:
-                    return first, file.read_row_group(number)
+                    return first, file.read_row_group(number, use_threads=False)
                 first += rows
         raise JournalError(f"{self.path} has changed: row {place} is gone; open the run again")
 
     @contextmanager
     def _file(self) -> Iterator[Any]:
         arrow(f"{self.path}: reading Parquet", "pyarrow.parquet")
-        with self._reading(), opened(self.path) as file:
-            yield file
+        try:
+            with self._reading(), opened(self.path) as file:
+                yield file
+        finally:
+            # Unless told otherwise, Arrow's own pool keeps the memory of what was read.
+            arrow(f"{self.path}: reading Parquet").default_memory_pool().release_unused()
 
     def _groups(self, columns: Collection[str] | None) -> Iterator[Any]:
         with self._file() as file:
@@ -293,9 +228,9 @@ class StoredParquet(Stored, Finder):
             known = None if columns is None else [name for name in found.names if name in columns]
             grown = _grown(found)
             is_whole = grown is found or known is not None
-            for number in range(file.num_row_groups):
-                for batch in file.read_row_group(number, known).to_batches(max_chunksize=CHUNK_ROWS):
-                    yield batch if is_whole else fitted(batch, grown)
+            # Threads read columns ahead, and `read_row_group` holds a whole group in pieces of its own.
+            for batch in file.iter_batches(CHUNK_ROWS, columns=known, use_threads=False):
+                yield batch if is_whole else fitted(batch, grown)
 
 
 def _grown(schema: Any) -> Any:  # noqa: ANN401 - pyarrow has no types
@@ -310,18 +245,11 @@ def _grown(schema: Any) -> Any:  # noqa: ANN401 - pyarrow has no types
 
 
 class Parquet(Format):
-    """Parquet, by pyarrow."""
+    """Parquet. Writing needs no other package; reading rows needs pyarrow."""
 
     marks = (MARK,)
     stored = StoredParquet
     has_footer = True
-
-    def require(self) -> None:
-        """Look for pyarrow."""
-        try:
-            import pyarrow.parquet  # noqa: F401 - only checked for
-        except ImportError as error:
-            raise MissingExtraError("parquet", "writing Parquet") from error
 
     def writer(self, path: str) -> Writer:
         """Return a writer of row groups."""
@@ -329,26 +257,51 @@ class Parquet(Format):
 
     def count(self, path: Path) -> int:
         """Read the footer."""
-        with reading_back(path), opened(path) as file:
-            return int(file.metadata.num_rows)
+        with reading_back(path):
+            return sum(_footer(path)[0])
 
     def join(self, parts: Sequence[Path], out: str) -> None:
-        """Copy row group by row group, in bounded memory."""
-        from pyarrow import default_memory_pool, parquet, system_memory_pool
+        """Copy row group by row group, as they are encoded."""
+        _copied([(part, b"") for part in parts], out)
 
-        # Parts written by an earlier version have fewer columns.
-        schema = max(map(_schema_of, parts), key=len) if parts else arrow_schema_of({})
-        # Unless told otherwise, Arrow's own pool keeps the memory of what was read: 30 MB more than in use.
-        pool, used_to_read = system_memory_pool(), default_memory_pool()
-        with (
-            OutputFile(out).writing() as file,
-            parquet.ParquetWriter(file, schema, memory_pool=pool, **FILE_OPTIONS) as writer,
-        ):
-            for part in parts:
-                for group in _groups(part):
-                    writer.write_table(group if group.schema.equals(schema) else _fitted(group, schema))
-                used_to_read.release_unused()
+    def write_newest(self, newest: Newest, out: str) -> None:
+        """Copy row group by row group; those of which all rows are wanted as they are encoded."""
+        parts = [(part.stored, part.hidden().bits) for part in newest.parts]
+        _copied([(stored.path, hidden) for stored, hidden in parts if isinstance(stored, Stored)], out)
 
-    def copies(self, newest: Newest) -> Iterator[object]:
-        """Yield the rows as columns."""
-        return newest.batches()
+
+def _copied(parts: Sequence[tuple[Path, bytes]], out: str) -> None:
+    """Write a file with the rows of others.
+
+    Args:
+        parts: The files, each with the positions of the rows to leave out, as `Done.bits`.
+        out: The file.
+    """
+    from hurtle._engine import ParquetFile
+
+    # Parts written by an earlier version have fewer columns.
+    widest, columns = None, 0
+    for part, _ in parts:
+        with _reading(part):
+            if (found := len(_footer(part)[1])) > columns:
+                widest, columns = part, found
+    if widest is None:
+        copied = ParquetFile([])
+    else:
+        with _reading(widest):
+            copied = ParquetFile.like(widest)
+    with OutputFile(out).writing() as file:
+        for part, hidden in parts:
+            with _reading(part):
+                groups = len(_footer(part)[0])
+            for number in range(groups):
+                with _reading(part):
+                    data = copied.copy(part, number, hidden)
+                file.write(data)
+        file.write(copied.finish())
+
+
+def _footer(path: Path) -> tuple[list[int], list[str]]:
+    from hurtle._engine import parquet_footer
+
+    return parquet_footer(path)

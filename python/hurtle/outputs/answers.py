@@ -206,6 +206,16 @@ class LoggedRows:
         records = self._records if bodies else map(_without_body, self._records)
         return b"".join(harmless(_json(record)).encode() + b"\n" for record in records)
 
+    def pieces(self) -> None:
+        """Return None: they are not in the engine's batches."""
+
+    def added(self) -> dict[str, Sequence[object]]:
+        """Return no columns: each record has all that its row has."""
+        return {}
+
+    def without_body(self) -> None:
+        """Return None: each record has all that its row has."""
+
     def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]:
         """Return the rows as columns."""
         rows = [row_of(record) for record in self._records]

@@ -58,11 +58,7 @@ class Refresh:
         """
         if self._earlier is None:
             earlier = Earlier(self._since)
-            try:
-                self._load(earlier)
-            except BaseException:
-                earlier.close()
-                raise
+            self._load(earlier)
             self._earlier = earlier
         return self._earlier.fingerprint
 
@@ -107,9 +103,7 @@ class Refresh:
 
     def close(self) -> None:
         """Release what was read. Idempotent."""
-        earlier, self._earlier = self._earlier, None
-        if earlier is not None:
-            earlier.close()
+        self._earlier = None
 
     @property
     def _loaded(self) -> Earlier:

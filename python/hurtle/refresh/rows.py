@@ -1,7 +1,7 @@
 """Rows of a refresh: the result table with what has changed, without the bodies that have not."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hurtle.formats.table import REFRESH_COLUMNS, with_refresh
@@ -28,23 +28,31 @@ class RefreshedRows(WrappedRows):
         lines = self._rows.to_jsonl(bodies=bodies).split(b"\n")[:-1]
         return b"".join(map(_line, lines, self._verdicts))
 
+    def added(self) -> Mapping[str, Sequence[object]]:
+        """Return the columns behind those of the result table: a value for each row."""
+        fields = [verdict.fields for verdict in self._verdicts]
+        return {**self._rows.added(), **{name: [one[name] for one in fields] for name in REFRESH_COLUMNS}}
+
+    def without_body(self) -> Sequence[bool]:
+        """Return which bodies are in an earlier run."""
+        return [verdict.body is not None for verdict in self._verdicts]
+
     def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]:
         """Return the rows as columns."""
         import pyarrow
 
         batch = pyarrow.record_batch(self._rows)
         columns = dict(zip(batch.schema.names, batch.columns, strict=True))
-        columns["body"] = _without(batch["body"], [one.body is not None for one in self._verdicts])
-        fields = [verdict.fields for verdict in self._verdicts]
-        schema = with_refresh(batch.schema)
+        columns["body"] = _without(batch["body"], self.without_body())
+        schema, added = with_refresh(batch.schema), self.added()
         for name in REFRESH_COLUMNS:
-            columns[name] = pyarrow.array([one[name] for one in fields], schema.field(name).type)
+            columns[name] = pyarrow.array(added[name], schema.field(name).type)
         whole = pyarrow.RecordBatch.from_arrays(list(columns.values()), schema=schema)
         capsules: tuple[object, object] = whole.__arrow_c_array__(requested_schema)
         return capsules
 
 
-def _without(bodies: Any, left_out: list[bool]) -> Any:  # noqa: ANN401 - pyarrow has no types
+def _without(bodies: Any, left_out: Sequence[bool]) -> Any:  # noqa: ANN401 - pyarrow has no types
     """Return a column of bodies with some of them null."""
     if not any(left_out):
         return bodies

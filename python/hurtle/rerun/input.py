@@ -8,7 +8,7 @@ from typing import Any
 from hurtle.errors import ConfigError
 from hurtle.formats.row_json import StoredRow
 from hurtle.models import BadRow, Request, Row
-from hurtle.rerun.asked import AskedRows
+from hurtle.rerun.asked import AskedRows, is_plain
 from hurtle.rerun.base import RerunSink
 from hurtle.sources import Source
 
@@ -78,7 +78,7 @@ class RowsSource(Source):
         next_at = 0
         for at, row in self._asked:
             yield from repeat(other, at - next_at)
-            yield _request_of(row)
+            yield _request_of(at, row)
             next_at = at + 1
         yield from repeat(other, self._end - next_at)
 
@@ -87,7 +87,10 @@ class RowsSource(Source):
         self._asked.close()
 
 
-def _request_of(row: Mapping[str, Any]) -> Row:
+def _request_of(at: int, row: Mapping[str, Any]) -> Row:
+    if is_plain(row, at):
+        url: str = row["url"]
+        return url
     if row["error"] in ("input.row", "input.truncated"):
         return BadRow(row["error"], row["error_detail"] or "", text=row["url"])
     return Request(row["url"], id=row["id"], meta=None if row["meta"] is None else json.loads(row["meta"]))

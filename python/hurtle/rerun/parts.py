@@ -6,7 +6,6 @@ parts of the rerun, which are in a folder beside it until then: after a crash th
 
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import cast
 
 from hurtle.errors import ConfigError, SinkError
 from hurtle.formats import FORMATS, Format
@@ -21,7 +20,6 @@ from hurtle.outputs.record import ENDED, RERUN_OF, Identity, Record, Resume, rea
 from hurtle.outputs.reruns import Digest, RerunLog, Wanted, digest_of
 from hurtle.positions import Done
 from hurtle.rerun.base import Picked, RerunSink, all_but, done_of, not_ended, pick, run_not_ended
-from hurtle.rows import Rows
 from hurtle.runs.opened import Found, run_of_file, run_of_folder
 from hurtle.runs.run import Run
 from hurtle.sinks.parts import PartsSink
@@ -198,8 +196,7 @@ class RerunFolder:
                 self._folder.write_record(record_of(identity, self._format) | {RERUN_OF: self._file})
         except OSError as error:
             raise SinkError(f"{self._found.shown} could not be written: {error.strerror or error}") from error
-        spans = tuple(self._wanted.spans())
-        self._log.begin(Wanted(spans, self._where, after=len(self._folder.committed())))
+        self._log.begin(Wanted(self._wanted.spans(), self._where, after=len(self._folder.committed())))
 
     def open_bodies(self) -> Path | None:
         """Return the folder where the engine writes large bodies. Raises as `RunFolder.open_bodies`."""
@@ -302,14 +299,6 @@ def rerun_in_parts(found: Found, where: str, *, restart: bool, resend_unknown: b
 
 def _write_newest(run: Run, format: Format, out: str) -> None:  # noqa: A002 - the public name
     """Write one file of the newest row of each request."""
-    writer = format.copier(out)
-    writer.open()
-    try:
-        for piece in format.copies(run):
-            writer.write(cast("Rows", piece))
-    except BaseException:
-        writer.abort()
-        raise
-    writer.close()
+    format.write_newest(run, out)
     if (found := format.count(Path(out))) != run.rows:
         raise SinkError(f"{out} reads back with {found} of {run.rows} rows")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypeAlias
 
-from hurtle.formats.columns import arrow, batches_with, batches_without, fitted, table_schema
+from hurtle.formats.columns import arrow, batches_with, batches_without, fitted, rows_of, table_schema
 from hurtle.formats.row_json import StoredRow, line_of
 from hurtle.formats.stored import StoredRows, without
 from hurtle.positions import Done, Span
@@ -35,7 +35,7 @@ class Part:
     rows: int | None
     superseded: Sequence[int] = ()
 
-    def hidden(self) -> Collection[int]:
+    def hidden(self) -> Done:
         """Return the positions that are not shown, for look-ups while the part is read."""
         return Done((position, position) for position in self.superseded)
 
@@ -275,7 +275,7 @@ def _picked(batches: Iterable[Any], expression: str) -> Iterator[Any]:
     with Where(expression) as where:
         for batch in batches:
             known = [name for name in where.columns if name in batch.schema.names]
-            wanted = where.picked(batch.select(known).to_pylist())
+            wanted = where.picked(rows_of(batch.select(known)))
             yield from batches_with([batch], wanted)
 
 
