@@ -330,7 +330,7 @@ impl Refusals {
 
     /// Whether a wait until then means another limit besides, with a longer window.
     fn is_of_longer_window(&self, until: Instant) -> bool {
-        self.high.is_some_and(|high| until > self.cycle.began + high.mul_f64(1.5) + LONG_PERIOD)
+        self.high.is_some_and(|high| until > self.cycle.began + high.mul_f64(1.4) + LONG_PERIOD)
     }
 
     /// A period is over without a refusal.

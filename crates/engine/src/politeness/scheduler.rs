@@ -537,6 +537,32 @@ mod tests {
     }
 
     #[test]
+    fn a_late_refusal_tells_when_its_window_began_only_if_it_went_with_the_first_crowd() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let period_after = |served| {
+            let mut scheduler = scheduler();
+            let host = scheduler.add_host(10);
+            (0..=served + 1).for_each(|_| scheduler.push(host, 'a', 0));
+            for _ in 0..served {
+                scheduler.start(start).unwrap();
+                scheduler.note(host, 0, &note(Signal::Served, start));
+                scheduler.finish(host);
+            }
+            scheduler.start(at(250)).unwrap();
+            let retry_after = Some(Duration::from_secs(1));
+            let refusal = Note { ended: at(450), retry_after, ..note(Signal::Throttled, at(250)) };
+            scheduler.note(host, 0, &refusal);
+            scheduler.finish(host);
+            scheduler.wake_due(at(1_460));
+            scheduler.start(at(1_460)).unwrap();
+            let rate_per_s = scheduler.note(host, 0, &note(Signal::Served, at(1_460))).rate_per_s.unwrap();
+            (f64::from(served) / rate_per_s * 1_000.0).round()
+        };
+        assert_eq!((period_after(5), period_after(60)), (1_010.0, 1_210.0));
+    }
+
+    #[test]
     fn an_answer_is_not_usual_when_the_host_is_held_back_or_the_origin_new() {
         let mut scheduler = scheduler();
         let (host, now) = (scheduler.add_host(10), Instant::now());

@@ -16,6 +16,9 @@ use super::signal::Signal;
 const SLOW_PER_S: f64 = 4.0;
 const LONG_WAIT: Duration = Duration::from_secs(2);
 
+/// A host that has served fewer than these when it refuses for the first time has seen one crowd only.
+const FIRST_CROWD: u32 = 10;
+
 /// A quota that is used up for longer than this is asked about now and then.
 const LONGEST_RESET: Duration = Duration::from_secs(120);
 
@@ -198,7 +201,9 @@ impl<T> Throttle<T> {
     fn refused(&mut self, note: &Note<'_>, served: Option<u32>) {
         let Note { started, ended, retry_after: wait, backoff, .. } = *note;
         let refusals = self.refusals.get_or_insert_with(|| {
-            let took = ended.saturating_duration_since(started);
+            // Only one that went with the first of all is as old as the window.
+            let is_of_first = served.is_some_and(|served| served < FIRST_CROWD);
+            let took = if is_of_first { ended.saturating_duration_since(started) } else { Duration::ZERO };
             Refusals::new(served, Opening { went: started, took })
         });
         refusals.refused(&Refusal { started, ended, wait, backoff });

@@ -48,14 +48,14 @@ impl Refusals {
         self.last.map(|last| last.went + last.took)
     }
 
-    /// How long it was from the last cycle to this one. A first answer that took long may have been long in coming, or its
-    /// request came late, and then the host's period is shorter by as much. Of both that counts which is a period that
-    /// limiters have.
+    /// How long it was from the last cycle to this one. Where that is no period that limiters have, and a first answer took
+    /// long, its request came late, and the host's period is shorter by as much.
     pub(super) fn passed_since(&self, last: &Opening) -> Duration {
         let whole = self.cycle.began.saturating_duration_since(last.went);
-        let shorter = self.cycle.began.saturating_duration_since(last.without_delay(self.quickest));
-        let is_like_known = |passed: Duration| passed >= supposed(passed.mul_f64(CLOSE));
-        if is_like_known(shorter) || !is_like_known(whole) { shorter } else { whole }
+        if whole >= supposed(whole.mul_f64(CLOSE)) {
+            return whole;
+        }
+        self.cycle.began.saturating_duration_since(last.without_delay(self.quickest))
     }
 
     /// How much later than at the end of a period the host is asked: it is on time by its own clock, and requests are not
