@@ -9,6 +9,8 @@ use common::{Row, drain, engine, fetch, many_hosts, quick_retries, server, start
 use hurtle_engine::{Code, JobOptions, Next, Options};
 use hurtle_testserver::{Config, Outage, Profile, Server};
 
+const LONG: Duration = Duration::from_secs(600);
+
 /// A job of `count` requests during which the server is out for `length`.
 fn through_an_outage(outage: Outage, length: Duration, count: usize) -> (Vec<Row>, Server) {
     let profile = Profile { latency: Duration::from_millis(5), ..Profile::default() };
@@ -159,4 +161,15 @@ fn test_an_input_that_waits_for_the_rows_of_a_dead_host_gets_them() {
         }
     }
     assert_eq!(count, 60, "though the input has not ended");
+}
+
+#[test]
+fn test_requests_that_wait_for_another_attempt_do_not_hold_up_the_end_when_their_host_is_down() {
+    let mut options = quick_retries(1);
+    // Longer than any test waits; a host that is down is given up after its last probe.
+    (options.retries.backoff, options.retries.max_backoff) = (LONG, LONG);
+    (options.retries.jitter, options.retries.rounds) = (0.0, 0);
+    let rows = fetch(&engine(options), &vec![dead_origin("127.0.0.1"); 10]);
+    rows.assert_complete(10);
+    assert!(rows.0.iter().all(|row| row.code == Some(Code::ConnectRefused)), "{rows:?}");
 }

@@ -65,6 +65,19 @@ fn test_no_more_than_so_many_go_on_without_a_permit() {
 }
 
 #[test]
+fn test_hosts_that_only_wait_are_decided_together_when_nothing_else_is_left() {
+    let server = many_hosts(ms(1));
+    let mut options = one_attempt();
+    (options.concurrency, options.threads) = (Concurrency::Fixed(8), 1);
+    options.timeout.total = Some(ms(10_000));
+    let engine = engine(options);
+    let urls: Vec<String> = (0..8 * 10).map(|n| url(&server, n % 8, SILENT)).collect();
+    let job = start(&engine, &urls);
+    wait_until("each gets more than one request", || server.stats().max_in_flight >= 24);
+    job.cancel();
+}
+
+#[test]
 fn test_a_host_that_never_answers_is_decided_once_for_all_its_rows() {
     let server = many_hosts(ms(1));
     let mut options = quick_retries(1);
@@ -87,6 +100,26 @@ fn test_a_host_that_never_answers_is_decided_once_for_all_its_rows() {
 }
 
 #[test]
+fn test_a_host_whose_bodies_never_end_is_asked_once_for_each_row() {
+    let server = many_hosts(ms(1));
+    let mut options = quick_retries(2);
+    options.concurrency_per_host = Concurrency::Fixed(3);
+    options.timeout.total = Some(ms(1000));
+    let endless = "/drip?bytes=100000&ms=100";
+    let mut urls: Vec<String> = (0..2 * 9).map(|n| url(&server, n % 2, endless)).collect();
+    urls.extend((0..100).map(|n| url(&server, 100 + n % 10, "/bytes/1")));
+    let rows = fetch(&engine(options), &urls);
+    rows.assert_complete(118);
+    for row in &rows.0 {
+        let code = (row.index < 18).then_some(Code::TimeoutBody);
+        assert_eq!((row.code, row.ok), (code, code.is_none()), "{row:?}");
+    }
+    // Once for each row, and a few more: before it was known that nothing ends there, and to see whether that changes.
+    let endless = server.stats().requests - 100;
+    assert!(endless <= 2 * (9 + 7), "{endless} requests for 18 rows, of which each may have three attempts");
+}
+
+#[test]
 fn test_a_few_rows_that_are_only_refused_do_not_hold_up_the_end() {
     let server = many_hosts(ms(1));
     let mut options = Options::default();
@@ -102,6 +135,21 @@ fn test_a_few_rows_that_are_only_refused_do_not_hold_up_the_end() {
         let is_refused = row.status == Some(429) || row.code == Some(Code::HostThrottled);
         assert_eq!((row.ok, is_refused), (row.index >= 6, row.index < 6), "{row:?}");
     }
+}
+
+#[test]
+fn test_a_few_rows_whose_host_wants_more_than_all_patience_do_not_hold_up_the_end() {
+    let server = many_hosts(ms(1));
+    let mut options = Options::default();
+    // Less than an attempt and its retries may take, which is the least that such rows are worth, and more than a test
+    // waits.
+    options.retries.max_retry_after = ms(60_000);
+    let refused = "/retry-after?seconds=3600&status=429&times=1000000&key=1";
+    let mut urls = vec![url(&server, 1, refused); 3];
+    urls.extend((0..100).map(|n| url(&server, 100 + n % 10, "/bytes/1")));
+    let rows = fetch(&engine(options), &urls);
+    rows.assert_complete(103);
+    assert_eq!(rows.0.iter().filter(|row| row.ok).count(), 100);
 }
 
 #[test]

@@ -223,12 +223,17 @@ impl JobState {
         self.gained_us.fetch_max(u64::try_from(since_us).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
+    /// When a request was last served; when the job began, if none was.
+    pub(crate) fn gained_at(&self) -> Instant {
+        self.began + Duration::from_micros(self.gained_us.load(Ordering::Relaxed))
+    }
+
     /// Until when it is worth waiting for the few rows whose hosts refuse everything: as long again as the job took for
     /// the others, and at least `floor`. None: they are not few.
     pub(crate) fn gain_ends(&self, floor: Duration) -> Option<Instant> {
         let few = self.refused.load(Ordering::SeqCst).saturating_mul(FEW_PART) <= self.submitted();
-        let gained = Duration::from_micros(self.gained_us.load(Ordering::Relaxed));
-        few.then(|| self.began + gained + gained.max(floor))
+        let gained = self.gained_at();
+        few.then(|| gained + gained.saturating_duration_since(self.began).max(floor))
     }
 
     /// Whether all requests so far wait for origins that are down, or for hosts that have only ever refused. More input may come, but it may also depend on

@@ -13,7 +13,7 @@ use super::signal::Signal;
 /// This many failures in a row, with nothing else in between, mean that an origin is down.
 const THRESHOLD: u8 = 10;
 /// So many failures in a row mean the same where each took `LONG` or more and the origin has never served: it makes
-/// requests wait for nothing.
+/// requests wait for nothing, be it for the start of a response or for its end.
 const MUTE_THRESHOLD: u8 = 3;
 const LONG: Duration = Duration::from_secs(1);
 /// The last probe of such an origin is believed for so many times as long as it took.
@@ -49,21 +49,34 @@ pub(crate) enum Change {
     Closed,
 }
 
-/// Failures in a row, with nothing else in between: three bytes, because there may be a million origins.
+/// Failures in a row, with nothing else in between: eight bytes, because there may be a million origins.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Streak {
     /// Failures of any kind; those without any response.
     troubled: u8,
     unanswered: u8,
-    /// Those of them that took long.
+    /// Those that took long, with or without a response.
     mute: u8,
+    /// When the first of these began, in milliseconds since a fixed start.
+    mute_since_ms: u32,
 }
 
 impl Streak {
+    /// An attempt began at a time since a fixed start, and is about to be counted.
+    pub(super) fn begin(&mut self, began: Duration) {
+        if self.mute == 0 {
+            self.mute_since_ms = u32::try_from(began.as_millis()).unwrap_or(u32::MAX);
+        }
+    }
+
     /// Counts how an attempt ended that took so long.
     pub(super) fn note(&mut self, signal: Signal, took: Duration) {
         match signal {
             Signal::Silent => {}
+            Signal::Slow if took >= LONG => {
+                (self.troubled, self.unanswered) = (0, 0);
+                self.mute = self.mute.saturating_add(1);
+            }
             // A host that refuses is there, and says what it wants.
             Signal::Served | Signal::Declined | Signal::Answered | Signal::Slow | Signal::Throttled => {
                 *self = Self::default();
@@ -89,9 +102,14 @@ impl Streak {
         self.mute >= MUTE_THRESHOLD
     }
 
+    /// When the first of these began, since a fixed start.
+    pub(super) fn mute_since(self) -> Duration {
+        Duration::from_millis(self.mute_since_ms.into())
+    }
+
     /// Whether there was no response at all.
     pub(super) fn is_silence(self) -> bool {
-        self.unanswered >= THRESHOLD || self.is_mute()
+        self.unanswered >= THRESHOLD || (self.is_mute() && self.unanswered >= MUTE_THRESHOLD)
     }
 }
 
@@ -111,10 +129,14 @@ pub(super) struct Outage<T> {
     probes_failed: u32,
     /// The origin has worked before.
     has_served: bool,
+    /// When it was noticed.
+    began: Instant,
     /// No response at all; otherwise it responds with errors only.
     pub(super) is_silent: bool,
     /// It has never served, and made requests wait for nothing.
-    is_mute: bool,
+    pub(super) is_mute: bool,
+    /// Since when requests have only waited, if it is mute.
+    mute_since: Instant,
     /// How long the last attempt took, and when it ended.
     failed: (Duration, Instant),
     /// With their priorities.
@@ -135,23 +157,40 @@ impl<T> Outage<T> {
             state: State::Waiting { until: now + waits.after(0) },
             probes_failed: 0,
             has_served,
+            began: now,
             is_silent: streak.is_silence(),
             is_mute: streak.is_mute() && !has_served,
+            mute_since: started,
             failed: (now.saturating_duration_since(started), now),
             waiting: VecDeque::new(),
             probes_taken: 0,
         }
     }
 
+    /// Requests have only waited since then.
+    pub(super) fn set_mute_since(&mut self, since: Instant) {
+        self.mute_since = since;
+    }
+
     /// Whether enough probes have failed, and none is on its way. The caller grants `rounds`, and `retries` to a
-    /// request: an origin that is mute gets no more of its long probes than that.
-    pub(super) fn is_beyond(&self, rounds: u32, retries: u32) -> bool {
+    /// request: an origin that is mute gets no more of its long probes than that, and one where it has made requests wait
+    /// for as long as a request with all its retries may. `gained`: when any origin was last of
+    /// use. If none was since this one went down, it may be this machine that has no network: one more round, as long as
+    /// all before, shows whether that comes back.
+    pub(super) fn is_beyond(&self, rounds: u32, retries: u32, gained: Instant) -> bool {
         let needed = match () {
-            () if self.has_served => rounds,
+            () if self.has_served => rounds + u32::from(rounds > 0 && gained <= self.began),
+            () if self.is_mute && self.has_been_mute_for(retries) => rounds.min(1),
             () if self.is_mute => rounds.min(STRANGER_ROUNDS).min(retries),
             () => rounds.min(STRANGER_ROUNDS),
         };
         self.probes_failed >= needed && self.next_probe().is_some()
+    }
+
+    /// Whether it has made requests wait for longer than one takes that has so many retries.
+    fn has_been_mute_for(&self, retries: u32) -> bool {
+        let (took, ended) = self.failed;
+        retries > 0 && ended.saturating_duration_since(self.mute_since) > took * (retries + 1)
     }
 
     /// Whether another probe would tell nothing new: the last was not long ago, for what it took.
@@ -262,17 +301,47 @@ mod tests {
     }
 
     #[test]
+    fn a_stranger_whose_bodies_never_end_is_down_but_not_silent() {
+        let mut streak = Streak::default();
+        (0..2).for_each(|_| streak.note(Signal::Slow, LONG));
+        assert!(!streak.is_mute());
+        streak.note(Signal::Slow, LONG);
+        assert!(streak.is_down(false) && !streak.is_silence() && !streak.is_down(true));
+        streak.note(Signal::Slow, Duration::ZERO);
+        assert!(!streak.is_down(false), "a short wait is the caller's own wish");
+    }
+
+    #[test]
     fn it_gets_no_more_probes_than_a_request_has_retries() {
         let (before, mut streak) = (Instant::now(), Streak::default());
         (0..3).for_each(|_| streak.note(Signal::Down, LONG));
         let now = before + 3 * LONG;
         let mut outage = Outage::new(0, false, streak, (before, now), WAITS);
         outage.waiting.push_back(('a', 0));
-        assert!(outage.is_beyond(6, 0) && !outage.is_beyond(6, 1));
+        assert!(outage.is_beyond(6, 0, now) && !outage.is_beyond(6, 1, now));
         assert!(outage.is_settled(now + 9 * LONG) && !outage.is_settled(now + 10 * LONG));
         let at = outage.next_probe().unwrap_or(now);
-        assert!(outage.take_probe(at).is_some() && !outage.is_beyond(6, 0), "one is on its way");
-        assert!(outage.failed(true, at, at + LONG, WAITS) && outage.is_beyond(6, 1));
+        assert!(outage.take_probe(at).is_some() && !outage.is_beyond(6, 0, now), "one is on its way");
+        assert!(outage.failed(true, at, at + LONG, WAITS) && outage.is_beyond(6, 1, now));
+    }
+
+    #[test]
+    fn it_gets_one_where_requests_have_waited_for_as_long_as_one_with_its_retries() {
+        let (before, mut streak) = (Instant::now(), Streak::default());
+        streak.begin(Duration::from_secs(5));
+        (0..3).for_each(|_| streak.note(Signal::Down, LONG));
+        streak.begin(Duration::from_secs(9));
+        assert_eq!(streak.mute_since(), Duration::from_secs(5), "the first counts");
+        for (since, beyond) in [(2 * LONG, false), (4 * LONG, true)] {
+            let now = before + 5 * LONG;
+            let mut outage = Outage::new(0, false, streak, (now - LONG, now), WAITS);
+            outage.set_mute_since(now - since);
+            outage.waiting.push_back(('a', 0));
+            assert!(!outage.is_beyond(6, 3, now), "it gets one in any case");
+            let at = outage.next_probe().unwrap_or(now);
+            assert!(outage.take_probe(at).is_some() && outage.failed(true, at, at + LONG, WAITS));
+            assert_eq!(outage.is_beyond(6, 3, now), beyond);
+        }
     }
 
     #[test]
@@ -289,8 +358,8 @@ mod tests {
 
     #[test]
     fn one_probe_at_a_time_at_growing_intervals() {
-        let mut now = Instant::now();
-        let mut outage = outage(true, now);
+        let began = Instant::now();
+        let (mut now, mut outage) = (began, outage(true, began));
         let mut waits = Vec::new();
         for _ in 0..9 {
             let until = outage.next_probe().unwrap_or(now);
@@ -302,7 +371,8 @@ mod tests {
             assert!(outage.failed(true, now, now, WAITS));
         }
         assert_eq!(waits, [500, 1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000]);
-        assert!(outage.is_beyond(9, 2) && !outage.is_beyond(10, 2));
+        assert!(outage.is_beyond(9, 2, now) && !outage.is_beyond(10, 2, now));
+        assert!(outage.is_beyond(8, 2, began) && !outage.is_beyond(9, 2, began), "the network may be away");
     }
 
     #[test]
@@ -333,11 +403,11 @@ mod tests {
         let now = Instant::now();
         let mut outage = outage(false, now);
         for round in 0..3 {
-            assert!(!outage.is_beyond(6, 2), "{round}");
+            assert!(!outage.is_beyond(6, 2, now), "{round}");
             let now = outage.next_probe().unwrap_or(now);
             outage.take_probe(now);
             outage.failed(true, now, now, WAITS);
         }
-        assert!(outage.is_beyond(6, 2) && outage.is_beyond(3, 2));
+        assert!(outage.is_beyond(6, 2, now) && outage.is_beyond(3, 2, now));
     }
 }

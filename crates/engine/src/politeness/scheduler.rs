@@ -298,6 +298,7 @@ impl<T> Scheduler<T> {
         }
         let Some(streak) = self.streaks.get_mut(origin as usize) else { return nothing };
         let had_answered = slot.has_answered;
+        streak.begin(note.started.saturating_duration_since(self.started));
         let noted = slot.note(origin, note, waits, streak);
         let change = noted.change;
         if slot.throttle().is_none() {
@@ -308,7 +309,7 @@ impl<T> Scheduler<T> {
             return noted;
         }
         match change {
-            Change::Opened => self.down.push((host, origin)),
+            Change::Opened => self.opened(host, origin),
             Change::Closed => self.down.retain(|&other| other != (host, origin)),
             Change::ProbeFailed => self.schedule_probes(host, None),
             Change::Nothing => {}
@@ -626,8 +627,8 @@ mod tests {
         assert_eq!(play(&mut scheduler, start + Duration::from_millis(499), Signal::Down), "");
         assert_eq!(play(&mut scheduler, start + Duration::from_millis(500), Signal::Down), "k");
         assert_eq!(play(&mut scheduler, start + Duration::from_millis(1499), Signal::Down), "");
-        assert_eq!(scheduler.given_up(1, 2, Instant::now()), [(a, 0, false)]);
-        assert_eq!(scheduler.given_up(2, 2, Instant::now()), []);
+        assert_eq!(scheduler.given_up(1, 2, Instant::now(), Instant::now()), [(a, 0, false)]);
+        assert_eq!(scheduler.given_up(2, 2, Instant::now(), Instant::now()), []);
         // Another port of the same host is not affected.
         scheduler.push(a, 'A', 0);
         assert_eq!(scheduler.start(start), Some((a, 'A')));

@@ -248,11 +248,9 @@ impl<T> Slot<T> {
             self.retries_failed = self.retries_failed.saturating_add(1);
         }
         let change = match signal {
-            Signal::Served | Signal::Declined | Signal::Answered | Signal::Slow | Signal::Throttled => {
-                self.recovered(origin, signal)
-            }
-            Signal::Unavailable | Signal::Down => self.stumbled(origin, note, waits, *streak),
             Signal::Silent => Change::Nothing,
+            _ if self.stumbles(origin, note, *streak) => self.stumbled(origin, note, waits, *streak),
+            _ => self.recovered(origin, signal),
         };
         let refusals = self.throttle.as_ref().and_then(|throttle| throttle.refusals());
         let refused = refusals.filter(|_| signal == Signal::Throttled).map(|refusals| Refused {

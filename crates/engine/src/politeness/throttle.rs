@@ -52,6 +52,8 @@ pub(super) struct Throttle<T> {
     pub(super) wakes_at: Option<Instant>,
     /// It does so because it refused.
     pub(super) waits_as_refusing: bool,
+    /// It wants to be left alone for longer than all patience, as far as it said so once.
+    pub(super) wants_more: bool,
 }
 
 impl<T> Default for Throttle<T> {
@@ -73,6 +75,7 @@ impl<T> Default for Throttle<T> {
             chore_at: None,
             wakes_at: None,
             waits_as_refusing: false,
+            wants_more: false,
         }
     }
 }

@@ -82,7 +82,7 @@ impl Shard {
             let says_so = signal == Signal::Throttled && !is_excess;
             let is_plain = says_so || is_idempotent(flight.request.method());
             outcome.end = if is_plain { AttemptEnd::Refused } else { outcome.end };
-            gives_up = self.is_out_of_patience(&refused, wish);
+            gives_up = self.is_out_of_patience(flight.host, &refused, wish);
             if let Some(until) = refused.until {
                 self.park_elsewhere(flight, until);
             }
@@ -169,6 +169,14 @@ impl Shard {
         for flight in scheduler.waiting_for(host).filter(|flight| concerned(flight)) {
             flight.set_suspended(change == Change::Opened);
         }
+        drop(scheduler);
+        if change == Change::Opened {
+            // What waits for another attempt there waits for nothing but the probes, too.
+            for mut flight in self.time.take_retries(|flight| flight.is_retrying() && concerned(flight)) {
+                flight.queued = Instant::now();
+                self.enqueue_again(flight);
+            }
+        }
     }
 
     /// What one response says about all hosts.
@@ -206,14 +214,22 @@ impl Shard {
         }
     }
 
-    /// Lets a request wait for another attempt.
+    /// Lets a request wait for another attempt. If its origin is down, it waits with the others for what the next probe
+    /// shows.
     pub(super) fn retry(self: &Rc<Self>, mut flight: Flight, outcome: Outcome, wait: Duration) {
-        if self.scheduler.borrow().is_resigned(flight.host, flight.origin.number())
-            || !flight.begin_retry_wait()
-        {
+        let (host, origin) = (flight.host, flight.origin.number());
+        if self.scheduler.borrow().is_resigned(host, origin) || !flight.begin_retry_wait() {
             return self.land(flight, outcome);
         }
+        if flight.hops() > 0 {
+            // It begins again elsewhere.
+            flight.origin = OriginId::UNKNOWN;
+        }
         flight.take_attempt(outcome, wait, &self.core.wall);
+        if flight.may_be_suspended() && self.scheduler.borrow().is_down(host, flight.origin.number()) {
+            flight.queued = Instant::now();
+            return self.enqueue_again(flight);
+        }
         self.time.retry_at(Instant::now() + wait, flight);
     }
 }

@@ -153,15 +153,19 @@ impl Workers {
 }
 
 impl Shard {
-    /// What only waits lends its permits, if there are requests to other hosts that need them.
+    /// What only waits lends its permits, if there are requests to other hosts that need them; or if nothing is in flight
+    /// but such requests, and they keep hosts that have not answered from more.
     pub(super) fn lend_permits(self: &Rc<Self>) {
         let permits = &self.core.permits;
         let others_wait = permits.others_wait(self.at);
-        if !permits.are_exhausted() || !(others_wait || self.scheduler.borrow().has_ready()) {
+        let is_wanted = permits.are_exhausted() && (others_wait || self.scheduler.borrow().has_ready());
+        let keeps_strangers = !permits.are_plenty() && self.scheduler.borrow().has_strangers();
+        if !is_wanted && !keeps_strangers {
             return;
         }
         for post in self.workers.that_wait(self.patience()) {
-            if !others_wait && !self.scheduler.borrow().has_ready_besides(post.host.get()) {
+            if !keeps_strangers && !others_wait && !self.scheduler.borrow().has_ready_besides(post.host.get())
+            {
                 continue;
             }
             if !self.may_lend() {

@@ -9,7 +9,8 @@ use crate::error::{Code, Failure};
 use crate::outcome::{AttemptEnd, Outcome};
 use crate::politeness::{HostId, Refused};
 
-/// A host that wants to be left alone for longer than all patience has to say so again before it is believed.
+/// A host that wants to be left alone for longer than all patience has to say so again before it is believed, unless
+/// nothing else is left to wait for.
 const CONFIRMED: u32 = 1;
 /// Rows of hosts that only refuse are worth waiting for as long as an attempt and its retries may take. Of a time
 /// without a limit, or a long one, this much counts, ...
@@ -35,10 +36,13 @@ impl Shard {
 
     /// Whether nothing good can be expected of a host that refused: it has refused everything for as long as patience
     /// lasts, or wants to be left alone for longer. `wish`: the wait that it names.
-    pub(super) fn is_out_of_patience(&self, refused: &Refused, wish: Option<Duration>) -> bool {
+    pub(super) fn is_out_of_patience(&self, host: HostId, refused: &Refused, wish: Option<Duration>) -> bool {
         let Some(patience) = self.core.options.retries.patience else { return false };
-        let wants_more = wish.is_some_and(|wish| wish > patience) && refused.in_vain >= CONFIRMED;
-        wants_more || refused.refuses_for >= patience
+        let wants_more = wish.is_some_and(|wish| wish > patience);
+        if wants_more {
+            self.scheduler.borrow_mut().set_wants_more(host);
+        }
+        (wants_more && refused.in_vain >= CONFIRMED) || refused.refuses_for >= patience
     }
 
     /// Counts the rows of each job that wait for hosts that have only ever refused, while nothing else of it is in

@@ -61,11 +61,9 @@ impl Shard {
     fn give_up_the_dead(&self) {
         let stuck: Vec<Rc<LocalJob>> =
             self.jobs.borrow().values().filter(|job| job.state.is_stuck()).map(Rc::clone).collect();
-        if stuck.is_empty() {
-            return;
-        }
+        let Some(gained) = stuck.iter().map(|job| job.state.gained_at()).max() else { return };
         let (policy, now) = (&self.core.options.retries, Instant::now());
-        let beyond = self.scheduler.borrow_mut().given_up(policy.rounds, policy.total, now);
+        let beyond = self.scheduler.borrow_mut().given_up(policy.rounds, policy.total, gained, now);
         for (host, origin, is_settled) in beyond {
             if !is_settled && self.outages.borrow_mut().ask_last(origin) {
                 self.scheduler.borrow_mut().probe_now(host, origin, Instant::now());
@@ -73,12 +71,12 @@ impl Shard {
             }
             let is_stuck = |flight: &Flight| stuck.iter().any(|job| job.state.id == flight.job.state.id);
             let (given_up, is_silent) = self.scheduler.borrow_mut().give_up(host, origin, is_stuck);
-            for mut flight in given_up {
+            for flight in given_up {
                 if is_silent || flight.was_tried() {
                     self.give_up(flight);
                 } else {
-                    // It responds, even if only with errors: each request gets its own response.
-                    flight.set_suspended(false);
+                    // It responds, even if only with errors: each request gets its own response. It still counts as one of
+                    // a host that is down, and then as a probe: the end of others does not wait for it.
                     self.enqueue(flight);
                 }
             }

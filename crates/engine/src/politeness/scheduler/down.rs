@@ -6,17 +6,34 @@ use super::{HostId, Scheduler, Slot};
 
 impl<T> Scheduler<T> {
     /// Origins that are down and have failed as many probes as `rounds` and the `retries` of a request grant them, each
-    /// with whether that is settled: a last probe would tell nothing new.
-    pub(crate) fn given_up(&mut self, rounds: u32, retries: u32, now: Instant) -> Vec<(HostId, u32, bool)> {
+    /// with whether that is settled: a last probe would tell nothing new. `gained`: when any origin was last of use.
+    pub(crate) fn given_up(
+        &mut self,
+        rounds: u32,
+        retries: u32,
+        gained: Instant,
+        now: Instant,
+    ) -> Vec<(HostId, u32, bool)> {
         let down = std::mem::take(&mut self.down);
         let beyond = |&(host, origin): &(HostId, u32)| {
             let throttle = self.slot_mut(host).and_then(Slot::throttle_mut);
             let outage = throttle.and_then(|throttle| throttle.outage(origin))?;
-            outage.is_beyond(rounds, retries).then(|| (host, origin, outage.is_settled(now)))
+            outage.is_beyond(rounds, retries, gained).then(|| (host, origin, outage.is_settled(now)))
         };
         let found = down.iter().filter_map(beyond).collect();
         self.down = down;
         found
+    }
+
+    /// From now on an origin is down.
+    pub(super) fn opened(&mut self, host: HostId, origin: u32) {
+        let streak = self.streaks.get(origin as usize).copied().unwrap_or_default();
+        let since = self.started + streak.mute_since();
+        let throttle = self.slot_mut(host).and_then(Slot::throttle_mut);
+        if let Some(outage) = throttle.and_then(|throttle| throttle.outage(origin)) {
+            outage.set_mute_since(since);
+        }
+        self.down.push((host, origin));
     }
 
     /// How many origins are down.

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::{HostId, Scheduler};
+use super::{HostId, Scheduler, Slot};
 
 /// So few hosts that have not answered are no danger: they get what they want, though permits are scarce.
 const FEW_STRANGERS: usize = 4;
@@ -12,6 +12,11 @@ impl<T> Scheduler<T> {
     /// Whether hosts that have requests in flight and have not answered any get more now.
     pub(super) fn gives_to_strangers(&self) -> bool {
         !self.is_sparing || self.third_ring.len() <= FEW_STRANGERS
+    }
+
+    /// Whether hosts that have requests in flight and have not answered any want more.
+    pub(crate) fn has_strangers(&self) -> bool {
+        !self.third_ring.is_empty()
     }
 
     /// Whether permits are scarce: then a host that has not answered yet gets one until it has, unless such hosts are few.
@@ -34,6 +39,13 @@ impl<T> Scheduler<T> {
     pub(crate) fn set_slow(&mut self, host: HostId, is_slow: bool) {
         if let Some(slot) = self.slot_mut(host) {
             slot.is_slow = is_slow;
+        }
+    }
+
+    /// Notes that a host that refuses wants to be left alone for longer than all patience.
+    pub(crate) fn set_wants_more(&mut self, host: HostId) {
+        if let Some(throttle) = self.slot_mut(host).and_then(Slot::throttle_mut) {
+            throttle.wants_more = true;
         }
     }
 

@@ -4,7 +4,7 @@
 use std::ops::RangeInclusive;
 use std::time::Instant;
 
-use super::{Place, Slot};
+use super::{Note, Place, Signal, Slot, Streak};
 
 /// Limits whose second round is held back: a smaller one does no harm, a larger one was chosen by the caller.
 const CAREFUL_LIMITS: RangeInclusive<u32> = 5..=32;
@@ -26,10 +26,29 @@ impl<T> Slot<T> {
         self.is_idle() && self.place == Place::None && knows_nothing
     }
 
-    /// Whether it has never served, and waits beyond `until` because it refuses.
+    /// Whether it has never served, and waits beyond `until` because it refuses, or wants to be left alone for longer than
+    /// anybody waits.
     pub(in crate::politeness) fn refuses_beyond(&self, until: Instant) -> bool {
         let throttle = self.throttle.as_ref().filter(|_| self.served == 0);
-        throttle.is_some_and(|throttle| throttle.waits_as_refusing && throttle.wakes_at > Some(until))
+        throttle.is_some_and(|throttle| {
+            throttle.waits_as_refusing && (throttle.wakes_at > Some(until) || throttle.wants_more)
+        })
+    }
+
+    /// Whether an attempt that ended so holds its origin back: there was no response, or none of the origin's own; or it
+    /// took long, as those before did, of an origin that has never served.
+    pub(super) fn stumbles(&self, origin: u32, note: &Note<'_>, streak: Streak) -> bool {
+        match note.signal {
+            Signal::Unavailable | Signal::Down => true,
+            Signal::Slow => (streak.is_mute() && !note.has_served) || self.is_mute(origin),
+            _ => false,
+        }
+    }
+
+    /// Whether an origin of it is down that made requests wait for nothing.
+    fn is_mute(&self, origin: u32) -> bool {
+        let mut outages = self.throttle.iter().flat_map(|throttle| throttle.outages.iter());
+        outages.any(|outage| outage.origin == origin && outage.is_mute)
     }
 
     /// Whether so little is known of it that a limiter may refuse all that follows.
