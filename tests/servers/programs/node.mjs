@@ -41,7 +41,7 @@ function answer(request, response) {
         vary: "accept-encoding",
         etag,
     };
-    if (request.headers["if-none-match"] === etag) {
+    if ((request.headers["if-none-match"] ?? "").split(", ").includes(etag)) {
         response.writeHead(304, headers);
         return response.end();
     }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -49,7 +50,7 @@ func main() {
 		}
 		etag := `"page-gzip"`
 		out.Header().Set("ETag", etag)
-		if in.Header.Get("If-None-Match") == etag {
+		if slices.Contains(strings.Split(in.Header.Get("If-None-Match"), ", "), etag) {
 			out.WriteHeader(http.StatusNotModified)
 			return
 		}
