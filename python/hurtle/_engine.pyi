@@ -127,14 +127,15 @@ class Engine:
         ledger: str | PathLike[str] | None = None,
         records_exchanges: bool = False,
         body_folder: str | PathLike[str] | None = None,
+        bodies_above: int = 0,
         hashes_bodies: bool = False,
     ) -> Job:
         """Open a job: one stream of requests in, one stream of batches out.
 
         With a `ledger`, the index of each request whose method is not idempotent is on the disk, in that
         file, before its first byte can leave. With `records_exchanges`, rows keep their exchanges. Bodies
-        over 256 KiB are written to the `body_folder` while they come, decoded, and hashed with
-        `hashes_bodies`: see `Response.body_file`.
+        of `bodies_above` bytes or more are written to the `body_folder` while they come, decoded, and hashed
+        with `hashes_bodies`: see `Response.body_file`.
         """
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
-from time import sleep
+from time import monotonic, sleep
 
 import pytest
 
@@ -148,6 +148,8 @@ def test_many_large_bodies_at_once_take_little_memory(tmp_path: Path, hurtle_ser
 
 _KILLED = """
 import hurtle
+from hurtle.sinks import parts
+parts.PART_SECONDS = 3600.0  # it is not time that closes a part
 hurtle.run({urls!r}, {out!r}, format="files", concurrency=8, concurrency_per_host=8, progress=False)
 """
 
@@ -160,7 +162,8 @@ def test_s3_after_sigkill_no_whole_file_is_fetched_again(tmp_path: Path) -> None
         urls = [*whole, server.url("/hang"), server.url("/drip?bytes=900000&ms=1")]
         script = _KILLED.format(urls=urls, out=f"{out}/")
         with subprocess.Popen([sys.executable, "-c", script]) as victim:
-            while not (done_in(out) == 3 and server.stats()["requests"] == 5) and victim.poll() is None:
+            end = monotonic() + 60
+            while not (done_in(out) == 3 and server.stats()["requests"] == 5) and monotonic() < end:
                 sleep(0.005)
             victim.kill()
         assert victim.returncode == -signal.SIGKILL
@@ -275,7 +278,7 @@ def test_a_body_on_the_disk_goes_with_its_response(tmp_path: Path, hurtle_server
     folder = tmp_path / "bodies"
     folder.mkdir()
     engine = Engine(Options())
-    job = engine.job(body_folder=folder, hashes_bodies=True)
+    job = engine.job(body_folder=folder, bodies_above=256 << 10, hashes_bodies=True)
     job.submit([hurtle_server.url("/bytes/300000")])
     job.finish()
     batch = job.next_batch(10)

@@ -10,10 +10,11 @@ from concurrent.futures import Executor, Future
 from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
 
 import hurtle
+from hurtle.client import transfer
 from hurtle.errors import ConfigError, JournalError, SinkError
 from hurtle.outputs.database import Database
 from hurtle.sinks import parts
-from tests.torture.workload import IN_FLIGHT, MAX_BUFFER, PART_ROWS, urls_at
+from tests.torture.workload import BODIES_ABOVE, IN_FLIGHT, MAX_BUFFER, PART_ROWS, urls_at
 
 if TYPE_CHECKING:
     from hurtle.options import BodyPlace
@@ -39,6 +40,7 @@ class OnThisThread(Executor):
 
 def main(out: str, format: str, bodies: str, base: str) -> int:  # noqa: A002 - as of hurtle.run
     parts.PART_ROWS = Database.commit_rows = PART_ROWS
+    transfer.BODIES_ABOVE = BODIES_ABOVE
     futures.ThreadPoolExecutor = OnThisThread  # type: ignore[assignment, misc]
     try:
         hurtle.run(

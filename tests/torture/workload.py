@@ -6,6 +6,9 @@ IN_FLIGHT = 32
 MAX_BUFFER = 64 << 10
 """Bytes of results that may wait for the sink: rows that were answered but not taken are requested again."""
 
+BODIES_ABOVE = 1_000
+"""With bodies apart, a third of them is streamed to the disk by the engine."""
+
 LINE = 64
 
 

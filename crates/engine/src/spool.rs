@@ -11,6 +11,8 @@ use std::sync::{Mutex, PoisonError};
 pub struct Spool {
     /// A folder that exists, on the file system of the output: its files are renamed, not copied.
     pub folder: PathBuf,
+    /// Bodies from this size on, as received, go there. At most so much of each is in memory first.
+    pub above: u64,
     /// Whether the SHA-256 of each body is computed while it comes.
     pub hashes: bool,
 }
@@ -27,6 +29,11 @@ pub(crate) struct BodyFolder {
 impl BodyFolder {
     pub(crate) fn new(spool: Spool) -> Self {
         Self { spool, next: AtomicU64::new(0), failure: Mutex::default() }
+    }
+
+    /// The size from which on bodies go there.
+    pub(crate) fn above(&self) -> u64 {
+        self.spool.above
     }
 
     /// Whether bodies are hashed.

@@ -30,8 +30,9 @@ impl Engine {
 
     /// Open a job: one stream of requests in, one stream of batches out.
     #[pyo3(signature = (
-        *, max_duration=None, ledger=None, records_exchanges=false, body_folder=None, hashes_bodies=false
+        *, max_duration=None, ledger=None, records_exchanges=false, body_folder=None, bodies_above=0, hashes_bodies=false
     ))]
+    #[expect(clippy::too_many_arguments, reason = "keywords of the Python method")]
     fn job(
         &self,
         py: Python<'_>,
@@ -39,6 +40,7 @@ impl Engine {
         ledger: Option<PathBuf>,
         records_exchanges: bool,
         body_folder: Option<PathBuf>,
+        bodies_above: u64,
         hashes_bodies: bool,
     ) -> PyResult<Job> {
         if self.pid != std::process::id() {
@@ -46,7 +48,7 @@ impl Engine {
         }
         let engine = self.inner.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let max_duration = max_duration.and_then(|limit| Duration::try_from_secs_f64(limit).ok());
-        let spool = body_folder.map(|folder| Spool { folder, hashes: hashes_bodies });
+        let spool = body_folder.map(|folder| Spool { folder, above: bodies_above, hashes: hashes_bodies });
         let options = JobOptions { max_duration, ledger, records_exchanges, spool };
         match engine.map(|engine| engine.job(options)) {
             Some(Ok(job)) => Ok(Job::new(job)),

@@ -28,6 +28,9 @@ ENDED: tuple[type[BaseException], ...] = (*STOPPED, GeneratorExit)
 TICK_S = 0.1
 """Seconds between two calls of a progress callback."""
 
+BODIES_ABOVE = 256 << 10
+"""Bodies of so many bytes or more go to the disk while they come, if they may."""
+
 
 class Transfer:
     """Takes rows in, and hands batches or responses out.
@@ -102,6 +105,7 @@ class Transfer:
             ledger=ledger,
             records_exchanges=self._records_exchanges,
             body_folder=self._body_folder,
+            bodies_above=BODIES_ABOVE,
             hashes_bodies=self._hashes_bodies,
         )
         if self._window is not None:

@@ -12,7 +12,7 @@ use super::accepted::Accepted;
 use super::decode::{Decoded, Decoder, Decoding, Limits};
 use super::incoming::Incoming;
 use super::resume::{self, Partial, Store, Terms};
-use super::spill::{SPILL, Spill, Spilled, Trouble};
+use super::spill::{Spill, Spilled, Trouble};
 use crate::clock::PhaseClock;
 use crate::error::{Code, Failure};
 use crate::job::{Claim, FREE, Gate};
@@ -96,7 +96,7 @@ impl<'a> Body<'a> {
         Self { slot: rules.partial, store: Store::default(), terms: None }
     }
 
-    /// One that goes on.
+    /// One that is resumed.
     pub(super) fn of(partial: Partial, rules: &BodyRules<'a>) -> Self {
         Self { slot: rules.partial, store: partial.store, terms: Some(partial.terms) }
     }
@@ -225,8 +225,8 @@ pub(super) async fn read(
         }
         let more = match &mut body.store {
             Store::Memory(bytes) => {
-                let held =
-                    declared.map(|length| if rules.folder.is_some() { length.min(SPILL) } else { length });
+                let most = rules.folder.map_or(u64::MAX, BodyFolder::above);
+                let held = declared.map(|length| length.min(most));
                 let may = make_room(bytes, held, claim, rules, clock).await;
                 incoming.read(bytes, may).await
             }
@@ -296,7 +296,7 @@ async fn keep(
             bytes.truncate(usize::try_from(rules.max_bytes).unwrap_or(usize::MAX));
             Ok(false)
         }
-        (Store::Memory(bytes), Some(folder)) if bytes.len() as u64 >= SPILL => {
+        (Store::Memory(bytes), Some(folder)) if bytes.len() as u64 >= folder.above() => {
             let bytes = std::mem::take(bytes);
             let (encodings, accepted) = codings(received, rules);
             let decoding = Decoding::new(encodings, accepted, bytes, false).map_err(Trouble::Body)?;
@@ -306,12 +306,13 @@ async fn keep(
             Ok(is_full)
         }
         (Store::Memory(_), _) => Ok(false),
-        (Store::File(spill), _) => {
+        (Store::File(spill), folder) => {
             if over {
                 spill.cut(rules.max_bytes);
             }
             // So that a look at the job's bodies shows how far they are.
-            claim.try_grow(rules.gate.job(), rules.index, spill.received(), SPILL);
+            let held = folder.map_or(0, BodyFolder::above);
+            claim.try_grow(rules.gate.job(), rules.index, spill.received(), held);
             spill.take().await?;
             Ok(spill.is_full())
         }
@@ -399,8 +400,8 @@ pub(super) async fn decoded(
     let limits = rules.limits();
     let mut decoding = Decoding::new(encodings, accepted, body, partial).map_err(Trouble::Body)?;
     let mut room = FREE.max(decoding.input() * LIKELY_RATIO);
-    if rules.folder.is_some() {
-        room = room.min(SPILL.max(decoding.input()));
+    if let Some(folder) = rules.folder {
+        room = room.min(folder.above().max(decoding.input()));
     }
     loop {
         if room > FREE {

@@ -1,4 +1,4 @@
-//! What another attempt needs to go on with a body that was cut, and whether an answer is the rest of it. Pure.
+//! What another attempt needs to resume a body that was cut, and whether an answer is the rest of it. Pure.
 //!
 //! Source: RFC 9110, sections 8.8 (strong validators), 13.1.5 (If-Range), 14.4 (Content-Range), 15.3.7.3 (combining parts).
 

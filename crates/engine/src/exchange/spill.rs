@@ -13,8 +13,6 @@ use super::decode::{Decoding, Limits, Step, Stream};
 use crate::error::Failure;
 use crate::spool::{BodyFile, BodyFolder};
 
-/// A larger body goes to a file, if the job has a folder for it.
-pub(super) const SPILL: u64 = 256 << 10;
 /// The most that is read at once for a file.
 const READ: usize = 128 << 10;
 /// After so many decoded bytes others get their turn.
