@@ -103,3 +103,14 @@ def test_what_may_have_arrived_is_sent_again_only_if_its_method_may_be(
 
 def test_there_is_one_list_of_methods_that_may_be_repeated() -> None:
     assert set(IDEMPOTENT_METHODS) == {"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE", "QUERY"}
+
+
+def test_a_wait_that_cannot_be_read_is_said_and_the_row_is_not_lost(hurtle_server: Server) -> None:
+    waits = ["soon", "-1", "1e9"]
+    path = "/retry-after?value={0}&status=429&times=1&key=unreadable-{0}-{1}"
+    once = [hurtle_server.url(path.format(wait, "once")) for wait in waits]
+    told = hurtle.fetch(once, retries=0).to_arrow()
+    assert told.column("status").to_pylist() == [429] * 3
+    assert told.column("error_detail").to_pylist() == [f"not readable: Retry-After: {wait}" for wait in waits]
+    again = [hurtle_server.url(path.format(wait, "again")) for wait in waits]
+    assert [response.status for response in hurtle.fetch(again)] == [200] * 3
