@@ -138,21 +138,6 @@ fn test_a_few_rows_that_are_only_refused_do_not_hold_up_the_end() {
 }
 
 #[test]
-fn test_a_few_rows_whose_host_wants_more_than_all_patience_do_not_hold_up_the_end() {
-    let server = many_hosts(ms(1));
-    let mut options = Options::default();
-    // Less than an attempt and its retries may take, which is the least that such rows are worth, and more than a test
-    // waits.
-    options.retries.max_retry_after = ms(60_000);
-    let refused = "/retry-after?seconds=3600&status=429&times=1000000&key=1";
-    let mut urls = vec![url(&server, 1, refused); 3];
-    urls.extend((0..100).map(|n| url(&server, 100 + n % 10, "/bytes/1")));
-    let rows = fetch(&engine(options), &urls);
-    rows.assert_complete(103);
-    assert_eq!(rows.0.iter().filter(|row| row.ok).count(), 100);
-}
-
-#[test]
 fn test_a_limit_that_is_found_stays_where_hosts_fail_that_never_worked() {
     let server = many_hosts(ms(300));
     let closed = std::net::TcpListener::bind("127.9.9.9:0").unwrap();

@@ -618,6 +618,18 @@ mod tests {
     }
 
     #[test]
+    fn a_host_that_wants_more_than_all_patience_refuses_beyond_any_instant() {
+        let (mut scheduler, start) = (scheduler(), Instant::now());
+        let a = scheduler.add_host(10);
+        "ab".chars().for_each(|item| scheduler.push(a, item, 0));
+        assert_eq!(play(&mut scheduler, start, Signal::Throttled), "a");
+        let (soon, late) = (start + Duration::from_millis(1), start + Duration::from_secs(3600));
+        assert_eq!((scheduler.refusing_beyond(soon), scheduler.refusing_beyond(late)), (vec![a], vec![]));
+        scheduler.set_wants_more(a);
+        assert_eq!(scheduler.refusing_beyond(late), [a]);
+    }
+
+    #[test]
     fn an_origin_that_is_down_is_probed_from_all_over_its_queue() {
         let (mut scheduler, start) = (scheduler(), Instant::now());
         let a = scheduler.add_host(100);
