@@ -24,6 +24,7 @@ const LONGEST_RESET: Duration = Duration::from_secs(120);
 
 /// All of it, for one host.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not states of one thing")]
 pub(super) struct Throttle<T> {
     pub(super) pace: Option<Pace>,
     /// robots.txt asks for this distance.
