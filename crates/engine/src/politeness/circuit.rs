@@ -332,10 +332,10 @@ mod tests {
         (0..3).for_each(|_| streak.note(Signal::Down, LONG));
         streak.begin(Duration::from_secs(9));
         assert_eq!(streak.mute_since(), Duration::from_secs(5), "the first counts");
-        for (since, beyond) in [(2 * LONG, false), (4 * LONG, true)] {
-            let now = before + 5 * LONG;
-            let mut outage = Outage::new(0, false, streak, (now - LONG, now), WAITS);
-            outage.set_mute_since(now - since);
+        let now = before + 5 * LONG;
+        for (mute_since, beyond) in [(before + 3 * LONG, false), (before + LONG, true)] {
+            let mut outage = Outage::new(0, false, streak, (before + 4 * LONG, now), WAITS);
+            outage.set_mute_since(mute_since);
             outage.waiting.push_back(('a', 0));
             assert!(!outage.is_beyond(6, 3, now), "it gets one in any case");
             let at = outage.next_probe().unwrap_or(now);
