@@ -575,6 +575,25 @@ mod tests {
     }
 
     #[test]
+    fn e2_a_prefix_gives_the_same_however_little_room_it_gets() {
+        for coding in ALL {
+            let body = encode(coding, &text(3_000));
+            for end in (8..body.len()).step_by(7) {
+                let within = |mut room: u64| {
+                    let prefix = body[..end].to_vec();
+                    let mut decoding =
+                        Decoding::new([coding.as_bytes()], Accepted::ALL, prefix, true).unwrap();
+                    while !decoding.run(&mut Decoder::default(), LIMITS, room).unwrap() {
+                        room *= 4;
+                    }
+                    decoding.finish()
+                };
+                assert_eq!(within(10), within(u64::MAX), "{coding}, {end} of {}", body.len());
+            }
+        }
+    }
+
+    #[test]
     fn e2_truncated_at_any_place() {
         for coding in ALL {
             let data = text(400);

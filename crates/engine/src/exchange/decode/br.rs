@@ -36,6 +36,8 @@ pub(super) fn decode(input: &[u8], output: &mut Output) -> Result<Layer, Failure
         match result {
             BrotliResult::ResultSuccess if output.is_over() => return Ok(Layer { used, end: End::Cap }),
             BrotliResult::ResultSuccess => return Ok(Layer { used, end: End::Whole }),
+            // Without room, more of what came may still be inside.
+            BrotliResult::NeedsMoreInput if room == 0 => {}
             BrotliResult::NeedsMoreInput => return Ok(Layer { used, end: End::Input }),
             BrotliResult::NeedsMoreOutput => {}
             BrotliResult::ResultFailure => return Err(corrupt("the body is not brotli")),
