@@ -195,7 +195,7 @@ print(int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) * 1024
 def test_memory_does_not_grow_when_an_earlier_run_has_more_rows(tmp_path: Path, what: str, name: str) -> None:
     peaks = []
     with Server() as server:
-        for rows in (15_000, 45_000):
+        for rows in (70_000, 140_000):
             listed, out = tmp_path / f"{rows}.txt", f"{tmp_path}/{rows}/{name}"
             listed.write_text("".join(f"{server.url('/bytes/300')}?{n}\n" for n in range(rows)))
             (tmp_path / str(rows)).mkdir()
@@ -203,9 +203,10 @@ def test_memory_does_not_grow_when_an_earlier_run_has_more_rows(tmp_path: Path, 
                 command = [sys.executable, "-c", RUN_WITH % action, str(listed), out]
                 done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
                 peaks.append(int(done.stdout))
-    # More of a longer list is submitted ahead, also the first time.
+    # Both lists are longer than what is submitted ahead. What Arrow and the C library keep is not the same each time.
     first, again = peaks[2] - peaks[0], peaks[3] - peaks[1]
-    assert again < max(first, 0) + 30_000 * 100, f"{(again - first) / 30_000:.0f} bytes a row: {peaks}"
+    most = max(first, 0) + 70_000 * 100 + (24 << 20)
+    assert again < most, f"{(again - first) / 70_000:.0f} bytes a row: {peaks}"
 
 
 @pytest.mark.parametrize("name", ["out.jsonl", "out.parquet"])

@@ -52,7 +52,7 @@ def test_every_changed_byte_is_noticed(path: Path, change: Callable[[int], int])
             continue
         path.write_bytes(whole[:at] + bytes([change(whole[at])]) + whole[at + 1 :])
         with pytest.raises(JournalError, match="is damaged: line"):
-            Journal(path).read()
+            list(Journal(path).read())
 
 
 DAMAGES: dict[str, Callable[[Lines], Lines]] = {

@@ -117,7 +117,7 @@ def test_unchanged_bodies_are_found_there(
     monkeypatch.setattr(parts, "PART_ROWS", 25)
     hurtle.run(urls(hurtle_server), out, format=form)
     hurtle.run(urls(hurtle_server), tmp_path / "new.jsonl", since=out)
-    run, first = hurtle.open_run(tmp_path / "new.jsonl"), hurtle.open_run(out)
+    run, first = hurtle.open_run(tmp_path / "new.jsonl", since=out), hurtle.open_run(out)
     bodies = {row["index"]: first.body(row) for row in first}
     rows = list(run)
     assert {row["change"] for row in rows} == {"unchanged"}

@@ -15,6 +15,7 @@ mod job;
 mod jsonl;
 mod lines;
 mod lists;
+mod memory;
 mod options;
 mod parquet;
 mod prescan;
@@ -23,30 +24,8 @@ mod response;
 mod table;
 mod testserver;
 
-use std::ffi::c_long;
-
-use mimalloc::MiMalloc;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-
-/// Memory moves from the engine's threads to Python's with every batch, and large bodies come and go: the C library's
-/// allocator returns and faults in their pages each time.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
-
-/// `mi_option_purge_delay` in mimalloc.h: for how many milliseconds pages that nothing uses are kept. By default, for a
-/// second.
-const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
-const PURGE_DELAY_MS: c_long = 10;
-
-/// What a job used is soon the system's again.
-fn return_memory_soon() {
-    // SAFETY: it stores a number.
-    #[expect(unsafe_code, reason = "mimalloc's options have no safe form")]
-    unsafe {
-        libmimalloc_sys::mi_option_set(PURGE_DELAY, PURGE_DELAY_MS);
-    }
-}
 
 /// Every error code, and whether a request that ends with it is retryable.
 #[pyfunction]
@@ -60,7 +39,7 @@ fn error_codes(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
 
 #[pymodule(gil_used = false)]
 fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    return_memory_soon();
+    memory::keep_some();
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("IDEMPOTENT_METHODS", PyTuple::new(module.py(), hurtle_engine::IDEMPOTENT_METHODS)?)?;
     module.add_function(wrap_pyfunction!(error_codes, module)?)?;
