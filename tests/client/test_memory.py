@@ -203,7 +203,7 @@ def test_memory_does_not_grow_when_an_earlier_run_has_more_rows(tmp_path: Path, 
                 command = [sys.executable, "-c", RUN_WITH % action, str(listed), out]
                 done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
                 peaks.append(int(done.stdout))
-    # Both lists are longer than what is submitted ahead. What Arrow and the C library keep is not the same each time.
+    # Both lists are longer than what is submitted ahead. Arrow and the C library keep now more, now less.
     first, again = peaks[2] - peaks[0], peaks[3] - peaks[1]
     most = max(first, 0) + 70_000 * 100 + (24 << 20)
     assert again < most, f"{(again - first) / 70_000:.0f} bytes a row: {peaks}"
