@@ -74,8 +74,14 @@ def test_s4_s5_s6_a_run_ends_with_an_error_and_goes_on_when_a_call_fails(
         pytest.skip(reason)
     with server_under_load() as server:
         points = syscalls.of_call(methods.points_of(output, server, tmp_path), call)
-        chosen = [points[len(points) // 3], points[len(points) // 2], points[2 * len(points) // 3]]
-        assert_nothing_was_lost(methods.fail_at(output, chosen, error, server, tmp_path))
+        chosen = syscalls.spread(points, 5)[1:-1] or points
+        tally = methods.fail_at(output, chosen, error, server, tmp_path)
+        for _ in range(11):
+            # An output that makes few calls is easily missed: the order of calls differs from run to run.
+            if tally.breaks or tally.faults:
+                break
+            tally = methods.fail_at(output, chosen, error, server, tmp_path)
+    assert_nothing_was_lost(tally)
 
 
 @each_output
