@@ -426,7 +426,8 @@ mod tests {
     const LIMITS: Limits = Limits { cap: 1 << 20, on_oversize: OnOversize::Error };
     const ALL: [&str; 4] = ["gzip", "deflate", "br", "zstd"];
 
-    fn encode(coding: &str, data: &[u8]) -> Vec<u8> {
+    /// `raw` is deflate without the zlib format.
+    pub(super) fn encode(coding: &str, data: &[u8]) -> Vec<u8> {
         match coding {
             "gzip" => {
                 let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
@@ -438,6 +439,11 @@ mod tests {
                 encoder.write_all(data).unwrap();
                 encoder.finish().unwrap()
             }
+            "raw" => {
+                let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
+                encoder.write_all(data).unwrap();
+                encoder.finish().unwrap()
+            }
             "br" => {
                 let mut encoder = brotli::CompressorWriter::new(Vec::new(), 4096, 5, 22);
                 encoder.write_all(data).unwrap();
@@ -445,12 +451,6 @@ mod tests {
             }
             _ => zstd::bulk::compress(data, 3).unwrap(),
         }
-    }
-
-    fn raw_deflate(data: &[u8]) -> Vec<u8> {
-        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
-        encoder.write_all(data).unwrap();
-        encoder.finish().unwrap()
     }
 
     fn decode_by(decoder: &mut Decoder, coding: &str, body: Vec<u8>) -> Result<Decoded, Failure> {
@@ -682,7 +682,7 @@ mod tests {
     fn e7_raw_deflate() {
         for length in [1, 10, 1_000, 100_000] {
             let data = text(length);
-            assert_eq!(decode("deflate", raw_deflate(&data)).unwrap().body, data);
+            assert_eq!(decode("deflate", encode("raw", &data)).unwrap().body, data);
         }
         // Raw, but looks like a zlib header: a stored block whose padding and length happen to fit.
         let misleading = [&[0x78, 0x01, 0x00, 0xfe, 0xff][..], b"!"].concat();

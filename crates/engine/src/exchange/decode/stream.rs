@@ -431,44 +431,14 @@ fn zstd(
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
-    use std::io::Write as _;
-
-    use flate2::Compression;
-    use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
-
     use super::*;
     use crate::exchange::accepted::Accepted;
     use crate::exchange::decode::Decoder;
+    use crate::exchange::decode::tests::encode;
 
     const LIMITS: Limits = Limits { cap: 1 << 20, on_oversize: OnOversize::Error };
 
     type Ended = Result<(Vec<u8>, bool, bool), Code>;
-
-    fn encode(coding: &str, data: &[u8]) -> Vec<u8> {
-        match coding {
-            "gzip" => {
-                let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-                encoder.write_all(data).unwrap();
-                encoder.finish().unwrap()
-            }
-            "deflate" => {
-                let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
-                encoder.write_all(data).unwrap();
-                encoder.finish().unwrap()
-            }
-            "raw" => {
-                let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
-                encoder.write_all(data).unwrap();
-                encoder.finish().unwrap()
-            }
-            "br" => {
-                let mut encoder = brotli::CompressorWriter::new(Vec::new(), 4096, 5, 22);
-                encoder.write_all(data).unwrap();
-                encoder.into_inner()
-            }
-            _ => zstd::bulk::compress(data, 3).unwrap(),
-        }
-    }
 
     fn at_once(line: &str, body: &[u8], limits: Limits, partial: bool) -> Ended {
         let mut decoding = Decoding::new([line.as_bytes()], Accepted::ALL, body.to_vec(), partial)
