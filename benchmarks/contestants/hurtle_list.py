@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import hurtle
 from benchmarks.contestants.harness import Job, check, measure
+from benchmarks.contestants.hurtle_stream import streamed
 
 
 def consume(job: Job, requests: int) -> None:
-    responses = hurtle.stream(
-        list(job.urls(requests)),
-        concurrency=job.concurrency,
-        concurrency_per_host=job.per_host,
-        verify=job.ca or True,
-    )
-    for response in responses:
+    for response in streamed(job, list(job.urls(requests))):
         check(job, response.status, len(response.content))
 
 

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import hurtle
 from benchmarks.contestants.harness import Job, check, measure
 
 
-def consume(job: Job, requests: int) -> None:
+def streamed(job: Job, urls: Iterable[str]) -> Iterator[hurtle.Response]:
+    """Return the responses to some URLs, on the job's terms."""
     options: Any = {
         "concurrency": job.concurrency,
         "concurrency_per_host": job.per_host,
         "verify": job.ca or True,
         **job.options,
     }
-    responses = hurtle.stream(job.urls(requests), **options)
-    for response in responses:
+    return hurtle.stream(urls, **options)
+
+
+def consume(job: Job, requests: int) -> None:
+    for response in streamed(job, job.urls(requests)):
         check(job, response.status, len(response.content))
 
 

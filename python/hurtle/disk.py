@@ -56,7 +56,7 @@ def save_file(source: Path, path: str | os.PathLike[str]) -> None:
 
 
 def temporary_folder(parent: str) -> Path:
-    """Create a folder that is removed when the process ends, or by whoever is the last to need it.
+    """Create a folder that is removed when the process ends, or by the last that needs it.
 
     Raises:
         OSError: It cannot be created.

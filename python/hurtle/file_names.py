@@ -107,7 +107,7 @@ def name_of_header(value: str | None) -> str | None:
     if plain.startswith('"'):
         plain = re.sub(r"\\(.)", r"\1", plain[1:-1])
     chosen = extended or plain
-    # Whoever sends a path means its last part.
+    # A server that sends a path means its last part.
     last = re.split(r"[\\/]", chosen)[-1]
     return safe_name(last) if last.strip(" .") else None
 

@@ -22,6 +22,7 @@ from hurtle.options import OutputOptions
 from hurtle.report.text import summary_text
 from hurtle.rows import Rows
 from hurtle.sources import Source, open_source
+from hurtle.sources.base import WrappedSource
 
 if TYPE_CHECKING:
     from hurtle._engine import Response
@@ -156,14 +157,12 @@ def _read(flag: str, text: str) -> bytes:
         raise ConfigError(f"{flag} {text}: {error.strerror or error}") from error
 
 
-class ShapedSource(Source):
+class ShapedSource(WrappedSource):
     """A source whose plain URLs get a method and a body; rows that are requests already stay as they are."""
 
     def __init__(self, source: Source, shape: Mapping[str, Any]) -> None:
-        self._source = source
+        super().__init__(source)
         self._shape = shape
-        self.steady = source.steady
-        self.path = source.path
 
     def fingerprint(self) -> dict[str, object] | None:
         """Return the fingerprint of the source, with a hash of the method and body added to it."""
@@ -173,24 +172,10 @@ class ShapedSource(Source):
         shape = sha256(repr(sorted(self._shape.items())).encode("utf-8", "surrogatepass")).hexdigest()
         return of_source | {"shape": shape}
 
-    @property
-    def total(self) -> int | None:
-        """How many rows the source has."""
-        return self._source.total
-
-    @property
-    def skipped(self) -> int:  # type: ignore[override]
-        """Lines that the source skipped."""
-        return self._source.skipped
-
     def __iter__(self) -> Iterator[Row]:
         """Yield the rows."""
         for row in self._source:
             yield Request(row, **self._shape) if isinstance(row, str) else row
-
-    def close(self) -> None:
-        """Close the source."""
-        self._source.close()
 
 
 def tell(rows: Rows) -> None:

@@ -158,7 +158,7 @@ def is_same(one: str, other: str) -> bool:
 def leads_elsewhere(name: str, run: str) -> bool:
     """Whether the name of another run leads to a server, and the run itself is not there.
 
-    What a row of a run names was written by whoever wrote the run: hurtle connects with the caller's
+    What a row of a run names was written by the author of the run: hurtle connects with the caller's
     credentials only where the caller has named something.
 
     Args:

@@ -77,6 +77,33 @@ class Source(ABC):
         return
 
 
+class WrappedSource(Source):
+    """The rows of another source, which a subclass changes or looks at on their way.
+
+    Args:
+        source: The other source. It is closed with this one.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.steady = source.steady
+        self.path = source.path
+
+    @property
+    def total(self) -> int | None:
+        """How many rows the source has."""
+        return self._source.total
+
+    @property
+    def skipped(self) -> int:  # type: ignore[override]
+        """Lines that the source skipped."""
+        return self._source.skipped
+
+    def close(self) -> None:
+        """Close the source."""
+        self._source.close()
+
+
 def as_row(item: object) -> Row:
     """Turn an item of a caller's iterable into a row; what is not a request becomes a BadRow."""
     if isinstance(item, (str, Request, BadRow)):

@@ -219,7 +219,7 @@ impl Bodies {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What has come of those that are counted.
+    /// What those that are counted have received.
     pub(super) fn received(&self) -> u64 {
         self.table().bodies.values().map(|body| body.received).sum()
     }

@@ -105,7 +105,7 @@ pub(super) fn lines(bytes: &[u8]) -> Result<Option<Lines<'_>>, Failure> {
                 head.fold(bytes, text)?;
                 Last::Header
             }
-            // Whoever takes the line before for nothing may take this one for a header.
+            // A reader that skips the line before may take this one for a header.
             (Last::NoHeader, 1..) if may_frame(name_in(line)) => {
                 return Err(refused("a malformed header that may frame the body"));
             }
