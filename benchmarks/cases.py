@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from benchmarks import files, hostile, import_time, memory, output, politeness, scaling, side_by_side
+from benchmarks import (
+    files,
+    first_visit,
+    hostile,
+    import_time,
+    memory,
+    output,
+    politeness,
+    scaling,
+    side_by_side,
+)
 from benchmarks.measure import Terms
 from benchmarks.report import Result
 from benchmarks.servers import FILES, HTML_BYTES, SMALL_BYTES, nginx, test_server
@@ -96,6 +106,18 @@ RACES = (
         fewest=1_000,
         note="A new connection with a full handshake of TLS 1.3 each time; all verify the certificate.",
         absent={"wrk": "it does not decode"},
+    ),
+    Race(
+        name="first_visit",
+        title="2,000 hosts over HTTPS, each for the first time",
+        server=first_visit.nginx,
+        origin="https",
+        hosts=first_visit.HOSTS,
+        contestants=("hurtle", "pycurl multi", "aiohttp+uvloop"),
+        requests=first_visit.HOSTS,
+        fewest=first_visit.HOSTS,
+        note="A full handshake with each, and a chain P-256, P-384, RSA-4096 that all verify.",
+        absent={"wrk": "one host only"},
     ),
     Race(
         name="latency",

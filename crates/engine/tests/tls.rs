@@ -15,7 +15,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     date_time_ymd,
 };
-use rustls::crypto::ring;
+use rustls::crypto::aws_lc_rs;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::PrivateKeyDer;
@@ -129,7 +129,7 @@ fn served(params: &CertificateParams, issuer: Option<&CertifiedIssuer<'static, K
         Some(issuer) => params.signed_by(&key, issuer).unwrap(),
         None => params.self_signed(&key).unwrap(),
     };
-    let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
     let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
     let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
     let config = builder.with_single_cert(vec![certificate.der().clone()], key).unwrap();
@@ -171,7 +171,7 @@ fn test_t9_a_server_that_demands_a_client_certificate() {
     let issuer = authority();
     let mut roots = RootCertStore::empty();
     roots.add(issuer.der().clone()).unwrap();
-    let provider = Arc::new(ring::default_provider());
+    let provider = Arc::new(aws_lc_rs::default_provider());
     let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
     let key = KeyPair::generate().unwrap();
     let certificate = for_host("127.0.0.1").signed_by(&key, &issuer).unwrap();

@@ -9,7 +9,7 @@ use rcgen::{
     KeyUsagePurpose, SanType, date_time_ymd,
 };
 use rustls::ServerConfig;
-use rustls::crypto::ring;
+use rustls::crypto::aws_lc_rs;
 use rustls::server::{ClientHello, ResolvesServerCert, ServerSessionMemoryCache};
 use rustls::sign::{CertifiedKey, SigningKey};
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -34,14 +34,14 @@ impl Identity {
         let ca = authority("hurtle test CA")?;
         let ca_pem = ca.pem();
         let leaves = Leaves::new(ca, host, fault).map_err(broken)?;
-        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_protocol_versions(rustls::ALL_VERSIONS)
             .map_err(broken)?
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(leaves));
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         // Tickets for clients that take them; the cache is for TLS 1.2 session ids.
-        config.ticketer = ring::Ticketer::new().map_err(broken)?;
+        config.ticketer = aws_lc_rs::Ticketer::new().map_err(broken)?;
         config.session_storage = ServerSessionMemoryCache::new(4096);
         Ok(Self { ca_pem, config: Arc::new(config) })
     }
@@ -70,7 +70,7 @@ impl Leaves {
     fn new(ca: Authority, host: IpAddr, fault: Option<TlsFault>) -> Result<Self, BoxError> {
         let key = KeyPair::generate()?;
         let der = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let signer = ring::sign::any_supported_type(&der)?;
+        let signer = aws_lc_rs::sign::any_supported_type(&der)?;
         let params = first_params(host, fault)?;
         let leaf = match fault {
             Some(TlsFault::SelfSigned) => params.self_signed(&key)?,

@@ -20,7 +20,7 @@ use rustls::{CertificateError, ClientConfig, ClientConnection, RootCertStore, St
 fn client_config(server: &Server, versions: &[&'static rustls::SupportedProtocolVersion]) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(server.ca_pem().as_bytes()).unwrap()).unwrap();
-    ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+    ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
         .with_protocol_versions(versions)
         .unwrap()
         .with_root_certificates(roots)
@@ -152,7 +152,9 @@ fn peer_certificate(server: &Server) -> Vec<u8> {
         }
     }
     let mut config = client_config(server, rustls::ALL_VERSIONS);
-    config.dangerous().set_certificate_verifier(Arc::new(Trusting(rustls::crypto::ring::default_provider())));
+    config
+        .dangerous()
+        .set_certificate_verifier(Arc::new(Trusting(rustls::crypto::aws_lc_rs::default_provider())));
     let name = ServerName::try_from("localhost").unwrap();
     let mut session = ClientConnection::new(Arc::new(config), name).unwrap();
     let mut stream = TcpStream::connect_timeout(&server.tls_addr().unwrap(), PATIENCE).unwrap();

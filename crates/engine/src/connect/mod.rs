@@ -3,10 +3,10 @@
 mod descriptors;
 mod dns;
 mod guard;
+mod signatures;
 mod stream;
 mod tcp;
 mod tls;
-mod verified;
 mod verifier;
 
 pub(crate) use descriptors::Descriptors;

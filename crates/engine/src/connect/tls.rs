@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{ClientSessionMemoryCache, Resumption, WebPkiServerVerifier};
-use rustls::crypto::{CryptoProvider, ring};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, Error, InvalidMessage, RootCertStore,
     SupportedCipherSuite,
@@ -20,6 +20,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::signatures;
 use super::verifier::{AcceptAll, Verifier, is_self_signed_error};
 use crate::error::{Code, ConfigError, Failure};
 use crate::options::{Http2, Verify};
@@ -136,10 +137,11 @@ impl TlsContext {
     }
 }
 
-/// Ring's algorithms, AES-128 first, as browsers ask for it: the handshake hashes by SHA-256, for which processors have
-/// instructions, and not by SHA-384.
+/// The algorithms of AWS-LC, AES-128 first, as browsers ask for it: the handshake hashes by SHA-256, for which processors
+/// have instructions, and not by SHA-384.
 fn provider() -> CryptoProvider {
-    let mut provider = ring::default_provider();
+    let mut provider = aws_lc_rs::default_provider();
+    provider.signature_verification_algorithms = signatures::remembering(&provider);
     let is_aes128 =
         |suite: &SupportedCipherSuite| suite.suite().as_str().is_some_and(|name| name.contains("AES_128"));
     provider.cipher_suites.sort_by_key(|suite| !is_aes128(suite));
@@ -306,7 +308,7 @@ mod tests {
 
     fn serve(certificate: CertificateDer<'static>, key: &KeyPair) -> ServerConfig {
         let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
-        let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
         let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
         builder.with_single_cert(vec![certificate], key).unwrap()
     }
@@ -389,7 +391,7 @@ mod tests {
         let certificate = for_name(NAME).signed_by(&right, &ca).unwrap().der().clone();
         for (key, is_right) in [(&right, true), (&right, true), (&wrong, false), (&right, true)] {
             let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
-            let key = ring::sign::any_supported_type(&key).unwrap();
+            let key = aws_lc_rs::sign::any_supported_type(&key).unwrap();
             let mut config = serve(certificate.clone(), &right);
             config.cert_resolver =
                 Arc::new(SingleCertAndKey::from(CertifiedKey::new(vec![certificate.clone()], key)));
@@ -400,6 +402,26 @@ mod tests {
             if let Ok(stream) = connected {
                 assert_eq!(stream.get_ref().1.handshake_kind(), Some(HandshakeKind::Full));
             }
+            server.abort();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_chain_that_is_known_is_good_for_its_name_and_roots_only() {
+        let (ca, other) = (authority("CA"), authority("another CA"));
+        let contexts = [&ca, &other].map(|ca| trusting(ca, Http2::Never));
+        let key = KeyPair::generate().unwrap();
+        let serve_as = |name| serve(for_name(name).signed_by(&key, &ca).unwrap().der().clone(), &key);
+        let right = serve_as(NAME);
+        for (context, config, expected) in [
+            (&contexts[0], &right, None),
+            (&contexts[0], &right, None),
+            (&contexts[1], &right, Some(Code::TlsUnknownCa)),
+            (&contexts[0], &serve_as("other.example"), Some(Code::TlsName)),
+        ] {
+            let (address, server) = tls_server(config.clone()).await;
+            let refused = connect(context, address).await.err().map(|failure| failure.code);
+            assert_eq!(refused, expected);
             server.abort();
         }
     }
@@ -433,7 +455,7 @@ mod tests {
         let issuer = authority("known");
         let mut roots = RootCertStore::empty();
         roots.add(issuer.der().clone()).unwrap();
-        let provider = Arc::new(ring::default_provider());
+        let provider = Arc::new(aws_lc_rs::default_provider());
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
             .build()
             .unwrap();

@@ -13,8 +13,6 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
-use super::verified::{Shown, Verified};
-
 /// Checks as rustls does, with two differences that people expect from OpenSSL.
 ///
 /// A server's certificate that is itself among the trusted ones is trusted by its bytes, whoever issued it and whether
@@ -26,13 +24,12 @@ use super::verified::{Shown, Verified};
 pub(super) struct Verifier {
     inner: Arc<WebPkiServerVerifier>,
     trusted: HashSet<CertificateDer<'static>>,
-    verified: Verified,
 }
 
 impl Verifier {
     /// `trusted` are the certificates that `inner` has as its roots.
     pub(super) fn new(inner: Arc<WebPkiServerVerifier>, trusted: HashSet<CertificateDer<'static>>) -> Self {
-        Self { inner, trusted, verified: Verified::default() }
+        Self { inner, trusted }
     }
 }
 
@@ -48,16 +45,7 @@ impl ServerCertVerifier for Verifier {
         if self.trusted.contains(end_entity) {
             return verify_trusted(end_entity, server_name, now);
         }
-        let shown = Shown::new(server_name, end_entity, intermediates);
-        if self.verified.has(shown, now) {
-            return Ok(ServerCertVerified::assertion());
-        }
-        let verified =
-            self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
-        if verified.is_ok() {
-            self.verified.add(shown, end_entity, intermediates, now);
-        }
-        match verified {
+        match self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
             // `openssl req -x509` marks what it makes as a CA, which rustls reports as Other ("CA used as end
             // entity") before it looks for the issuer.
             Err(Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::Other(_)))
