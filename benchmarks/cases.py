@@ -27,8 +27,8 @@ RACES = (
         title="Small keep-alive GET over HTTP",
         server=nginx,
         contestants=(
-            "hurtle", "hurtle, from a list", "pycurl multi", "pyreqwest", "floodr", "aiohttp+uvloop",
-            "reqstorm+uvloop", "reqstorm", "wrk", "h2load",
+            "hurtle", "hurtle, from a list", "hurtle, two threads", "pycurl multi", "pyreqwest", "floodr",
+            "aiohttp+uvloop", "reqstorm+uvloop", "reqstorm", "wrk", "h2load",
         ),
         requests=300_000,
     ),

@@ -86,6 +86,7 @@ FULL_RUN = 50_000
 PYTHON: dict[str, tuple[str, str, float]] = {
     "hurtle": ("hurtle_stream", "hurtle", 1),
     "hurtle, from a list": ("hurtle_list", "hurtle", 1),
+    "hurtle, two threads": ("hurtle_threads", "hurtle", 1),
     "hurtle, views": ("hurtle_views", "hurtle", 1),
     "hurtle, some hosts hang": ("hurtle_slow", "hurtle", 1),
     "hurtle, to an output": ("hurtle_output", "hurtle", 1),
