@@ -215,6 +215,58 @@ fn test_h35_a_part_that_is_not_the_rest_is_never_believed() {
 }
 
 #[test]
+fn test_h35_a_part_that_is_longer_than_it_says_is_never_believed() {
+    let file = Arc::new(content(400_000));
+    for (last, chunked, on_disk) in
+        [(399_999, true, false), (399_999, false, false), (349_999, true, false), (399_999, true, true)]
+    {
+        let served = Arc::clone(&file);
+        let script = Script::start(move |number, peer| {
+            let Some(request) = peer.request() else { return };
+            let whole = served.len();
+            if start_of(&request).is_none() {
+                let head = format!("HTTP/1.1 200 OK\r\nETag: \"v1\"\r\nContent-Length: {whole}\r\n\r\n");
+                return peer
+                    .send([head.as_bytes(), &served[..if number == 0 { 300_000 } else { whole }]].concat());
+            }
+            let head = format!(
+                "HTTP/1.1 206 Partial Content\r\nETag: \"v1\"\r\nContent-Range: bytes 300000-{last}/{whole}\r\n"
+            );
+            let body = [&served[300_000..], b"and more of it"].concat();
+            peer.send(if chunked {
+                let size = format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n", body.len());
+                [head.as_bytes(), size.as_bytes(), &body, b"\r\n0\r\n\r\n"].concat()
+            } else {
+                [head.as_bytes(), b"Connection: close\r\n\r\n", &body].concat()
+            });
+        });
+        let (url, options) = (script.url("/"), quick_retries(1));
+        let row = if on_disk { to_disk(options, &url, "longer") } else { fetch_one(&engine(options), &url) };
+        assert!(row.ok && row.body == *file, "{last} {chunked}: {} {}", row.detail, row.body.len());
+        assert_eq!(script.requests(), 3, "then it is asked for as a whole");
+    }
+}
+
+#[test]
+fn test_h35_not_modified_is_no_rest() {
+    let file = Arc::new(content(400_000));
+    let served = Arc::clone(&file);
+    let script = Script::start(move |number, peer| {
+        while let Some(request) = peer.request() {
+            if start_of(&request).is_some() {
+                peer.send("HTTP/1.1 304 Not Modified\r\nETag: \"v1\"\r\n\r\n");
+                continue;
+            }
+            let head = format!("HTTP/1.1 200 OK\r\nETag: \"v1\"\r\nContent-Length: {}\r\n\r\n", served.len());
+            let most = if number == 0 { 300_000 } else { served.len() };
+            return peer.send([head.as_bytes(), &served[..most]].concat());
+        }
+    });
+    let row = fetch_one(&engine(quick_retries(1)), &script.url("/"));
+    assert!(row.ok && row.body == *file, "{:?} {}", row.status, row.detail);
+}
+
+#[test]
 fn test_h35_a_shorter_part_is_not_the_whole() {
     let file = Arc::new(content(400_000));
     let served = Arc::clone(&file);

@@ -133,6 +133,8 @@ pub(super) struct Read {
     pub(super) wire_bytes: u64,
     /// It was read to its end.
     pub(super) whole: bool,
+    /// More came than the part that was announced, so that it is not the rest of what came before.
+    pub(super) is_no_rest: bool,
     pub(super) failure: Option<Failure>,
 }
 
@@ -247,6 +249,11 @@ pub(super) async fn read(
                 return Ok(read);
             }
         };
+        if body.terms.as_ref().is_some_and(|terms| terms.is_exceeded_by(read.wire_bytes)) {
+            read.is_no_rest = true;
+            body.take();
+            return Ok(read);
+        }
         let over = read.wire_bytes > rules.max_bytes;
         if over && refuses {
             let detail = format!("the response grew past max_body_size of {}", rules.max_bytes);

@@ -60,6 +60,8 @@ pub(super) struct Terms {
     validator: Validator,
     /// The length of the whole, as received, if that is known.
     whole: Option<u64>,
+    /// Where the part ends that is coming, if it is one.
+    part_end: Option<u64>,
 }
 
 /// The beginning of a body.
@@ -94,7 +96,7 @@ impl Terms {
         let is_whole = received.status == StatusCode::OK.as_u16() && *request.method() == Method::GET;
         let validator = is_whole.then(|| validator(&received.headers)).flatten()?;
         let (head, url) = (head_of(received), request.target.as_str().into());
-        Some(Box::new(Self { head, url, validator, whole }))
+        Some(Box::new(Self { head, url, validator, whole, part_end: None }))
     }
 
     /// The head of the response that it is the body of.
@@ -107,6 +109,11 @@ impl Terms {
         let whole = self.whole.filter(|&whole| received < whole)?;
         let detail = format!("the server sent {received} of {whole} bytes");
         Some(Failure::new(Code::TruncatedDisconnect, detail))
+    }
+
+    /// Whether `received` bytes are more than the part that was announced: then it is another one.
+    pub(super) fn is_exceeded_by(&self, received: u64) -> bool {
+        self.part_end.is_some_and(|end| received > end)
     }
 }
 
@@ -140,13 +147,13 @@ impl Partial {
         match received.status {
             200 => Answer::Whole,
             206 if self.is_rest(received, declared) => Answer::Rest,
-            300..400 | 408 | 425 | 429 | 500.. => Answer::Other,
+            300..=303 | 305..400 | 408 | 425 | 429 | 500.. => Answer::Other,
             _ => Answer::Useless,
         }
     }
 
     fn is_rest(&mut self, received: &Received, declared: Option<u64>) -> bool {
-        let Terms { head, validator, whole, .. } = &mut *self.terms;
+        let Terms { head, validator, whole, part_end, .. } = &mut *self.terms;
         let mut ranges = received.headers.get_all("content-range");
         let range = ranges.next().and_then(content_range).filter(|_| ranges.next().is_none());
         let Some((first, last, of)) = range else { return false };
@@ -157,7 +164,7 @@ impl Partial {
             && only(received.headers.get_all(validator.header)) == Some(validator.value.as_bytes())
             && is_same("content-encoding");
         if fits {
-            *whole = Some(of);
+            (*whole, *part_end) = (Some(of), Some(last + 1));
         }
         fits
     }

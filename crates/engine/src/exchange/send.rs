@@ -260,9 +260,7 @@ async fn receive(
     let mut claim = rules.claim.take();
     let declared = incoming.declared();
     let Some(mut body) = body_for(&mut received, declared, !ask.rest.is_empty(), rules) else {
-        incoming.close_unless_whole(false);
-        let failure = Failure::new(Code::ProtocolOther, "the response is not the range that was asked for");
-        return Exchanged { reached: Reached::NoRest, ..Exchanged::failed(failure) };
+        return not_the_rest(incoming);
     };
     let read = if rules.follow_redirects && leads_on(received.status, received.headers.get_all("location")) {
         Ok(body::skip(&mut incoming).await)
@@ -274,6 +272,9 @@ async fn receive(
         Ok(read) => read,
         Err(error) => return disk_failed(&error, rules),
     };
+    if read.is_no_rest {
+        return not_the_rest(incoming);
+    }
     keep(&mut received, &mut incoming, read.cut());
     received.add_remark(incoming.remark());
     incoming.close_unless_whole(read.whole && read.failure.is_none());
@@ -292,6 +293,13 @@ async fn receive(
     let kept = received.wire.as_ref().map_or(0, |wire| wire.response.len());
     claim.shrink((received.body.len() + kept) as u64);
     Exchanged { received: Some(received), failure, reached, claim }
+}
+
+/// The end of a request for the rest of a body, which the response is not.
+fn not_the_rest(incoming: Incoming<'_>) -> Exchanged {
+    incoming.close_unless_whole(false);
+    let failure = Failure::new(Code::ProtocolOther, "the response is not the range that was asked for");
+    Exchanged { reached: Reached::NoRest, ..Exchanged::failed(failure) }
 }
 
 /// The end of a request whose body cannot be written: its job ends.
