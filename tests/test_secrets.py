@@ -57,6 +57,8 @@ def urls(hurtle_server: Server) -> list[str]:
         f"http://{user}@exa mple/space",
         f"http://{user}@",
         f"http://{user}@h\0/nul",
+        f"http://user:a/{CANARY}@h/slash",
+        f"http://user:{CANARY}\\@h/backslash",
         f"http://{user}@{'a' * 70_000}/long",
         f"ftp://{user}@h/scheme",
         f"//{user}@h/",
@@ -210,6 +212,12 @@ def test_the_command_prints_none(tmp_path: Path, urls: list[str]) -> None:
         b"unrecognized arguments: --pasword --token"
         in subprocess.run([COMMAND, *commands[7]], capture_output=True, timeout=60, check=False).stderr
     )
+
+
+def test_the_options_of_a_client_show_none() -> None:
+    with hurtle.Client(**OPTIONS, params={"key": CANARY}) as client:
+        check(repr(client))
+        check(repr(client.options))
 
 
 def test_a_request_shows_names_and_no_values() -> None:

@@ -5,7 +5,7 @@ value that crosses the boundary. The engine has the same defaults; a contract te
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any, Literal, TypeAlias, TypedDict, cast, get_args
 
@@ -167,7 +167,8 @@ class Options:
 
     Times are seconds, sizes bytes. `headers` holds user agent, cookies and credentials as header fields;
     `params` is an encoded query; `threads` 0 means one per core that this process may use. A rate of None
-    means no limit; `hosts` are pairs of a name and its limits, as `limits.host_limits` returns them.
+    means no limit; `hosts` are pairs of a name and its limits, as `limits.host_limits` returns them. The
+    representation leaves out headers and params, which may be secrets.
     """
 
     concurrency: Concurrency = 256
@@ -205,8 +206,8 @@ class Options:
     max_body_size: int = 64 << 20
     truncate_oversize: bool = False
     decode_content: bool = True
-    headers: tuple[tuple[str, str], ...] = (("user-agent", USER_AGENT),)
-    params: str | None = None
+    headers: tuple[tuple[str, str], ...] = field(default=(("user-agent", USER_AGENT),), repr=False)
+    params: str | None = field(default=None, repr=False)
     max_buffer: int = 64 << 20
     threads: int = 0
     ordered: bool = False

@@ -41,7 +41,12 @@ fn hides_credentials(text: &str) {
     if !is_scheme || text.contains(SECRET) || (slashes.is_empty() && MAILBOXES.contains(&name.as_str())) {
         return;
     }
-    for userinfo in [format!("me:{SECRET}@"), format!("{SECRET}@"), format!("me:x@{SECRET}@")] {
+    let mut forms = vec![format!("me:{SECRET}@"), format!("{SECRET}@"), format!("me:x@{SECRET}@")];
+    if !slashes.is_empty() {
+        // Behind what looks like the end of the authority, but for a port that is none.
+        forms.extend(["/", "?", "#", "\\"].map(|end| format!("me:x{end}{SECRET}@")));
+    }
+    for userinfo in forms {
         let url = format!("{scheme}{slashes}{userinfo}{rest}");
         match Submission::new(0, &url, None, None) {
             Submission::Send(request) => {

@@ -234,7 +234,8 @@ pub(crate) const MAILBOXES: [&str; 6] = ["mailto", "sip", "sips", "xmpp", "acct"
 /// The text without user and password, whatever else is wrong with it.
 ///
 /// Browsers take `http:user:password@host` and `http:\\user:password@host` for URLs, and people paste
-/// `user:password@host`.
+/// `user:password@host`. A password that should have been encoded may hold what ends the authority: what stands in front of
+/// it is no port then.
 fn without_userinfo(url: &str) -> Cow<'_, str> {
     let (scheme, rest) = match url.split_once(':') {
         _ if url.starts_with(['/', '\\']) => ("", url),
@@ -247,11 +248,18 @@ fn without_userinfo(url: &str) -> Cow<'_, str> {
     let is_marked = rest.len() < url.len() || rest.starts_with(['/', '\\']);
     let rest = rest.trim_start_matches(['/', '\\']);
     let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
-    let Some((userinfo, _)) = authority.rsplit_once('@') else { return Cow::Borrowed(url) };
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let is_cut = host
+        .rsplit_once(':')
+        .is_some_and(|(_, port)| !host.starts_with('[') && !port.bytes().all(|byte| byte.is_ascii_digit()));
+    let end = if is_marked && is_cut { rest.rfind('@') } else { authority.rfind('@') };
+    let Some((userinfo, rest)) = end.and_then(|end| rest.split_at_checked(end)) else {
+        return Cow::Borrowed(url);
+    };
     if !is_marked && !userinfo.contains(':') {
         return Cow::Borrowed(url); // a mailbox, or anything else
     }
-    let rest = rest.get(userinfo.len() + 1..).unwrap_or_default();
+    let rest = rest.get(1..).unwrap_or_default();
     Cow::Owned(if scheme.is_empty() { rest.to_owned() } else { format!("{scheme}://{rest}") })
 }
 
@@ -294,6 +302,14 @@ mod tests {
             ("u:p@h/", "h/"),
             ("http://u:p@", "http://"),
             ("http://u:p@h:99999/", "http://h:99999/"),
+            ("http://u:p/q@h/", "http://h/"),
+            ("http://u:p\\@h/", "http://h/"),
+            ("http://u:p#q@r@h/", "http://h/"),
+            ("http://u@corp:p?q@h/", "http://h/"),
+            ("ftp://u:1p/q@h/", "ftp://h/"),
+            ("http://h:80/a@b", "http://h:80/a@b"),
+            ("http://h:/a@b", "http://h:/a@b"),
+            ("http://[::1]/a@b", "http://[::1]/a@b"),
             ("http://h/a@b", "http://h/a@b"),
             ("http:///h?a@b", "http:///h?a@b"),
             ("mailto:a@b.example", "mailto:a@b.example"),
