@@ -2,12 +2,15 @@
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pyarrow
 import pytest
 
+import hurtle
 from hurtle._engine import arrow_schema
 from hurtle.formats.row_json import line_of, row_of
+from hurtle.testing import Server
 from tests.runs.conftest import MakeRun
 
 NAMES = pyarrow.schema(arrow_schema()).names
@@ -43,6 +46,20 @@ def test_nothing_in_a_line_steers_a_terminal() -> None:
     assert line.count(b"\n") == 1
     assert line.decode().rstrip("\n").isprintable()
     assert json.loads(line) == {"index": 0, "meta": {"k": text}, "url": text}
+
+
+@pytest.mark.parametrize("is_file", [False, True])
+def test_nothing_in_a_line_of_a_run_steers_a_terminal(
+    tmp_path: Path, hurtle_server: Server, is_file: bool
+) -> None:
+    row = {"url": hurtle_server.url("/bytes/1"), "id": "\u202e", "meta": {"k\u202e": "\x7f\x9b\u2066é"}}
+    listed = tmp_path / "list.jsonl"
+    listed.write_text(json.dumps(row, ensure_ascii=False), encoding="utf-8")
+    out = tmp_path / "out.jsonl"
+    hurtle.run(listed if is_file else [row], out)
+    line = out.read_text(encoding="utf-8").rstrip("\n")
+    assert line.isprintable()
+    assert json.loads(line)["meta"] == row["meta"]
 
 
 def test_half_of_a_surrogate_pair_stays_escaped() -> None:

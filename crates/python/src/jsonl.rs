@@ -101,18 +101,23 @@ struct Inert;
 
 impl Formatter for Inert {
     fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
-        if harmless(fragment) {
-            return writer.write_all(fragment.as_bytes());
-        }
-        let mut rest = fragment;
-        while let Some((at, steering)) = rest.char_indices().find(|&(_, char)| steers(char)) {
-            let (before, behind) = rest.split_at(at);
-            writer.write_all(before.as_bytes())?;
-            write!(writer, "\\u{:04x}", u32::from(steering))?;
-            rest = behind.get(steering.len_utf8()..).unwrap_or_default();
-        }
-        writer.write_all(rest.as_bytes())
+        write_inert(writer, fragment)
     }
+}
+
+/// Writes what stands in a string of JSON, or JSON as a whole: what is escaped stands in strings only.
+fn write_inert<W: ?Sized + Write>(writer: &mut W, json: &str) -> io::Result<()> {
+    if harmless(json) {
+        return writer.write_all(json.as_bytes());
+    }
+    let mut rest = json;
+    while let Some((at, steering)) = rest.char_indices().find(|&(_, char)| steers(char)) {
+        let (before, behind) = rest.split_at(at);
+        writer.write_all(before.as_bytes())?;
+        write!(writer, "\\u{:04x}", u32::from(steering))?;
+        rest = behind.get(steering.len_utf8()..).unwrap_or_default();
+    }
+    writer.write_all(rest.as_bytes())
 }
 
 /// Whether a text cannot contain a control character: all of them come after the visible characters of ASCII.
@@ -163,7 +168,8 @@ impl<'a> Object<'a> {
     /// A value that is already JSON.
     fn raw(&mut self, key: &str, json: &str) {
         self.key("", key);
-        self.out.extend_from_slice(json.as_bytes());
+        // Writing to memory does not fail.
+        write_inert(&mut *self.out, json).unwrap_or_default();
     }
 
     fn end(self) {
