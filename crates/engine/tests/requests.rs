@@ -3,8 +3,10 @@
 
 mod common;
 
+use std::sync::{Arc, Mutex};
+
 use bytes::Bytes;
-use common::{drain, engine, fetch, fetch_one, header, one_attempt, send, server};
+use common::{Script, drain, engine, fetch, fetch_one, header, one_attempt, send, server};
 use http::header::{ACCEPT, AUTHORIZATION, HOST, USER_AGENT};
 use http::{HeaderValue, Method};
 use hurtle_engine::Concurrency::Fixed;
@@ -201,4 +203,53 @@ fn test_the_highest_priority_goes_first_among_those_that_wait() {
     job.finish();
     let order: Vec<u64> = drain(&job).0.iter().map(|row| row.index).collect();
     assert_eq!(order, [5, 3, 0, 1, 4, 2]);
+}
+
+const RULES: &str = "HTTP/1.1 200 OK\r\ncontent-length: 33\r\n\r\nUser-agent: *\nDisallow: /private\n";
+const PAGE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\npage";
+
+/// A server that answers what it is asked for, and remembers the heads of requests.
+fn site(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> (Script, Arc<Mutex<Vec<String>>>) {
+    let asked = Arc::<Mutex<Vec<String>>>::default();
+    let log = Arc::clone(&asked);
+    let script = Script::start(move |_, peer| {
+        while let Some(head) = peer.request() {
+            let answer = answer(head.split(' ').nth(1).unwrap());
+            log.lock().unwrap().push(head);
+            peer.send(answer);
+        }
+    });
+    (script, asked)
+}
+
+#[test]
+fn test_nothing_of_the_caller_goes_along_when_robots_txt_is_asked_for_behind_a_redirect() {
+    let (other, asked_there) =
+        site(|path| if path == "/robots.txt" { RULES.to_owned() } else { PAGE.to_owned() });
+    let there = other.url("/page");
+    let (site, asked) = site(move |path| {
+        if path == "/robots.txt" {
+            PAGE.to_owned()
+        } else {
+            format!("HTTP/1.1 302 Found\r\nlocation: {there}\r\ncontent-length: 0\r\n\r\n")
+        }
+    });
+    let headers = ["authorization", "cookie", "x-api-key", "host"].map(|name| header(name, "s3cret"));
+    let options = Options { robots: true, headers: headers.into(), threads: 1, ..one_attempt() };
+    let row = fetch_one(&engine(options), &site.url("/"));
+    assert_eq!((row.status, row.hops.len()), (Some(200), 1), "{}", row.detail);
+    let heads = asked.lock().unwrap().clone();
+    assert!(heads.len() == 2 && heads.iter().all(|head| head.contains("s3cret")), "{heads:?}");
+    let heads = asked_there.lock().unwrap().clone();
+    assert!(heads.len() == 2 && !heads.iter().any(|head| head.contains("s3cret")), "{heads:?}");
+}
+
+#[test]
+fn test_robots_txt_is_asked_for_as_a_whole_when_rows_are_not() {
+    let (site, asked) = site(|path| if path == "/robots.txt" { RULES.to_owned() } else { PAGE.to_owned() });
+    let headers = ["range", "if-none-match", "if-modified-since"].map(|name| header(name, "only"));
+    let options = Options { robots: true, headers: headers.into(), threads: 1, ..one_attempt() };
+    assert_eq!(fetch_one(&engine(options), &site.url("/")).status, Some(200));
+    let limited: Vec<_> = asked.lock().unwrap().iter().map(|head| head.matches("only").count()).collect();
+    assert_eq!(limited, [0, 3], "robots.txt, and the row");
 }

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, HOST, RANGE, TE, TRANSFER_ENCODING, UPGRADE,
-    USER_AGENT,
+    ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, HOST, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    IF_RANGE, IF_UNMODIFIED_SINCE, RANGE, TE, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
 };
 use http::{HeaderName, HeaderValue, Method, Uri, Version};
 
@@ -26,10 +26,18 @@ pub(crate) struct Heads {
     own_codings: bool,
 }
 
+/// On whose behalf a request is sent, and to whom.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Asking {
+    pub(crate) audience: Audience,
+    /// The engine wants it for itself: as a whole, and whether or not it has changed.
+    pub(crate) is_errand: bool,
+}
+
 /// What is asked for.
 pub(crate) struct Ask<'a> {
     pub(crate) request: &'a Request,
-    pub(crate) audience: Audience,
+    pub(crate) asking: Asking,
     /// Headers that ask for the rest of a body.
     pub(super) rest: &'a [Header],
 }
@@ -41,7 +49,7 @@ struct Choice<'a> {
     conditions: &'a [Header],
     rest: &'a [Header],
     kept: &'a [HeaderName],
-    audience: Audience,
+    asking: Asking,
     /// Accept-Encoding is left out.
     no_codings: bool,
     length: Option<usize>,
@@ -99,7 +107,7 @@ impl Heads {
             out.extend_from_slice(part);
         }
         let is_plain = choice.own.is_empty() && choice.conditions.is_empty() && choice.rest.is_empty();
-        if is_plain && ask.audience == Audience::Asked {
+        if is_plain && ask.asking.audience == Audience::Asked && !ask.asking.is_errand {
             out.extend_from_slice(&self.lines);
         } else {
             for (name, value) in choice.all() {
@@ -141,12 +149,13 @@ impl Heads {
         request: &'a Request,
         audience: Audience,
     ) -> Option<&'a HeaderValue> {
-        let choice = self.choose(&Ask { request, audience, rest: &[] });
+        let asking = Asking { audience, is_errand: false };
+        let choice = self.choose(&Ask { request, asking, rest: &[] });
         choice.all().find(|(name, _)| name == USER_AGENT).map(|(_, value)| value)
     }
 
     fn choose<'a>(&'a self, ask: &Ask<'a>) -> Choice<'a> {
-        let &Ask { request, audience, rest } = ask;
+        let &Ask { request, asking, rest } = ask;
         let spec = request.spec.as_deref();
         let body = spec.and_then(|spec| spec.body.as_ref()).map_or(0, Bytes::len);
         let length = (body > 0 || expects_body(request.method())).then_some(body);
@@ -154,7 +163,7 @@ impl Heads {
         // A part of a coded body cannot be decoded by itself.
         let no_codings = self.own_codings && own.iter().any(|(name, _)| name == RANGE);
         let (shared, conditions, kept) = (&self.shared, request.conditions(), &self.kept);
-        Choice { shared, own, conditions, rest, kept, audience, no_codings, length }
+        Choice { shared, own, conditions, rest, kept, asking, no_codings, length }
     }
 }
 
@@ -168,20 +177,20 @@ impl<'a> Choice<'a> {
         };
         let shared = self.shared.iter().filter(move |(name, _)| !is_replaced(name));
         let own = own.iter().filter(|(name, _)| !frames(name));
-        let (audience, kept) = (self.audience, self.kept);
+        let (Asking { audience, is_errand }, kept) = (self.asking, self.kept);
         let may_go = move |name: &HeaderName| match audience {
             Audience::Asked => true,
             Audience::Other => keeps_header(name) || kept.contains(name),
             Audience::Exposed => keeps_header(name),
         };
-        let goes = move |(name, _): &&Header| name != HOST && may_go(name);
+        let goes = move |(name, _): &&Header| name != HOST && may_go(name) && !(is_errand && limits(name));
         shared.chain(own).filter(goes).chain(self.conditions).chain(self.rest)
     }
 
     /// The Host that the caller set, for the origin that the caller named.
     fn host(&self) -> Option<&'a HeaderValue> {
         let all = || self.own.iter().chain(self.shared);
-        if self.audience > Audience::Asked {
+        if self.asking.audience > Audience::Asked {
             None
         } else {
             all().find(|(name, _)| name == HOST).map(|(_, value)| value)
@@ -199,6 +208,11 @@ fn accepted_by(headers: &[Header]) -> Option<Accepted> {
 /// Whether a header frames the body; those are set by the engine.
 fn frames(name: &HeaderName) -> bool {
     name == CONTENT_LENGTH || name == TRANSFER_ENCODING
+}
+
+/// Whether a header asks for a part only, or for what fulfils a condition.
+fn limits(name: &HeaderName) -> bool {
+    [RANGE, IF_RANGE, IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE].contains(name)
 }
 
 /// Whether a header is about one connection of HTTP/1.1. Source: RFC 9113, section 8.2.2.
@@ -237,7 +251,7 @@ mod tests {
     use crate::request::{Spec, Submission};
 
     fn ask(request: &Request, audience: Audience) -> Ask<'_> {
-        Ask { request, audience, rest: &[] }
+        Ask { request, asking: Asking { audience, is_errand: false }, rest: &[] }
     }
 
     fn header(name: &str, value: &str) -> Header {

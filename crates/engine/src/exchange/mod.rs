@@ -17,7 +17,7 @@ pub(crate) use body::BodyRules;
 pub(crate) use classify::handshake_failure;
 pub(crate) use decode::Decoder;
 pub use decode::decode_body;
-pub(crate) use heads::Heads;
+pub(crate) use heads::{Asking, Heads};
 pub(crate) use redirect::{Audience, Follow, HopRules, Redirect, describes_body, next_hop};
 pub(crate) use resume::Partial;
 pub(crate) use send::{Channel, Exchanged, Reached, exchange};

@@ -10,9 +10,9 @@ use http::{Method, StatusCode};
 
 use super::body::{self, Body, BodyRules, Plain, Read};
 use super::classify;
-use super::heads::{self, Ask, Heads};
+use super::heads::{self, Ask, Asking, Heads};
 use super::incoming::{Incoming, failure_h2, malformed_h2};
-use super::redirect::{Audience, leads_on};
+use super::redirect::leads_on;
 use super::resume::Answer;
 use super::spill::Trouble;
 use super::validators::is_unasked_part;
@@ -85,7 +85,7 @@ pub(crate) async fn exchange(
     channel: Channel<'_>,
     request: &Request,
     heads: &Heads,
-    audience: Audience,
+    asking: Asking,
     rules: &BodyRules<'_>,
     clock: &PhaseClock,
 ) -> Exchanged {
@@ -96,7 +96,7 @@ pub(crate) async fn exchange(
     if let Some(slot) = rules.partial {
         slot.set(partial);
     }
-    let ask = Ask { request, audience, rest: &rest };
+    let ask = Ask { request, asking, rest: &rest };
     let response = match channel {
         Channel::Http1(connection) => over_http1(connection, &ask, heads, keeps, strict).await,
         Channel::Http2(place) => over_http2(place, &ask, heads, keeps, clock).await,

@@ -55,6 +55,8 @@ pub(super) struct Course {
 pub(super) struct Errand {
     pub(super) shard: usize,
     pub(super) origin: OriginId,
+    /// To whom redirects had led the request that waits first.
+    pub(super) audience: Audience,
 }
 
 /// What can go to another shard.
@@ -188,7 +190,8 @@ impl Flight {
     /// To whom redirects have led it. On the way back to the origin that the caller named, it stays what it was: who sends
     /// it there chooses what it asks for.
     pub(super) fn audience(&self) -> Audience {
-        self.course.as_ref().map_or(Audience::Asked, |course| course.audience)
+        let Some(course) = &self.course else { return Audience::Asked };
+        course.audience.max(course.robots.map_or(Audience::Asked, |errand| errand.audience))
     }
 
     /// How often it was sent again in the current attempt.

@@ -89,7 +89,8 @@ impl Shard {
     /// Queues the request for the robots.txt of an origin, before all others of its host.
     fn fetch_robots(&self, flight: &Flight) {
         let request = flight.request.sibling("/robots.txt");
-        let errand = Errand { shard: self.at, origin: flight.origin };
+        // Where a redirect led to, it gets no more from the caller than the request that it led there.
+        let errand = Errand { shard: self.at, origin: flight.origin, audience: flight.audience() };
         let scout = Flight::on_errand(flight, request, errand);
         self.scheduler.borrow_mut().push_front(scout.host, scout);
     }

@@ -18,8 +18,8 @@ use super::seat::Seat;
 use crate::alarm::Alarm;
 use crate::clock::PhaseClock;
 use crate::exchange::{
-    Accepted, BodyRules, Channel, Exchanged, Partial, Reached, Redirect, contradicts_itself, exchange,
-    next_hop,
+    Accepted, Asking, BodyRules, Channel, Exchanged, Partial, Reached, Redirect, contradicts_itself,
+    exchange, next_hop,
 };
 use crate::job::Claim;
 use crate::options::OnOversize;
@@ -325,14 +325,14 @@ async fn once(
         folder: flight.job.state.folder.as_ref().filter(|_| !is_errand),
         partial: may_resume(shard, flight).then_some(partial),
     };
-    let audience = flight.audience();
+    let asking = Asking { audience: flight.audience(), is_errand };
     let (request, heads) = (&flight.request, &shard.core.heads);
     match line {
         Line::Http1(mut connection) => {
             via.set(Via { remote: connection.remote, reused: connection.served > 0, has_answered: false });
             connection.served = connection.served.saturating_add(1);
             let channel = Channel::Http1(&mut connection);
-            let exchanged = exchange(channel, request, heads, audience, &rules, clock).await;
+            let exchanged = exchange(channel, request, heads, asking, &rules, clock).await;
             let held = connection.is_open().then_some(Held { connection, origin: flight.origin, idle });
             (exchanged, held)
         }
@@ -340,7 +340,7 @@ async fn once(
             let reached = Via { remote: place.remote(), reused: place.reused, has_answered: false };
             via.set(reached);
             let channel = Channel::Http2(&place);
-            let exchanged = exchange(channel, request, heads, audience, &rules, clock).await;
+            let exchanged = exchange(channel, request, heads, asking, &rules, clock).await;
             via.set(Via { has_answered: place.has_answered(), ..reached });
             (exchanged, None)
         }
