@@ -19,6 +19,7 @@ from hurtle.cli.selftest import WHAT_COLUMNS
 
 COMMAND = str(Path(sys.executable).parent / "hurtle")
 BY_ID = {case.id: case for case in CASES}
+TESTING = Path(__file__).parents[2] / "docs" / "testing.md"
 
 
 @pytest.mark.slow
@@ -84,11 +85,44 @@ def test_the_command_prints_the_score() -> None:
         "promised": ["protocol.empty"],
         "complaint": None,
     }
+    shown = "\n".join([*_selftest_of_the_docs(), ""])
+    ran = subprocess.run(
+        [COMMAND, "selftest", "h17", "p13", "e1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ran.stdout == shown, "docs/testing.md"
     ran = subprocess.run(
         [COMMAND, "selftest", "h99"], capture_output=True, text=True, timeout=60, check=False
     )
     assert (ran.returncode, ran.stdout) == (2, "")
     assert "unknown case 'h99'" in ran.stderr
+
+
+def _selftest_of_the_docs() -> list[str]:
+    """Return what docs/testing.md says that `hurtle selftest h17 p13 e1` prints."""
+    lines = TESTING.read_text(encoding="utf-8").splitlines()
+    first = lines.index("$ hurtle selftest h17 p13 e1") + 1
+    return lines[first : lines.index("```", first)]
+
+
+def test_the_docs_name_the_number_of_cases() -> None:
+    assert f" {len(CASES)} [faults](faults.md)" in TESTING.read_text(encoding="utf-8")
+
+
+def test_the_chaos_profile_takes_no_option_of_the_plain_one() -> None:
+    ran = subprocess.run(
+        [COMMAND, "serve", "--profile=chaos", "--port", "8080"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.startswith("hurtle: --port has no effect with --profile chaos")
 
 
 def test_the_chaos_profile_prints_a_url_for_each_case() -> None:
@@ -100,6 +134,10 @@ def test_the_chaos_profile_prints_a_url_for_each_case() -> None:
             served = [case for case in CASES if case.url is None]
             lines = [server.stdout.readline().split() for _ in served]
             assert [line[0] for line in lines] == [case.id for case in served]
+            assert {case.id for case in served if case.options} == {
+                line[0] for line in lines if "selftest has" in " ".join(line)
+            }
+            assert " ".join(next(line for line in lines if line[0] == "p15")).endswith("has http2=True")
             trusted = [server.stdout.readline().split() for case in served if case.tls_fault]
             assert all(line[0] == "ca" and Path(line[1]).is_file() for line in trusted)
             url = next(line[1] for line in lines if line[0] == "h17")

@@ -26,6 +26,7 @@ def serve(given: Namespace) -> int:
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         if given.profile == "chaos":
+            _refuse_others(given.words)
             _serve_chaos(stopped)
         else:
             _serve(given, stopped)
@@ -57,6 +58,17 @@ def _serve(given: Namespace, stopped: threading.Event) -> None:
         _wait(stopped)
 
 
+def _refuse_others(words: list[str]) -> None:
+    """Refuse the options of the plain profile, which would have no effect.
+
+    Raises:
+        ConfigError: There are some.
+    """
+    flags = (word.partition("=")[0] for word in words if word.startswith("--"))
+    if others := [flag for flag in flags if flag != "--profile"]:
+        raise ConfigError(f"{others[0]} has no effect with --profile chaos, whose servers take free ports")
+
+
 def _serve_chaos(stopped: threading.Event) -> None:
     from hurtle.chaos import ChaosServer
     from hurtle.chaos.table import CASES
@@ -64,7 +76,9 @@ def _serve_chaos(stopped: threading.Event) -> None:
     with ChaosServer(CASES) as server:
         for case in CASES:
             if case.url is None:
-                print(f"{case.id:<4} {server.urls[case.id]:<30} {case.what}", flush=True)
+                given = ", ".join(f"{name}={value}" for name, value in case.options.items())
+                needs = f"; selftest has {given}" if given else ""
+                print(f"{case.id:<4} {server.urls[case.id]:<30} {case.what}{needs}", flush=True)
         for name, path in server.authorities.items():
             print(f"ca   {path} to trust in {name}", flush=True)
         print("each fault has a server of its own, until Ctrl-C", file=sys.stderr, flush=True)

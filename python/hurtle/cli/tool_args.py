@@ -82,8 +82,8 @@ def add_serve(commands: "argparse._SubParsersAction[Parser]") -> None:
         "--profile",
         choices=("plain", "chaos"),
         default="plain",
-        help="plain: the endpoints of its page /; chaos: a server for each fault, whose URLs are printed; the"
-        " options below have no effect on them (plain)",
+        help="plain: the endpoints of its page /; chaos: a server for each fault, whose URLs are printed,"
+        " without the options below (plain)",
     )
     serve.add_argument("--host", default="127.0.0.1", help="a loopback address (127.0.0.1)")
     serve.add_argument("--port", type=int, default=0, help="the plain port; 0 picks a free one (0)")
