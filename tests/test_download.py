@@ -91,7 +91,7 @@ def test_files_have_the_names_of_their_urls(tmp_path: Path, hurtle_server: Serve
     for row in run:
         response = expected[row["index"]]
         assert run.body(row) == (response.content if response.ok else None)
-    with pytest.raises(ConfigError, match="is a download"):
+    with pytest.raises(ConfigError, match=r"is a download.* hurtle cat .*files --where 'not ok' \| jq"):
         hurtle.retry(folder, urls)
     asked = hurtle_server.stats()["requests"]
     assert hurtle.download(urls, folder, retries=0).resumed == 6
@@ -171,8 +171,34 @@ def test_names_come_from_headers_or_a_column_if_that_is_asked_for(tmp_path: Path
     (tmp_path / "list.csv").write_text(f"url,file\n{urls[0]},../one.pdf\n{urls[1]},\n", encoding="utf-8")
     hurtle.download(tmp_path / "list.csv", tmp_path / "column", name_column="file")
     assert set(files_in(tmp_path / "column")) == {"__one.pdf", "b"}
+    with pytest.raises(
+        ConfigError, match="name_from and name_column were url and file and are now url"
+    ):
+        hurtle.download(tmp_path / "list.csv", tmp_path / "column")
     with pytest.raises(ConfigError, match="name_from"):
         hurtle.download(urls, tmp_path / "no", name_from="disposition")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("header", "column", "why"),
+    [
+        ("url,file,id", "fiel", "the list has no such column; others than those of a request: file"),
+        ("url,file,id", "id", "this column sets the id of the request"),
+        ("url", "file", "others than those of a request: none"),
+        (None, "file", "the list has no such column"),
+    ],
+)
+def test_a_column_that_can_name_no_file_is_refused_before_anything_is_sent(
+    tmp_path: Path, header: str | None, column: str, why: str
+) -> None:
+    path = tmp_path / ("list.csv" if header else "list.txt")
+    path.write_text((header or "http://localhost:9/") + "\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=why):
+        hurtle.download(path, tmp_path / "no", name_column=column)
+    assert not (tmp_path / "no").exists()
+    path = tmp_path / "meta.csv"
+    path.write_text("url,meta\n", encoding="utf-8")
+    assert hurtle.download(path, tmp_path / "any", name_column="file").requests == 0
 
 
 def test_the_command_downloads(

@@ -295,6 +295,9 @@ def input_difference(before: object, now: object) -> str:
         return f"it was read as {was}, and this one is read as {now_is}"
     if {**before, "shape": None} == {**now, "shape": None}:
         return "the list is, but -X, -d or --json make different requests of it; use the same ones as before"
+    if {**before, "names": None} == {**now, "names": None}:
+        was, now_is = before.get("names"), now.get("names")
+        return f"the list is, but name_from and name_column were {_names(was)} and are now {_names(now_is)}"
     had, has = _size(before), _size(now)
     return f"it also had {had}, but different ones" if had == has else f"it had {had}, and this one has {has}"
 
@@ -303,6 +306,11 @@ def _size(fingerprint: Mapping[str, object]) -> str:
     """Return the length of an input: a file in bytes, a list in rows."""
     unit = "bytes" if "bytes" in fingerprint else "rows"
     return f"{fingerprint.get(unit)} {unit}"
+
+
+def _names(rule: object) -> str:
+    """Return the rule for the names of files as text."""
+    return " and ".join(map(str, rule)) if isinstance(rule, list) else "not there"
 
 
 def _run(since: object) -> str:

@@ -280,7 +280,8 @@ def rerun_in_parts(found: Found, where: str, *, restart: bool, resend_unknown: b
     """
     if found.folder.name == STATE:
         raise ConfigError(
-            f"{found.shown} is a download, which cannot be retried: download what failed to another folder",
+            f"{found.shown} is a download, which cannot be retried: download what failed to another folder,"
+            f" as in hurtle cat {found.shown} --where 'not ok' | jq -r .url | hurtle download - -o OTHER/",
             option="out",
         )
     if found.file is None:

@@ -39,12 +39,14 @@ class Source(ABC):
         skipped: Blank lines and comments passed over so far.
         path: The file that is read; None if it is not a file.
         format: The format that the file is read as.
+        columns: The columns of a table, none for a list of bare URLs; None if each row may have other keys.
     """
 
     steady: bool = True
     skipped: int = 0
     path: str | None = None
     format: str | None = None
+    columns: Sequence[str] | None = None
 
     @property
     def total(self) -> int | None:
@@ -88,6 +90,7 @@ class WrappedSource(Source):
         self._source = source
         self.steady = source.steady
         self.path = source.path
+        self.columns = source.columns
 
     @property
     def total(self) -> int | None:

@@ -1,9 +1,10 @@
 """A source whose rows get the names of their files as they are read."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from hurtle.errors import ConfigError
 from hurtle.file_names import FileNames, NameFrom
-from hurtle.models import Request, Row
+from hurtle.models import REQUEST_KEYS, Request, Row
 from hurtle.sources.base import Source, WrappedSource
 
 
@@ -15,10 +16,15 @@ class NamedSource(WrappedSource):
         names: Takes the names.
         name_from: As for `FileNames`; the same run has to have the same.
         column: As for `FileNames`.
+
+    Raises:
+        ConfigError: No row has this column.
     """
 
     def __init__(self, source: Source, names: FileNames, name_from: NameFrom, column: str | None) -> None:
         super().__init__(source)
+        if column is not None and source.columns is not None:
+            _check_column(column, source.columns)
         self._names = names
         self._rule = [name_from, column]
 
@@ -35,3 +41,15 @@ class NamedSource(WrappedSource):
             elif isinstance(row, Request):
                 self._names.see(index, row.url, row.meta)
             yield row
+
+
+def _check_column(column: str, columns: Sequence[str]) -> None:
+    """Refuse a column that can name no file. A column `meta` may hold any key."""
+    carried = [name for name in columns if name not in REQUEST_KEYS]
+    if column in carried or "meta" in columns:
+        return
+    if column in columns:
+        why = f"this column sets the {column} of the request: copy it under another name"
+    else:
+        why = f"the list has no such column; others than those of a request: {', '.join(carried) or 'none'}"
+    raise ConfigError(f"name_column={column!r}: {why}", option="name_column")

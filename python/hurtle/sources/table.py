@@ -66,6 +66,8 @@ class CsvSource(Source):
         ConfigError: There is no `url` column.
     """
 
+    columns: Sequence[str] = ()
+
     def __init__(self, path: str, delimiter: str = ",") -> None:
         self.path = path
         self._lines = LineReader(path)
@@ -86,7 +88,7 @@ class CsvSource(Source):
         """Read the header line."""
         self._rows = csv.reader(self._decoded(), delimiter=self._delimiter, strict=True)
         try:
-            self._columns = _columns(next(self._rows, []), self._lines.path)
+            self.columns = _columns(next(self._rows, []), self._lines.path)
         except csv.Error as error:
             raise ConfigError(
                 f"{self._lines.path}: the header line is not CSV: {error}", option="requests"
@@ -121,11 +123,11 @@ class CsvSource(Source):
                 yield self._broken
 
     def _row(self, cells: list[str], line: int) -> Row:
-        if len(cells) != len(self._columns):
-            detail = f"{len(cells)} cells, but the header has {len(self._columns)}"
+        if len(cells) != len(self.columns):
+            detail = f"{len(cells)} cells, but the header has {len(self.columns)}"
             return BadRow("input.row", detail, line, shown(",".join(cells)))
         # An empty cell is a missing value: CSV has no other way to say so.
-        values = {name: cell for name, cell in zip(self._columns, cells, strict=True) if cell}
+        values = {name: cell for name, cell in zip(self.columns, cells, strict=True) if cell}
         return table_row(values, line)
 
     def close(self) -> None:
@@ -151,7 +153,7 @@ class ParquetSource(Source):
             self._file = parquet.ParquetFile(_pyarrow(None, path).OSFile(path))
         except (OSError, ValueError) as error:
             raise ConfigError(f"{path} cannot be read as Parquet: {error}", option="requests") from error
-        self._columns = _columns(self._file.schema_arrow.names, path)
+        self.columns = _columns(self._file.schema_arrow.names, path)
 
     @property
     def total(self) -> int | None:
@@ -175,7 +177,7 @@ class ArrowSource(Source):
         self._total = total
         # A stream may be a query that is still running; the rows of a table in memory are at hand.
         self.steady = total is not None
-        self._columns = _columns(reader.schema.names, "the table")
+        self.columns = _columns(reader.schema.names, "the table")
 
     @property
     def total(self) -> int | None:

@@ -7,6 +7,8 @@ from hurtle.sources.lines import LineSource, escaped
 class TextSource(LineSource):
     """The URLs of a text file or of stdin; a line that is not UTF-8 is a BadRow, with its bytes escaped."""
 
+    columns = ()
+
     def _row(self, line: bytes, number: int) -> Row:
         try:
             return line.strip().decode()
