@@ -19,6 +19,7 @@ __all__ = [
     "Exchange",
     "Job",
     "ParquetFile",
+    "ParquetReader",
     "Progress",
     "Response",
     "Schema",
@@ -31,7 +32,6 @@ __all__ = [
     "groups_of",
     "identify",
     "option_defaults",
-    "parquet_footer",
     "rows_of_lines",
 ]
 
@@ -303,11 +303,29 @@ class ParquetFile:
     def finish(self) -> bytes:
         """Encode the rest and the footer. Nothing more can be written."""
 
-def parquet_footer(path: str | PathLike[str]) -> tuple[list[int], list[str]]:
-    """Return the number of rows in each row group of a file, and the names of its columns.
+@final
+class ParquetReader:
+    """Rows of a Parquet file, in batches of bounded size. OSError, ValueError: they cannot be read."""
 
-    OSError, ValueError: the file cannot be read.
-    """
+    def __new__(cls, path: str | PathLike[str], batch_rows: int, batch_bytes: int) -> ParquetReader:
+        """Read the footer. A batch ends at so many rows, at about so many bytes, and with its row group."""
+
+    @property
+    def groups(self) -> list[int]:
+        """The number of rows in each row group."""
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the columns."""
+
+    def rows(self, columns: Sequence[str], group: int = 0) -> Iterator[list[dict[str, Any]]]:
+        """Read rows as dicts with some columns, from a row group on; a column that the file lacks is None."""
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Return all rows as an Arrow stream, with the types that the writer had. Each call reads again."""
+
+    def __arrow_c_schema__(self) -> object:
+        """Return the columns, with the types that the writer had."""
 
 @final
 class Exchange:

@@ -12,7 +12,7 @@ import pyarrow.parquet
 import pytest
 
 import hurtle
-from hurtle._engine import Batch, ParquetFile, arrow_schema, parquet_footer
+from hurtle._engine import Batch, ParquetFile, arrow_schema
 from hurtle.client import EngineClient, RowReorder, Transfer
 from hurtle.formats import FORMATS
 from hurtle.formats import parquet as parquet_module
@@ -157,17 +157,6 @@ def test_a_part_with_fewer_columns_is_joined_with_nulls(tmp_path: Path, batches:
     assert old.drop_columns(["throttled", "encoding_left"]).equals(earlier)
     assert old["throttled"].null_count == old["encoding_left"].null_count == len(old)
     assert table.slice(len(whole)).equals(pyarrow.parquet.read_table(second))
-
-
-@pytest.mark.parametrize("rest", [b"", b"PAR1", b"PAR1" * 9, b"PAR1" + bytes(90) + b"PAR1"])
-def test_a_damaged_file_is_said_to_be_so(tmp_path: Path, rest: bytes) -> None:
-    path = tmp_path / "bad.parquet"
-    path.write_bytes(rest)
-    for read in (parquet_footer, ParquetFile.like):
-        with pytest.raises(ValueError, match=r"(?i)parquet|footer|eof|thrift"):
-            read(path)
-    with pytest.raises(FileNotFoundError):
-        parquet_footer(tmp_path / "none")
 
 
 def test_rows_of_batches_and_others_keep_their_order(tmp_path: Path, batches: list[Batch]) -> None:

@@ -203,7 +203,7 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     out = tmp_path / "out.parquet"
     hurtle.run([], out=out)
     with pytest.raises(MissingExtraError, match=r"hurtle\[parquet\]"):
-        list(hurtle.open_run(out))
+        list(hurtle.open_run(out).batches())
 
 
 class FullDisk:

@@ -50,7 +50,6 @@ fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(identity::identify, module)?)?;
     module.add_function(wrap_pyfunction!(capsules::result_schema, module)?)?;
     module.add_function(wrap_pyfunction!(lines::rows_of_lines, module)?)?;
-    module.add_function(wrap_pyfunction!(parquet::parquet_footer, module)?)?;
     module.add_class::<capsules::ResultSchema>()?;
     module.add_class::<capsules::ArrowStream>()?;
     module.add_class::<batch::Batch>()?;
@@ -60,6 +59,7 @@ fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<job::Job>()?;
     module.add_class::<job::Progress>()?;
     module.add_class::<parquet::ParquetFile>()?;
+    module.add_class::<parquet::ParquetReader>()?;
     module.add_class::<response::Response>()?;
     module.add_class::<body::BodyFile>()?;
     module.add_class::<testserver::TestServer>()

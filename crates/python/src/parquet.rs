@@ -2,6 +2,9 @@
 //!
 //! The bytes go back to Python, which writes them: an output has one way to open, to sync and to fail.
 
+mod reader;
+mod values;
+
 use std::fs::File;
 use std::io::Cursor;
 use std::mem::take;
@@ -21,7 +24,7 @@ use parquet::arrow::{ARROW_SCHEMA_META_KEY, ArrowSchemaConverter, ProjectionMask
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{KeyValue, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
+use parquet::file::metadata::{KeyValue, ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::ColumnPath;
@@ -29,6 +32,7 @@ use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
+pub(crate) use self::reader::ParquetReader;
 use crate::batch::Batch;
 use crate::lists::Texts;
 use crate::table;
@@ -405,18 +409,6 @@ fn rows_of(metadata: &ParquetMetaData, group: usize) -> Result<usize, ParquetErr
 
 fn no_group(group: usize) -> ParquetError {
     ParquetError::General(format!("there is no row group {group}"))
-}
-
-/// Return the number of rows in each row group of a file, and the names of its columns.
-#[pyfunction]
-pub(crate) fn parquet_footer(path: PathBuf) -> PyResult<(Vec<i64>, Vec<String>)> {
-    let file = File::open(path)?;
-    let metadata = ParquetMetaDataReader::new().parse_and_finish(&file).map_err(|error| raised(&error))?;
-    let columns = metadata.file_metadata().schema_descr().root_schema().get_fields().iter();
-    Ok((
-        metadata.row_groups().iter().map(RowGroupMetaData::num_rows).collect(),
-        columns.map(|column| column.name().to_owned()).collect(),
-    ))
 }
 
 /// A Parquet error as Python sees it: a file that cannot be read is not a file that is damaged.

@@ -1,22 +1,24 @@
-"""The result table as Parquet: written by the engine in row groups of bounded size, read by pyarrow."""
+"""The result table as Parquet: the engine writes row groups of bounded size, and reads them."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from hurtle.errors import ConfigError, JournalError, SinkError
+from hurtle.errors import ConfigError, SinkError
 from hurtle.formats.base import Format, Newest, reading_back
-from hurtle.formats.columns import arrow, fitted, kind_of, rows_of, table_schema, with_later
+from hurtle.formats.columns import arrow, fitted, kind_of, table_schema, with_later
 from hurtle.formats.row_json import StoredRow
-from hurtle.formats.stored import CHUNK_ROWS, Finder, Stored
+from hurtle.formats.stored import CHUNK_BYTES, CHUNK_ROWS, LOOKED_UP, Finder, InOrder, Stored
 from hurtle.formats.table import COLUMNS, REQUIRED
 from hurtle.formats.writer import OutputFile, Writer
 from hurtle.rows import Rows
 from hurtle.stops import stops_held
 
 if TYPE_CHECKING:
-    from hurtle._engine import ParquetFile
+    from hurtle._engine import ParquetFile, ParquetReader
 
 MARK = b"PAR1"
 """What a file begins with. Source: https://parquet.apache.org/docs/file-format/"""
@@ -140,19 +142,6 @@ def _stream_of(batches: Sequence[Any]) -> bytes:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Any]:
-    """Open a file as a `pyarrow.parquet.ParquetFile`; a name with a colon is not taken for an address.
-
-    Raises:
-        OSError, ValueError: It cannot be read, or is not a Parquet file.
-    """
-    import pyarrow.parquet
-
-    with pyarrow.OSFile(str(path)) as file, pyarrow.parquet.ParquetFile(file, pre_buffer=False) as found:
-        yield found
-
-
-@contextmanager
 def _reading(part: Path) -> Iterator[None]:
     try:
         yield
@@ -160,77 +149,72 @@ def _reading(part: Path) -> Iterator[None]:
         raise SinkError(f"{part} cannot be read back: {error}") from error
 
 
-class StoredParquet(Stored, Finder):
+class StoredParquet(Stored):
     """A Parquet file, with its own columns and types."""
-
-    _group: tuple[int, Any] | None = None
-    """The number of the first row, and the row group, of the last look-up."""
 
     def count(self) -> int:
         """Read the footer."""
         with self._reading():
-            return sum(_footer(self.path)[0])
+            return sum(_reader(self.path).groups)
 
     def rows(self, columns: Collection[str] | None = None) -> Iterator[list[StoredRow]]:
-        """Yield the rows of each group."""
-        for batch in self._groups(columns):
-            yield rows_of(batch)
+        """Yield the rows, in chunks of one row group each."""
+        return self._rows(columns, 0)
+
+    def _rows(self, columns: Collection[str] | None, group: int) -> Iterator[list[StoredRow]]:
+        with self._reading():
+            reader = _reader(self.path)
+            names = reader.names
+            wanted = with_later(names) if columns is None else [name for name in names if name in columns]
+            yield from reader.rows(wanted, group)
 
     def batches(self) -> Iterator[Any]:
-        """Yield each group."""
-        return self._groups(None)
+        """Yield the rows as columns."""
+        pyarrow = arrow(f"{self.path}: reading it as Arrow")
+        with self._reading():
+            reader = _reader(self.path)
+            found = pyarrow.schema(reader)
+            grown = _grown(found)
+            for batch in pyarrow.RecordBatchReader.from_stream(reader):
+                yield batch if grown is found else fitted(batch, grown)
 
     def schema(self) -> Any:  # noqa: ANN401 - pyarrow has no types
         """Read the footer."""
-        with self._file() as file:
-            return _grown(file.schema_arrow)
+        pyarrow = arrow(f"{self.path}: reading it as Arrow")
+        with self._reading():
+            return _grown(pyarrow.schema(_reader(self.path)))
 
     def finder(self) -> Finder:
-        """Return itself: a place leads straight to a row."""
-        return self
+        """Return an object that looks up rows from the beginning of their row group on."""
+        with self._reading():
+            ends = accumulate(_reader(self.path).groups)
+        return InGroups(self, [0, *ends])
 
-    def places(self) -> Iterator[tuple[int, int]]:
-        """Yield each row's position, and its number in the file."""
-        rows = (row for chunk in self.rows(("index",)) for row in chunk)
-        return ((row["index"], number) for number, row in enumerate(rows))
+    def rows_of_groups(self, group: int) -> Iterator[list[StoredRow]]:
+        """Yield rows for look-ups, from a row group on."""
+        return self._rows(LOOKED_UP, group)
 
-    def row_at(self, place: int) -> StoredRow:
-        """Read the group that the row is in, and keep it for the next one."""
-        if self._group is None or not 0 <= place - self._group[0] < self._group[1].num_rows:
-            self._group = self._group_of(place)
-        first, group = self._group
-        (batch,) = group.slice(place - first, 1).combine_chunks().to_batches()
-        return rows_of(batch)[0]
 
-    def _group_of(self, place: int) -> tuple[int, Any]:
-        first = 0
-        with self._file() as file:
-            for number in range(file.num_row_groups):
-                rows = file.metadata.row_group(number).num_rows
-                if place < first + rows:
-                    return first, file.read_row_group(number, use_threads=False)
-                first += rows
-        raise JournalError(f"{self.path} has changed: row {place} is gone; open the run again")
+class InGroups(InOrder):
+    """Looks up rows in row groups: reads on, and starts over at the row group of a row that is not near.
 
-    @contextmanager
-    def _file(self) -> Iterator[Any]:
-        arrow(f"{self.path}: reading Parquet", "pyarrow.parquet")
-        try:
-            with self._reading(), opened(self.path) as file:
-                yield file
-        finally:
-            # Unless told otherwise, Arrow's own pool keeps the memory of what was read.
-            arrow(f"{self.path}: reading Parquet").default_memory_pool().release_unused()
+    Args:
+        stored: The file.
+        starts: The number of the first row of each group, and of all rows.
+    """
 
-    def _groups(self, columns: Collection[str] | None) -> Iterator[Any]:
-        with self._file() as file:
-            found = file.schema_arrow
-            known = None if columns is None else [name for name in found.names if name in columns]
-            grown = _grown(found)
-            is_whole = grown is found or known is not None
-            # Threads read columns ahead, and `read_row_group` holds a whole group in pieces of its own.
-            for batch in file.iter_batches(CHUNK_ROWS, columns=known, use_threads=False):
-                yield batch if is_whole else fitted(batch, grown)
+    def __init__(self, stored: StoredParquet, starts: Sequence[int]) -> None:
+        self._parquet = stored
+        self._starts = starts
+        super().__init__(stored)
+
+    def start_of(self, place: int) -> int:
+        """Return where the row group of a row begins."""
+        return self._starts[bisect_right(self._starts, place, hi=max(1, len(self._starts) - 1)) - 1]
+
+    def rows_from(self, start: int) -> Iterator[list[StoredRow]]:
+        """Read from the row group that begins there."""
+        return self._parquet.rows_of_groups(bisect_left(self._starts, start))
 
 
 def _grown(schema: Any) -> Any:  # noqa: ANN401 - pyarrow has no types
@@ -245,7 +229,7 @@ def _grown(schema: Any) -> Any:  # noqa: ANN401 - pyarrow has no types
 
 
 class Parquet(Format):
-    """Parquet. Writing needs no other package; reading rows needs pyarrow."""
+    """Parquet. Neither writing nor reading needs another package."""
 
     marks = (MARK,)
     stored = StoredParquet
@@ -258,7 +242,7 @@ class Parquet(Format):
     def count(self, path: Path) -> int:
         """Read the footer."""
         with reading_back(path):
-            return sum(_footer(path)[0])
+            return sum(_reader(path).groups)
 
     def join(self, parts: Sequence[Path], out: str) -> None:
         """Copy row group by row group, as they are encoded."""
@@ -283,7 +267,7 @@ def _copied(parts: Sequence[tuple[Path, bytes]], out: str) -> None:
     widest, columns = None, 0
     for part, _ in parts:
         with _reading(part):
-            if (found := len(_footer(part)[1])) > columns:
+            if (found := len(_reader(part).names)) > columns:
                 widest, columns = part, found
     if widest is None:
         copied = ParquetFile([])
@@ -293,7 +277,7 @@ def _copied(parts: Sequence[tuple[Path, bytes]], out: str) -> None:
     with OutputFile(out).writing() as file:
         for part, hidden in parts:
             with _reading(part):
-                groups = len(_footer(part)[0])
+                groups = len(_reader(part).groups)
             for number in range(groups):
                 with _reading(part):
                     data = copied.copy(part, number, hidden)
@@ -301,7 +285,7 @@ def _copied(parts: Sequence[tuple[Path, bytes]], out: str) -> None:
         file.write(copied.finish())
 
 
-def _footer(path: Path) -> tuple[list[int], list[str]]:
-    from hurtle._engine import parquet_footer
+def _reader(path: Path) -> "ParquetReader":
+    from hurtle._engine import ParquetReader
 
-    return parquet_footer(path)
+    return ParquetReader(path, CHUNK_ROWS, CHUNK_BYTES)

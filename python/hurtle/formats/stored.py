@@ -19,6 +19,11 @@ CHUNK_ROWS = 1_000
 CHUNK_BYTES = 4 << 20
 """A chunk ends at this many rows or bytes, which reading holds in memory."""
 
+LOOKED_UP = (
+    "index", "method", "url", "status", "content_type", "fetched_at", "body", "body_path", "body_run",
+)  # fmt: skip
+"""The columns for a look-up: what identifies a row, and its body with its type."""
+
 KEPT_CHUNKS = 4
 """Chunks kept in memory during look-ups, which are roughly in the order in which rows were written."""
 
@@ -180,12 +185,22 @@ class InOrder(Finder):
 
     def __init__(self, stored: StoredRows) -> None:
         self._stored = stored
-        self._begin()
+        self._begin(0)
 
-    def _begin(self) -> None:
-        self._chunks = self._stored.rows()
-        self._next = 0
+    def _begin(self, start: int) -> None:
+        self._chunks = self.rows_from(start)
+        self._next = start
         self._kept: deque[tuple[int, list[StoredRow]]] = deque(maxlen=KEPT_CHUNKS)
+
+    def start_of(self, place: int) -> int:
+        """Return the last place, up to this one, where reading may begin."""
+        del place
+        return 0
+
+    def rows_from(self, start: int) -> Iterator[list[StoredRow]]:
+        """Yield rows from such a place on, with the columns for a look-up."""
+        del start
+        return self._stored.rows()
 
     def places(self) -> Iterator[tuple[int, int]]:
         """Yield each row's position, and its number."""
@@ -197,8 +212,9 @@ class InOrder(Finder):
         for first, chunk in self._kept:
             if first <= place < first + len(chunk):
                 return chunk[place - first]
-        if place < self._next:
-            self._begin()
+        start = self.start_of(place)
+        if place < self._next or self._next < start:
+            self._begin(start)
         for chunk in self._chunks:
             first, self._next = self._next, self._next + len(chunk)
             self._kept.append((first, chunk))

@@ -10,15 +10,13 @@ from typing import Any, TypeAlias, cast
 from hurtle.errors import ConfigError, HurtleError, JournalError
 from hurtle.formats.columns import arrow, batch_of, fitted, kind_of, table_schema, with_later
 from hurtle.formats.row_json import StoredRow, meta_text
-from hurtle.formats.stored import CHUNK_ROWS, Finder, StoredRows, in_chunks, read_body
+from hurtle.formats.stored import CHUNK_ROWS, LOOKED_UP, Finder, StoredRows, in_chunks, read_body
 from hurtle.formats.table import Kind
 from hurtle.outputs.database import FETCH_BODIES, RESULTS, Database
 from hurtle.outputs.duckdb_file import DuckdbDatabase
 
-_PLAIN = ("index", "method", "url", "status", "content_type", "body", "body_path", "body_run")
-LOOKED_UP = {name: f'"{name}"' for name in _PLAIN} | {"fetched_at": 'CAST("fetched_at" AS VARCHAR)'}
-"""The columns for a look-up, in SQL that every database understands: the body with its type, and what
-identifies a row."""
+_AS_SQL = {name: f'"{name}"' for name in LOOKED_UP} | {"fetched_at": 'CAST("fetched_at" AS VARCHAR)'}
+"""The columns for a look-up, in SQL that every database understands."""
 
 Opened: TypeAlias = Callable[[], AbstractContextManager[Database]]
 """Opens a database to read it, and closes it again."""
@@ -80,8 +78,8 @@ class StoredTable(StoredRows, Finder):
 
     def _between(self, first: int, end: int) -> Iterator[StoredRow]:
         with self._reading() as database:
-            names = [name for name in database.names() if name in LOOKED_UP]
-            listed = ", ".join(map(LOOKED_UP.__getitem__, names))
+            names = [name for name in database.names() if name in _AS_SQL]
+            listed = ", ".join(map(_AS_SQL.__getitem__, names))
             where = f'"index" >= {int(first)} AND "index" < {int(end)}'
             for values in database.ask(f"SELECT {listed} FROM {RESULTS} WHERE {where}", FETCH_BODIES):
                 found = zip(names, values, strict=True)
