@@ -62,10 +62,11 @@ def identify(
 def body_text(body: bytes, content_type: str | None = None) -> str:
     """Return a body as text, as `Response.text` does."""
 
-def decode_body(body: bytes, content_encoding: str, max_bytes: int) -> bytes:
-    """Return the first bytes of a body without its content codings.
+def decode_body(body: bytes, content_encoding: str, max_bytes: int, *, whole: bool = False) -> bytes:
+    """Return a body without its content codings.
 
-    If the body ends early, return what there is. ValueError: it does not have that coding.
+    Return its first `max_bytes`, and of a body that ends early what there is; `whole`: it has to be whole.
+    ValueError: it does not have that coding, or is not whole.
     """
 
 def rows_of_lines(lines: bytes, columns: Sequence[str]) -> list[dict[str, Any] | None]:
@@ -126,6 +127,7 @@ class Engine:
         max_duration: float | None = None,
         ledger: str | PathLike[str] | None = None,
         records_exchanges: bool = False,
+        keeps_codings: bool = False,
         body_folder: str | PathLike[str] | None = None,
         bodies_above: int = 0,
         hashes_bodies: bool = False,
@@ -133,7 +135,8 @@ class Engine:
         """Open a job: one stream of requests in, one stream of batches out.
 
         With a `ledger`, the index of each request whose method is not idempotent is on the disk, in that
-        file, before its first byte can leave. With `records_exchanges`, rows keep their exchanges. Bodies
+        file, before its first byte can leave. With `records_exchanges`, rows keep their exchanges. With
+        `keeps_codings`, bodies in memory keep their content codings, which `Response` undoes. Bodies
         of `bodies_above` bytes or more are written to the `body_folder` while they come, decoded, and hashed
         with `hashes_bodies`: see `Response.body_file`.
         """

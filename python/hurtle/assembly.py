@@ -1,6 +1,7 @@
 """Joins client, input, output and options to one transfer or one job. Nothing is sent before it is used."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
@@ -10,9 +11,10 @@ from hurtle.client import EngineClient, Transfer
 from hurtle.errors import ConfigError
 from hurtle.file_names import NAME_PLACES, FileNames, NameFrom
 from hurtle.job import Job, Outcome
-from hurtle.options import Options, OutputOptions, ProgressCallback
+from hurtle.options import CODED, Options, OutputOptions, ProgressCallback
 from hurtle.outputs import Identity, resume_mode
 from hurtle.outputs.identity import identity_of
+from hurtle.outputs.record import BODIES
 from hurtle.report import Summary
 from hurtle.rows import Rows
 from hurtle.sinks import new_sink
@@ -110,6 +112,8 @@ def open_job(
     sink = new_sink(out, output.get("format"), output.get("bodies"))
     _refuse_own_input(source.path, out)
     identity = _identity_of(source, options)
+    if sink.keeps_codings:
+        identity = replace(identity, options={**identity.options, BODIES: CODED})
     refresh = None if since is None else _open_refresh(since, out, options)
     progress, at_end = watched(options, source.total, at_end)
     return Job(

@@ -214,6 +214,7 @@ class Job:
                 fingerprint=self._identity.input,
             ),
             records_exchanges=self._sink.records_exchanges,
+            keeps_codings=self._sink.keeps_codings,
             body_folder=self._sink.body_folder,
             hashes_bodies=self._sink.hashes_bodies,
             conditional=None if self._refresh is None else self._refresh.conditional,

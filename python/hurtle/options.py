@@ -79,10 +79,13 @@ class OptionsDict(EngineOptions, JobOptions, total=False):
     """Every option by its public name."""
 
 
-BodyPlace: TypeAlias = Literal["inline", "apart"]
-"""Where bodies are: in their rows, or each in a file of its own."""
+BodyPlace: TypeAlias = Literal["inline", "apart", "coded"]
+"""Where bodies are: in their rows, each in a file of its own, or in their rows as they came, compressed."""
 
 BODY_PLACES: tuple[BodyPlace, ...] = get_args(BodyPlace)
+
+CODED: BodyPlace = "coded"
+"""In the rows, as they came."""
 
 
 class OutputOptions(TypedDict, total=False):
@@ -91,7 +94,9 @@ class OutputOptions(TypedDict, total=False):
     Attributes:
         format: "parquet", "jsonl", "warc" or another, if the extension does not name it.
         bodies: "apart", for a folder on this disk: each body is a file there, stored once if equal, and
-            its row names it in the column `body_path`. "inline": in the rows. None: the format's default.
+            its row names it in the column `body_path`. "inline": in the rows. "coded": in the rows as the
+            server compressed them; the column `body_encoding` says how, and reading the run undoes it. None:
+            the format's default.
         resume: Whether to resume a run that the output holds. None: if input and options are provably the
             same. True: also if the input can be read only once. False: never.
         restart: Drop a run that the output holds, and start over.

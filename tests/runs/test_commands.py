@@ -47,7 +47,7 @@ def test_cat_writes_an_arrow_stream(make_run: MakeRun, name: str) -> None:
         stream = called("cat", out, "--format", "arrow", *where).stdout
         table = pyarrow.ipc.open_stream(io.BytesIO(stream)).read_all()
         assert table.num_rows == rows
-        assert table.num_columns == {"out.csv": 31, "files/": 33}.get(name, 32)
+        assert table.num_columns == {"out.csv": 32, "files/": 34}.get(name, 33)
 
 
 def test_cat_of_a_parquet_file_is_what_a_jsonl_file_holds(make_run: MakeRun, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ use crate::error::ConfigError;
 use crate::exchange::Heads;
 use crate::job::Ledger;
 use crate::job::Stats;
-use crate::job::{JobState, Next, ThrottledHost};
+use crate::job::{JobState, Keeps, Next, ThrottledHost};
 use crate::limits::LimitTable;
 use crate::options::{Concurrency, Options};
 use crate::politeness::Pace;
@@ -47,6 +47,8 @@ pub struct JobOptions {
     pub ledger: Option<PathBuf>,
     /// Rows keep their bytes as sent and received.
     pub records_exchanges: bool,
+    /// Bodies in memory keep the content codings that would be undone: see `RowView::body_encoding`.
+    pub keeps_codings: bool,
     /// Where large bodies are written to while they come; None: all bodies stay in memory.
     pub spool: Option<Spool>,
 }
@@ -141,14 +143,15 @@ impl Engine {
     /// # Errors
     /// The engine is closed.
     pub fn job(&self, options: JobOptions) -> Result<Job, Closed> {
-        let JobOptions { max_duration, ledger, records_exchanges, spool } = options;
+        let JobOptions { max_duration, ledger, records_exchanges, keeps_codings, spool } = options;
         let expires = max_duration.map(|limit| Instant::now() + limit);
         let id = self.next_job.fetch_add(1, Ordering::Relaxed);
         let open_jobs = Arc::clone(&self.core.open_jobs);
         let ledger = ledger.map(Ledger::new);
         let max_buffer = self.core.options.max_buffer;
         let folder = spool.map(BodyFolder::new);
-        let state = JobState::new(id, max_buffer, expires, ledger, records_exchanges, folder, open_jobs);
+        let keeps = Keeps { exchanges: records_exchanges, codings: keeps_codings };
+        let state = JobState::new(id, max_buffer, expires, ledger, keeps, folder, open_jobs);
         let state = Arc::new(state);
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         if self.closed.load(Ordering::SeqCst) {

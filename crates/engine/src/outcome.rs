@@ -89,8 +89,10 @@ pub(crate) struct Received {
     pub(crate) body: Vec<u8>,
     /// The body instead, if it was written to the disk.
     pub(crate) file: Option<Arc<BodyFile>>,
-    /// The content codings that are still on the body.
+    /// The content codings that are still on the body, and stay there.
     pub(crate) encoding_left: Option<Box<str>>,
+    /// The content codings that are still on the body, and are undone when it is read.
+    pub(crate) body_encoding: Option<Box<str>>,
     /// Bytes of the body as received, before decoding.
     pub(crate) wire_bytes: u64,
     /// Why the body is a prefix, if it is one.

@@ -6,10 +6,31 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use pyo3::exceptions::PyBufferError;
+use pyo3::exceptions::{PyBufferError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyMemoryView;
+use pyo3::types::{PyBytes, PyMemoryView};
+
+/// The most that a body kept under its content codings has without them, unless the reader says otherwise: as
+/// `max_body_size`.
+pub(crate) const DECODED_AT_MOST: u64 = 64 << 20;
+
+/// A body without its content codings; `whole`: it has to be whole.
+///
+/// # Errors
+/// `ValueError`: it is not in its coding, not whole, or too large.
+pub(crate) fn decoded(
+    py: Python<'_>,
+    body: Vec<u8>,
+    codings: &str,
+    most: u64,
+    whole: bool,
+) -> PyResult<Py<PyBytes>> {
+    match py.detach(|| hurtle_engine::decode_body(codings, body, most, whole)) {
+        Ok(decoded) => Ok(PyBytes::new(py, &decoded).unbind()),
+        Err(failure) => Err(PyValueError::new_err(failure.detail.to_string())),
+    }
+}
 
 /// The owner of the memory behind a `memoryview`.
 #[pyclass(frozen, module = "hurtle._engine")]

@@ -30,7 +30,8 @@ impl Engine {
 
     /// Open a job: one stream of requests in, one stream of batches out.
     #[pyo3(signature = (
-        *, max_duration=None, ledger=None, records_exchanges=false, body_folder=None, bodies_above=0, hashes_bodies=false
+        *, max_duration=None, ledger=None, records_exchanges=false, keeps_codings=false, body_folder=None,
+        bodies_above=0, hashes_bodies=false
     ))]
     #[expect(clippy::too_many_arguments, reason = "keywords of the Python method")]
     fn job(
@@ -39,6 +40,7 @@ impl Engine {
         max_duration: Option<f64>,
         ledger: Option<PathBuf>,
         records_exchanges: bool,
+        keeps_codings: bool,
         body_folder: Option<PathBuf>,
         bodies_above: u64,
         hashes_bodies: bool,
@@ -49,7 +51,7 @@ impl Engine {
         let engine = self.inner.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let max_duration = max_duration.and_then(|limit| Duration::try_from_secs_f64(limit).ok());
         let spool = body_folder.map(|folder| Spool { folder, above: bodies_above, hashes: hashes_bodies });
-        let options = JobOptions { max_duration, ledger, records_exchanges, spool };
+        let options = JobOptions { max_duration, ledger, records_exchanges, keeps_codings, spool };
         match engine.map(|engine| engine.job(options)) {
             Some(Ok(job)) => Ok(Job::new(job)),
             _ => Err(closed_error(py)),

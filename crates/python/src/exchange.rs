@@ -1,10 +1,10 @@
 //! `Exchange`: the bytes sent and received for one request; and how to get a row's body from them.
 
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::response::version_text;
+use crate::body;
+use crate::shown::version_text;
 
 /// One request and its response as sent and received. HTTP/2 is written as HTTP/1.1.
 #[pyclass(frozen, module = "hurtle._engine")]
@@ -67,19 +67,17 @@ impl Exchange {
     }
 }
 
-/// Return the first bytes of a body that was kept as received, decoded.
+/// Return a body that was kept as received, decoded: its first bytes, or all of it if it has to be `whole`.
 ///
-/// A body that ends early gives what there is. Raises `ValueError` if it is not in its content coding.
+/// Raises `ValueError` if it is not in its content coding, or not whole.
 #[pyfunction]
-pub(crate) fn decode_body<'py>(
-    py: Python<'py>,
+#[pyo3(signature = (body, content_encoding, max_bytes, *, whole=false))]
+pub(crate) fn decode_body(
+    py: Python<'_>,
     body: &[u8],
     content_encoding: &str,
     max_bytes: u64,
-) -> PyResult<Bound<'py, PyBytes>> {
-    let decoded = py.detach(|| hurtle_engine::decode_body(content_encoding, body.to_vec(), max_bytes));
-    match decoded {
-        Ok(decoded) => Ok(PyBytes::new(py, &decoded)),
-        Err(failure) => Err(PyValueError::new_err(failure.detail.to_string())),
-    }
+    whole: bool,
+) -> PyResult<Py<PyBytes>> {
+    body::decoded(py, body.to_vec(), content_encoding, max_bytes, whole)
 }

@@ -10,7 +10,7 @@ use hurtle_engine::{Batch, Code, Headers, Hop, RowView, Truncated};
 use serde::ser::{Serialize, Serializer};
 use serde_json::ser::{self, Formatter};
 
-use crate::response::{phases, text_of_header, version_text};
+use crate::shown::{phases, text_of_header, version_text};
 use crate::table::{Labels, header};
 
 /// One line per row; without `bodies` every body is null.
@@ -52,6 +52,7 @@ fn line(out: &mut Vec<u8>, view: RowView<'_>, labels: &Labels, bodies: bool) {
     object.field("content_type", header(&view, "content-type"));
     object.field("content_encoding", header(&view, "content-encoding"));
     object.field("encoding_left", view.encoding_left());
+    object.field("body_encoding", view.body_encoding());
     object.field("bytes_wire", row.wire_bytes);
     object.field("bytes_body", row.body_len());
     match (row.status.is_some() && row.file().is_none() && bodies).then(|| std::str::from_utf8(view.body())) {

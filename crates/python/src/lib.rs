@@ -21,6 +21,7 @@ mod parquet;
 mod prescan;
 mod request;
 mod response;
+mod shown;
 mod table;
 mod testserver;
 

@@ -10,7 +10,7 @@ use arrow_buffer::{OffsetBuffer, ScalarBuffer};
 use arrow_schema::{ArrowError, DataType, Field, Fields};
 use hurtle_engine::{Headers, Hop};
 
-use crate::response::text_of_header;
+use crate::shown::text_of_header;
 
 /// How columns store texts of which few are different.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -40,7 +40,7 @@ use crate::table;
 /// zstd's fastest level but those that compress little.
 const LEVEL: i32 = 1;
 /// Columns worth a dictionary: few values are different. One of bodies or URLs would be abandoned after a page anyway.
-const FEW_VALUES: [&[&str]; 12] = [
+const FEW_VALUES: [&[&str]; 14] = [
     &["method"],
     &["status"],
     &["error"],
@@ -48,6 +48,8 @@ const FEW_VALUES: [&[&str]; 12] = [
     &["remote_ip"],
     &["content_type"],
     &["content_encoding"],
+    &["encoding_left"],
+    &["body_encoding"],
     &["truncated"],
     &["change"],
     &["body_run"],

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use http::{StatusCode, Version};
-use hurtle_engine::{AttemptRecord, OwnedRow, Timings, Truncated};
+use http::StatusCode;
+use hurtle_engine::{AttemptRecord, OwnedRow, Truncated};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -14,6 +14,7 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyMemoryView, PyString, PyTuple};
 use crate::body::{self, BodyFile};
 use crate::charset;
 use crate::errors::{Imported, request_error};
+use crate::shown::{phases, text_of_header, version_text};
 
 static HEADERS: Imported = Imported::new("hurtle.models", "Headers");
 static HOP: Imported = Imported::new("hurtle.models", "Hop");
@@ -48,13 +49,18 @@ impl Response {
         object: Option<Py<PyAny>>,
     ) -> Self {
         let content = PyOnceLock::new();
-        let is_here = row.row().file().is_none();
-        let keep = |small| {
-            if is_here {
-                content.set(py, small).unwrap_or_default();
+        let body = match body {
+            Ok(large) => Some(large),
+            Err(coded) if row.view().body_encoding().is_some() => {
+                Some(Bytes::copy_from_slice(coded.as_bytes(py)))
+            }
+            Err(small) => {
+                if row.row().file().is_none() {
+                    content.set(py, small).unwrap_or_default();
+                }
+                None
             }
         };
-        let body = body.map_err(keep).ok();
         Self {
             row,
             content,
@@ -74,13 +80,19 @@ impl Response {
                 return Ok(PyBytes::new(py, &body).unbind());
             }
             let body = self.body.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
-            Ok(PyBytes::new(py, &body).unbind())
+            match self.row.view().body_encoding() {
+                Some(codings) => {
+                    let is_whole = self.row.row().truncated.is_none();
+                    body::decoded(py, body.into(), codings, body::DECODED_AT_MOST, is_whole)
+                }
+                None => Ok(PyBytes::new(py, &body).unbind()),
+            }
         })
     }
 
     /// A large body that is not the content yet.
     fn large(&self, py: Python<'_>) -> Option<Bytes> {
-        if self.content.get(py).is_some() {
+        if self.content.get(py).is_some() || self.row.view().body_encoding().is_some() {
             return None;
         }
         self.body.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -414,37 +426,4 @@ fn attempt<'py>(py: Python<'py>, record: &AttemptRecord) -> PyResult<Bound<'py, 
     fields.set_item("seconds", record.duration_us as f64 / 1e6)?;
     fields.set_item("wait", record.wait_us as f64 / 1e6)?;
     ATTEMPT.get(py)?.call((), Some(&fields))
-}
-
-/// Phases by name, in seconds.
-pub(crate) fn phases(timings: &Timings) -> [(&'static str, Option<f64>); 7] {
-    let phases = [
-        ("queue", timings.queue),
-        ("dns", timings.dns),
-        ("connect", timings.connect),
-        ("tls", timings.tls),
-        ("first_byte", timings.first_byte),
-        ("body", timings.body),
-        ("total", timings.total),
-    ];
-    phases.map(|(name, value)| (name, value.map(|value| value.as_secs_f64())))
-}
-
-/// The version as it is usually written.
-pub(crate) fn version_text(version: Version) -> &'static str {
-    match version {
-        Version::HTTP_09 => "0.9",
-        Version::HTTP_10 => "1.0",
-        Version::HTTP_2 => "2",
-        Version::HTTP_3 => "3",
-        _ => "1.1",
-    }
-}
-
-/// A header's value as text: UTF-8 if it is valid, otherwise Latin-1, in which every byte is a character.
-pub(crate) fn text_of_header(value: &[u8]) -> Cow<'_, str> {
-    match std::str::from_utf8(value) {
-        Ok(text) => Cow::Borrowed(text),
-        Err(_) => Cow::Owned(value.iter().map(|&byte| char::from(byte)).collect()),
-    }
 }

@@ -15,7 +15,7 @@ use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
 use hurtle_engine::{Batch, Code, RowView, Truncated};
 
 use crate::lists::{HeaderLists, Redirects, Texts, headers_type, redirects_type};
-use crate::response::{phases, text_of_header, version_text};
+use crate::shown::{phases, text_of_header, version_text};
 
 /// The version of the table's format, in the metadata of every schema.
 const VERSION: &str = "1";
@@ -76,6 +76,7 @@ fn schema_with(texts: Texts) -> SchemaRef {
         ("content_type", DataType::Utf8, true),
         ("content_encoding", DataType::Utf8, true),
         ("encoding_left", DataType::Utf8, true),
+        ("body_encoding", DataType::Utf8, true),
         ("bytes_wire", DataType::Int64, false),
         ("bytes_body", DataType::Int64, false),
         ("body", DataType::LargeBinary, true),
@@ -139,6 +140,7 @@ pub(crate) struct Columns {
     content_type: StringBuilder,
     content_encoding: StringBuilder,
     encoding_left: StringBuilder,
+    body_encoding: StringBuilder,
     bytes_wire: Int64Builder,
     bytes_body: Int64Builder,
     body: LargeBinaryBuilder,
@@ -173,6 +175,7 @@ impl Columns {
             content_type: texts(),
             content_encoding: texts(),
             encoding_left: texts(),
+            body_encoding: texts(),
             bytes_wire: integers(),
             bytes_body: integers(),
             body: LargeBinaryBuilder::with_capacity(rows, bodies),
@@ -243,6 +246,7 @@ impl Columns {
         self.content_type.append_option(self.headers.content_type());
         self.content_encoding.append_option(self.headers.content_encoding());
         self.encoding_left.append_option(view.encoding_left());
+        self.body_encoding.append_option(view.body_encoding());
         self.bytes_wire.append_value(signed(row.wire_bytes));
         self.bytes_body.append_value(signed(row.body_len()));
         // Only a response has a body; without one the body is null, which is not the same as empty.
@@ -281,6 +285,7 @@ impl Columns {
             Arc::new(self.content_type.finish()),
             Arc::new(self.content_encoding.finish()),
             Arc::new(self.encoding_left.finish()),
+            Arc::new(self.body_encoding.finish()),
             Arc::new(self.bytes_wire.finish()),
             Arc::new(self.bytes_body.finish()),
             Arc::new(self.body.finish()),

@@ -119,7 +119,8 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--bodies",
         choices=BODY_PLACES,
-        help="in the rows, or with DIR/ each in a separate file, which the column body_path names",
+        help="in the rows, each in a separate file, which the column body_path names, or in the rows as they"
+        " came, compressed, until the run is read",
     )
     group.add_argument(
         "--ordered", action=argparse.BooleanOptionalAction, help="rows in the order of the input"

@@ -48,6 +48,7 @@ class Transfer:
         at_end: Called once when the transfer has ended, however it ended.
         done: Positions of the input to leave out.
         records_exchanges: Whether rows keep their exchanges.
+        keeps_codings: Whether bodies in memory keep their content codings.
         body_folder: Where the engine writes large bodies; None: they stay in memory.
         hashes_bodies: Whether it computes the SHA-256 of each of them.
         precautions: Keep requests from being sent twice, in a run that can be resumed.
@@ -67,6 +68,7 @@ class Transfer:
         done: Container[int] | None = None,
         precautions: Precautions | None = None,
         records_exchanges: bool = False,
+        keeps_codings: bool = False,
         body_folder: Path | None = None,
         hashes_bodies: bool = True,
         conditional: Callable[[Chunks], Chunks] | None = None,
@@ -80,6 +82,7 @@ class Transfer:
         self._done = done
         self._precautions = precautions
         self._records_exchanges = records_exchanges
+        self._keeps_codings = keeps_codings
         self._body_folder = body_folder
         self._hashes_bodies = hashes_bodies
         self._conditional = conditional
@@ -104,6 +107,7 @@ class Transfer:
             max_duration=options.max_duration,
             ledger=ledger,
             records_exchanges=self._records_exchanges,
+            keeps_codings=self._keeps_codings,
             body_folder=self._body_folder,
             bodies_above=BODIES_ABOVE,
             hashes_bodies=self._hashes_bodies,

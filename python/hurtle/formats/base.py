@@ -36,8 +36,8 @@ class Newest(Protocol):
     def parts(self) -> Sequence[NewestPart]:
         """The files."""
 
-    def lines(self) -> Iterator[bytes]:
-        """Yield the rows as JSON lines, many at a time."""
+    def stored_lines(self) -> Iterator[bytes]:
+        """Yield the rows as JSON lines, many at a time, with their bodies as stored."""
 
 
 class CopiedLines:
@@ -140,7 +140,7 @@ class Format(ABC):
 
         Unless a format overrides this, its writer may call nothing but `to_jsonl` on them.
         """
-        return map(CopiedLines, newest.lines())
+        return map(CopiedLines, newest.stored_lines())
 
     def write_newest(self, newest: Newest, out: str) -> None:
         """Write one file with the newest rows of several.

@@ -17,7 +17,9 @@ ADDED: dict[str, Kind] = {
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-LATER = {"throttled": "attempts", "encoding_left": "content_encoding"}
+LATER = {
+    "throttled": "attempts", "encoding_left": "content_encoding", "body_encoding": "encoding_left",
+}  # fmt: skip
 """Columns that the first version of the result table did not have, each with the column before it."""
 
 

@@ -20,7 +20,8 @@ CHUNK_BYTES = 4 << 20
 """A chunk ends at this many rows or bytes, which reading holds in memory."""
 
 LOOKED_UP = (
-    "index", "method", "url", "status", "content_type", "fetched_at", "body", "body_path", "body_run",
+    "index", "method", "url", "status", "content_type", "fetched_at", "body_encoding", "body", "truncated",
+    "body_path", "body_run",
 )  # fmt: skip
 """The columns for a look-up: what identifies a row, and its body with its type."""
 

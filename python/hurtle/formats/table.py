@@ -17,10 +17,13 @@ COLUMNS: dict[str, Kind] = {
     "t_dns": "seconds", "t_connect": "seconds", "t_tls": "seconds", "t_first_byte": "seconds",
     "t_body": "seconds", "t_total": "seconds", "http_version": "text", "remote_ip": "text",
     "conn_reused": "boolean", "headers": "json", "content_type": "text", "content_encoding": "text",
-    "encoding_left": "text", "bytes_wire": "integer", "bytes_body": "integer", "body": "bytes",
-    "truncated": "text",
+    "encoding_left": "text", "body_encoding": "text", "bytes_wire": "integer", "bytes_body": "integer",
+    "body": "bytes", "truncated": "text",
 }  # fmt: skip
 """The columns, in order. Source: `hurtle._engine.arrow_schema()`."""
+
+BODY_ENCODING = "body_encoding"
+"""The column with the content codings that the column `body` still has, and that reading a run undoes."""
 
 REFRESH_COLUMNS: dict[str, Kind] = {"change": "text", "body_run": "text", "body_index": "integer"}
 """The columns that a refresh adds after them: what happened to the URL, and where an unchanged body is."""

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from hurtle import checks
 from hurtle.errors import ConfigError, JournalError
-from hurtle.options import Options
+from hurtle.options import CODED, Options
 from hurtle.positions import Done
 from hurtle.version import __version__
 
@@ -32,6 +32,9 @@ RERUN_OF = "retried"
 
 WRITTEN_BY = "hurtle"
 """The key for the version of hurtle that began the run."""
+
+BODIES = "bodies"
+"""This key of a run's options is "coded" if bodies keep their content codings; bodies apart are a format."""
 
 RESTART = "use --restart (restart=True) to drop it and start over"
 
@@ -98,6 +101,12 @@ def record_of(identity: Identity, format: str) -> Record:  # noqa: A002 - the pu
     said = {"schema": SCHEMA, "format": format, "path": identity.path, ORDERED: identity.ordered}
     record: Record = said | {WRITTEN_BY: __version__} | json.loads(text)
     return record if identity.since is None else record | {"since": dict(identity.since)}
+
+
+def keeps_codings(record: Record) -> bool:
+    """Whether the bodies of a run keep their content codings."""
+    options = record.get("options")
+    return isinstance(options, Mapping) and options.get(BODIES) == CODED
 
 
 def is_under_way(record: Record) -> bool:
@@ -255,7 +264,7 @@ def difference(before: Record, now: Record) -> str | None:
     assert isinstance(then, dict)
     assert isinstance(current, dict)
     for name in sorted(then.keys() | current.keys()):
-        now_is = current.get(name)
+        now_is = current[name] if name in current else _default(name)
         # An option that the record does not name is younger than the record.
         was = then[name] if name in then else _default(name)
         if isinstance(was, dict) and isinstance(now_is, dict) and was != now_is:
@@ -278,6 +287,8 @@ _DEFAULTS_OF_0_1_0: dict[str, object] = {
 
 def _default(name: str) -> object:
     """Return an option's default in the form that JSON gives back."""
+    if name == BODIES:
+        return "inline"
     value = getattr(Options(), name)
     return list(value) if isinstance(value, tuple) else value
 

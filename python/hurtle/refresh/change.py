@@ -89,8 +89,14 @@ def _instant(date: str | None) -> datetime | None:
     return found if found is None or found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
-def _digest(response: "Response") -> bytes:
+def _digest(response: "Response") -> bytes | None:
+    """Return the digest to compare a body by; None: it is kept compressed, and cannot be decoded."""
     if response.method == "HEAD":
         return digest_of_head(response.headers.get_list(name) for name in HEAD_FIELDS)
     file = response.body_file
-    return (None if file is None else file.sha256) or sha256(response.content).digest()
+    if file is not None and file.sha256 is not None:
+        return file.sha256
+    try:
+        return sha256(response.content).digest()
+    except ValueError:
+        return None

@@ -13,8 +13,8 @@ from hurtle.runs.run import BodyOf
 
 COLUMNS = (
     "index", "method", "url", "final_url", "redirects", "status", "error", "truncated", "fetched_at",
-    "headers", "http_version", "encoding_left", "bytes_body", "body", "body_path", "warc_file", "warc_offset",
-    "warc_length", "body_run", "body_index",
+    "headers", "http_version", "encoding_left", "body_encoding", "bytes_body", "body", "body_path",
+    "warc_file", "warc_offset", "warc_length", "body_run", "body_index",
 )  # fmt: skip
 """The columns to read from an earlier run: those to compare, and those that locate a row's body."""
 
@@ -156,6 +156,9 @@ def digest_of(row: StoredRow, body: BodyOf) -> bytes | None:
         return digest_of_head(_values_of(row, name) for name in HEAD_FIELDS)
     if (path := row.get("body_path")) is not None and (digest := digest_of_name(path)) is not None:
         return digest
+    if row.get("body_encoding") is not None:
+        # It would have been decoded if it could be.
+        return None
     found = body(row)
     return None if found is None else sha256(found).digest()
 

@@ -13,10 +13,11 @@ from hurtle import checks
 from hurtle.api import Client
 from hurtle.assembly import summary_of, watched
 from hurtle.errors import ConfigError
+from hurtle.formats.table import BODY_ENCODING
 from hurtle.job import Job
 from hurtle.options import OptionsDict
 from hurtle.outputs.identity import path_of, recalled, unlike
-from hurtle.outputs.record import Identity, input_difference
+from hurtle.outputs.record import Identity, input_difference, keeps_codings
 from hurtle.report import Summary
 from hurtle.rerun.asked import AskedRows
 from hurtle.rerun.input import FirstRows, OpenInput, RowsSource, difference
@@ -172,6 +173,7 @@ class Rerun:
             self.close()
             return self._client.fetch([]).summary()
         options = self._client.options
+        self._sink.keeps_codings = self._keeps_codings()
         progress, at_end = watched(options, self.rows)
         self._job = Job(
             self._client,
@@ -188,6 +190,13 @@ class Rerun:
         picked = self._sink.picked
         outcome = replace(outcome, resumed=picked.resumed, resumed_failed=picked.resumed_failed)
         return summary_of(outcome, options)
+
+    def _keeps_codings(self) -> bool:
+        """Whether bodies are to keep their content codings: the run's record says so, or its first rows."""
+        if keeps_codings(self._sink.record):
+            return True
+        first = next(self._sink.run().chunks(("index", BODY_ENCODING)), [])
+        return any(row.get(BODY_ENCODING) is not None for row in first)
 
     def close(self) -> None:
         """Let others use the output; nothing was sent."""

@@ -7,6 +7,7 @@ from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
 
+from hurtle import checks
 from hurtle.errors import ConfigError, JournalError
 from hurtle.formats import FORMATS
 from hurtle.formats.bodies import STATE
@@ -28,6 +29,7 @@ from hurtle.outputs.record import ENDED, RERUN, RERUN_OF, RUN, Record, is_under_
 from hurtle.outputs.reruns import RerunLog, Reruns, Wanted, digest_of
 from hurtle.positions import Done, spans_of
 from hurtle.runs.answered import answered
+from hurtle.runs.plain import DECODED_AT_MOST
 from hurtle.runs.referred import ReferredRun
 from hurtle.runs.remote import open_remote, remote_record
 from hurtle.runs.run import FoundBy, Part, Run, superseded
@@ -49,7 +51,12 @@ class Found:
     shown: str
 
 
-def open_run(out: str | PathLike[str], *, since: str | PathLike[str] | None = None) -> Run:
+def open_run(
+    out: str | PathLike[str],
+    *,
+    since: str | PathLike[str] | None = None,
+    max_body_size: int | str = DECODED_AT_MOST,
+) -> Run:
     """Open the output of a run to read it, whether the run has ended or not.
 
     Only rows that are on the disk are shown, and for a request that was sent again only the newest row. The
@@ -60,6 +67,8 @@ def open_run(out: str | PathLike[str], *, since: str | PathLike[str] | None = No
             of an object store.
         since: For a refresh, the earlier run that has the bodies of unchanged rows. Only needed if that is in
             another database or bucket than `out`: hurtle connects to no place just because a row names it.
+        max_body_size: The largest body, in bytes, that comes out of one which a run with `bodies="coded"` has
+            kept compressed.
 
     Returns:
         The run: iterate for dicts, or give it to any library that reads Arrow.
@@ -73,18 +82,21 @@ def open_run(out: str | PathLike[str], *, since: str | PathLike[str] | None = No
         >>> open_run("results.parquet")  # doctest: +SKIP
         <Run 'results.parquet': complete>
     """
+    most = checks.size("max_body_size", max_body_size)
     run, named = _run_at(out), [fspath(out), *([] if since is None else [fspath(since)])]
     # Relative names are resolved against this folder, even if the process changes its own.
-    return run.referring(partial(_bodies_in, folder=Path(fspath(out)).absolute().parent, named=named))
+    folder = Path(fspath(out)).absolute().parent
+    return run.decoding(most).referring(partial(_bodies_in, folder=folder, named=named, most=most))
 
 
-def _bodies_in(name: str, folder: Path, named: Sequence[str]) -> FoundBy:
+def _bodies_in(name: str, folder: Path, named: Sequence[str], most: int) -> FoundBy:
     """Return a function that finds the bodies that rows refer to in an earlier run.
 
     Args:
         name: The run, as the rows name it.
         folder: See `open_referred`.
         named: See `open_referred`.
+        most: See `open_run`.
 
     Raises:
         JournalError: The earlier run is gone, or elsewhere.
@@ -93,7 +105,7 @@ def _bodies_in(name: str, folder: Path, named: Sequence[str]) -> FoundBy:
         _, run = open_referred(name, folder, named)
     except ConfigError as error:
         raise JournalError(f"unchanged bodies are in {name}, which cannot be read: {error}") from error
-    return ReferredRun(name, run).found
+    return ReferredRun(name, run.decoding(most)).found
 
 
 def open_referred(name: str, folder: Path, named: Sequence[str]) -> tuple[str, Run]:

@@ -8,7 +8,9 @@ from typing import Any, Self, TypeAlias
 from hurtle.formats.columns import arrow, batches_with, batches_without, fitted, rows_of, table_schema
 from hurtle.formats.row_json import StoredRow, line_of
 from hurtle.formats.stored import StoredRows, without
+from hurtle.formats.table import BODY_ENCODING
 from hurtle.positions import Done, Span
+from hurtle.runs.plain import DECODED_AT_MOST, plain_batches, plain_body, plain_lines, plain_rows
 from hurtle.runs.where import Where
 
 BodyOf: TypeAlias = Callable[[StoredRow], bytes | None]
@@ -60,6 +62,7 @@ class Run:
         self._failed: int | None = None
         self._open_referred: Callable[[str], FoundBy] | None = None
         self._referred: dict[str, FoundBy] = {}
+        self._most = DECODED_AT_MOST
 
     def referring(self, open_referred: Callable[[str], FoundBy]) -> Self:
         """Let `body` find bodies in earlier runs.
@@ -68,6 +71,11 @@ class Run:
             open_referred: Opens an earlier run, by the name that rows have for it. Called once for each name.
         """
         self._open_referred = open_referred
+        return self
+
+    def decoding(self, most: int) -> Self:
+        """Let a body that is kept under its content codings have so many bytes without them."""
+        self._most = most
         return self
 
     @property
@@ -108,8 +116,11 @@ class Run:
         Args:
             columns: The wanted columns, including `index`; None: all.
         """
+        if columns is not None and "body" in columns:
+            columns = {*columns, BODY_ENCODING}
         for part in self._parts:
-            yield from without(part.stored.rows(columns), part.hidden())
+            rows = without(part.stored.rows(columns), part.hidden())
+            yield from rows if columns is not None and "body" not in columns else plain_rows(rows, self._most)
 
     def where(self, expression: str) -> list[int]:
         """Return the positions of the rows for which an SQL expression is true, in the order of the rows.
@@ -151,6 +162,10 @@ class Run:
         """
         if expression is not None:
             return (b"".join(map(line_of, chunk)) for chunk in self._selected(expression))
+        return plain_lines(self.stored_lines(), self._most)
+
+    def stored_lines(self) -> Iterator[bytes]:
+        """Yield the rows as JSON lines, with their bodies as stored; see `lines`."""
         return (lines for part in self._parts for lines in part.stored.lines(part.hidden()))
 
     def body(self, row: StoredRow) -> bytes | None:
@@ -166,7 +181,8 @@ class Run:
             The body; None if there was none, or the output has no bodies.
 
         Raises:
-            JournalError: The file or the run that the row names is gone, or has changed.
+            JournalError: The file or the run that the row names is gone, or has changed; or the body is kept
+                under content codings, and cannot be decoded.
             MissingExtraError: The format of the earlier run needs an optional package.
         """
         return self._holder(row)[1]
@@ -203,7 +219,7 @@ class Run:
         """Return the row's body if this run itself has it; see `body`."""
         named = (part.stored for part in self._parts if part.stored.is_named(row))
         stored = next(named, None)
-        return None if stored is None else stored.body(row)
+        return None if stored is None else plain_body(row, stored.body(row), self._most)
 
     def schema(self) -> Any:  # noqa: ANN401 - pyarrow has no types
         """Return the columns of all files, as a `pyarrow.Schema`."""
@@ -228,7 +244,7 @@ class Run:
             for part in self._parts
             for batch in batches_without(part.stored.batches(), part.hidden())
         )
-        return batches if expression is None else _picked(batches, expression)
+        return plain_batches(batches if expression is None else _picked(batches, expression), self._most)
 
     def to_arrow(self) -> Any:  # noqa: ANN401 - pyarrow has no types
         """Return all rows in input order, as a `pyarrow.Table` in memory.

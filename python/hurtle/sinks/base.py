@@ -18,10 +18,12 @@ class Sink(ABC):
 
     Attributes:
         records_exchanges: Whether it needs what went over the wire for each row.
+        keeps_codings: Whether bodies are to keep their content codings.
         hashes_bodies: Whether it needs the SHA-256 of bodies in `body_folder`.
     """
 
     records_exchanges: bool = False
+    keeps_codings: bool = False
     hashes_bodies: bool = True
 
     @abstractmethod

@@ -9,7 +9,7 @@ from pathlib import Path
 from hurtle.errors import ConfigError
 from hurtle.formats import FORMATS, Format
 from hurtle.formats.registry import FILES, bodies_apart
-from hurtle.options import BODY_PLACES, BodyPlace
+from hurtle.options import BODY_PLACES, CODED, BodyPlace
 from hurtle.outputs.databases import DATABASES
 from hurtle.outputs.folder import RunFolder
 from hurtle.outputs.kinds import extensions, format_names, named_format
@@ -44,6 +44,12 @@ def new_sink(
         raise ConfigError(f"format={format!r}: must be one of {', '.join(format_names())}", option="format")
     if bodies not in (None, *BODY_PLACES):
         raise ConfigError(f"bodies={bodies!r}: must be one of {', '.join(BODY_PLACES)}", option="bodies")
+    sink = _sink_at(out, format, bodies)
+    sink.keeps_codings = bodies == CODED
+    return sink
+
+
+def _sink_at(out: str | PathLike[str], format: str | None, bodies: BodyPlace | None) -> Sink:  # noqa: A002
     match place_of(out, format):
         case DatabaseAt(kind, make, shown):
             if format not in (None, kind):
@@ -94,6 +100,7 @@ def _format_of_files(name: str, bodies: BodyPlace | None, shown: str) -> Format:
             raise ConfigError(f"{shown}: {name} needs an address such as {database.schemes[0]}host/database")
         raise ConfigError(f"{shown}: {name} is written to a file", option="out")
     _refuse_inline(bodies, name)
+    _refuse_coded(bodies, name)
     if FORMATS[name].records_exchanges:
         _refuse_apart(bodies, "an archive holds what went over the wire")
     return (bodies_apart(name) if bodies == "apart" else None) or FORMATS[name]
@@ -113,6 +120,21 @@ def _refuse_inline(bodies: BodyPlace | None, name: str) -> None:
         )
 
 
+def _refuse_coded(bodies: BodyPlace | None, name: str) -> None:
+    if bodies != CODED or name not in FORMATS:
+        return
+    one = FORMATS[name]
+    if one.records_exchanges:
+        reason = "an archive has them as they came in any case"
+    elif one.beside is not None:
+        reason = "a file that is opened by name must not be compressed"
+    elif not one.holds_bodies:
+        reason = "it has no column for them"
+    else:
+        return
+    raise ConfigError(f"bodies='coded' does not fit {name}: {reason}", option="bodies")
+
+
 def _refuse_apart(bodies: BodyPlace | None, reason: str) -> None:
     if bodies == "apart":
         fitting = [name for name in FORMATS if bodies_apart(name)]
@@ -126,6 +148,7 @@ def _refuse_apart(bodies: BodyPlace | None, reason: str) -> None:
 def _remote_sink(address: str, name: str, bodies: BodyPlace | None) -> Sink:
     _refuse_apart(bodies, "an object store gets only the parts")
     _refuse_inline(bodies, name)
+    _refuse_coded(bodies, name)
     format = FORMATS.get(name)  # noqa: A001 - the public name
     if format is None or format.beside is not None:
         allowed = [one.name for one in FORMATS.values() if one.beside is None]

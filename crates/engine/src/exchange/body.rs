@@ -15,7 +15,7 @@ use super::resume::{self, Partial, Store, Terms};
 use super::spill::{Spill, Spilled, Trouble};
 use crate::clock::PhaseClock;
 use crate::error::{Code, Failure};
-use crate::job::{Claim, FREE, Gate};
+use crate::job::{Claim, FREE, Gate, Keeps};
 use crate::options::OnOversize;
 use crate::outcome::{Received, Truncated};
 use crate::request::Request;
@@ -44,8 +44,8 @@ pub(crate) struct BodyRules<'a> {
     pub(crate) strict: bool,
     /// The body of a response that leads on does not matter.
     pub(crate) follow_redirects: bool,
-    /// What goes over the wire is kept as it is.
-    pub(crate) records_exchanges: bool,
+    /// What is kept of what comes. Content codings that are kept are undone when the body is read, not before.
+    pub(crate) keeps: Keeps,
     /// Where to wait while the consumer is far behind.
     pub(crate) gate: &'a Gate,
     /// Which content codings are undone.
@@ -78,7 +78,7 @@ impl BodyRules<'_> {
 
     /// How often it is kept: what goes over the wire is kept a second time.
     fn times(&self) -> u64 {
-        1 + u64::from(self.records_exchanges)
+        1 + u64::from(self.keeps.exchanges)
     }
 }
 
@@ -367,7 +367,9 @@ pub(super) struct Plain {
     /// Where it is instead, if it is large.
     pub(super) file: Option<Arc<BodyFile>>,
     pub(super) truncated: Option<Truncated>,
-    /// The codings that are still applied to it.
+    /// The codings that are still applied to it and are to be undone later.
+    pub(super) coded: Option<String>,
+    /// The codings that are still applied to it and stay.
     pub(super) left: Option<String>,
     /// A remark on what was behind the coded data.
     pub(super) remark: Option<String>,
@@ -382,7 +384,8 @@ impl Plain {
 impl From<Spilled> for Plain {
     fn from(Spilled { file, truncated, left, trailing }: Spilled) -> Self {
         let truncated = truncated.then_some(Truncated::Length);
-        Self { body: Vec::new(), file: Some(file), truncated, left, remark: Self::remark(trailing) }
+        let remark = Self::remark(trailing);
+        Self { body: Vec::new(), file: Some(file), truncated, coded: None, left, remark }
     }
 }
 
@@ -406,6 +409,9 @@ pub(super) async fn decoded(
     let (encodings, accepted) = codings(received, rules);
     let limits = rules.limits();
     let mut decoding = Decoding::new(encodings, accepted, body, partial).map_err(Trouble::Body)?;
+    if rules.keeps.codings {
+        return Ok(plain(decoding.codings(), decoding));
+    }
     let mut room = FREE.max(decoding.input() * LIKELY_RATIO);
     if let Some(folder) = rules.folder {
         room = room.min(folder.above().max(decoding.input()));
@@ -424,7 +430,12 @@ pub(super) async fn decoded(
         }
         room = room.saturating_mul(LIKELY_RATIO);
     }
+    Ok(plain(None, decoding))
+}
+
+/// A body with those codings that are still to be undone.
+fn plain(coded: Option<String>, decoding: Decoding) -> Plain {
     let Decoded { body, left, truncated, trailing } = decoding.finish();
     let truncated = truncated.then_some(Truncated::Length);
-    Ok(Plain { body, file: None, truncated, left, remark: Plain::remark(trailing) })
+    Plain { body, file: None, truncated, coded, left, remark: Plain::remark(trailing) }
 }

@@ -61,13 +61,20 @@ pub(crate) struct Decoded {
     pub(crate) trailing: bool,
 }
 
-/// The first `most` bytes, decoded, of a body that was kept as received; one that ends early gives what there is.
+/// A body that was kept as received, decoded: up to `most` bytes of it, and of one that ends early what there is. `whole`:
+/// it has to be whole.
 ///
 /// # Errors
-/// Those of [`Decoding::run`], except for an early end and a body that is too long.
-pub fn decode_body(content_encoding: &str, body: Vec<u8>, most: u64) -> Result<Vec<u8>, Failure> {
-    let limits = Limits { cap: most, on_oversize: OnOversize::Truncate };
-    let mut decoding = Decoding::new([content_encoding.as_bytes()], Accepted::ALL, body, true)?;
+/// Those of [`Decoding::run`]; unless it has to be whole, except for an early end and a body that is too long.
+pub fn decode_body(
+    content_encoding: &str,
+    body: Vec<u8>,
+    most: u64,
+    whole: bool,
+) -> Result<Vec<u8>, Failure> {
+    let on_oversize = if whole { OnOversize::Error } else { OnOversize::Truncate };
+    let limits = Limits { cap: most, on_oversize };
+    let mut decoding = Decoding::new([content_encoding.as_bytes()], Accepted::ALL, body, !whole)?;
     decoding.run(&mut Decoder::default(), limits, u64::MAX)?;
     let mut decoded = decoding.finish().body;
     decoded.truncate(usize::try_from(most).unwrap_or(usize::MAX));
@@ -103,6 +110,15 @@ impl Coding {
             ("zstd", Coding::Zstd),
         ];
         NAMES.iter().find(|(known, _)| name.eq_ignore_ascii_case(known)).map(|&(_, coding)| coding)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Deflate => "deflate",
+            Self::Brotli => "br",
+            Self::Zstd => "zstd",
+        }
     }
 
     /// How long the input is when decoded, as it says itself: for gzip, its last member, modulo 2^32.
@@ -178,6 +194,12 @@ impl Decoding {
         let left = (!names.is_empty()).then(|| names.join(", "));
         let decoded = Decoded { body, left, truncated: partial, trailing: false };
         Ok(Self { codings, decoded, more_than: 0 })
+    }
+
+    /// The codings that are still to be undone, as Content-Encoding would list them.
+    pub(crate) fn codings(&self) -> Option<String> {
+        let names: Vec<_> = self.codings.iter().map(|coding| coding.name()).collect();
+        (!names.is_empty()).then(|| names.join(", "))
     }
 
     /// How long the body is under its outermost coding.

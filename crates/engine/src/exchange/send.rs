@@ -90,7 +90,7 @@ pub(crate) async fn exchange(
     clock: &PhaseClock,
 ) -> Exchanged {
     clock.enter(Phase::FirstByte);
-    let (keeps, strict) = (rules.records_exchanges, rules.strict);
+    let (keeps, strict) = (rules.keeps.exchanges, rules.strict);
     let partial = rules.partial.and_then(Cell::take);
     let rest = partial.as_ref().map(|partial| partial.headers(request)).unwrap_or_default();
     if let Some(slot) = rules.partial {
@@ -342,10 +342,11 @@ async fn settle(
         return Ok(None);
     }
     match body::decoded(received, &mut body, !read.whole, claim, rules, clock).await {
-        Ok(Plain { body, file, truncated, left, remark }) => {
+        Ok(Plain { body, file, truncated, coded, left, remark }) => {
             received.body = body;
             received.file = file;
             received.truncated = if is_part { cut } else { truncated };
+            received.body_encoding = coded.map(String::into_boxed_str);
             received.encoding_left = left.map(String::into_boxed_str);
             received.add_remark(remark);
             Ok(None)

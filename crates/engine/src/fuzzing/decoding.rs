@@ -73,7 +73,7 @@ pub fn decoding(data: &[u8]) {
     let length = decoded.body.len() as u64;
     assert!(length <= cap, "{length} bytes with a cap of {cap}");
     assert!(!decoded.truncated || partial || on_oversize == OnOversize::Truncate);
-    let shown = decode_body(codings, body.to_vec(), cap).expect("what can be decoded can be shown");
+    let shown = decode_body(codings, body.to_vec(), cap, false).expect("what can be decoded can be shown");
     assert_eq!(shown, decoded.body);
     // Only with one layer is the last one the largest.
     if !decoded.truncated && !codings.contains(',') {

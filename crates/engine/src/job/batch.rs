@@ -32,8 +32,10 @@ pub struct Extra {
     pub earlier: Vec<AttemptRecord>,
     /// The bytes sent and received in the last attempt, redirects first; empty unless the job keeps them.
     pub exchanges: Vec<Exchange>,
-    /// The content codings that are still on the body.
+    /// The content codings that are still on the body, and stay there.
     pub encoding_left: Option<Box<str>>,
+    /// The content codings that are still on the body, and are undone when it is read.
+    pub body_encoding: Option<Box<str>>,
     /// The body, if it is on the disk.
     pub file: Option<Arc<BodyFile>>,
 }
@@ -41,9 +43,9 @@ pub struct Extra {
 impl Extra {
     /// Whether the row has anything of it.
     pub(crate) fn is_needed(&self) -> bool {
-        let Self { hops, earlier, exchanges, encoding_left, file } = self;
+        let Self { hops, earlier, exchanges, encoding_left, body_encoding, file } = self;
         let is_plain = hops.is_empty() && earlier.is_empty() && exchanges.is_empty();
-        !is_plain || encoding_left.is_some() || file.is_some()
+        !is_plain || encoding_left.is_some() || body_encoding.is_some() || file.is_some()
     }
 }
 
@@ -216,6 +218,11 @@ impl<'a> RowView<'a> {
     /// were not asked for.
     pub fn encoding_left(&self) -> Option<&'a str> {
         self.row.extra.as_ref()?.encoding_left.as_deref()
+    }
+
+    /// The content codings that a job keeps on the body, as Content-Encoding would list them: `decode_body` undoes them.
+    pub fn body_encoding(&self) -> Option<&'a str> {
+        self.row.extra.as_ref()?.body_encoding.as_deref()
     }
 
     /// A large body, shared with the batch; None: it is not large, or the row has left its batch.

@@ -27,3 +27,12 @@ pub use state::Next;
 pub use stats::{Latencies, Phases, Stats};
 pub use throttled::ThrottledHost;
 use throttled::ThrottledHosts;
+
+/// What the rows of a job keep of what came.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Keeps {
+    /// Their bytes as sent and received.
+    pub(crate) exchanges: bool,
+    /// The content codings of their bodies.
+    pub(crate) codings: bool,
+}

@@ -11,7 +11,7 @@ use super::bodies::{Bodies, Room};
 use super::bottleneck::{Look, Seen};
 use super::buffer::Buffer;
 use super::look_ahead::LookAhead;
-use super::{Ledger, Stats, ThrottledHosts};
+use super::{Keeps, Ledger, Stats, ThrottledHosts};
 use crate::spool::BodyFolder;
 
 /// With this many batches waiting, the consumer is slower than the engine.
@@ -83,8 +83,8 @@ pub(crate) struct JobState {
     pub(crate) expires: Option<Instant>,
     /// Records the requests that must not be sent twice.
     pub(crate) ledger: Option<Ledger>,
-    /// Rows keep their bytes as sent and received.
-    pub(crate) records_exchanges: bool,
+    /// What rows keep of what came.
+    pub(crate) keeps: Keeps,
     /// Where large bodies are written to.
     pub(crate) folder: Option<BodyFolder>,
     /// Bytes of bodies that were cut and wait for another attempt.
@@ -99,7 +99,7 @@ impl JobState {
         max_buffer: u64,
         expires: Option<Instant>,
         ledger: Option<Ledger>,
-        records_exchanges: bool,
+        keeps: Keeps,
         folder: Option<BodyFolder>,
         open_jobs: Arc<AtomicUsize>,
     ) -> Self {
@@ -128,7 +128,7 @@ impl JobState {
             throttled: ThrottledHosts::default(),
             expires,
             ledger,
-            records_exchanges,
+            keeps,
             folder,
             kept: AtomicU64::new(0),
             open_jobs,

@@ -70,8 +70,9 @@ impl LocalJob {
         row.wire_bytes = received.wire_bytes;
         let Course { hops, earlier, mut exchanges, .. } = course;
         exchanges.extend(last);
-        let (encoding_left, file) = (received.encoding_left.take(), received.file.take());
-        let extra = Extra { hops, earlier, exchanges, encoding_left, file };
+        let (encoding_left, body_encoding) = (received.encoding_left.take(), received.body_encoding.take());
+        let file = received.file.take();
+        let extra = Extra { hops, earlier, exchanges, encoding_left, body_encoding, file };
         row.extra = extra.is_needed().then(|| Box::new(extra));
         let url = asked.asked();
         let remark = received.remark.take().unwrap_or_default();

@@ -21,7 +21,7 @@ use crate::exchange::{
     Accepted, Asking, BodyRules, Channel, Exchanged, Partial, Reached, Redirect, contradicts_itself,
     exchange, next_hop,
 };
-use crate::job::Claim;
+use crate::job::{Claim, Keeps};
 use crate::options::OnOversize;
 use crate::outcome::{Outcome, Via};
 use crate::politeness::ROBOTS_BYTES;
@@ -273,7 +273,7 @@ fn accepted(shard: &Shard, flight: &Flight) -> Accepted {
 
 /// Whether the rest of a body that is cut may be asked for.
 fn may_resume(shard: &Shard, flight: &Flight) -> bool {
-    let is_whole = !flight.job.state.records_exchanges && !shard.core.heads.asks_for_part(&flight.request);
+    let is_whole = !flight.job.state.keeps.exchanges && !shard.core.heads.asks_for_part(&flight.request);
     is_whole && flight.errand().is_none() && !flight.asks_for_all()
 }
 
@@ -315,7 +315,7 @@ async fn once(
         on_oversize: if is_errand { OnOversize::Truncate } else { options.on_oversize },
         strict: options.strict,
         follow_redirects: shard.hop_rules(flight).max.is_some(),
-        records_exchanges: flight.job.state.records_exchanges && !is_errand,
+        keeps: if is_errand { Keeps::default() } else { flight.job.state.keeps },
         gate: &flight.job.gate,
         accepted: accepted(shard, flight),
         unread: if matches!(line, Line::Http2(_)) { u64::from(shard.core.h2_window) } else { 0 },
