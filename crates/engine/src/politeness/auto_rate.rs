@@ -259,7 +259,8 @@ impl AutoRate {
         self.rate_at(self.taken)
     }
 
-    fn rate_at(&self, now: Instant) -> f64 {
+    /// The requests per second that it allows at `now`.
+    pub(crate) fn rate_at(&self, now: Instant) -> f64 {
         let found = if self.probing { self.per_s.min(FIRST_PER_S) } else { self.per_s };
         self.allowance
             .filter(|allowance| now < allowance.until)

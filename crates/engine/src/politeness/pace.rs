@@ -38,6 +38,14 @@ impl Pace {
         matches!(self, Self::Auto(_))
     }
 
+    /// The requests per second that it has found, if it learns from answers.
+    pub(crate) fn found_per_s(&self, now: Instant) -> Option<f64> {
+        match self {
+            Self::Fixed(_) => None,
+            Self::Auto(auto) => Some(auto.rate_at(now)),
+        }
+    }
+
     /// None: a request may be sent now. Otherwise: not before that instant.
     pub(crate) fn next(&self, now: Instant) -> Option<Instant> {
         match self {

@@ -213,6 +213,26 @@ pub(super) fn moving_window(limit: usize, window_s: f64, phase: f64) -> Host {
     })
 }
 
+/// Django REST framework: a log of hits that is read and written apart. Two requests that come within `racing_s` are
+/// served by different threads, and the second does not see the first.
+pub(super) fn rest_framework(limit: usize, window_s: f64, racing_s: f64) -> Host {
+    let (mut hits, mut before, mut last) = (VecDeque::new(), VecDeque::new(), f64::MIN);
+    Box::new(move |at| {
+        let mut seen: VecDeque<f64> = if at - last < racing_s { before.clone() } else { hits.clone() };
+        (before, last) = (hits.clone(), at);
+        while seen.front().is_some_and(|first| *first <= at - window_s) {
+            seen.pop_front();
+        }
+        if seen.len() < limit {
+            seen.push_back(at);
+            hits = seen;
+            return answer(true, 429, Vec::new());
+        }
+        let wait = seen.front().map_or(window_s, |first| first + window_s - at);
+        answer(false, 429, vec![("retry-after", wait.ceil().to_string())])
+    })
+}
+
 /// @nestjs/throttler: hits leave one by one, and the reset is that of a clock of its own. A refusal blocks for the whole
 /// window, and then all hits are forgotten.
 pub(super) fn nest(limit: usize, window_s: f64) -> Host {

@@ -11,6 +11,7 @@
 //! of RFC 5681; the periods are those of the limiters in docs/limiters.md.
 
 mod cycle;
+mod notes;
 mod period;
 mod word;
 
@@ -18,7 +19,6 @@ use std::time::{Duration, Instant};
 
 pub(crate) use cycle::Opening;
 use cycle::{Cycle, Trial};
-use period::{NEXT_PERIOD, supposed};
 use word::Word;
 
 /// No wait after a refusal is shorter, whatever the host says: it says so in whole seconds, rounded down.
@@ -114,6 +114,8 @@ pub(crate) struct Refusals {
     clean_since: Instant,
     /// Periods in a row that did not use up the quota.
     unused: u32,
+    /// How often the host was not as what is known says.
+    doubt: u32,
 }
 
 impl Refusals {
@@ -147,6 +149,7 @@ impl Refusals {
             hold: FIRST_HOLD,
             clean_since: first.went,
             unused: 0,
+            doubt: 0,
         }
     }
 
@@ -280,7 +283,16 @@ impl Refusals {
             self.word.go_on();
         } else {
             self.word.refused(is_first);
-            if is_first { self.note_vain(started) } else { self.note_quota() }
+            let breaks_off = self.cycle.follows && !self.is_used();
+            let is_odd = self.cycle.trial == Trial::Nothing && (is_first || breaks_off);
+            if is_first {
+                self.note_vain(started)
+            } else {
+                self.note_quota()
+            }
+            if is_odd && self.high.is_some() {
+                self.note_doubt();
+            }
         }
         let has_waited = self.until.is_none() && !named.is_zero();
         let is_too_early = is_first && self.in_vain == 1 && has_waited;
@@ -292,6 +304,10 @@ impl Refusals {
         let wait =
             wait.unwrap_or_else(|| if is_too_early { ROUNDED_DOWN } else { self.wait(ended, backoff) });
         self.until = Some(ended + wait.max(SHORTEST_WAIT));
+        if !self.named.is_zero() {
+            // It took nothing of the host, which says when it takes more.
+            self.taken = None;
+        }
         self.cycle = Cycle::new(ended);
     }
 
@@ -352,8 +368,10 @@ impl Refusals {
             // If it is accepted after as long as it was refused before, that depends on what went before: an average.
             (self.high, self.ahead, self.is_low) = (self.period(), 1, true);
         }
-        (self.cycle, self.spread) = (Cycle::new(now), self.spread / 2);
+        self.cycle = Cycle { follows: true, ..Cycle::new(now) };
+        self.spread /= 2;
         self.word.end();
+        self.doubt = self.doubt.saturating_sub(1);
         let calm = now.saturating_duration_since(self.clean_since);
         let few = (FEWEST / quota).max(1);
         let patient = if self.is_counted { COUNTED } else { 1 };
@@ -362,83 +380,6 @@ impl Refusals {
             (self.clean, self.clean_since) = (0, now);
             self.cycle.trial = if is_known { Trial::More } else { Trial::Sooner };
         }
-    }
-
-    /// The first request of a cycle was accepted: the host's period is no longer than from the cycle before.
-    fn note_period(&mut self) {
-        (self.is_low, self.is_used_up) = (false, false);
-        if let Some(last) = self.last {
-            let passed = self.passed_since(&last);
-            // One that is shorter by a little is the same, measured by other clocks.
-            let is_shorter = self.high.is_none_or(|high| passed < high.mul_f64(0.97));
-            let is_new = self.high.is_none();
-            if is_shorter {
-                self.high = Some(passed);
-            }
-            if is_new && self.low.mul_f64(1.5) < passed && self.low >= LONG_PERIOD {
-                self.cycle.trial = Trial::Low;
-            }
-            self.low = self.low.min(passed);
-        }
-        if self.unrounded().is_some() {
-            self.cycle.trial = Trial::Sooner;
-        }
-        self.last = Some(Opening::at(self.cycle.began));
-    }
-
-    /// The first request after a wait, which went at `started`, was refused: the host's period is longer than that.
-    fn note_vain(&mut self, started: Instant) {
-        if std::mem::take(&mut self.is_low) {
-            (self.high, self.ahead) = (Some(supposed(self.low.mul_f64(NEXT_PERIOD))), AHEAD);
-        }
-        if let Some(last) = self.last_began() {
-            self.low = started.saturating_duration_since(last);
-            let longer = if self.in_vain == 1 {
-                self.low.mul_f64(1.1)
-            } else {
-                supposed(self.low.mul_f64(NEXT_PERIOD))
-            };
-            self.high = self.high.map(|high| high.max(longer));
-        }
-        if self.quota.is_none() {
-            self.stragglers = Some(self.beginning());
-        }
-    }
-
-    /// The host took some, and then no more.
-    fn note_quota(&mut self) {
-        let accepted = self.cycle.accepted;
-        let quota = self.quota.unwrap_or(u32::MAX);
-        match self.cycle.trial {
-            Trial::More => self.quota = Some(quota.max(accepted)),
-            Trial::Sooner if accepted < quota => {
-                // What the period before has taken still counts.
-                self.low = self.period().unwrap_or(self.low);
-                self.high = self.high.max(Some(self.low));
-            }
-            _ if accepted < quota && self.quota.is_some() && self.may_smear() => {
-                self.ahead = 1;
-                if self.names_a_period() {
-                    self.high = Some(self.named);
-                }
-            }
-            _ if self.ahead == 1 && accepted < quota && !self.named.is_zero() => {
-                // An average does not start again with each cycle.
-                self.quota = Some(accepted.max(quota.div_ceil(2)));
-            }
-            _ => {
-                self.quota = Some(accepted);
-                self.stragglers = Some(self.beginning());
-                return;
-            }
-        }
-        self.hold = (self.hold * 2).clamp(FIRST_HOLD, LONGEST_HOLD);
-    }
-
-    /// Whether its window may be no window but an average, in which a quota that is sent at once counts for longer: then
-    /// it is to be spread over the whole period. Source: the sliding counters of go-chi/httprate.
-    fn may_smear(&self) -> bool {
-        self.ahead > 1 && self.high.is_some_and(|high| high >= LONG_PERIOD)
     }
 }
 

@@ -4,6 +4,7 @@
 #![allow(clippy::indexing_slicing, clippy::panic)]
 
 mod real;
+mod rough;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -53,11 +54,26 @@ struct Network {
     cold: Duration,
     /// By so much at most other requests need longer.
     jitter: Duration,
+    /// When the machines at its ends do nothing.
+    client: Stalls,
+    server: Stalls,
+}
+
+/// Spans of time, in order, in which a machine is busy with something else.
+#[derive(Default)]
+struct Stalls(Vec<(Duration, Duration)>);
+
+impl Stalls {
+    /// When what comes at this instant is noticed.
+    fn over(&self, at: Duration) -> Duration {
+        self.0.iter().find(|(from, to)| (*from..*to).contains(&at)).map_or(at, |(_, to)| *to)
+    }
 }
 
 impl Network {
     fn calm(round_trip: Duration) -> Self {
-        Self { round_trip, cold: Duration::ZERO, jitter: Duration::ZERO }
+        let (client, server) = (Stalls::default(), Stalls::default());
+        Self { round_trip, cold: Duration::ZERO, jitter: Duration::ZERO, client, server }
     }
 
     /// How much longer the request of this number needs to arrive.
@@ -85,7 +101,7 @@ fn run_over(network: &Network, mut host: Host, requests: usize, rate: RateLimit,
         scheduler.set_pace(id, pace);
     }
     (0..requests).for_each(|item| scheduler.push(id, item, 0));
-    let mut is_retry = vec![false; requests];
+    let mut refused = vec![0; requests];
     let mut ended = Run { took_s: 0.0, refused: Vec::new(), sent: Vec::new() };
     let mut answers: Vec<Answer> = Vec::new();
     let mut on_the_way: BinaryHeap<Reverse<OnTheWay>> = BinaryHeap::new();
@@ -98,7 +114,7 @@ fn run_over(network: &Network, mut host: Host, requests: usize, rate: RateLimit,
         }
         scheduler.wake_due(start + now);
         while let Some((_, item)) = scheduler.start(start + now) {
-            arrival = arrival.max(now + round_trip / 2 + network.delay(answers.len()));
+            arrival = network.server.over(arrival.max(now + round_trip / 2 + network.delay(answers.len())));
             let answer = host(arrival.as_secs_f64());
             ended.sent.push(now.as_secs_f64());
             // Near by, every fifth is late.
@@ -114,13 +130,13 @@ fn run_over(network: &Network, mut host: Host, requests: usize, rate: RateLimit,
         let wake = wake.into_iter().chain(later.peek().map(|Reverse((due, _))| *due)).min();
         let next = on_the_way.peek().map(|Reverse((at, ..))| *at);
         if let Some(wake) = wake.filter(|wake| next.is_none_or(|next| *wake < next)) {
-            now = wake;
+            now = network.client.over(wake);
             continue;
         }
         let Some(Reverse((at, went, item, place))) = on_the_way.pop() else {
             panic!("nothing goes any more, {served} of {requests} were served")
         };
-        now = at;
+        now = network.client.over(at.max(now));
         let answer = &answers[place];
         let is_refusal = answer.status != 200;
         let lines: Vec<(&str, &str)> =
@@ -134,7 +150,7 @@ fn run_over(network: &Network, mut host: Host, requests: usize, rate: RateLimit,
         let note = Note {
             signal: Signal::of(Some(answer.status), None, retry_after.is_some()),
             has_served: served > 0,
-            is_retry: is_retry[item],
+            is_retry: refused[item] > 0,
             started: start + went,
             ended: start + now,
             retry_after,
@@ -143,7 +159,7 @@ fn run_over(network: &Network, mut host: Host, requests: usize, rate: RateLimit,
         };
         let noted = scheduler.note(id, 0, &note);
         if is_refusal {
-            is_retry[item] = true;
+            refused[item] += 1;
             ended.refused.push(went.as_secs_f64());
             if noted.refused.is_some() {
                 scheduler.push_front(id, item);

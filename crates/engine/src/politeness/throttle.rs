@@ -183,7 +183,7 @@ impl<T> Throttle<T> {
             && !matches!(signal, Signal::Silent | Signal::Down | Signal::Unavailable)
         {
             refusals.accepted(started, ended);
-            self.hand_back();
+            self.hand_back(ended);
         } else if signal == Signal::Unavailable {
             // It is down, or something in it is: no question of how much it is asked.
             self.refusals = None;
@@ -217,12 +217,12 @@ impl<T> Throttle<T> {
     }
 
     /// A rate that is found by itself takes over again where the host bears enough for it.
-    fn hand_back(&mut self) {
-        let Some(refusals) = self.refusals.filter(|_| self.pace.as_ref().is_some_and(Pace::is_auto)) else {
-            return;
-        };
-        if let Some(per_s) = refusals.rate_per_s() {
-            self.refusals_rule = per_s < if self.refusals_rule { 2.0 * SLOW_PER_S } else { SLOW_PER_S };
+    fn hand_back(&mut self, ended: Instant) {
+        let found_per_s = self.pace.as_ref().and_then(|pace| pace.found_per_s(ended));
+        let borne_per_s = self.refusals.as_ref().and_then(Refusals::rate_per_s);
+        if let (Some(found_per_s), Some(borne_per_s)) = (found_per_s, borne_per_s) {
+            let is_slow = borne_per_s < if self.refusals_rule { 2.0 * SLOW_PER_S } else { SLOW_PER_S };
+            self.refusals_rule = is_slow || found_per_s < SLOW_PER_S;
         }
     }
 

@@ -42,10 +42,13 @@ pub(super) struct Cycle {
     pub(super) sent: u32,
     pub(super) accepted: u32,
     pub(super) trial: Trial,
+    /// It began with the end of a period, and not with that of a wait.
+    pub(super) follows: bool,
 }
 
 impl Cycle {
     pub(super) const fn new(began: Instant) -> Self {
-        Self { began, opening: Opening::at(began), sent: 0, accepted: 0, trial: Trial::Nothing }
+        let opening = Opening::at(began);
+        Self { began, opening, sent: 0, accepted: 0, trial: Trial::Nothing, follows: false }
     }
 }

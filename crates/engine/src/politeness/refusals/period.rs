@@ -96,8 +96,8 @@ impl Refusals {
             return Some((even / AHEAD).min(LONGEST_SPACING).max(self.pace.min(even)));
         }
         // Averages are rounded. Where a refusal costs the wait that it names, half a request fewer goes.
-        let fewer = u32::from(!self.named.is_zero());
-        Some(self.period()? * 2 / (2 * quota).saturating_sub(fewer).max(1))
+        let fewer = u32::from(!self.named.is_zero() && quota > 1);
+        Some(self.period()? * 2 / quota.saturating_mul(2).saturating_sub(fewer).max(1))
     }
 
     /// Whether the named wait may be a whole period, however much of it is left.

@@ -3,8 +3,8 @@
 
 use super::*;
 use crate::politeness::real_limiters::{
-    Tells, bucket4j, envoy, gateway, haproxy, httprate, litestar, moving_window, nest, nginx, throttled,
-    tollbooth, traefik, two_limiters, windowed,
+    Tells, bucket4j, envoy, gateway, haproxy, httprate, litestar, moving_window, nest, nginx, rest_framework,
+    throttled, tollbooth, traefik, two_limiters, windowed,
 };
 
 /// Parts of a second, or of a window, that have passed on the clock when a test begins.
@@ -12,13 +12,13 @@ const PHASES: [f64; 8] = [0.05, 0.17, 0.3, 0.45, 0.6, 0.7, 0.85, 0.97];
 const ROUND_TRIPS: [Duration; 2] = [NEAR, Duration::from_millis(15)];
 
 /// A limiter for a limit and a phase, and the least seconds of both tests.
-struct Real {
-    name: String,
-    host: Box<dyn Fn(u32, f64) -> Host>,
-    least_s: [f64; 2],
+pub(super) struct Real {
+    pub(super) name: String,
+    pub(super) host: Box<dyn Fn(u32, f64) -> Host>,
+    pub(super) least_s: [f64; 2],
 }
 
-fn real() -> Vec<Real> {
+pub(super) fn real() -> Vec<Real> {
     let mut all: Vec<Real> = Vec::new();
     let mut add = |name: &str, least_s, host: Box<dyn Fn(u32, f64) -> Host>| {
         all.push(Real { name: name.into(), host, least_s });
@@ -31,6 +31,8 @@ fn real() -> Vec<Real> {
     add("two limiters", [20.0, 30.0], Box::new(|limit, _| two_limiters(limit, 5.0, false)));
     add("two limiters, both told", [20.0, 30.0], Box::new(|limit, _| two_limiters(limit, 5.0, true)));
     add("moving window", plain, Box::new(|limit, phase| moving_window(limit as usize, 5.0, phase)));
+    add("REST framework", plain, Box::new(|limit, _| rest_framework(limit as usize, 5.0, 0.0)));
+    add("REST framework, racy", plain, Box::new(|limit, _| rest_framework(limit as usize, 5.0, 0.002)));
     add("nest", plain, Box::new(|limit, _| nest(limit as usize, 5.0)));
     add("litestar", [59.0, 119.0], Box::new(|limit, phase| litestar(2 * limit, 60.0, phase)));
     add("httprate", [19.5, 29.8], Box::new(|limit, phase| httprate(limit, 5.0, 5.0 * phase)));
