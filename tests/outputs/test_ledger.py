@@ -216,6 +216,13 @@ def test_a_request_stays_unknown_when_the_run_is_killed_again(tmp_path: Path, re
     assert errors == [None, None, "local.sent_unknown", "local.sent_unknown", None]
 
 
+def test_a_request_is_settled_when_it_was_struck_out_and_not_recorded_again(tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger"
+    struck = 1 << 63
+    ledger.write_bytes(b"".join(pack("<Q", record) for record in [1, 2, struck | 1, 3, struck | 3, 3, 4]))
+    assert unsettled(ledger, done={4}) == {2, 3}
+
+
 def test_a_request_is_noted_before_the_server_sees_it(tmp_path: Path, recorder: Recorder) -> None:
     out = tmp_path / "out.jsonl"
     noted: dict[str, frozenset[int]] = {}

@@ -102,6 +102,55 @@ fn test_a_request_is_noted_once_however_often_it_is_tried() {
     assert_eq!((script.requests(), noted(&folder.ledger())), (3, vec![3]));
 }
 
+/// With a record's highest bit its request is struck out.
+const STRUCK: u64 = 1 << 63;
+
+#[test]
+fn test_a_request_is_not_in_the_ledger_while_it_waits_for_a_host_that_refuses() {
+    let folder = Folder::new("refused");
+    let (script, seen) = reader(
+        folder.ledger(),
+        "HTTP/1.1 429 No\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+    );
+    let engine = engine(Options::default());
+    let job = start(&engine, folder.ledger(), vec![request(5, &Method::POST, &script.url("/"))]);
+    common::wait_until("it waits", || noted(&folder.ledger()) == [5, STRUCK | 5]);
+    common::wait_until("it was sent again", || script.requests() == 2);
+    let second = seen.lock().unwrap().pop();
+    assert_eq!(second, Some(vec![5, STRUCK | 5, 5]), "it is recorded again before it is sent again");
+    drop(job);
+}
+
+#[test]
+fn test_a_request_is_not_in_the_ledger_while_it_waits_for_a_host_that_is_down() {
+    let folder = Folder::new("down");
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", socket.local_addr().unwrap());
+    drop(socket);
+    let engine = engine(Options::default());
+    let job = start(&engine, folder.ledger(), vec![request(5, &Method::POST, &url)]);
+    common::wait_until("it waits", || noted(&folder.ledger()) == [5, STRUCK | 5]);
+    drop(job);
+}
+
+#[test]
+fn test_a_request_stays_in_the_ledger_when_an_earlier_attempt_may_have_been_worked_on() {
+    let folder = Folder::new("unknown");
+    let script = Script::start(|number, peer| match number {
+        _ if peer.request().is_none() => {}
+        0 => peer.reset(),
+        1 => peer.send("HTTP/1.1 429 No\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"),
+        _ => peer.send(FINE),
+    });
+    let mut options = quick_retries(2);
+    options.retries.methods.push(Method::POST);
+    let engine = engine(options);
+    let job = start(&engine, folder.ledger(), vec![request(5, &Method::POST, &script.url("/"))]);
+    let row = drain(&job).single();
+    assert_eq!((row.status, row.attempts, row.throttled), (Some(200), 3, 1));
+    assert_eq!(noted(&folder.ledger()), [5]);
+}
+
 #[test]
 fn test_requests_of_many_threads_share_one_ledger() {
     let folder = Folder::new("threads");

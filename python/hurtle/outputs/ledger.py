@@ -1,6 +1,7 @@
 """The ledger of requests that must not be sent twice: each is on the disk before its first byte leaves.
 
-A record is the request's position in the input, 8 bytes, little-endian. The engine writes it.
+A record is the request's position in the input, 8 bytes, little-endian. With the highest bit it strikes the
+request out until its next record: nobody has worked on it so far. The engine writes it.
 """
 
 from collections.abc import Collection, Container
@@ -12,6 +13,7 @@ from hurtle.errors import JournalError, LedgerError
 
 RECORD = Struct("<Q")
 BLOCK = RECORD.size << 13
+STRUCK = 1 << 63
 
 
 class NotedElsewhere:
@@ -51,7 +53,11 @@ def unsettled(path: Path, done: Container[int]) -> frozenset[int]:
         with path.open("rb") as file:
             while block := file.read(BLOCK):
                 whole = memoryview(block)[: len(block) - len(block) % RECORD.size]
-                unknown.update(index for (index,) in RECORD.iter_unpack(whole) if index not in done)
+                for (record,) in RECORD.iter_unpack(whole):
+                    if record >= STRUCK:
+                        unknown.discard(record - STRUCK)
+                    elif record not in done:
+                        unknown.add(record)
     except FileNotFoundError:
         return frozenset()
     except OSError as error:

@@ -3,6 +3,9 @@
 //! A record is the request's index, 8 bytes, little-endian. A separate thread writes all records that wait, syncs
 //! them once, and releases their requests: however many are in flight, they share a sync. A record that a crash cut
 //! off belongs to a request that was still waiting; it is dropped.
+//!
+//! A request that nobody can have worked on is struck out again while it waits for its next attempt: its index with the
+//! highest bit. That needs no sync of its own: one that is lost leaves a request unknown.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -15,11 +18,14 @@ use tokio::sync::oneshot;
 
 const RECORD_BYTES: u64 = 8;
 
+/// What strikes a request out.
+const STRUCK: u64 = 1 << 63;
+
 #[derive(Debug)]
 struct Note {
-    index: u64,
-    /// Dropped instead of used, it means that the record is not on the disk.
-    written: oneshot::Sender<()>,
+    record: u64,
+    /// Dropped instead of used, it means that the record is not on the disk. None: nobody waits for it.
+    written: Option<oneshot::Sender<()>>,
 }
 
 /// The ledger of one job. The first record creates file and thread: most jobs have none.
@@ -44,8 +50,16 @@ impl Ledger {
         let (written, is_written) = oneshot::channel();
         let notes = self.notes.get_or_init(|| self.start());
         // If the thread has ended, the note is returned and dropped, which ends the wait.
-        notes.send(Note { index, written }).unwrap_or_default();
+        notes.send(Note { record: index, written: Some(written) }).unwrap_or_default();
         is_written.await.is_ok()
+    }
+
+    /// Strikes out a request: no server can have worked on it, or one has refused to. It is recorded again before it is
+    /// sent again.
+    pub(crate) fn strike_out(&self, index: u64) {
+        if let Some(notes) = self.notes.get() {
+            notes.send(Note { record: index | STRUCK, written: None }).unwrap_or_default();
+        }
     }
 
     /// Why nothing is recorded any more.
@@ -80,15 +94,17 @@ fn keep(path: &Path, notes: &Receiver<Note>, waiting: &mut Vec<oneshot::Sender<(
     let mut file = None;
     while let Ok(first) = notes.recv() {
         for note in std::iter::once(first).chain(notes.try_iter()) {
-            records.extend_from_slice(&note.index.to_le_bytes());
-            waiting.push(note.written);
+            records.extend_from_slice(&note.record.to_le_bytes());
+            waiting.extend(note.written);
         }
         let file = match &mut file {
             Some(file) => file,
             None => file.insert(open(path)?),
         };
         file.write_all(&records)?;
-        file.sync_data()?;
+        if !waiting.is_empty() {
+            file.sync_data()?;
+        }
         records.clear();
         for written in waiting.drain(..) {
             written.send(()).unwrap_or_default(); // its request may have been cancelled
@@ -155,11 +171,24 @@ mod tests {
         let path = folder.0.join("ledger");
         let ledger = Ledger::new(path.clone());
         assert!(!path.exists(), "a job that notes nothing makes no file");
-        for index in [7, 3, u64::MAX] {
+        for index in [7, 3, STRUCK - 1] {
             assert!(ledger.note(index).await);
             assert_eq!(noted(&path).last(), Some(&index));
         }
-        assert_eq!(noted(&path), [7, 3, u64::MAX]);
+        assert_eq!(noted(&path), [7, 3, STRUCK - 1]);
+    }
+
+    #[tokio::test]
+    async fn what_is_struck_out_stays_so_until_it_is_noted_again() {
+        let folder = Folder::new("struck");
+        let path = folder.0.join("ledger");
+        let ledger = Ledger::new(path.clone());
+        ledger.strike_out(1);
+        assert!(!path.exists(), "nothing was noted");
+        assert!(ledger.note(1).await);
+        ledger.strike_out(1);
+        assert!(ledger.note(2).await && ledger.note(1).await);
+        assert_eq!(noted(&path), [1, STRUCK | 1, 2, 1]);
     }
 
     #[tokio::test]

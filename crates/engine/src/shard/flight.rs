@@ -1,6 +1,8 @@
 //! A request on its way through one shard. Its course, which is what happened to it so far, is changed in this file
 //! only.
 
+mod record;
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,7 +14,6 @@ use http::header::AUTHORIZATION;
 use super::local_job::LocalJob;
 use crate::exchange::{Audience, Follow, Partial, describes_body};
 use crate::job::{JobState, Kept};
-use crate::options::is_idempotent;
 use crate::outcome::{AttemptEnd, AttemptRecord, Exchange, Hop, Outcome};
 use crate::politeness::HostId;
 use crate::pool::OriginId;
@@ -311,23 +312,6 @@ impl Flight {
         self.course.as_ref().and_then(|course| course.asked.as_deref()).unwrap_or(&self.request)
     }
 
-    /// Whether it may be sent. A request that must not be sent twice is recorded first; once, however often it is
-    /// tried.
-    ///
-    /// False: it could not be recorded, and its job starts nothing more.
-    pub(super) async fn is_on_record(&self) -> bool {
-        let Some(ledger) = &self.job.state.ledger else { return true };
-        if self.noted.get() || is_idempotent(self.request.method()) {
-            return true;
-        }
-        let noted = ledger.note(self.asked().index).await;
-        self.noted.set(noted);
-        if !noted {
-            self.job.state.stop();
-        }
-        noted
-    }
-
     /// From now on it counts among those that wait for another attempt. False: too many do already.
     pub(super) fn begin_retry_wait(&mut self) -> bool {
         self.retrying = self.job.state.begin_retry_wait();
@@ -391,6 +375,7 @@ impl Flight {
 
     /// Records an attempt that is not the last, and sets the request back to the one before any redirect.
     pub(super) fn take_attempt(&mut self, outcome: Outcome, wait: Duration, wall: &WallClock) {
+        self.settle_record(&outcome);
         let mut before = self.take_course();
         before.settle_wait(&outcome);
         if let Some(asked) = before.asked {
@@ -406,15 +391,19 @@ impl Flight {
         self.course = Some(Box::new(course));
     }
 
-    /// Notes an attempt that was refused. The request stays what it is: redirects that led here were answered.
-    pub(super) fn take_refusal(&mut self, outcome: Outcome, wall: &WallClock) {
+    /// Notes an attempt that was refused. The request stays what it is: redirects that led here were answered. Returns how
+    /// often it was refused so far.
+    pub(super) fn take_refusal(&mut self, outcome: Outcome, wall: &WallClock) -> u32 {
+        self.settle_record(&outcome);
         let course = self.course.get_or_insert_default();
         course.settle_wait(&outcome);
         course.earlier.push(outcome.record(course.wait_us, wall));
         course.patient += 1;
         course.first_refused.get_or_insert_with(|| outcome.ended());
         course.last = Some(Box::new(outcome));
+        let times = course.patient;
         self.wait_again();
+        times
     }
 
     /// It waits in a queue again: as long as it does, so much less is taken in.
