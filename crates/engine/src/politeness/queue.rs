@@ -47,6 +47,49 @@ impl<T> Queue<T> {
         }
     }
 
+    /// Adds an item behind so many others at most of those that are next. O(`others`).
+    pub(super) fn push_behind(&mut self, item: T, others: usize) {
+        if others == 0 {
+            return self.push_front(item);
+        }
+        let mut ranks: Vec<i32> =
+            self.ranked.iter().flat_map(|ranked| ranked.keys().copied()).chain([0]).collect();
+        ranks.sort_unstable();
+        let mut left = others;
+        for rank in ranks.into_iter().rev() {
+            let ranked = self.ranked.as_mut().and_then(|ranked| ranked.get_mut(&rank));
+            let queue = ranked.unwrap_or(&mut self.plain);
+            if !queue.is_empty() && queue.len() >= left {
+                return queue.insert(left, item);
+            }
+            left = left.saturating_sub(queue.len());
+        }
+        self.push_last(item);
+    }
+
+    /// Puts the last of all before the others. O(1).
+    pub(super) fn bring_last(&mut self) {
+        let lowest = self.ranked.as_mut().and_then(|ranked| ranked.first_entry());
+        let last = match lowest {
+            Some(mut lowest) if *lowest.key() < 0 || self.plain.is_empty() => lowest.get_mut().pop_back(),
+            _ => self.plain.pop_back(),
+        };
+        self.tidy();
+        if let Some(last) = last {
+            self.push_front(last);
+        }
+    }
+
+    /// Adds an item behind all others.
+    fn push_last(&mut self, item: T) {
+        match self.ranked.as_mut().and_then(|ranked| ranked.first_entry()) {
+            Some(mut lowest) if *lowest.key() < 0 || self.plain.is_empty() => {
+                lowest.get_mut().push_back(item)
+            }
+            _ => self.plain.push_back(item),
+        }
+    }
+
     /// The first of the highest priority.
     pub(super) fn pop(&mut self) -> Option<T> {
         match self.highest() {
@@ -150,5 +193,45 @@ mod tests {
         queue.push('z', -1);
         queue.push_front('y');
         assert_eq!(drain(&mut queue), "yz");
+    }
+
+    #[test]
+    fn who_is_put_behind_some_is_next_after_them() {
+        let filled = || {
+            let mut queue = Queue::new();
+            for (item, priority) in [('a', 7), ('b', 0), ('c', 0), ('d', -1)] {
+                queue.push(item, priority);
+            }
+            queue
+        };
+        for (others, wanted) in
+            [(0, "zabcd"), (1, "azbcd"), (2, "abzcd"), (3, "abczd"), (4, "abcdz"), (99, "abcdz")]
+        {
+            let mut queue = filled();
+            queue.push_behind('z', others);
+            assert_eq!(drain(&mut queue), wanted, "{others}");
+        }
+        let mut queue = Queue::new();
+        queue.push_behind('z', 1);
+        assert_eq!(drain(&mut queue), "z");
+    }
+
+    #[test]
+    fn the_last_of_all_is_brought_to_the_front() {
+        let mut queue = Queue::new();
+        queue.bring_last();
+        for (item, priority) in [('a', 7), ('b', 0), ('d', -1)] {
+            queue.push(item, priority);
+        }
+        for wanted in ["dab", "bda"] {
+            queue.bring_last();
+            let order = drain(&mut queue);
+            assert_eq!(order, wanted);
+            order.chars().zip([7, 0, 0]).for_each(|(item, priority)| queue.push(item, priority));
+        }
+        let mut queue = Queue::new();
+        queue.push('x', 3);
+        queue.bring_last();
+        assert_eq!(drain(&mut queue), "x");
     }
 }

@@ -162,7 +162,7 @@ fn run_over(network: &Network, mut host: Host, requests: usize, rate: RateLimit,
             refused[item] += 1;
             ended.refused.push(went.as_secs_f64());
             if noted.refused.is_some() {
-                scheduler.push_front(id, item);
+                scheduler.push_refused(id, item, refused[item]);
             } else {
                 later.push(Reverse((now + Duration::from_millis(500), item)));
             }

@@ -1,5 +1,6 @@
 //! One host: the requests that wait for it, its permits, and what else holds it back.
 
+mod refused;
 mod stranger;
 mod usual;
 

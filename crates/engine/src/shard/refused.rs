@@ -24,14 +24,14 @@ impl Shard {
         outcome.end == AttemptEnd::Refused && self.core.options.retries.patience.is_some()
     }
 
-    /// Puts a refused request back, before those that were not sent yet: its host says when it is asked again.
+    /// Puts a refused request back, before most that were not sent yet: its host says when it is asked again.
     pub(super) fn requeue_refused(self: &Rc<Self>, mut flight: Flight, outcome: Outcome) {
         if self.scheduler.borrow().is_resigned(flight.host, flight.origin.number()) {
             return self.land(flight, outcome);
         }
-        flight.take_refusal(outcome, &self.core.wall);
+        let times = flight.take_refusal(outcome, &self.core.wall);
         flight.queued = Instant::now();
-        self.enqueue_again(flight);
+        self.scheduler.borrow_mut().push_refused(flight.host, flight, times);
     }
 
     /// Whether nothing good can be expected of a host that refused: it has refused everything for as long as patience

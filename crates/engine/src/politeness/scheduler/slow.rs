@@ -30,6 +30,14 @@ impl<T> Scheduler<T> {
         rings.into_iter().any(|ring| ring.iter().take(2).any(|&other| other != host))
     }
 
+    /// Queues a request that its host has refused so many `times`. O(`2^times`), and at most about a thousand.
+    pub(crate) fn push_refused(&mut self, host: HostId, item: T, times: u32) {
+        if let Some(slot) = self.slot_mut(host) {
+            slot.push_refused(item, times);
+        }
+        self.refresh(host);
+    }
+
     /// Whether the host's last answer was awaited for so long that a request to it only waits.
     pub(crate) fn is_slow(&self, host: HostId) -> bool {
         self.slot(host).is_some_and(|slot| slot.is_slow)
