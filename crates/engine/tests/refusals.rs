@@ -133,14 +133,31 @@ fn test_a_redirect_that_names_a_wait_delays_the_hop() {
     assert!(began.elapsed() >= Duration::from_secs(1));
 }
 
-#[test]
-fn test_a_post_that_was_never_sent_is_tried_again() {
+/// A port that refuses connections as long as the socket lives.
+fn closed_port() -> (socket2::Socket, u16) {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     socket.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
     let port = socket.local_addr().unwrap().as_socket().unwrap().port();
+    (socket, port)
+}
+
+#[test]
+fn test_a_post_that_was_never_sent_is_tried_again() {
+    let (_socket, port) = closed_port();
     let rows = post(&engine(quick_retries(2)), &[format!("http://127.0.0.1:{port}/")]);
     let row = &rows.0[0];
     assert_eq!((row.code, row.attempts, row.end), (Some(Code::ConnectRefused), 3, AttemptEnd::Unsent));
+}
+
+#[test]
+fn test_a_post_is_not_sent_again_when_what_its_answer_leads_to_cannot_be_reached() {
+    let (_socket, port) = closed_port();
+    let head = format!("HTTP/1.1 303 See Other\r\nlocation: http://127.0.0.1:{port}/\r\n");
+    let script = Script::answer(format!("{head}content-length: 0\r\n\r\n"));
+    let rows = post(&engine(quick_retries(2)), &[script.url("/")]);
+    let row = &rows.0[0];
+    assert_eq!((row.code, row.end), (Some(Code::ConnectRefused), AttemptEnd::Unknown));
+    assert_eq!((script.requests(), row.attempts), (1, 1), "the first server has worked on it");
 }
 
 #[test]

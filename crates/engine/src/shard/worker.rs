@@ -22,8 +22,8 @@ use crate::exchange::{
     exchange, next_hop,
 };
 use crate::job::{Claim, Keeps};
-use crate::options::OnOversize;
-use crate::outcome::{Outcome, Via};
+use crate::options::{OnOversize, is_idempotent};
+use crate::outcome::{AttemptEnd, Outcome, Via};
 use crate::politeness::ROBOTS_BYTES;
 use crate::pool::{H1, IDLE, Idle, OriginId};
 use crate::random;
@@ -201,6 +201,10 @@ impl Worker {
             return Verdict::Moved;
         }
         let mut outcome = attempted.outcome();
+        if outcome.end == AttemptEnd::Unsent && flight.hops() > 0 && !is_idempotent(flight.asked().method()) {
+            // What led here has reached a server: it must not begin again.
+            outcome.end = AttemptEnd::Unknown;
+        }
         let Learned { wait, gives_up } = shard.learn(&flight, &mut outcome);
         if contradicts_itself(&flight.request, &outcome) {
             flight.drop_conditions();
