@@ -171,9 +171,7 @@ def test_names_come_from_headers_or_a_column_if_that_is_asked_for(tmp_path: Path
     (tmp_path / "list.csv").write_text(f"url,file\n{urls[0]},../one.pdf\n{urls[1]},\n", encoding="utf-8")
     hurtle.download(tmp_path / "list.csv", tmp_path / "column", name_column="file")
     assert set(files_in(tmp_path / "column")) == {"__one.pdf", "b"}
-    with pytest.raises(
-        ConfigError, match="name_from and name_column were url and file and are now url"
-    ):
+    with pytest.raises(ConfigError, match="name_from and name_column were url and file and are now url"):
         hurtle.download(tmp_path / "list.csv", tmp_path / "column")
     with pytest.raises(ConfigError, match="name_from"):
         hurtle.download(urls, tmp_path / "no", name_from="disposition")  # type: ignore[arg-type]

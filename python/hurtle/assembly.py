@@ -41,7 +41,7 @@ def open_transfer(
         options: The call's options, resolved.
         at_end: See `AtEnd`.
     """
-    progress, at_end = watched(options, source.total, at_end)
+    progress, _, at_end = watched(options, source.total, at_end)
     return Transfer(client, source, options, progress=progress, at_end=at_end)
 
 
@@ -115,7 +115,7 @@ def open_job(
     if sink.keeps_codings:
         identity = replace(identity, options={**identity.options, BODIES: CODED})
     refresh = None if since is None else _open_refresh(since, out, options)
-    progress, at_end = watched(options, source.total, at_end)
+    progress, resumed, at_end = watched(options, source.total, at_end)
     return Job(
         client,
         source,
@@ -126,6 +126,7 @@ def open_job(
         resend_unknown=resend_unknown,
         refresh=refresh,
         progress=progress,
+        resumed=resumed,
         observe=observe,
         at_end=at_end,
     )
@@ -169,11 +170,11 @@ def open_download(
     sink = download_sink(folder, names)
     named = NamedSource(source, names, name_from, name_column)
     identity = _identity_of(named, options)
-    progress, at_end = watched(options, source.total, at_end)
+    progress, resumed, at_end = watched(options, source.total, at_end)
     resume = resume_mode(None, restart)
     return Job(
         client, named, sink, options,
-        identity=identity, resume=resume, progress=progress, observe=observe, at_end=at_end,
+        identity=identity, resume=resume, progress=progress, resumed=resumed, observe=observe, at_end=at_end,
     )  # fmt: skip
 
 
@@ -200,8 +201,10 @@ def _refuse_own_input(path: str | None, out: str | PathLike[str]) -> None:
 
 def watched(
     options: Options, total: int | None, at_end: AtEnd | None = None
-) -> tuple[ProgressCallback | None, AtEnd | None]:
-    """Return the callback for counters, and the callback for the end, which removes the progress line.
+) -> tuple[ProgressCallback | None, Callable[[int], None] | None, AtEnd | None]:
+    """Return the callbacks for counters, for the rows of an earlier run, and for the end.
+
+    The last one removes the progress line.
 
     Args:
         options: The call's options, resolved.
@@ -209,7 +212,7 @@ def watched(
         at_end: What the caller wants to be called at the end.
     """
     if options.progress is not True:
-        return options.progress or None, at_end
+        return options.progress or None, None, at_end
     from hurtle.report.progress import open_progress
 
     view = open_progress(total, options)
@@ -219,7 +222,7 @@ def watched(
         if at_end is not None:
             at_end()
 
-    return view.update, end
+    return view.update, view.resume, end
 
 
 def summary_of(outcome: Outcome, options: Options) -> Summary:

@@ -65,6 +65,7 @@ class Job:
         resend_unknown: Whether to send requests again that may have arrived and must not be sent twice.
         refresh: The comparison with an earlier run; the job closes it.
         progress: Called with the job's counters, about ten times a second.
+        resumed: Called once, before anything is sent, with the number of rows that the output has already.
         observe: Called with rows once they are written.
         at_end: Called once when the job has ended, however it ended.
     """
@@ -81,6 +82,7 @@ class Job:
         resend_unknown: bool = False,
         refresh: "Refresh | None" = None,
         progress: "Callable[[Progress], None] | None" = None,
+        resumed: Callable[[int], None] | None = None,
         observe: Callable[[Rows], None] | None = None,
         at_end: Callable[[], None] | None = None,
     ) -> None:
@@ -93,6 +95,7 @@ class Job:
         self._resend_unknown = resend_unknown
         self._refresh = refresh
         self._progress = progress
+        self._resumed = resumed
         self._observe = observe
         self._at_end = at_end
         self._done = Done()
@@ -189,6 +192,8 @@ class Job:
             self._identity = replace(self._identity, since=self._refresh.load())
         done = self._sink.begin(self._identity, self._resume)
         self._done = done
+        if self._resumed is not None:
+            self._resumed(len(done))
         if self._resend_unknown and self._sink.ledger_elsewhere is not None:
             self._sink.take_ledger()
         ledger, elsewhere = self._sink.ledger_path, self._sink.ledger_elsewhere

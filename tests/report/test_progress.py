@@ -3,6 +3,7 @@
 import io
 import re
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import hurtle
 from hurtle.options import Options
 from hurtle.report import progress
-from hurtle.report.progress import LiveProgress, PlainProgress, open_progress, progress_text
+from hurtle.report.progress import LiveProgress, Pace, PlainProgress, filled, open_progress, progress_parts
 from hurtle.testing import Server
 
 COUNTERS: Any = SimpleNamespace(
@@ -33,12 +34,52 @@ class Terminal(io.StringIO):
 
 
 def test_the_line_holds_counts_rates_and_eta() -> None:
-    assert progress_text(COUNTERS, 3000, (500.0, 1e6)) == (
-        "1,500/3,000 done  1,400 ok  100 failed  64 in flight  500 requests/s  1 MB/s  ETA 3 s"
+    def line(total: int | None, steady_per_s: float = 250.0) -> str:
+        return "  ".join(progress_parts(COUNTERS, total, Pace(500.0, 1e6, steady_per_s)))
+
+    assert line(3000) == (
+        "1,500/3,000 done  1,400 ok  100 failed  64 in flight  500 requests/s  1 MB/s  ETA 6 s"
     )
-    assert "ETA" not in progress_text(COUNTERS, None, (500.0, 1e6))
-    assert "ETA" not in progress_text(COUNTERS, 3000, (0.0, 0.0))
-    assert "ETA" not in progress_text(COUNTERS, 1500, (500.0, 1e6))
+    assert "ETA" not in line(None)
+    assert "ETA" not in line(3000, 0.0)
+    assert "ETA" not in line(1500)
+
+
+def test_the_eta_outlasts_a_pause_between_the_windows_of_a_quota() -> None:
+    recent = progress.Recent(OPTIONS, 0.0)
+    paces = []
+    for second in range(60):  # five rows every five seconds
+        counters: Any = SimpleNamespace(**vars(COUNTERS) | {"done": 5 * (second // 5 + 1)})
+        pace, _ = recent.add(float(second + 1), counters)
+        paces.append(pace)
+    assert {pace.per_s for pace in paces} > {0.0}
+    assert all(0.8 <= pace.steady_per_s <= 1.2 for pace in paces[30:])
+
+
+def test_no_part_of_the_line_is_cut_when_the_terminal_is_narrow() -> None:
+    parts = ["1,500/3,000 done", "1,400 ok", "ETA 1 min 04 s"]
+    assert filled(parts, 80) == "1,500/3,000 done  1,400 ok  ETA 1 min 04 s"
+    assert filled(parts, 41) == "1,500/3,000 done  1,400 ok\nETA 1 min 04 s"
+    assert filled(parts, 4) == "1,500/3,000 done\n1,400 ok\nETA 1 min 04 s"
+
+
+def test_the_rows_of_an_earlier_run_are_not_waited_for(
+    tmp_path: Path, hurtle_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "list.txt").write_text(f"{hurtle_server.url('/bytes/1')}\n" * 10, encoding="ascii")
+
+    def stop(counters: Any) -> None:
+        if counters.done >= 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        hurtle.run(tmp_path / "list.txt", tmp_path / "out.jsonl", progress=stop, rate_limit="20/s")
+    left = 10 - hurtle.open_run(tmp_path / "out.jsonl").rows
+    assert left < 10
+    out = Terminal()
+    monkeypatch.setattr(sys, "stderr", out)
+    hurtle.run(tmp_path / "list.txt", tmp_path / "out.jsonl", progress=True)
+    assert f"{left}/{left} done" in out.getvalue()
 
 
 def test_a_line_comes_now_and_then_when_stderr_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,8 +104,8 @@ def test_bytes_of_large_bodies_count_while_they_come() -> None:
     recent = progress.Recent(OPTIONS, 0.0)
     for now, coming, per_s in ((1.0, 5_000_000, 8e6), (2.0, 9_000_000, 6e6), (3.0, 0, 1e6)):
         counters: Any = SimpleNamespace(**vars(COUNTERS) | {"bytes_coming": coming})
-        (_, bytes_per_s), _ = recent.add(now, counters)
-        assert bytes_per_s == per_s
+        pace, _ = recent.add(now, counters)
+        assert pace.bytes_per_s == per_s
 
 
 def test_the_line_names_nothing_when_too_little_was_seen(monkeypatch: pytest.MonkeyPatch) -> None:

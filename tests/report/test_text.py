@@ -104,7 +104,7 @@ def test_a_summary_is_a_dict_of_all_numbers() -> None:
 
 
 def test_rates_are_those_of_the_last_seconds() -> None:
-    rates = Rates(now=0.0)
+    rates = Rates(now=0.0, over_s=3.0)
     assert rates.add(1.0, 100, 1000) == (100.0, 1000.0)
     for second in range(2, 19):
         rates.add(float(second), 100, 1000)

@@ -174,7 +174,7 @@ class Rerun:
             return self._client.fetch([]).summary()
         options = self._client.options
         self._sink.keeps_codings = self._keeps_codings()
-        progress, at_end = watched(options, self.rows)
+        progress, _, at_end = watched(options, self.rows)
         self._job = Job(
             self._client,
             self._source,
