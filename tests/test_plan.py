@@ -238,7 +238,10 @@ def test_what_is_found_while_sending_is_said_to_be_unknown() -> None:
     assert "unknown" in plan.to_text()
     half = hurtle.plan(rows, rate_limit_per_host="auto")
     assert half.seconds == pytest.approx(100)
-    assert half.advice[0].startswith('hosts={"a.example": Limits(concurrency=40)}')
+    assert half.advice[0].startswith("concurrency_per_host=40 ")
+    alone = hurtle.plan(rows, rate_limit_per_host="60/min").advice[0]
+    assert alone.startswith('rate_limit_per_host="240/min" would make it ')
+    assert alone.endswith(", if a.example allows it.")
 
 
 def test_the_assumed_latency_is_said() -> None:

@@ -37,7 +37,7 @@ def test_every_bottleneck_of_the_engine_has_its_words_in_the_same_order() -> Non
         ("descriptors", "file descriptors: raise the limit (ulimit -n)"),
         ("cpu", "this machine's CPU: the engine's threads are busy"),
         ("concurrency", "concurrency=256 (the servers took 52 ms): raise concurrency"),
-        ("throttled", "throttled by hosts that refuse requests"),
+        ("throttled", "the hosts' own quotas (RateLimit headers): nothing is sent until a quota is back"),
         ("rate_limit", "Retry-After"),
         ("hosts_down", "hosts that are down: set retries.rounds below 6 to give them up sooner"),
         (
@@ -83,13 +83,14 @@ def test_a_host_that_refuses_is_named_with_the_rate_that_it_accepts() -> None:
         return said("throttled", {"throttled_by": by}, **options)
 
     accepts = "throttled by api.example.com (429, wait 1 s): it accepts about 58/s"
-    assert told() == f'{accepts}; rate_limit_per_host="58/s" avoids the refusals'
+    of_all = 'rate_limit_per_host="58/s" (--rate-limit-per-host 58/s) avoids the refusals'
+    assert told() == f"{accepts}; {of_all}"
     assert told(rate_limit_per_host="100/s") == told()
     assert told(wait=None).startswith("throttled by api.example.com (429): ")
     assert told(rate=0.2).endswith(
-        'it accepts about 12/min; rate_limit_per_host="12/min" avoids the refusals'
+        'about 12/min; rate_limit_per_host="12/min" (--rate-limit-per-host 12/min) avoids the refusals'
     )
-    assert told(rate=1 / 600).endswith('; rate_limit_per_host="6/h" avoids the refusals')
+    assert told(rate=1 / 600).endswith("(--rate-limit-per-host 6/h) avoids the refusals")
     assert told(rate=None).endswith('(429, wait 1 s): rate_limit_per_host="auto" finds its rate')
     assert told(rate_limit_per_host="auto") == accepts
     for name in ("api.example.com", "*.example.com", "*.com"):
@@ -114,7 +115,7 @@ def test_a_group_that_refuses_is_named_with_its_entry() -> None:
     own = {"*.example.com": hurtle.Limits(rate_limit="90/s")}
     entry = 'hosts={"example.com": {"rate_limit": "58/s"}} avoids the refusals'
     assert told("example.com", limit_by="domain", hosts=own).endswith(entry)
-    assert told("example.com", limit_by="domain").endswith('rate_limit_per_host="58/s" avoids the refusals')
+    assert told("example.com", limit_by="domain").endswith("(--rate-limit-per-host 58/s) avoids the refusals")
 
 
 def test_the_live_line_says_limited_by_where_the_cause_does_not() -> None:
@@ -229,7 +230,7 @@ def test_a_run_names_the_host_that_refuses_and_never_calls_it_down(hurtle_server
     assert summary.ok == 240
     found = re.fullmatch(
         r"throttled by 127\.0\.0\.1 \(429, wait 1 s\): it accepts about (\d+)/s;"
-        r' rate_limit_per_host="\1/s" avoids the refusals',
+        r' rate_limit_per_host="\1/s" \(--rate-limit-per-host \1/s\) avoids the refusals',
         str(summary.limited_by),
     )
     assert found, summary.limited_by

@@ -89,6 +89,7 @@ def test_a_summary_says_who_was_told_to_wait_where_anybody_was() -> None:
     assert "  throttled    1 request was told to wait, 2 s in all" in str(
         replace(SUMMARY, throttled=1, throttled_for=2.0)
     )
+    assert "5 requests were told to wait\n" in str(replace(SUMMARY, throttled=5, throttled_for=0.0))
 
 
 def test_a_summary_of_a_short_run_says_nothing_about_limits() -> None:

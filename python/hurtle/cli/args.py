@@ -21,9 +21,12 @@ RESUMING = frozenset(flag for flag, _, _ in RESUMES) | {RESEND}
 """Left out of the command that resumes a run: consent to resend what is unknown now does not cover later."""
 
 FETCH_EPILOG = """\
-exit status: 0 all ok, 1 some requests failed, 2 wrong usage, 3 the run itself failed, 130 or 143 interrupted.
+exit status: 0 all ok, 1 some requests failed, 2 wrong usage, 3 the run itself failed; 129, 130 or 143
+interrupted.
 A size is a number of bytes or text such as 64MiB. A rate is requests per time: 50 (a second), 100/min,
 30/5min, 1000/day, '100/min burst 20' (units: ms, s, min, h, day), or auto, or none.
+Messages name options as --config does: concurrency_per_host=20 is --concurrency-per-host 20;
+hosts={"NAME": ...} is a table [hosts."NAME"] in the file.
 """
 
 

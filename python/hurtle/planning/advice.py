@@ -124,7 +124,7 @@ def _raise_host(now: Estimate, estimator: Estimator, options: Options) -> Iterat
     """Raise the limit of the slowest host, or of all hosts if several are equally slow."""
     first, others = now.hosts[0], now.hosts[1:]
     alike = [load for load in others if load.seconds >= first.seconds * (1 - LEAST_GAIN)]
-    of_all = bool(alike) and _is_as_all(first, options)
+    of_all = bool(alike or not others) and _is_as_all(first, options)
     wanted = _times(first.seconds, now.whole.seconds if of_all else _rest(now))
     own = Limit(None, first.concurrency).changed_by(Limits(rate_limit=first.rate_limit))
     if (rate := _binding_rate(first)) is not None:
@@ -144,7 +144,7 @@ def _raise_host(now: Estimate, estimator: Estimator, options: Options) -> Iterat
         shared = "shared=True, " * is_shared(first.host)
         name = f'hosts={{"{first.host}": Limits({shared}{name})}}'
     if _is_gain(now.seconds, then):
-        allows = "the hosts allow it" if of_all else f"{first.host} allows it"
+        allows = "the hosts allow it" if of_all and others else f"{first.host} allows it"
         yield f"{name} would make it {_span(then)}, if {allows}."
 
 

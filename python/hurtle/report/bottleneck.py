@@ -200,7 +200,8 @@ def _throttled(waits: Waits, options: Options) -> Verdict:
     """Name the host and the rate that it would have accepted."""
     by = waits.throttled_by
     if by is None:
-        return Verdict(THROTTLED_BY + "hosts that refuse requests")
+        # No host refused anything: they say in each answer how much is left.
+        return Verdict("the hosts' own quotas", "RateLimit headers", "nothing is sent until a quota is back")
     wait = "" if by.wait_s is None else f", wait {seconds_text(by.wait_s)}"
     cause = f"{THROTTLED_BY}{by.host} ({by.status}{wait})"
     limit = _limit_of(by.host, options)
@@ -212,7 +213,8 @@ def _throttled(waits: Waits, options: Options) -> Verdict:
         return Verdict(cause, advice=accepts)
     shared = ', "shared": True' * is_shared(by.host)
     own = f'hosts={{"{by.host}": {{"rate_limit": "{rate}"{shared}}}}}'
-    option = own if limit or shared else f'rate_limit_per_host="{rate}"'
+    of_all = f'rate_limit_per_host="{rate}" (--rate-limit-per-host {rate})'
+    option = own if limit or shared else of_all
     return Verdict(cause, advice=f"{accepts}; {option} avoids the refusals")
 
 

@@ -58,7 +58,8 @@ def _received(summary: "Summary") -> str:
 def _throttled(summary: "Summary") -> str:
     were = "was" if summary.throttled == 1 else "were"
     requests = count_text(summary.throttled, "request")
-    return f"{requests} {were} told to wait, {seconds_text(summary.throttled_for)} in all"
+    waited = f", {seconds_text(summary.throttled_for)} in all" if summary.throttled_for else ""
+    return f"{requests} {were} told to wait{waited}"
 
 
 def _limit_line(limited_by: str) -> str:
