@@ -193,6 +193,10 @@ def test_tls_is_verified_unless_asked(hurtle_server: Server) -> None:
         (["urls.txt", "urls.csv"], "URLS takes one file"),
         (["urls.csv"], "has no column 'url'"),
         (["urls.txt", "--concurrency", "0"], "concurrency=0: must be"),
+        (
+            ["urls.txt", "--rate-limit-per-hots=5/s"],
+            "unrecognized arguments: --rate-limit-per-hots; did you mean --rate-limit-per-host; see",
+        ),
         (["urls.txt", "--max-body-size", "huge"], "max_body_size='huge': must be"),
         (["urls.txt", "--verify", "no.pem"], "there is no such file"),
         (["urls.txt", "--verify", "urls.txt"], "verify"),

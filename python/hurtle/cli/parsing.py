@@ -18,19 +18,26 @@ class Parser(argparse.ArgumentParser):
         """
         raise ConfigError(f"{message}; see {self.prog} --help")
 
-    def parse_args(  # type: ignore[override]
+    def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
-    ) -> argparse.Namespace:
-        """Return the arguments; unknown flags are named without their values, which may be secrets.
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Return the arguments, all of them known; unknown flags are named without their values: secrets.
 
         Raises:
             ConfigError: The arguments are wrong.
         """
-        given, unknown = self.parse_known_args(args, namespace)
+        given, unknown = super().parse_known_args(args, namespace)
         if unknown:
             flags = [word.partition("=")[0] for word in unknown if word.startswith("-")]
-            self.error("unrecognized arguments" + ": " * bool(flags) + " ".join(flags))
-        return given
+            self.error("unrecognized arguments" + ": " * bool(flags) + " ".join(flags) + self._meant(flags))
+        return given, unknown
+
+    def _meant(self, flags: list[str]) -> str:
+        """Return the known flag that is closest to the first unknown one."""
+        from difflib import get_close_matches
+
+        close = get_close_matches(flags[0], self._option_string_actions, n=1) if flags else []
+        return f"; did you mean {close[0]}" if close else ""
 
 
 class Unavailable(argparse.Action):

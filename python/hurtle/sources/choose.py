@@ -1,5 +1,6 @@
 """Choose the source for what a caller gave, before anything is sent."""
 
+import re
 from collections.abc import AsyncIterable, Iterable, Mapping
 from os import PathLike, fspath
 from pathlib import Path
@@ -17,6 +18,9 @@ EXTENSIONS = {
 """The format of a file by its extension, without .gz or .zst."""
 
 COMPRESSED = (".gz", ".zst")
+
+_ADDRESS = re.compile(r"[\w.-]+:\d+(/|$)|[\w-]+(\.[\w-]+)+/|www\.")
+"""How a URL begins that lacks its scheme."""
 
 
 def open_source(requests: object, format: str | None = None) -> Source:  # noqa: A002 - the public name
@@ -72,6 +76,10 @@ def open_async_source(requests: object, format: str | None = None) -> Source | A
 def _from_path(path: str, format: str | None) -> Source:  # noqa: A002
     if path.lower().startswith(("http://", "https://")):
         raise ConfigError(f"requests={path!r} is one URL: pass a list of one", option="requests")
+    if _ADDRESS.match(path) and not Path(path).exists():
+        raise ConfigError(
+            f"{path}: no such file, and a URL begins with http:// or https://", option="requests"
+        )
     if format is not None and format not in FORMATS:
         raise ConfigError(f"format={format!r}: must be one of {', '.join(FORMATS)}", option="format")
     chosen = format or _format_of(path)
