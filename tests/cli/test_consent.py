@@ -1,11 +1,15 @@
-"""The hint about requests that may have been sent: a command to copy, and no secret."""
+"""The hints how to send requests again: a command to copy, and no secret."""
 
 import shlex
+from pathlib import Path
 
 import pytest
 
+import hurtle
 from hurtle.cli.args import parser
-from hurtle.cli.consent import consent_hint
+from hurtle.cli.consent import consent_hint, refused_hint
+from hurtle.cli.main import main
+from hurtle.testing import Server
 
 
 @pytest.mark.parametrize(
@@ -30,3 +34,24 @@ def test_the_hint_holds_no_password() -> None:
 def test_the_hint_names_no_command_that_is_refused() -> None:
     said = consent_hint(1, "s3://bucket/crawl/", "urls.txt")
     assert said.endswith(" consent, fetch these requests to another output")
+
+
+def test_what_a_host_refused_to_the_end_can_be_retried_as_the_command_says(
+    tmp_path: Path, hurtle_server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listed, out = tmp_path / "list.txt", tmp_path / "out.jsonl"
+    url = hurtle_server.url("/limited?rate=1&per=600&key=refused")
+    listed.write_text(f"{url}\n" * 12, encoding="ascii")
+    words = ["fetch", str(listed), "-o", str(out), "--patience", "0.2", "--concurrency-per-host", "2"]
+    assert main(words) == 1
+    run = hurtle.open_run(out)
+    hint = capsys.readouterr().err.splitlines()[-1]
+    said, _, command = hint.partition(": hurtle ")[2].partition(" ")
+    assert said == "retry"
+    where = parser().parse_args(["retry", *shlex.split(command)]).where
+    assert len(run.where(where)) == run.failed == 11
+    unsent = len(run.where("error = 'host.throttled'"))
+    assert hint.startswith(
+        f"hurtle: {unsent} rows were not sent, because the host refused all others; to try"
+    )
+    assert refused_hint(3, "-", None) is None

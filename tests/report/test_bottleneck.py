@@ -93,6 +93,10 @@ def test_a_host_that_refuses_is_named_with_the_rate_that_it_accepts() -> None:
     assert told(rate=1 / 600).endswith("(--rate-limit-per-host 6/h) avoids the refusals")
     assert told(rate=None).endswith('(429, wait 1 s): rate_limit_per_host="auto" finds its rate')
     assert told(rate_limit_per_host="auto") == accepts
+    assert told(wait=4000.0).endswith(
+        "(429, wait 1 h 06 min): longer than max_retry_after=2 min 00 s; try again after that time"
+    )
+    assert told(wait=4000.0, retries=hurtle.Retry(max_retry_after=5000)).endswith("avoids the refusals")
     for name in ("api.example.com", "*.example.com", "*.com"):
         own = {name: hurtle.Limits(rate_limit="90/s"), "b.example": hurtle.Limits(rate_limit="1/s")}
         assert told(hosts=own) == (

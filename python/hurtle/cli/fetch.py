@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hurtle.api import Client
 from hurtle.assembly import open_job, summary_of
 from hurtle.cli.args import RESUMING
-from hurtle.cli.consent import consent_hint, sent_unknown
+from hurtle.cli.consent import THROTTLED, consent_hint, refused_hint, sent_unknown
 from hurtle.cli.run_options import given_options
 from hurtle.cli.status import EXIT_OK, EXIT_SOME_FAILED
 from hurtle.cli.terminal import printable
@@ -58,9 +58,12 @@ def fetch(given: Namespace) -> int:
     summary = summary_of(outcome, client.options)
     if not given.quiet:
         print(summary_text(summary), file=sys.stderr)
+        listed = given.requests[0] if source.path is not None else None
         if unknown := sent_unknown(summary, given.output, consented=given.resend_unknown):
-            listed = given.requests[0] if source.path is not None else None
             print(consent_hint(unknown, given.output, listed), file=sys.stderr)
+        unsent = summary.errors.get(THROTTLED, 0)
+        if unsent and (hint := refused_hint(unsent, given.output, listed)) is not None:
+            print(hint, file=sys.stderr)
     return EXIT_OK if summary.all_ok else EXIT_SOME_FAILED
 
 

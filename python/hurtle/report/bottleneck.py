@@ -205,6 +205,9 @@ def _throttled(waits: Waits, options: Options) -> Verdict:
     wait = "" if by.wait_s is None else f", wait {seconds_text(by.wait_s)}"
     cause = f"{THROTTLED_BY}{by.host} ({by.status}{wait})"
     limit = _limit_of(by.host, options)
+    if by.wait_s is not None and by.wait_s > options.retry_max_retry_after:
+        longest = seconds_text(options.retry_max_retry_after)
+        return Verdict(cause, advice=f"longer than max_retry_after={longest}; try again after that time")
     if by.rate_per_s is None:
         return Verdict(cause, advice=None if limit == "auto" else 'rate_limit_per_host="auto" finds its rate')
     rate = rate_text(by.rate_per_s)
