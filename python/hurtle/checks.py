@@ -147,9 +147,8 @@ def trust(option: str, value: object) -> bool | str:
         raise wrong(option, value, "True, False or the path of a PEM file of certificates")
     path = fspath(value)
     if not isinstance(path, str) or not Path(path).is_file():
-        raise wrong(
-            option, value, "True, False or the path of a PEM file of certificates; there is no such file"
-        )
+        why = "it is a folder" if isinstance(path, str) and Path(path).is_dir() else "there is no such file"
+        raise wrong(option, value, f"True, False or the path of a PEM file of certificates; {why}")
     return path
 
 
@@ -197,7 +196,10 @@ def networks(option: str, value: object) -> tuple[str, ...]:
             # A whole number would be an address too.
             found.append(str(ip_network(one if isinstance(one, str) else "")))
         except ValueError as error:
-            allowed = 'networks such as "10.0.0.0/8" or "fd00::/8", or addresses such as "127.0.0.1"'
+            allowed = (
+                'networks such as "10.0.0.0/8" or "fd00::/8", with no bit set behind the prefix, or addresses'
+                ' such as "127.0.0.1"'
+            )
             raise wrong(option, one, allowed) from error
     return tuple(found)
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from fractions import Fraction
 
 GRAMMAR = (
-    'requests per time, such as 50 (a second), "100/min", "30/5min", "1000/day" or "100/min burst 20" '
-    '(units: ms, s, min, h, day), or "auto", or "none"'
+    'requests per time above 0, such as 50 (a second), "100/min", "30/5min", "1000/day" or "100/min burst'
+    ' 20" (units: ms, s, min, h, day), or "auto", or "none"'
 )
 """The allowed forms of a rate, as every error message lists them."""
 

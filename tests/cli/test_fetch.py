@@ -246,7 +246,7 @@ def test_a_wrong_call_is_one_sentence_and_status_2(
     [
         ("rate_limits = 3", "unknown option 'rate_limits'; did you mean rate_limit?"),
         ("zzz = 3", "unknown option 'zzz'; the options are allow_private, auth, block_private, "),
-        ("rate_limit = 'fast'", "rate_limit='fast': must be requests per time, such as 50 (a second)"),
+        ("rate_limit = 'fast'", "rate_limit='fast': must be requests per time above 0, such as 50"),
         ("rate_limit = 2026-11-22", "rate_limit=datetime.date(2026, 11, 22): must be"),
         ("proxy = 'http://127.0.0.1:1'", "proxy is not available in this version"),
         ("timeout = -1", "timeout=-1: must be"),

@@ -75,9 +75,13 @@ def test_the_command_has_a_flag_for_each() -> None:
     [
         ({"allow_private": ["10.0.0.0/8"]}, "only with block_private=True"),
         ({"block_private": True, "allow_private": "10.0.0.0/8"}, "must be a list of networks"),
-        ({"block_private": True, "allow_private": ["10.0.0.1/8"]}, "allow_private='10.0.0.1/8': must be"),
+        (
+            {"block_private": True, "allow_private": ["10.0.0.1/8"]},
+            "10.0.0.1/8': must be .* no bit set",
+        ),
         ({"block_private": True, "allow_private": [10]}, "allow_private=10: must be"),
         ({"block_private": "yes"}, "block_private='yes': must be True or False"),
+        ({"verify": "/"}, "verify='/': must be .*; it is a folder"),
         ({"https_only": 1}, "https_only=1: must be True or False"),
         ({"keep_on_redirect": "x-key"}, "must be a list of header names"),
         ({"keep_on_redirect": ["a b"]}, "must be a list of header names"),
