@@ -36,6 +36,32 @@ with Server(port=20000, tls_port=None, latency=0.02) as server:
     }))
 """
 
+SHARED = """
+with open("/proc/sys/net/ipv4/ip_local_port_range", "w") as file:
+    file.write("40000 40049")
+with Server(port=20000, tls_port=None, latency=0.005) as server:
+    urls = [server.url(f"/bytes/{n % 100}") for n in range(2_000)]
+    results = hurtle.fetch(urls, concurrency=CONCURRENCY, concurrency_per_host=400, threads=1)
+    print(json.dumps({
+        "ok": sum(response.ok for response in results),
+        "charged": sum(r.attempts - 1 for r in results),
+        "connections": server.stats()["connections"],
+    }))
+"""
+
+OTHER_NAME = """
+with open("/proc/sys/net/ipv4/ip_local_port_range", "w") as file:
+    file.write("40000 40009")
+with open("/proc/sys/net/ipv4/tcp_tw_reuse", "w") as file:
+    file.write("0")  # on loopback, Linux would use the port of a closed connection again after a second
+client = hurtle.Client(threads=THREADS, concurrency_per_host=20)
+with client, Server(port=20000, tls_port=None, latency=0.02) as server:
+    first = [server.url(f"/bytes/{n}") for n in range(100)]
+    second = [url.replace("127.0.0.1", "localhost") for url in first]
+    told = [client.fetch(urls) for urls in (first, second)]
+    print(json.dumps({"ok": [sum(response.ok for response in results) for results in told]}))
+"""
+
 AWAY = """
 with Server(port=20000, tls_port=None) as server:
     urls = [server.url(f"/bytes/10?{n}") for n in range(400)]
@@ -72,6 +98,20 @@ def in_a_namespace(script: str) -> dict[str, object]:
 def test_c7_rows_are_not_charged_for_a_lack_of_local_ports() -> None:
     told = in_a_namespace(PORTS)
     assert told == {"ok": 400, "errors": [], "charged": 0}
+
+
+@pytest.mark.parametrize("concurrency", ["400", "'auto'"])
+def test_c7_requests_share_the_connections_that_there_are_ports_for(concurrency: str) -> None:
+    told = in_a_namespace(f"CONCURRENCY = {concurrency}\n{SHARED}")
+    assert (told["ok"], told["charged"]) == (2_000, 0)
+    # None was closed to make room for another: its port would have been taken for a minute.
+    assert 0 < int(str(told["connections"])) <= 50
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_c7_an_idle_connection_leaves_its_port_to_another_name_of_the_same_address(threads: int) -> None:
+    told = in_a_namespace(f"THREADS = {threads}\n{OTHER_NAME}")
+    assert told == {"ok": [100, 100]}
 
 
 @pytest.mark.parametrize(

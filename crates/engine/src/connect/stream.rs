@@ -26,6 +26,18 @@ pub(crate) enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
+impl Stream {
+    /// When it is dropped, the peer is told that it is reset, and its local port is free at once.
+    pub(crate) fn leave_at_once(&self) {
+        let tcp = match self {
+            Self::Plain(tcp) => tcp,
+            Self::Tls(tls) => tls.get_ref().0,
+        };
+        // Otherwise it closes in order.
+        tcp.set_zero_linger().unwrap_or_default();
+    }
+}
+
 /// A stream and what was learned while it was opened.
 pub(crate) struct Opened {
     pub(crate) stream: Stream,

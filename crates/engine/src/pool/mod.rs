@@ -2,13 +2,15 @@
 
 mod h1;
 mod h2;
+mod line;
 mod origins;
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use h1::fuzzing;
 pub(crate) use h1::{Framing, H1, NoHead, Reading, Scratch};
 pub(crate) use h2::{H2, NoResponse, StreamPlace};
-pub(crate) use origins::{Idle, Origin, OriginId, Origins, Protocol};
+pub(crate) use line::Place;
+pub(crate) use origins::{Idle, Leave, Origin, OriginId, Origins, Protocol};
 
 /// How long a connection waits for work.
 pub(crate) const IDLE: std::time::Duration = std::time::Duration::from_secs(60);

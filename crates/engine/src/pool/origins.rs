@@ -7,7 +7,7 @@
 //!    (`shard::worker`, `serve`).
 //! 2. **Reused**: an HTTP/1.1 connection of the origin is idle. The one that became idle last gets the request; so the
 //!    others can age ([`Origins::assign`]).
-//! 3. **Opened**: the origin speaks HTTP/1.1. The connection belongs to this request (`shard::dial`, as 4 to 7).
+//! 3. **Opened**: the origin speaks HTTP/1.1. Without a local port it waits for one of those that exist (`pool::line`). The connection belongs to this request (`shard::dial`, as 4 to 7).
 //! 4. **Shared**: an HTTP/2 connection of the origin has a free stream ([`Origin::shared_with_room`]).
 //! 5. **Waited for**: another request is opening a connection to the origin. Afterwards the request continues with 3,
 //!    4, or again one of 5 to 7.
@@ -17,8 +17,8 @@
 //!
 //! A connection that has no request ends by the first of these.
 //!
-//! 8. **Evicted**: more than `max_idle` HTTP/1.1 connections of the shard are idle, or this machine lacks a descriptor
-//!    or port: the one that has been idle longest closes ([`Origins::wait`], [`Origins::evict_one`]).
+//! 8. **Evicted**: more than `max_idle` HTTP/1.1 connections of the shard are idle, or this machine lacks a descriptor or,
+//!    for another origin, a port: the one that has been idle longest closes ([`Origins::wait`], [`Origins::evict_one`]).
 //! 9. **Closed by the peer**, or the peer sent something unexpected (`pool::h1`, `poll_idle`). If that happens just
 //!    as a request is sent, the request is sent again (`shard::attempt`, `is_free_to_resend`).
 //! 10. **Closed for age**: idle for [`IDLE`](super::IDLE) (`shard::worker`, `wait_for_work`; `pool::h2`).
@@ -31,6 +31,7 @@ use std::task::Waker;
 use tokio::sync::Notify;
 
 use super::H2;
+use super::line::Lines;
 use crate::options::Http2;
 use crate::paged::Paged;
 use crate::politeness::HostId;
@@ -72,6 +73,15 @@ impl Protocol {
     }
 }
 
+/// How a connection closes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leave {
+    /// Its local port stays taken for a minute.
+    InOrder,
+    /// Its local port is free at once: the peer is told that the connection is reset.
+    AtOnce,
+}
+
 /// An HTTP/1.1 connection that waits for work of type `T`. Its task sleeps on this.
 pub(crate) struct Idle<T> {
     work: Cell<Option<T>>,
@@ -80,7 +90,7 @@ pub(crate) struct Idle<T> {
     /// It is in its origin's stack.
     waiting: Cell<bool>,
     /// It has to close, to make room for others.
-    evicted: Cell<bool>,
+    evicted: Cell<Option<Leave>>,
     /// Counts the times it became idle, so that an old place in line is not mistaken for a new one.
     turn: Cell<u32>,
 }
@@ -92,7 +102,7 @@ impl<T> Idle<T> {
             waker: RefCell::new(None),
             origin,
             waiting: Cell::new(false),
-            evicted: Cell::new(false),
+            evicted: Cell::new(None),
             turn: Cell::new(0),
         })
     }
@@ -102,8 +112,8 @@ impl<T> Idle<T> {
         self.work.take()
     }
 
-    /// Whether the connection has to close.
-    pub(crate) fn is_evicted(&self) -> bool {
+    /// Whether the connection has to close, and how.
+    pub(crate) fn evicted(&self) -> Option<Leave> {
         self.evicted.get()
     }
 
@@ -167,12 +177,15 @@ pub(crate) struct Origins<T> {
     line: VecDeque<(Rc<Idle<T>>, u32)>,
     idle: usize,
     max_idle: usize,
+    /// Requests that lack a local port, by origin.
+    pub(crate) lines: Lines<T>,
 }
 
 impl<T> Origins<T> {
     /// `max_idle` connections may be idle; the one that has been idle longest makes room.
     pub(crate) fn new(max_idle: usize) -> Self {
-        Self { by_name: HashMap::new(), all: Paged::new(), line: VecDeque::new(), idle: 0, max_idle }
+        let (by_name, line, lines) = (HashMap::new(), VecDeque::new(), Lines::new());
+        Self { by_name, all: Paged::new(), line, idle: 0, max_idle, lines }
     }
 
     /// The origin of `target` and its host, if it is known. O(1).
@@ -245,16 +258,16 @@ impl<T> Origins<T> {
         }
         self.line.push_back((Rc::clone(connection), connection.turn.get()));
         if self.idle > self.max_idle {
-            self.evict_one();
+            self.evict_one(Leave::InOrder);
         }
     }
 
     /// Tells the connection that has been idle longest to close. False: there is none. O(1) amortised.
-    pub(crate) fn evict_one(&mut self) -> bool {
+    pub(crate) fn evict_one(&mut self, leave: Leave) -> bool {
         while let Some((first, turn)) = self.line.pop_front() {
             if first.waiting.get() && first.turn.get() == turn {
                 self.leave(&first);
-                first.evicted.set(true);
+                first.evicted.set(Some(leave));
                 first.wake();
                 return true;
             }
@@ -346,7 +359,7 @@ mod tests {
         for connection in &all {
             origins.wait(connection);
         }
-        let evicted: Vec<_> = all.iter().map(|connection| connection.is_evicted()).collect();
+        let evicted: Vec<_> = all.iter().map(|connection| connection.evicted().is_some()).collect();
         assert_eq!(evicted, [true, false, false]);
         assert_eq!(origins.idle, 2);
     }
@@ -361,6 +374,8 @@ mod tests {
         first.take_work().unwrap();
         origins.wait(&first);
         origins.wait(&Idle::new(a));
-        assert!(second.is_evicted() && !first.is_evicted());
+        assert_eq!((second.evicted(), first.evicted()), (Some(Leave::InOrder), None));
+        assert!(origins.evict_one(Leave::AtOnce));
+        assert_eq!(first.evicted(), Some(Leave::AtOnce));
     }
 }

@@ -71,6 +71,11 @@ impl Attempted {
         }
     }
 
+    /// Whether this machine had no port for it.
+    pub(super) fn lacks_port(&self) -> bool {
+        self.exchanged.failure.as_ref().is_some_and(|failure| failure.code == Code::LocalPorts)
+    }
+
     /// Whether this machine had no descriptor or port for it.
     pub(super) fn lacks_local_means(&self) -> bool {
         let code = self.exchanged.failure.as_ref().map(|failure| failure.code);

@@ -122,7 +122,7 @@ async fn open(shard: &Rc<Shard>, flight: &Flight, clock: &PhaseClock) -> Result<
 }
 
 impl Shard {
-    fn protocol(&self, origin: OriginId) -> Option<Protocol> {
+    pub(super) fn protocol(&self, origin: OriginId) -> Option<Protocol> {
         self.origins.borrow_mut().get_mut(origin).map(|origin| origin.protocol)
     }
 

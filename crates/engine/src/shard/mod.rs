@@ -15,6 +15,7 @@ mod local_job;
 mod names;
 mod outages;
 mod permits;
+mod ports;
 mod refused;
 mod robots;
 mod router;
@@ -43,7 +44,7 @@ use crate::limits::Group;
 use crate::options::{Concurrency, Options};
 use crate::outcome::Outcome;
 use crate::politeness::{Aimd, HostId, Pace, ProbeWaits, Rules, Scheduler, SharedPace};
-use crate::pool::{OriginId, Origins, Scratch};
+use crate::pool::{Leave, OriginId, Origins, Scratch};
 use crate::request::{Request, Submission, Target};
 use crate::timings::WallClock;
 pub(crate) use capacity::Capacity;
@@ -83,6 +84,8 @@ pub(crate) enum Message {
     Park(Box<str>, Instant),
     /// The rules of an origin's robots.txt, which was fetched on behalf of a job. None: the job ended before.
     Robots { origin: OriginId, job: u64, rules: Option<Rules> },
+    /// Another shard lacks a local port: a connection that is not in use has to leave its own.
+    FreePort,
     /// The engine ends.
     Close,
 }
@@ -203,6 +206,9 @@ impl Shard {
                 Message::Permit => self.use_permit(),
                 Message::Park(host, until) => self.park(&host, until),
                 Message::Robots { origin, job, rules } => self.robots_known(origin, job, rules),
+                Message::FreePort => {
+                    self.origins.borrow_mut().evict_one(Leave::AtOnce);
+                }
                 Message::Close => break,
             }
         }
@@ -378,6 +384,11 @@ impl Shard {
         let patience = self.core.options.timeout.total.unwrap_or(std::time::Duration::from_secs(30));
         let by_deadline = self.deadline(flight).is_none_or(|deadline| Instant::now() < deadline);
         by_deadline && flight.queued.elapsed() < patience
+    }
+
+    /// Whether a request may go on waiting for a descriptor or a port.
+    fn may_wait(&self, flight: &Flight) -> bool {
+        !flight.job.state.is_cancelled() && self.has_time(flight)
     }
 
     /// Counts a worker as waiting for a descriptor or a port until the result is dropped.

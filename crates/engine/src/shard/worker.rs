@@ -14,6 +14,7 @@ use super::dial::{Line, dial};
 use super::flight::Flight;
 use super::learn::Learned;
 use super::loans::Post;
+use super::ports;
 use super::seat::Seat;
 use crate::alarm::Alarm;
 use crate::clock::PhaseClock;
@@ -25,12 +26,12 @@ use crate::job::{Claim, Keeps};
 use crate::options::{OnOversize, is_idempotent};
 use crate::outcome::{AttemptEnd, Outcome, Via};
 use crate::politeness::ROBOTS_BYTES;
-use crate::pool::{H1, IDLE, Idle, OriginId};
+use crate::pool::{H1, IDLE, Idle, Leave, OriginId, Protocol};
 use crate::random;
 use crate::retry::{self, Attempt, Ended};
 
 /// The wait before a request is tried again for which this machine had no descriptor or port.
-const LOCAL_WAIT: Duration = Duration::from_millis(50);
+pub(super) const LOCAL_WAIT: Duration = Duration::from_millis(50);
 
 /// A kept-alive connection and the place where it waits.
 struct Held {
@@ -89,6 +90,8 @@ enum Verdict {
 impl Worker {
     async fn serve(&mut self, mut seat: Seat) {
         let mut streak = 0;
+        // It has waited for a local port, and looks for one.
+        let mut looks = false;
         seat.sit(&self.post);
         while let Some(flight) = seat.flight() {
             if self.held.as_ref().is_some_and(|held| held.origin != flight.origin) {
@@ -97,14 +100,30 @@ impl Worker {
                 return self.shard.dispatch(seat);
             }
             self.post.job.set(Some(flight.job.state.id));
+            let origin = flight.origin;
+            if !looks && self.held.is_none() && self.shard.origins.borrow().lines.has(origin) {
+                let Some(back) = self.wait_in_line(seat, false).await else { return };
+                (seat, looks) = (back, true);
+                continue;
+            }
             let mut verdict = Verdict::Gone;
             if !flight.job.state.is_cancelled() && flight.is_on_record().await {
                 let attempted = self.attempt(flight).await;
+                if attempted.lacks_port() && self.has_own_lines(flight) && self.shard.has_time(flight) {
+                    if looks {
+                        self.shard.ask_for_a_port();
+                    } else {
+                        self.shard.learn_of_lack(attempted.clock.started());
+                    }
+                    let Some(back) = self.wait_in_line(seat, looks).await else { return };
+                    (seat, looks) = (back, true);
+                    continue;
+                }
                 if attempted.lacks_local_means() && self.shard.has_time(flight) {
-                    // It keeps its permits meanwhile: with fewer requests in flight there will be descriptors and
-                    // ports.
+                    // It keeps its permits meanwhile: with fewer requests in flight there will be descriptors.
                     // An idle connection that makes room shows that it is not the requests that are too many.
-                    if !self.shard.origins.borrow_mut().evict_one() {
+                    let leave = if attempted.lacks_port() { Leave::AtOnce } else { Leave::InOrder };
+                    if !self.shard.origins.borrow_mut().evict_one(leave) {
                         self.shard.learn_of_lack(attempted.clock.started());
                     }
                     let lack = self.shard.lack();
@@ -120,8 +139,15 @@ impl Worker {
                 continue;
             }
             drop(seat.take());
+            looks = false;
+            if self.held.is_none() {
+                // Its port may be free now.
+                self.shard.origins.borrow().lines.call(origin);
+            }
             streak += 1;
-            if seat.has_permit()
+            // Those in line have waited longer than those in the queue of the host.
+            if !self.is_awaited()
+                && seat.has_permit()
                 && let Some(flight) = self.shard.next_of(seat.host(), streak)
             {
                 seat.put(flight);
@@ -131,6 +157,27 @@ impl Worker {
                 self.shard.pump();
             }
         }
+    }
+
+    /// Waits for a connection of the request's origin to become free. None: one has taken it.
+    async fn wait_in_line(&mut self, mut seat: Seat, first: bool) -> Option<Seat> {
+        let origin = seat.flight()?.origin;
+        seat.stand();
+        // While it looked for a port, a connection may have become idle.
+        let seat = self.shard.origins.borrow_mut().assign(origin, seat)?;
+        let mut back = ports::wait_in_line(&self.shard, &mut self.alarm, seat, origin, first).await?;
+        back.sit(&self.post);
+        Some(back)
+    }
+
+    /// Whether its connection is one that requests wait for.
+    fn is_awaited(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| self.shard.origins.borrow().lines.has(held.origin))
+    }
+
+    /// Whether the connections of a request are not shared: then it can have one that another has left.
+    fn has_own_lines(&self, flight: &Flight) -> bool {
+        self.shard.protocol(flight.origin) == Some(Protocol::Http1)
     }
 
     /// Sends the request once, within its limits.
@@ -243,6 +290,10 @@ impl Worker {
     /// Waits among the idle connections of its origin. None: the connection is gone.
     async fn wait_for_work(&mut self) -> Option<Seat> {
         let held = self.held.as_mut().filter(|held| held.connection.is_open())?;
+        let awaiting = self.shard.origins.borrow_mut().lines.next(held.origin);
+        if awaiting.is_some() {
+            return awaiting;
+        }
         let idle = held.idle.get_or_insert_with(|| Idle::new(held.origin));
         self.shard.origins.borrow_mut().wait(idle);
         let limit = Some(Instant::now() + IDLE);
@@ -252,7 +303,11 @@ impl Worker {
             if let Some(seat) = idle.take_work() {
                 return Poll::Ready(Some(seat));
             }
-            if idle.is_evicted() || !connection.poll_idle(cx) || alarm.poll(cx, limit).is_ready() {
+            let evicted = idle.evicted();
+            if evicted == Some(Leave::AtOnce) {
+                connection.leave_at_once();
+            }
+            if evicted.is_some() || !connection.poll_idle(cx) || alarm.poll(cx, limit).is_ready() {
                 return Poll::Ready(None);
             }
             Poll::Pending
@@ -308,7 +363,11 @@ async fn once(
     let (line, idle) = match held {
         Some(held) => (Line::Http1(held.connection), held.idle),
         None => match dial(shard, flight, clock).await {
-            Ok(line) => (line, None),
+            Ok(line) => {
+                // Where one port was free there may be another.
+                shard.origins.borrow().lines.call(flight.origin);
+                (line, None)
+            }
             Err(failure) => return (Exchanged::unsent(failure), None),
         },
     };

@@ -119,6 +119,11 @@ impl H1 {
         self.is_open() && (*method == Method::HEAD || !matches!(self.stray, Stray::Body(_)))
     }
 
+    /// Its port is to be free as soon as it is dropped.
+    pub(crate) fn leave_at_once(&self) {
+        self.stream.leave_at_once();
+    }
+
     /// It takes no further request: part of a body has not been read.
     pub(crate) fn give_up(&mut self) {
         self.over = true;
