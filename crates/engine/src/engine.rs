@@ -23,9 +23,8 @@ use tokio::task::LocalSet;
 use crate::connect::{Descriptors, DnsConfig, Guard, TlsContext};
 use crate::error::ConfigError;
 use crate::exchange::Heads;
-use crate::job::Ledger;
 use crate::job::Stats;
-use crate::job::{JobState, Keeps, Next, ThrottledHost};
+use crate::job::{JobState, Keeps, Ledger, Load, Next, ThrottledHost};
 use crate::limits::LimitTable;
 use crate::options::{Concurrency, Options};
 use crate::politeness::Pace;
@@ -218,7 +217,8 @@ impl Job {
             return !self.state.is_cancelled();
         }
         let rows = submissions.iter().map(Submission::rows).sum();
-        if !self.state.admit(submissions.len(), rows) {
+        let load = submissions.iter().map(|submission| Load::of_one(submission.bytes_waiting())).sum();
+        if !self.state.admit(load, rows) {
             return false;
         }
         let shards = self.core.mailboxes.len();

@@ -22,6 +22,7 @@ pub(crate) use bottleneck::Look;
 pub(crate) use gate::Gate;
 pub(crate) use kept::Kept;
 pub(crate) use ledger::Ledger;
+pub(crate) use look_ahead::Load;
 pub(crate) use state::JobState;
 pub use state::Next;
 pub use stats::{Latencies, Phases, Stats};

@@ -10,7 +10,7 @@ use super::batch::{Batch, Recycler};
 use super::bodies::{Bodies, Room};
 use super::bottleneck::{Look, Seen};
 use super::buffer::Buffer;
-use super::look_ahead::LookAhead;
+use super::look_ahead::{Load, LookAhead};
 use super::{Keeps, Ledger, Stats, ThrottledHosts};
 use crate::spool::BodyFolder;
 
@@ -139,9 +139,9 @@ impl JobState {
         self.output.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until there is room for more requests, then counts `requests` in, which will end as `rows` rows. False:
-    /// the job accepts no more.
-    pub(crate) fn admit(&self, requests: usize, rows: usize) -> bool {
+    /// Waits until there is room for more requests, then counts some in, which will end as `rows` rows. False: the job
+    /// accepts no more.
+    pub(crate) fn admit(&self, requests: Load, rows: usize) -> bool {
         let mut output =
             self.look_ahead.wait_for_room(self.output(), |output| output.cancelled || self.starts_nothing());
         if output.cancelled || output.finished || self.starts_nothing() {
@@ -153,15 +153,15 @@ impl JobState {
     }
 
     /// One request has left its queue. Called by shards.
-    pub(crate) fn left_queue(&self) {
-        if self.look_ahead.leave() {
+    pub(crate) fn left_queue(&self, request: Load) {
+        if self.look_ahead.leave(request) {
             self.wake_submitter();
         }
     }
 
     /// A request that had left its queue waits in one again. Called by shards.
-    pub(crate) fn return_to_queue(&self) {
-        self.look_ahead.enter(1);
+    pub(crate) fn return_to_queue(&self, request: Load) {
+        self.look_ahead.enter(request);
     }
 
     /// None of the requests that wait may go, and others might: looks further ahead. Called by shards.

@@ -15,6 +15,10 @@ pub use auth::basic;
 pub use url_text::host_name;
 pub(crate) use url_text::{Parsed, Target};
 
+/// What a request that waits takes besides its URL, and what one takes that is more than a plain GET.
+const PLAIN_BYTES: usize = 140;
+const SPEC_BYTES: usize = 512;
+
 /// One request. A plain GET is its URL and nothing else, so that millions can wait cheaply.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -87,6 +91,12 @@ impl Default for Spec {
 }
 
 impl Request {
+    /// About how much memory it takes while it waits, in bytes, with the caller's object if it may have one.
+    pub(crate) fn bytes_waiting(&self) -> u32 {
+        let own = self.spec.as_ref().map_or(0, |spec| SPEC_BYTES + spec.body.as_ref().map_or(0, Bytes::len));
+        u32::try_from(PLAIN_BYTES + self.target.as_str().len() + own).unwrap_or(u32::MAX)
+    }
+
     /// The method to send.
     pub fn method(&self) -> &Method {
         self.spec.as_ref().map_or(&Method::GET, |spec| &spec.method)
@@ -186,6 +196,14 @@ impl Submission {
     /// A row of the input that is not sent. Credentials in `url` are left out.
     pub fn refuse(index: u64, method: Method, url: &str, failure: Failure) -> Self {
         Self::Refuse { index, method, url: without_userinfo(url).into(), failure }
+    }
+
+    /// About how much memory it takes while it waits, in bytes.
+    pub(crate) fn bytes_waiting(&self) -> u32 {
+        match self {
+            Self::Send(request) => request.bytes_waiting(),
+            Self::Refuse { url, .. } => u32::try_from(PLAIN_BYTES + url.len()).unwrap_or(u32::MAX),
+        }
     }
 
     /// How many rows it ends as.

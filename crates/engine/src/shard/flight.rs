@@ -4,6 +4,7 @@
 mod record;
 
 use std::cell::{Cell, RefCell};
+use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use http::header::AUTHORIZATION;
 
 use super::local_job::LocalJob;
 use crate::exchange::{Audience, Follow, Partial, describes_body};
-use crate::job::{JobState, Kept};
+use crate::job::{JobState, Kept, Load};
 use crate::outcome::{AttemptEnd, AttemptRecord, Exchange, Hop, Outcome};
 use crate::politeness::HostId;
 use crate::pool::OriginId;
@@ -67,7 +68,7 @@ pub(crate) struct Transfer {
     pub(super) request: Request,
     arrived: Instant,
     course: Option<Box<Course>>,
-    counted: bool,
+    counted: Option<NonZeroU32>,
     retrying: bool,
     noted: bool,
 }
@@ -94,8 +95,8 @@ pub(super) struct Flight {
     /// When it came to its current queue.
     pub(super) queued: Instant,
     course: Option<Box<Course>>,
-    /// It counts as waiting in its job's look-ahead.
-    counted: bool,
+    /// It counts as waiting in its job's look-ahead, with so many bytes.
+    counted: Option<NonZeroU32>,
     /// It counts among those that wait for another attempt.
     retrying: bool,
     /// It counts among those that wait for a host that is down.
@@ -126,13 +127,13 @@ impl Flight {
     ) -> Self {
         Self {
             job,
-            request,
             host,
             origin,
             arrived: now,
             queued: now,
             course: None,
-            counted: true,
+            counted: NonZeroU32::new(request.bytes_waiting()),
+            request,
             retrying: false,
             suspended: false,
             probes: false,
@@ -145,7 +146,7 @@ impl Flight {
         let course = Course { robots: Some(errand), ..Course::default() };
         Self {
             arrived: other.arrived,
-            counted: false,
+            counted: None,
             course: Some(Box::new(course)),
             ..Self::new(Rc::clone(&other.job), request, other.host, other.origin, Instant::now())
         }
@@ -298,8 +299,8 @@ impl Flight {
 
     /// It no longer waits for anything.
     pub(super) fn leave(&mut self) {
-        if std::mem::take(&mut self.counted) {
-            self.job.state.left_queue();
+        if let Some(bytes) = self.counted.take() {
+            self.job.state.left_queue(Load::of_one(bytes.get()));
         }
         if std::mem::take(&mut self.retrying) {
             self.job.state.end_retry_wait();
@@ -408,14 +409,15 @@ impl Flight {
 
     /// It waits in a queue again: as long as it does, so much less is taken in.
     pub(super) fn wait_again(&mut self) {
-        self.job.state.return_to_queue();
-        self.counted = true;
+        let bytes = self.request.bytes_waiting();
+        self.job.state.return_to_queue(Load::of_one(bytes));
+        self.counted = NonZeroU32::new(bytes);
     }
 
     pub(super) fn into_transfer(mut self) -> Transfer {
         let retrying = self.retrying;
         // One that was not sent yet goes on waiting, only elsewhere.
-        let counted = std::mem::take(&mut self.counted);
+        let counted = self.counted.take();
         self.leave();
         Transfer {
             job: Arc::clone(&self.job.state),

@@ -39,7 +39,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use crate::connect::{DnsConfig, Guard, Resolver, TlsContext};
 use crate::error::{Code, Failure};
 use crate::exchange::{Decoder, Heads};
-use crate::job::JobState;
+use crate::job::{JobState, Load};
 use crate::limits::Group;
 use crate::options::{Concurrency, Options};
 use crate::outcome::Outcome;
@@ -226,10 +226,11 @@ impl Shard {
         let local = self.local_job(job);
         let now = Instant::now();
         for submission in submissions {
+            let load = Load::of_one(submission.bytes_waiting());
             match submission {
                 Submission::Send(request) => self.queue(&local, request, now),
                 Submission::Refuse { index, method, url, failure } => {
-                    job.left_queue();
+                    job.left_queue(load);
                     self.refuse(&local, index, method, &url, &failure);
                 }
             }
