@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from benchmarks import (
+    again,
     files,
     first_visit,
     hostile,
@@ -154,6 +155,7 @@ CASES: dict[str, Callable[[Terms], Result]] = {
     "files": files.measure,
     "output": output.measure,
     "output_memory": output.memory,
+    "again_memory": again.measure,
     "scaling": scaling.measure,
     "limits": politeness.limits,
     "slow_hosts": politeness.slow_hosts,

@@ -48,7 +48,7 @@ def parquet(terms: Terms) -> Result:
         for _ in range(min(terms.runs, PARQUET_RUNS)):
             for urls in many:
                 runs[urls].append(_fetch(served.origins["http"], urls, Path(folder)))
-    middle = {urls: _middle(taken) for urls, taken in runs.items()}
+    medians = {urls: middle(taken) for urls, taken in runs.items()}
     rows = [
         [
             f"{urls:,}",
@@ -57,7 +57,7 @@ def parquet(terms: Terms) -> Result:
             f"{urls / run.wall_s:,.0f}",
             f"{run.cpu_s / urls * 1e6:.1f}",
         ]
-        for urls, run in middle.items()
+        for urls, run in medians.items()
     ]
     return Result(
         case="parquet",
@@ -72,7 +72,7 @@ def parquet(terms: Terms) -> Result:
         header=["URLs", "peak RSS MB", "seconds", "URLs/s", "CPU µs/URL"],
         rows=rows,
         figures={
-            "peak_rss_bytes": {str(urls): run.peak_rss_bytes for urls, run in middle.items()},
+            "peak_rss_bytes": {str(urls): run.peak_rss_bytes for urls, run in medians.items()},
             "runs": {str(urls): [asdict(run) for run in taken] for urls, taken in runs.items()},
         },
     )
@@ -202,7 +202,8 @@ def launch(arguments: Sequence[str]) -> tuple[Run, str]:
     return Run(**json.loads(done.stdout.splitlines()[-1])), done.stderr
 
 
-def _middle(runs: list[Run]) -> Run:
+def middle(runs: list[Run]) -> Run:
+    """Return the medians."""
     return Run(
         wall_s=statistics.median(run.wall_s for run in runs),
         cpu_s=statistics.median(run.cpu_s for run in runs),
