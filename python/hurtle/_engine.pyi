@@ -220,6 +220,14 @@ class Batch:
     def __iter__(self) -> Iterator[Response]: ...
     def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]: ...
     def __arrow_c_schema__(self) -> object: ...
+    def values(
+        self, places: Sequence[int] | None = None, without_body: Sequence[bool] | None = None
+    ) -> list[tuple[Any, ...]]:
+        """Return the values of rows, in the order of the columns: those at some places, or all.
+
+        Lists are JSON in ASCII, instants ISO 8601. Bodies of rows that are marked in `without_body` are None.
+        """
+
     def to_jsonl(self, *, bodies: bool = True) -> bytes:
         """Return the rows as JSON lines, with the columns as keys; without `bodies` every body is null."""
 

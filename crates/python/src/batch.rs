@@ -14,6 +14,7 @@ use crate::jsonl;
 use crate::lists::Texts;
 use crate::response::Response;
 use crate::table;
+use crate::values;
 
 /// Finished rows. Iterate for `Response` objects, or take the columns through Arrow.
 #[pyclass(frozen, module = "hurtle._engine")]
@@ -143,6 +144,19 @@ impl Batch {
     #[getter]
     fn nbytes(&self) -> usize {
         self.rows.bytes()
+    }
+
+    /// Return the values of rows, in the order of the table's columns: some of them, by their places, or all. The bodies of
+    /// those that are marked are None.
+    #[pyo3(signature = (places=None, without_body=None))]
+    fn values<'py>(
+        &self,
+        py: Python<'py>,
+        places: Option<Vec<usize>>,
+        without_body: Option<Vec<bool>>,
+    ) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+        let labels = self.labels(py)?;
+        values::values(py, &self.rows, &labels, places, &without_body.unwrap_or_default())
     }
 
     /// Return the rows as JSON lines, keys as in the result table; without `bodies` every body is null.

@@ -12,6 +12,7 @@ mod exchange;
 mod groups;
 mod identity;
 mod job;
+mod json_text;
 mod jsonl;
 mod lines;
 mod lists;
@@ -24,6 +25,7 @@ mod response;
 mod shown;
 mod table;
 mod testserver;
+mod values;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};

@@ -2,10 +2,10 @@
 
 import json
 from base64 import b64decode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
-from hurtle.rows import Rows
+from hurtle.rows import Pieces, Rows
 
 Kind: TypeAlias = Literal["integer", "text", "boolean", "instant", "seconds", "json", "bytes"]
 """What a column holds. "instant" is a point in time (UTC), "json" anything but a scalar."""
@@ -103,13 +103,40 @@ def compact(value: object) -> str | None:
     return None if value is None else json.dumps(value, separators=(",", ":"))
 
 
-def values(rows: Rows, columns: Mapping[str, Kind] = COLUMNS) -> Iterator[list[Any]]:
-    """Yield rows as values in the order of columns: JSON as text, instants as ISO 8601, bodies as bytes."""
+def values(rows: Rows, columns: Mapping[str, Kind] = COLUMNS) -> Iterator[tuple[Any, ...]]:
+    """Yield rows as values in the order of columns: JSON as text, instants as ISO 8601, bodies as bytes.
+
+    Args:
+        rows: The rows.
+        columns: Those of the result table, in order, and any others behind them.
+    """
+    pieces, added = rows.pieces(), rows.added()
+    if pieces is None or [*columns] != [*COLUMNS, *added]:
+        return _values_of_records(rows, columns)
+    return _values_of_pieces(pieces, list(added.values()), rows.without_body())
+
+
+def _values_of_pieces(
+    pieces: Pieces, added: Sequence[Sequence[object]], without_body: Sequence[bool] | None
+) -> Iterator[tuple[Any, ...]]:
+    start = 0
+    for batch, places in pieces:
+        end = start + (len(batch) if places is None else len(places))
+        found = batch.values(places, None if without_body is None else without_body[start:end])
+        if added:
+            behind = zip(*(column[start:end] for column in added), strict=True)
+            yield from (row + more for row, more in zip(found, behind, strict=True))
+        else:
+            yield from found
+        start = end
+
+
+def _values_of_records(rows: Rows, columns: Mapping[str, Kind]) -> Iterator[tuple[Any, ...]]:
     for record in records(rows):
-        yield [
+        yield tuple(
             body_of(record) if kind == "bytes" else compact(record[name]) if kind == "json" else record[name]
             for name, kind in columns.items()
-        ]
+        )
 
 
 def column_definitions(types: Mapping[Kind, str], columns: Mapping[str, Kind] = COLUMNS) -> str:
