@@ -269,16 +269,17 @@ class Batch:
 
 @final
 class ParquetFile:
-    """A Parquet file in the making: takes rows, and returns the bytes that come next in the file."""
+    """A Parquet file in the making: takes rows, and returns pieces of bytes that come next in the file."""
 
-    def __new__(cls, added: Sequence[tuple[str, str, bool]]) -> ParquetFile:
+    def __new__(cls, added: Sequence[tuple[str, str, bool]], compression: str) -> ParquetFile:
         """Begin a file with the columns of the result table and those `added`.
 
-        Each of these has a name, a kind ("text" or "integer") and whether it may be null.
+        Each of these has a name, a kind ("text" or "integer") and whether it may be null. `compression` is
+        "zstd:1" to "zstd:22", "lz4", "snappy" or "none". ValueError: it is not.
         """
 
     @staticmethod
-    def like(path: str | PathLike[str]) -> ParquetFile:
+    def like(path: str | PathLike[str], compression: str) -> ParquetFile:
         """Begin a file with the columns of another one. OSError, ValueError: that cannot be read."""
 
     def __len__(self) -> int:
@@ -298,20 +299,20 @@ class ParquetFile:
         batch begins there.
         """
 
-    def flush(self) -> bytes:
+    def flush(self) -> list[memoryview]:
         """Encode the rows so far as a row group; no bytes if there are none."""
 
-    def write_stream(self, stream: bytes) -> bytes:
+    def write_stream(self, stream: bytes) -> list[memoryview]:
         """Encode the rows of an Arrow IPC stream as a row group; columns that it lacks are null."""
 
-    def copy(self, path: str | PathLike[str], group: int, hidden: bytes) -> bytes:
+    def copy(self, path: str | PathLike[str], group: int, hidden: bytes) -> list[memoryview]:
         """Copy a row group of a file: as it is encoded there, if it has the same columns and all are wanted.
 
         `hidden` has one bit for each position, the lowest first: it is set if the row is not wanted.
         OSError, ValueError: the file cannot be read.
         """
 
-    def finish(self) -> bytes:
+    def finish(self) -> list[memoryview]:
         """Encode the rest and the footer. Nothing more can be written."""
 
 @final

@@ -109,9 +109,12 @@ def open_job(
     resume = resume_mode(output.get("resume"), output.get("restart", False))
     resend_unknown, since = output.get("resend_unknown", False), output.get("since")
     checks.flag("resend_unknown", resend_unknown)
-    sink = new_sink(out, output.get("format"), output.get("bodies"))
+    compression = output.get("compression")
+    sink = new_sink(out, output.get("format"), output.get("bodies"), compression)
     _refuse_own_input(source.path, out)
     identity = _identity_of(source, options)
+    if compression is not None:
+        identity = replace(identity, compression=compression)
     if sink.keeps_codings:
         identity = replace(identity, options={**identity.options, BODIES: CODED})
     refresh = None if since is None else _open_refresh(since, out, options)

@@ -97,6 +97,8 @@ class OutputOptions(TypedDict, total=False):
             its row names it in the column `body_path`. "inline": in the rows. "coded": in the rows as the
             server compressed them; the column `body_encoding` says how, and reading the run undoes it. None:
             the format's default.
+        compression: For Parquet "zstd:1" to "zstd:22", "lz4", "snappy" or "none"; None: "zstd:1". For
+            `.jsonl.gz` "gzip:1" to "gzip:9"; None: "gzip:6".
         resume: Whether to resume a run that the output holds. None: if input and options are provably the
             same. True: also if the input can be read only once. False: never.
         restart: Drop a run that the output holds, and start over.
@@ -108,6 +110,7 @@ class OutputOptions(TypedDict, total=False):
 
     format: str | None
     bodies: BodyPlace | None
+    compression: str | None
     resume: bool | None
     restart: bool
     resend_unknown: bool

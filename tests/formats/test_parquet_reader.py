@@ -18,7 +18,7 @@ from hurtle._engine import ParquetFile, ParquetReader
 from hurtle.errors import JournalError
 from hurtle.formats import parquet as parquet_module
 from hurtle.formats.columns import rows_of
-from hurtle.formats.parquet import StoredParquet
+from hurtle.formats.parquet import COMPRESSION, StoredParquet
 from hurtle.formats.row_json import StoredRow
 from hurtle.testing import Server
 
@@ -190,7 +190,7 @@ def test_a_damaged_file_is_read_or_said_to_be_damaged(run: Path, tmp_path: Path)
 def test_what_is_no_parquet_file_is_said_to_be_none(tmp_path: Path, rest: bytes) -> None:
     path = tmp_path / "bad.parquet"
     path.write_bytes(rest)
-    for read in (lambda path: ParquetReader(path, 1, 1), ParquetFile.like):
+    for read in (lambda path: ParquetReader(path, 1, 1), lambda path: ParquetFile.like(path, COMPRESSION)):
         with pytest.raises(ValueError, match=r"(?i)parquet|footer|eof|thrift"):
             read(path)
     with pytest.raises(FileNotFoundError):

@@ -126,6 +126,12 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
         " came, compressed, until the run is read",
     )
     group.add_argument(
+        "--compression",
+        metavar="CODEC",
+        help="of Parquet: zstd:1 to zstd:22, lz4, snappy or none (zstd:1); of .jsonl.gz: gzip:1 to gzip:9"
+        " (gzip:6)",
+    )
+    group.add_argument(
         "--ordered", action=argparse.BooleanOptionalAction, help="rows in the order of the input"
     )
     group.add_argument("-q", "--quiet", action="store_true", help="no progress and no summary")

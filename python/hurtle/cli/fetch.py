@@ -43,6 +43,7 @@ def fetch(given: Namespace) -> int:
         output: OutputOptions = {
             "format": given.format,
             "bodies": given.bodies,
+            "compression": given.compression,
             "resend_unknown": given.resend_unknown,
             "since": given.since,
         }

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
-from hurtle.errors import SinkError
+from hurtle.errors import ConfigError, SinkError
 from hurtle.formats.writer import OutputFile, Writer
 from hurtle.positions import Done
 
@@ -114,6 +114,21 @@ class Format(ABC):
         """
         del name
         return self
+
+    def compressed(self, compression: str) -> "Format":
+        """Return this format with another compression.
+
+        Args:
+            compression: As the caller wrote it.
+
+        Raises:
+            ConfigError: There is no such compression, or the format has none to choose.
+        """
+        raise ConfigError(
+            f"compression={compression!r} does not fit {self.name}: only parquet and jsonl.gz"
+            " have one to choose",
+            option="compression",
+        )
 
     @abstractmethod
     def writer(self, path: str) -> Writer:

@@ -205,6 +205,10 @@ class Apart(Format):
         self._refers_to = refers_to
         self.marks, self.stored, self.has_footer = inner.marks, inner.stored, inner.has_footer
 
+    def compressed(self, compression: str) -> Format:
+        """Return this format with another compression of the rows; bodies are as they are."""
+        return Apart(self._inner.compressed(compression), self.name, self._refers_to)
+
     def beside_file(self, name: str) -> Format:
         """Return this format with rows that refer to the folder where the bodies will be in the end."""
         return Apart(self._inner, self.name, name + SUFFIX)

@@ -9,8 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, cast
 
+from hurtle import checks
 from hurtle.errors import MissingExtraError
-from hurtle.formats.base import BLOCK, EndToEnd, reading_back
+from hurtle.formats.base import BLOCK, EndToEnd, Format, reading_back
 from hurtle.formats.jsonl import Jsonl, StoredLines
 from hurtle.formats.line_writer import LinesWriter
 from hurtle.formats.stored import damage
@@ -18,6 +19,7 @@ from hurtle.formats.writer import Writer
 from hurtle.rows import Rows
 
 GZIP_LEVEL = 6
+GZIP_LEVELS = frozenset("123456789")
 ZSTD_LEVEL = 3
 GZIP = 31
 """zlib's `wbits` for gzip's head and tail around the largest window. Source: zlib.h, deflateInit2."""
@@ -62,10 +64,14 @@ class CompressedWriter(LinesWriter):
 
 
 class GzipCompressor(Compressor):
-    """One gzip member, without a time or a name: equal rows give equal bytes."""
+    """One gzip member, without a time or a name: equal rows give equal bytes.
 
-    def __init__(self) -> None:
-        self._deflate = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, GZIP)
+    Args:
+        level: From 1, the fastest, to 9.
+    """
+
+    def __init__(self, level: int = GZIP_LEVEL) -> None:
+        self._deflate = zlib.compressobj(level, zlib.DEFLATED, GZIP)
 
     def add(self, data: bytes) -> bytes:
         """Add data, and return what is ready."""
@@ -192,6 +198,17 @@ class JsonlGzip(EndToEnd):
     marks = (GZIP_MARK,)
     stored = StoredJsonlGzip
 
+    def __init__(self, name: str, extensions: tuple[str, ...], level: int = GZIP_LEVEL) -> None:
+        super().__init__(name, extensions)
+        self._level = level
+
+    def compressed(self, compression: str) -> Format:
+        """Return the format with another level of gzip."""
+        codec, mark, level = compression.partition(":") if isinstance(compression, str) else ("", "", "")
+        if codec != "gzip" or (mark and level not in GZIP_LEVELS):
+            raise checks.wrong("compression", compression, f'"gzip" or "gzip:1" to "gzip:9" for {self.name}')
+        return JsonlGzip(self.name, self.extensions, int(level) if mark else GZIP_LEVEL)
+
     def is_marked(self, head: bytes) -> bool:
         """Whether the first gzip member contains lines, or nothing."""
         text = unpacked(head) if super().is_marked(head) else None
@@ -199,7 +216,7 @@ class JsonlGzip(EndToEnd):
 
     def writer(self, path: str) -> Writer:
         """Return a writer of compressed lines."""
-        return CompressedWriter(path, GzipCompressor())
+        return CompressedWriter(path, GzipCompressor(self._level))
 
     def count(self, path: Path) -> int:
         """Decompress and count the lines."""

@@ -7,6 +7,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from hurtle import checks
 from hurtle.errors import ConfigError, SinkError
 from hurtle.formats.base import Format, Newest, reading_back
 from hurtle.formats.columns import arrow, fitted, kind_of, table_schema, with_later
@@ -28,17 +29,48 @@ GROUP_BYTES = 8 << 20
 """A row group is written at this many rows or bytes, which are in memory here, and later in a reader."""
 
 
+COMPRESSION = "zstd:1"
+"""How pages are compressed, unless the caller says otherwise: faster ones save little time and cost space."""
+
+CODECS = ("lz4", "snappy", "none")
+ZSTD_LEVELS = range(1, 23)
+
+
+def compression_of(given: str) -> str:
+    """Return the name of a compression in the form that the engine takes.
+
+    Raises:
+        ConfigError: There is no such compression.
+
+    Example:
+        >>> compression_of("zstd"), compression_of("zstd:19"), compression_of("lz4")
+        ('zstd:1', 'zstd:19', 'lz4')
+    """
+    codec, mark, level = given.partition(":") if isinstance(given, str) else ("", "", "")
+    if codec == "zstd" and not mark:
+        return COMPRESSION
+    if codec == "zstd" and level.isascii() and level.isdigit() and int(level) in ZSTD_LEVELS:
+        return f"zstd:{int(level)}"
+    if codec in CODECS and not mark:
+        return codec
+    raise checks.wrong(
+        "compression", given, '"zstd", "zstd:1" to "zstd:22", "lz4", "snappy" or "none" for Parquet'
+    )
+
+
 class ParquetWriter(Writer):
     """Collects rows into row groups.
 
     Args:
         path: A file. A Parquet file is read from its end, so it cannot be stdout.
+        compression: As `compression_of` returns it.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, compression: str = COMPRESSION) -> None:
         if path == "-":
             raise ConfigError("Parquet cannot be written to stdout; name a file", option="out")
         self._output = OutputFile(path)
+        self._compression = compression
         self._file: IO[bytes] | None = None
         self._encoder: ParquetFile | None = None
         self._others: list[Any] = []
@@ -85,7 +117,8 @@ class ParquetWriter(Writer):
         if self._encoder is None:
             from hurtle._engine import ParquetFile
 
-            self._encoder = ParquetFile([(name, kind_of(name), name not in REQUIRED) for name in added])
+            columns = [(name, kind_of(name), name not in REQUIRED) for name in added]
+            self._encoder = ParquetFile(columns, self._compression)
         return self._encoder
 
     def flush(self) -> None:
@@ -99,10 +132,10 @@ class ParquetWriter(Writer):
             self._rows, self._bytes = 0, 0
             self._whole = True
 
-    def _put(self, data: bytes) -> None:
+    def _put(self, pieces: Sequence[memoryview]) -> None:
         assert self._file is not None
         try:
-            self._file.write(data)
+            self._file.writelines(pieces)
         except OSError as error:
             raise self._output.failure(error) from error
 
@@ -235,9 +268,17 @@ class Parquet(Format):
     stored = StoredParquet
     has_footer = True
 
+    def __init__(self, name: str, extensions: tuple[str, ...], compression: str = COMPRESSION) -> None:
+        super().__init__(name, extensions)
+        self._compression = compression
+
+    def compressed(self, compression: str) -> Format:
+        """Return the format with another compression of its pages."""
+        return Parquet(self.name, self.extensions, compression_of(compression))
+
     def writer(self, path: str) -> Writer:
         """Return a writer of row groups."""
-        return ParquetWriter(path)
+        return ParquetWriter(path, self._compression)
 
     def count(self, path: Path) -> int:
         """Read the footer."""
@@ -246,20 +287,22 @@ class Parquet(Format):
 
     def join(self, parts: Sequence[Path], out: str) -> None:
         """Copy row group by row group, as they are encoded."""
-        _copied([(part, b"") for part in parts], out)
+        _copied([(part, b"") for part in parts], out, self._compression)
 
     def write_newest(self, newest: Newest, out: str) -> None:
         """Copy row group by row group; those of which all rows are wanted as they are encoded."""
         parts = [(part.stored, part.hidden().bits) for part in newest.parts]
-        _copied([(stored.path, hidden) for stored, hidden in parts if isinstance(stored, Stored)], out)
+        found = [(stored.path, hidden) for stored, hidden in parts if isinstance(stored, Stored)]
+        _copied(found, out, self._compression)
 
 
-def _copied(parts: Sequence[tuple[Path, bytes]], out: str) -> None:
+def _copied(parts: Sequence[tuple[Path, bytes]], out: str, compression: str) -> None:
     """Write a file with the rows of others.
 
     Args:
         parts: The files, each with the positions of the rows to leave out, as `Done.bits`.
         out: The file.
+        compression: How to compress rows that cannot be copied as they are encoded.
     """
     from hurtle._engine import ParquetFile
 
@@ -270,10 +313,10 @@ def _copied(parts: Sequence[tuple[Path, bytes]], out: str) -> None:
             if (found := len(_reader(part).names)) > columns:
                 widest, columns = part, found
     if widest is None:
-        copied = ParquetFile([])
+        copied = ParquetFile([], compression)
     else:
         with _reading(widest):
-            copied = ParquetFile.like(widest)
+            copied = ParquetFile.like(widest, compression)
     with OutputFile(out).writing() as file:
         for part, hidden in parts:
             with _reading(part):
@@ -281,8 +324,8 @@ def _copied(parts: Sequence[tuple[Path, bytes]], out: str) -> None:
             for number in range(groups):
                 with _reading(part):
                     data = copied.copy(part, number, hidden)
-                file.write(data)
-        file.write(copied.finish())
+                file.writelines(data)
+        file.writelines(copied.finish())
 
 
 def _reader(path: Path) -> "ParquetReader":

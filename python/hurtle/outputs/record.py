@@ -33,6 +33,9 @@ RERUN_OF = "retried"
 WRITTEN_BY = "hurtle"
 """The key for the version of hurtle that began the run."""
 
+COMPRESSION = "compression"
+"""This key has the compression that the caller chose."""
+
 BODIES = "bodies"
 """This key of a run's options is "coded" if bodies keep their content codings; bodies apart are a format."""
 
@@ -63,6 +66,7 @@ class Identity:
         options: Options that shape requests and rows, by name. No secrets: hashes of values that may be one.
         path: Where the input is, for a later rerun. It is not compared.
         since: Name, size and hash of the earlier run that this one refreshes; None: it refreshes none.
+        compression: How its files are compressed, for a later rerun; None: by default. It is not compared.
         ordered: Whether rows are written in the order of the input. A run with it may be resumed without it,
             but not the other way round.
     """
@@ -71,6 +75,7 @@ class Identity:
     options: Mapping[str, object] = field(default_factory=dict)
     path: str | None = None
     since: Mapping[str, object] | None = None
+    compression: str | None = None
     ordered: bool = False
 
 
@@ -100,6 +105,8 @@ def record_of(identity: Identity, format: str) -> Record:  # noqa: A002 - the pu
     text = json.dumps({"input": identity.input, "options": identity.options}, sort_keys=True)
     said = {"schema": SCHEMA, "format": format, "path": identity.path, ORDERED: identity.ordered}
     record: Record = said | {WRITTEN_BY: __version__} | json.loads(text)
+    if identity.compression is not None:
+        record[COMPRESSION] = identity.compression
     return record if identity.since is None else record | {"since": dict(identity.since)}
 
 

@@ -16,7 +16,16 @@ from hurtle.outputs.folder import RunFolder
 from hurtle.outputs.kinds import format_of, unreadable
 from hurtle.outputs.layout import bodies_beside
 from hurtle.outputs.ledger import keep_noted, unsettled
-from hurtle.outputs.record import ENDED, RERUN_OF, Identity, Record, Resume, read_record, record_of
+from hurtle.outputs.record import (
+    COMPRESSION,
+    ENDED,
+    RERUN_OF,
+    Identity,
+    Record,
+    Resume,
+    read_record,
+    record_of,
+)
 from hurtle.outputs.reruns import Digest, RerunLog, Wanted, digest_of
 from hurtle.positions import Done
 from hurtle.rerun.base import Picked, RerunSink, all_but, done_of, not_ended, pick, run_not_ended
@@ -284,6 +293,7 @@ def rerun_in_parts(found: Found, where: str, *, restart: bool, resend_unknown: b
             f" as in hurtle cat {found.shown} --where 'not ok' | jq -r .url | hurtle download - -o OTHER/",
             option="out",
         )
+    record: Record = {}
     if found.file is None:
         record = read_record(found.folder, found.shown) or {}
         name = str(record.get("format"))
@@ -292,6 +302,8 @@ def rerun_in_parts(found: Found, where: str, *, restart: bool, resend_unknown: b
     if name not in FORMATS:
         raise unreadable(f"{found.shown} is written as {name}")
     format = FORMATS[name]  # noqa: A001 - the public name
+    if (compression := record.get(COMPRESSION)) is not None:
+        format = format.compressed(str(compression))  # noqa: A001
     if found.file is not None and bodies_beside(found.file).is_dir():
         format = (bodies_apart(name) or format).beside_file(found.file.name)  # noqa: A001
     folder = RerunFolder(found, format.name, where, restart=restart, resend_unknown=resend_unknown)

@@ -27,6 +27,7 @@ def new_sink(
     out: str | PathLike[str],
     format: str | None = None,  # noqa: A002 - the public name
     bodies: BodyPlace | None = None,
+    compression: str | None = None,
 ) -> Sink:
     """Return the sink for an output; nothing is on the disk before it begins.
 
@@ -36,6 +37,7 @@ def new_sink(
             object store.
         format: One of `format_names`; None: by the extension.
         bodies: One of BODY_PLACES; None: the format decides.
+        compression: One that the format has; None: its default.
 
     Raises:
         ConfigError: The format is unknown, cannot be written there, or cannot have its bodies there.
@@ -44,12 +46,17 @@ def new_sink(
         raise ConfigError(f"format={format!r}: must be one of {', '.join(format_names())}", option="format")
     if bodies not in (None, *BODY_PLACES):
         raise ConfigError(f"bodies={bodies!r}: must be one of {', '.join(BODY_PLACES)}", option="bodies")
-    sink = _sink_at(out, format, bodies)
+    sink = _sink_at(out, format, bodies, compression)
     sink.keeps_codings = bodies == CODED
     return sink
 
 
-def _sink_at(out: str | PathLike[str], format: str | None, bodies: BodyPlace | None) -> Sink:  # noqa: A002
+def _sink_at(
+    out: str | PathLike[str],
+    format: str | None,  # noqa: A002
+    bodies: BodyPlace | None,
+    compression: str | None,
+) -> Sink:
     match place_of(out, format):
         case DatabaseAt(kind, make, shown):
             if format not in (None, kind):
@@ -57,23 +64,28 @@ def _sink_at(out: str | PathLike[str], format: str | None, bodies: BodyPlace | N
                 raise ConfigError(f"format={format!r} does not fit {scheme}://…", option="format")
             from hurtle.sinks.database_sink import DatabaseSink
 
+            if compression is not None:
+                raise ConfigError(
+                    f"compression={compression!r} does not fit {kind}, which has its own",
+                    option="compression",
+                )
             database = make()
             if database.file is None:
                 _refuse_apart(bodies, "a database on a server has them in its table")
             return DatabaseSink(database, bodies_apart=bodies == "apart")
         case Remote(address):
-            return _remote_sink(address, format or IN_FOLDERS, bodies)
+            return _remote_sink(address, format or IN_FOLDERS, bodies, compression)
         case Folder(path, shown):
-            rows = _format_of_files(format or IN_FOLDERS, bodies, shown)
+            rows = _format_of_files(format or IN_FOLDERS, bodies, compression, shown)
             return PartsSink(RunFolder(path, rows.name, shown), rows)
         case File(path, shown, name):
             final = path.resolve()
-            rows = _format_of_one(name, bodies, shown).beside_file(final.name)
+            rows = _format_of_one(name, bodies, compression, shown).beside_file(final.name)
             folder = RunFolder(final.with_name(final.name + RUN_SUFFIX), rows.name, shown, final=final)
             return PartsSink(folder, rows)
         case Stream(stream):
             name = format or (ON_STDOUT if stream == "-" else named_format(Path(stream).name))
-            rows = _format_of_one(name, bodies, stream)
+            rows = _format_of_one(name, bodies, compression, stream)
             if rows.beside is not None:
                 raise ConfigError(
                     f"{stream}: bodies apart need a file or a folder (DIR/) on this disk",
@@ -82,7 +94,7 @@ def _sink_at(out: str | PathLike[str], format: str | None, bodies: BodyPlace | N
             return StreamSink(rows.writer(stream), records_exchanges=rows.records_exchanges)
 
 
-def _format_of_one(name: str | None, bodies: BodyPlace | None, shown: str) -> Format:
+def _format_of_one(name: str | None, bodies: BodyPlace | None, compression: str | None, shown: str) -> Format:
     """Return the format of an output that is one file or stream."""
     if name is None:
         raise ConfigError(
@@ -90,11 +102,11 @@ def _format_of_one(name: str | None, bodies: BodyPlace | None, shown: str) -> Fo
             f" {', '.join(extensions())}; another name needs format= (--format)",
             option="out",
         )
-    return _format_of_files(name, bodies, shown)
+    return _format_of_files(name, bodies, compression, shown)
 
 
-def _format_of_files(name: str, bodies: BodyPlace | None, shown: str) -> Format:
-    """Return a file format with its bodies in the given place."""
+def _format_of_files(name: str, bodies: BodyPlace | None, compression: str | None, shown: str) -> Format:
+    """Return a file format with its bodies in the given place, compressed as asked for."""
     if (database := DATABASES.get(name)) is not None:
         if database.schemes:
             raise ConfigError(f"{shown}: {name} needs an address such as {database.schemes[0]}host/database")
@@ -103,7 +115,8 @@ def _format_of_files(name: str, bodies: BodyPlace | None, shown: str) -> Format:
     _refuse_coded(bodies, name)
     if FORMATS[name].records_exchanges:
         _refuse_apart(bodies, "an archive holds what went over the wire")
-    return (bodies_apart(name) if bodies == "apart" else None) or FORMATS[name]
+    found = (bodies_apart(name) if bodies == "apart" else None) or FORMATS[name]
+    return found if compression is None else found.compressed(compression)
 
 
 def _refuse_inline(bodies: BodyPlace | None, name: str) -> None:
@@ -145,7 +158,7 @@ def _refuse_apart(bodies: BodyPlace | None, reason: str) -> None:
         )
 
 
-def _remote_sink(address: str, name: str, bodies: BodyPlace | None) -> Sink:
+def _remote_sink(address: str, name: str, bodies: BodyPlace | None, compression: str | None) -> Sink:
     _refuse_apart(bodies, "an object store gets only the parts")
     _refuse_inline(bodies, name)
     _refuse_coded(bodies, name)
@@ -156,6 +169,8 @@ def _remote_sink(address: str, name: str, bodies: BodyPlace | None) -> Sink:
             f"format={name!r} does not fit an object store: must be one of {', '.join(allowed)}",
             option="format",
         )
+    if compression is not None:
+        format = format.compressed(compression)  # noqa: A001 - the public name
     from hurtle.outputs.objects import Objects
     from hurtle.outputs.remote import RemoteFolder
 
