@@ -1,10 +1,11 @@
 """Downloads: each file complete under its name, inside the folder, once, whatever comes between."""
 
+import asyncio
 import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -242,3 +243,26 @@ def test_s3_nothing_half_written_is_under_a_final_name_after_sigkill(tmp_path: P
 
 def test_a_number_goes_before_the_extension() -> None:
     assert numbered("a.tar.gz", 3) == "a-3.tar.gz"
+
+
+def test_the_same_on_an_event_loop(tmp_path: Path, hurtle_server: Server) -> None:
+    urls = [hurtle_server.url(f"/bytes/{length}") for length in (10, 20, 400_000, 20)]
+
+    async def some() -> AsyncIterator[str]:
+        for url in urls:
+            await asyncio.sleep(0)
+            yield url
+
+    async def main() -> None:
+        assert (await hurtle.adownload(some(), tmp_path / "iterable")).all_ok
+        async with hurtle.Client() as client:
+            assert (await client.adownload(urls, tmp_path / "list")).all_ok
+            assert (await client.adownload(urls, tmp_path / "list")).resumed == 4
+        with pytest.raises(ConfigError, match="restart"):
+            await hurtle.adownload(urls, tmp_path / "list", restart="yes")  # type: ignore[arg-type]
+
+    asyncio.run(main())
+    hurtle.download(urls, tmp_path / "plain")
+    expected = files_in(tmp_path / "plain")
+    assert len(expected) == 4
+    assert files_in(tmp_path / "iterable") == files_in(tmp_path / "list") == expected

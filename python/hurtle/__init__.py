@@ -8,19 +8,15 @@ from hurtle.version import __version__
 # Type checkers know this name. Importing typing for it would cost more than all the rest.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from hurtle._engine import Response
-    from hurtle.api import Client, afetch, arun, astream, download, fetch, run, stream, stream_arrow
+    from hurtle._engine import Response  # noqa: I001 - several names on a line
+    from hurtle.api import (
+        Client, adownload, afetch, arun, astream, download, fetch, run, stream, stream_arrow,
+    )  # fmt: skip
     from hurtle.attempts import Retry, Timeout
     from hurtle.errors import (
-        ClosedError,
-        ConfigError,
-        HurtleError,
-        InternalError,
-        MissingExtraError,
-        RequestError,
-        SinkError,
+        ClosedError, ConfigError, HurtleError, InternalError, MissingExtraError, RequestError, SinkError,
         StatusError,
-    )
+    )  # fmt: skip
     from hurtle.limits import Limits
     from hurtle.models import Headers, Request
     from hurtle.planning import Plan, plan
@@ -31,7 +27,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "_engine": ("Response",), "limits": ("Limits",), "models": ("Headers", "Request"), "race": ("race",),
-    "api": ("Client", "afetch", "arun", "astream", "download", "fetch", "run", "stream", "stream_arrow"),
+    "api": ("Client", "adownload", "afetch", "arun", "astream", "download", "fetch", "run", "stream",
+            "stream_arrow"),
     "errors": ("ClosedError", "ConfigError", "HurtleError", "InternalError", "MissingExtraError",
                "RequestError", "SinkError", "StatusError"), "rerun": ("retry",), "runs": ("Run", "open_run"),
     "options": ("Retry", "Timeout"), "planning": ("Plan", "plan"), "report": ("Results", "Summary"),
@@ -40,8 +37,8 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Client", "ClosedError", "ConfigError", "Headers", "HurtleError", "InternalError", "Limits",
     "MissingExtraError", "Plan", "Request", "RequestError", "Response", "Results", "Retry", "Run",
-    "SinkError", "StatusError", "Summary", "Timeout", "__version__", "afetch", "arun", "astream", "download",
-    "errors", "fetch", "open_run", "plan", "race", "retry", "run", "stream", "stream_arrow",
+    "SinkError", "StatusError", "Summary", "Timeout", "__version__", "adownload", "afetch", "arun", "astream",
+    "download", "errors", "fetch", "open_run", "plan", "race", "retry", "run", "stream", "stream_arrow",
 ]  # fmt: skip
 
 

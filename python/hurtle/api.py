@@ -18,6 +18,7 @@ from hurtle.options import (
     DownloadOptions,
     DownloadOptionsDict,
     JobOptions,
+    NameOptions,
     Options,
     OptionsDict,
     RunOptions,
@@ -30,6 +31,7 @@ from hurtle.sources import AsyncRequests, AsyncSource, Requests, Source, open_as
 
 if TYPE_CHECKING:
     from hurtle._engine import ArrowStream, Response
+    from hurtle.job import Job
 
 
 class Client(EngineClient):
@@ -178,17 +180,36 @@ class Client(EngineClient):
         """
         names, own = split_names(options)
         settled = self._for_job(own)
-        job = open_download(
+        return summary_of(self._download(open_source(requests), folder, settled, names).run(), settled)
+
+    async def adownload(
+        self, requests: AsyncRequests, folder: str | PathLike[str], **options: Unpack[DownloadOptions]
+    ) -> Summary:
+        """Send requests and write files as `download` does, on the running event loop.
+
+        Raises:
+            ConfigError: A wrong option, input or folder, before anything is sent.
+            SinkError: A file could not be written.
+            JournalError: Files could not be recorded.
+        """
+        names, own = split_names(options)
+        settled = self._for_job(own)
+        job = self._download(open_async_source(requests), folder, settled, names)
+        return summary_of(await job.arun(), settled)
+
+    def _download(
+        self, source: Source | AsyncSource, folder: str | PathLike[str], options: Options, names: NameOptions
+    ) -> "Job":
+        return open_download(
             self,
-            open_source(requests),
+            source,
             folder,
-            settled,
+            options,
             name_from=names.get("name_from", "url"),
             name_column=names.get("name_column"),
             restart=names.get("restart", False),
             at_end=self._at_end,
         )
-        return summary_of(job.run(), settled)
 
     def stream_arrow(self, requests: Requests, **options: Unpack[JobOptions]) -> "ArrowStream":
         """Send requests and return the result table as a stream of Arrow record batches, as they fill.
@@ -281,6 +302,14 @@ def download(
     """
     names, others = split_names(options)
     return _OneCall(**(FILE_DEFAULTS | others)).download(requests, folder, **names)
+
+
+async def adownload(
+    requests: AsyncRequests, folder: str | PathLike[str], **options: Unpack[DownloadOptionsDict]
+) -> Summary:
+    """Download files as `download` does, on the running event loop. See `Client.adownload`."""
+    names, others = split_names(options)
+    return await _OneCall(**(FILE_DEFAULTS | others)).adownload(requests, folder, **names)
 
 
 def stream_arrow(requests: Requests, **options: Unpack[OptionsDict]) -> "ArrowStream":

@@ -20,7 +20,7 @@ from hurtle.rows import Rows
 from hurtle.sinks import new_sink
 from hurtle.sinks.download import download_sink
 from hurtle.sources import AsyncSource, Source
-from hurtle.sources.named import NamedSource
+from hurtle.sources.named import NamedAsyncSource, NamedSource
 
 if TYPE_CHECKING:
     from hurtle._engine import ArrowStream
@@ -137,7 +137,7 @@ def open_job(
 
 def open_download(
     client: EngineClient,
-    source: Source,
+    source: Source | AsyncSource,
     folder: str | PathLike[str],
     options: Options,
     *,
@@ -171,7 +171,11 @@ def open_download(
     checks.flag("restart", restart)
     names = FileNames(name_from, name_column)
     sink = download_sink(folder, names)
-    named = NamedSource(source, names, name_from, name_column)
+    named = (
+        NamedSource(source, names, name_from, name_column)
+        if isinstance(source, Source)
+        else NamedAsyncSource(source, names)
+    )
     identity = _identity_of(named, options)
     progress, resumed, at_end = watched(options, source.total, at_end)
     resume = resume_mode(None, restart)

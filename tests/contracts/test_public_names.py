@@ -3,7 +3,7 @@
 import hurtle
 
 NAMES = {
-    "verbs": ["stream", "fetch", "run", "download", "stream_arrow", "astream", "afetch", "arun"],
+    "verbs": ["stream", "fetch", "run", "download", "stream_arrow", "astream", "afetch", "arun", "adownload"],
     "a client": ["Client"],
     "a comparison": ["race"],
     "before anything is sent": ["plan", "Plan"],

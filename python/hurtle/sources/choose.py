@@ -45,7 +45,9 @@ def open_source(requests: object, format: str | None = None) -> Source:  # noqa:
 
         return arrow_source(requests)
     if isinstance(requests, AsyncIterable):
-        raise ConfigError("requests is an async iterable: use astream, afetch or arun", option="requests")
+        raise ConfigError(
+            "requests is an async iterable: use astream, afetch, arun or adownload", option="requests"
+        )
     if isinstance(requests, Mapping) or hasattr(requests, "encoded_params"):
         raise ConfigError("requests is a single request: pass a list of one", option="requests")
     if isinstance(requests, (bytes, bytearray)) or not isinstance(requests, Iterable):

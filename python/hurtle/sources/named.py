@@ -1,11 +1,11 @@
 """A source whose rows get the names of their files as they are read."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 from hurtle.errors import ConfigError
 from hurtle.file_names import FileNames, NameFrom
 from hurtle.models import REQUEST_KEYS, Request, Row
-from hurtle.sources.base import Source, WrappedSource
+from hurtle.sources.base import AsyncSource, Source, WrappedSource
 
 
 class NamedSource(WrappedSource):
@@ -36,11 +36,36 @@ class NamedSource(WrappedSource):
     def __iter__(self) -> Iterator[Row]:
         """Yield the rows."""
         for index, row in enumerate(self._source):
-            if isinstance(row, str):
-                self._names.see(index, row, None)
-            elif isinstance(row, Request):
-                self._names.see(index, row.url, row.meta)
+            _see(self._names, index, row)
             yield row
+
+
+class NamedAsyncSource(AsyncSource):
+    """The same for an async iterable.
+
+    Args:
+        source: The rows.
+        names: Takes the names.
+    """
+
+    def __init__(self, source: AsyncSource, names: FileNames) -> None:
+        self._source = source
+        self._names = names
+
+    async def __aiter__(self) -> AsyncIterator[Row]:
+        """Yield the rows."""
+        index = 0
+        async for row in self._source:
+            _see(self._names, index, row)
+            index += 1
+            yield row
+
+
+def _see(names: FileNames, index: int, row: Row) -> None:
+    if isinstance(row, str):
+        names.see(index, row, None)
+    elif isinstance(row, Request):
+        names.see(index, row.url, row.meta)
 
 
 def _check_column(column: str, columns: Sequence[str]) -> None:
