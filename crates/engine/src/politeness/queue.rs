@@ -84,7 +84,7 @@ impl<T> Queue<T> {
     fn push_last(&mut self, item: T) {
         match self.ranked.as_mut().and_then(|ranked| ranked.first_entry()) {
             Some(mut lowest) if *lowest.key() < 0 || self.plain.is_empty() => {
-                lowest.get_mut().push_back(item)
+                lowest.get_mut().push_back(item);
             }
             _ => self.plain.push_back(item),
         }

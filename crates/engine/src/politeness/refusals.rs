@@ -286,9 +286,9 @@ impl Refusals {
             let breaks_off = self.cycle.follows && !self.is_used();
             let is_odd = self.cycle.trial == Trial::Nothing && (is_first || breaks_off);
             if is_first {
-                self.note_vain(started)
+                self.note_vain(started);
             } else {
-                self.note_quota()
+                self.note_quota();
             }
             if is_odd && self.high.is_some() {
                 self.note_doubt();

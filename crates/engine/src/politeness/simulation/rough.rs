@@ -97,9 +97,12 @@ fn test_no_limiter_makes_requests_stand_still_when_little_comes_on_time() {
     }
 }
 
+/// A host by name, for a seed.
+type Odd = (String, Box<dyn Fn(u64) -> Host>);
+
 /// Hosts whose refusals follow from no quota.
-fn odd() -> Vec<(String, Box<dyn Fn(u64) -> Host>)> {
-    let mut all: Vec<(String, Box<dyn Fn(u64) -> Host>)> = Vec::new();
+fn odd() -> Vec<Odd> {
+    let mut all: Vec<Odd> = Vec::new();
     for wait in [None, Some(1.0)] {
         let answer = move |ok: bool| if ok { Ok(()) } else { Err(wait) };
         all.push((
