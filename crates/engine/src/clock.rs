@@ -112,7 +112,7 @@ impl PhaseClock {
         let timeouts = self.timeouts.get();
         let own = match phase {
             Phase::Queue => None,
-            Phase::Dns | Phase::Connect | Phase::Tls => {
+            Phase::Dns | Phase::Connect | Phase::Proxy | Phase::Tls => {
                 if self.connect_by.get().is_none() {
                     self.connect_by.set(timeouts.connect.map(|connect| now + connect));
                 }
@@ -206,7 +206,7 @@ impl Spent {
         match phase {
             Phase::Queue => None,
             Phase::Dns => Some(&self.dns),
-            Phase::Connect => Some(&self.connect),
+            Phase::Connect | Phase::Proxy => Some(&self.connect),
             Phase::Tls => Some(&self.tls),
             Phase::FirstByte => Some(&self.first_byte),
             Phase::Body => Some(&self.body),

@@ -28,6 +28,7 @@ use crate::job::{JobState, Keeps, Ledger, Load, Next, ThrottledHost};
 use crate::limits::LimitTable;
 use crate::options::{Concurrency, Options};
 use crate::politeness::Pace;
+use crate::pool::ProxyHealth;
 use crate::request::Submission;
 use crate::shard::Permits;
 use crate::shard::Router;
@@ -116,6 +117,7 @@ impl Engine {
             mailboxes,
             dns,
             guard: Guard::new(options.block_private, &options.allow_private),
+            proxies: ProxyHealth::new(options.routes.proxies.len(), Instant::now()),
             options,
         });
         let engine = Self {

@@ -179,12 +179,18 @@ codes! {
     RedirectInvalid = "redirect.invalid", final;
     /// A 307 or 308 to another origin, and the body may not go there.
     RedirectBody = "redirect.body", final;
-    /// The proxy could not be reached.
-    ProxyConnect = "proxy.connect", retry;
-    /// The proxy asks for other credentials.
+    // Retry, all but one: another attempt may go through another proxy, and a proxy that answers 502 or 503 may have met
+    // what the origin itself would have been asked again for.
+    /// The proxy could not be reached, or does not speak as it should.
+    ProxyRefused = "proxy.refused", retry;
+    /// The proxy asks for credentials, or for others.
     ProxyAuth = "proxy.auth", final;
-    /// The proxy refused the tunnel.
-    ProxyRefused = "proxy.refused", final;
+    /// The proxy opened no tunnel.
+    ProxyConnectStatus = "proxy.connect_status", retry;
+    /// The way through the proxy took too long.
+    ProxyTimeout = "proxy.timeout", retry;
+    /// The TLS handshake with the proxy itself failed.
+    ProxyTls = "proxy.tls", final;
     // Final: the request has already waited for the probes of its host; see `politeness::circuit`.
     /// The host is down: it is asked only now and then.
     HostCircuitOpen = "host.circuit_open", final;

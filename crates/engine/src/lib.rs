@@ -40,8 +40,9 @@ pub use job::{
 };
 pub use limits::Groups;
 pub use options::{
-    Concurrency, Http2, IDEMPOTENT_METHODS, KeepOnRedirect, LimitBy, Limits, OnOversize, Options, Rate,
-    RateLimit, Refused, RetryPolicy, Timeouts, Verify, is_idempotent,
+    Concurrency, HostPattern, Http2, IDEMPOTENT_METHODS, KeepOnRedirect, LimitBy, Limits, OnOversize,
+    Options, Pattern, Proxy, ProxyId, ProxyKind, Rate, RateLimit, Refused, RetryPolicy, Routes, Rule,
+    Timeouts, Verify, is_idempotent,
 };
 pub use outcome::{AttemptEnd, AttemptRecord, Exchange, Hop, Truncated};
 pub use request::{Conditions, Request, Spec, Submission, Twin, basic, host_name};

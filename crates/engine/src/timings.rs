@@ -14,6 +14,8 @@ pub(crate) enum Phase {
     Dns,
     /// Opening TCP.
     Connect,
+    /// Opening the way through a proxy.
+    Proxy,
     /// The TLS handshake.
     Tls,
     /// From the request sent to the response's head.
@@ -29,6 +31,7 @@ impl Phase {
             Self::Queue => Code::TimeoutQueue,
             Self::Dns => Code::TimeoutDns,
             Self::Connect => Code::TimeoutConnect,
+            Self::Proxy => Code::ProxyTimeout,
             Self::Tls => Code::TimeoutTls,
             Self::FirstByte => Code::TimeoutFirstByte,
             Self::Body => Code::TimeoutBody,
@@ -41,6 +44,7 @@ impl Phase {
             Self::Queue => "queue",
             Self::Dns => "dns",
             Self::Connect => "connect",
+            Self::Proxy => "proxy",
             Self::Tls => "tls",
             Self::FirstByte => "first_byte",
             Self::Body => "body",
@@ -55,7 +59,7 @@ pub struct Timings {
     pub queue: Option<Duration>,
     /// Resolving the name.
     pub dns: Option<Duration>,
-    /// Opening TCP.
+    /// Opening TCP; with a proxy, to the proxy, and the way through it.
     pub connect: Option<Duration>,
     /// The TLS handshake.
     pub tls: Option<Duration>,

@@ -12,9 +12,11 @@ use tokio_rustls::client::TlsStream;
 use super::dns::Resolver;
 use super::guard::Guard;
 use super::tcp;
+use super::through;
 use super::tls::TlsContext;
 use crate::clock::PhaseClock;
 use crate::error::Failure;
+use crate::options::{Proxy, ProxyKind};
 use crate::request::Target;
 use crate::timings::Phase;
 
@@ -24,6 +26,8 @@ pub(crate) enum Stream {
     Plain(TcpStream),
     /// Over TLS.
     Tls(Box<TlsStream<TcpStream>>),
+    /// Over TLS, through a proxy that is itself spoken to over TLS.
+    TlsInTls(Box<TlsStream<TlsStream<TcpStream>>>),
 }
 
 impl Stream {
@@ -32,6 +36,7 @@ impl Stream {
         let tcp = match self {
             Self::Plain(tcp) => tcp,
             Self::Tls(tls) => tls.get_ref().0,
+            Self::TlsInTls(tls) => tls.get_ref().0.get_ref().0,
         };
         // Otherwise it closes in order.
         tcp.set_zero_linger().unwrap_or_default();
@@ -46,23 +51,35 @@ pub(crate) struct Opened {
     pub(crate) http2: bool,
 }
 
-/// Resolves, connects and, for https, shakes hands. With `address`, connects to it and no other. `http1_only`: HTTP/2
-/// is not offered.
+/// Where a connection leads, and how.
+pub(crate) struct Way<'a> {
+    pub(crate) target: &'a Target,
+    /// Connects to this address and no other.
+    pub(crate) address: Option<IpAddr>,
+    /// Connects through this proxy. In the clear, the proxy gets the requests themselves.
+    pub(crate) proxy: Option<&'a Proxy>,
+    /// HTTP/2 is not offered.
+    pub(crate) http1_only: bool,
+}
+
+/// Resolves, connects and, for https, shakes hands.
 ///
 /// # Errors
-/// `blocked.address`, `dns.*`, `connect.*`, `tls.*`, `local.*`.
+/// `blocked.address`, `dns.*`, `connect.*`, `tls.*`, `local.*`, `proxy.*`.
 ///
 /// # Cancel safety
 /// If it is dropped midway, nothing stays open.
 pub(crate) async fn open(
-    target: &Target,
-    address: Option<IpAddr>,
+    way: &Way<'_>,
     resolver: &Resolver,
     guard: &Guard,
     tls: &TlsContext,
-    http1_only: bool,
     clock: &PhaseClock,
 ) -> Result<Opened, Failure> {
+    if let Some(proxy) = way.proxy {
+        return open_through(proxy, way, resolver, guard, tls, clock).await;
+    }
+    let &Way { target, address, http1_only, .. } = way;
     let tcp = if let Some(address) = address.or_else(|| target.host().parse().ok()) {
         clock.enter(Phase::Connect);
         tcp::dial(&[address], target.port(), guard).await?
@@ -82,11 +99,61 @@ pub(crate) async fn open(
     Ok(Opened { stream: Stream::Tls(Box::new(stream)), remote, http2 })
 }
 
+async fn open_through(
+    proxy: &Proxy,
+    way: &Way<'_>,
+    resolver: &Resolver,
+    guard: &Guard,
+    tls: &TlsContext,
+    clock: &PhaseClock,
+) -> Result<Opened, Failure> {
+    let &Way { target, http1_only, .. } = way;
+    if let Ok(address) = target.host().parse() {
+        guard.admit(&[address])?;
+    }
+    clock.enter(Phase::Proxy);
+    let tcp = through::reach(proxy, resolver).await?;
+    let remote = tcp.peer_addr().ok().map(|peer| peer.ip());
+    let to_proxy = match proxy.kind {
+        ProxyKind::Http => Stream::Plain(tcp),
+        ProxyKind::Https => {
+            let stream = tls.handshake(&proxy.host, tcp, true).await;
+            Stream::Tls(Box::new(stream.map_err(|failure| through::of_proxy(proxy, failure))?))
+        }
+        ProxyKind::Socks5 | ProxyKind::Socks5h => {
+            Stream::Plain(through::socks(tcp, proxy, target, resolver, guard).await?)
+        }
+    };
+    if !target.is_https() {
+        return Ok(Opened { stream: to_proxy, remote, http2: false });
+    }
+    let mut to_proxy = to_proxy;
+    if !proxy.kind.is_socks() {
+        through::connect(&mut to_proxy, proxy, target).await?;
+    }
+    clock.enter(Phase::Tls);
+    let (stream, http2) = match to_proxy {
+        Stream::Plain(tcp) => {
+            let stream = tls.handshake(target.host(), tcp, http1_only).await?;
+            let http2 = super::tls::negotiated_h2(&stream);
+            (Stream::Tls(Box::new(stream)), http2)
+        }
+        Stream::Tls(outer) => {
+            let stream = tls.handshake(target.host(), *outer, http1_only).await?;
+            let http2 = super::tls::negotiated_h2(&stream);
+            (Stream::TlsInTls(Box::new(stream)), http2)
+        }
+        nested @ Stream::TlsInTls(_) => (nested, false),
+    };
+    Ok(Opened { stream, remote, http2 })
+}
+
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::TlsInTls(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -96,6 +163,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::TlsInTls(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
@@ -107,6 +175,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::TlsInTls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
         }
     }
 
@@ -114,6 +183,7 @@ impl AsyncWrite for Stream {
         match self {
             Self::Plain(stream) => stream.is_write_vectored(),
             Self::Tls(stream) => stream.is_write_vectored(),
+            Self::TlsInTls(stream) => stream.is_write_vectored(),
         }
     }
 
@@ -121,6 +191,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Self::TlsInTls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
@@ -128,6 +199,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::TlsInTls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

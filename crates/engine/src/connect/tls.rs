@@ -16,7 +16,7 @@ use rustls::{
 };
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -91,12 +91,12 @@ impl TlsContext {
     ///
     /// # Cancel safety
     /// Dropping the future closes the connection.
-    pub(crate) async fn handshake(
+    pub(crate) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         host: &str,
-        stream: TcpStream,
+        stream: S,
         http1_only: bool,
-    ) -> Result<TlsStream<TcpStream>, Failure> {
+    ) -> Result<TlsStream<S>, Failure> {
         let (connector, name) = (self.connector()?, server_name(host)?);
         let connected = if http1_only {
             connector.with_alpn(vec![HTTP1.to_vec()]).connect(name, stream).await
@@ -152,7 +152,7 @@ const H2: &[u8] = b"h2";
 const HTTP1: &[u8] = b"http/1.1";
 
 /// Whether the peer chose HTTP/2.
-pub(crate) fn negotiated_h2(stream: &TlsStream<TcpStream>) -> bool {
+pub(crate) fn negotiated_h2<S>(stream: &TlsStream<S>) -> bool {
     stream.get_ref().1.alpn_protocol() == Some(H2)
 }
 
@@ -277,7 +277,7 @@ mod tests {
     use std::net::{Ipv4Addr, SocketAddr};
     use std::path::PathBuf;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
     use tokio::task::JoinHandle;
     use tokio_rustls::TlsAcceptor;
 

@@ -40,6 +40,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) asking: Asking,
     /// Headers that ask for the rest of a body.
     pub(super) rest: &'a [Header],
+    /// It goes to a proxy in the clear, which is told the whole URL and these lines.
+    pub(super) to_proxy: Option<&'a [u8]>,
 }
 
 /// The headers of one request.
@@ -97,7 +99,7 @@ impl Heads {
         let parts: [&[u8]; 6] = [
             request.method().as_str().as_bytes(),
             b" ",
-            target.path_and_query().as_bytes(),
+            if ask.to_proxy.is_some() { target.as_str() } else { target.path_and_query() }.as_bytes(),
             b" HTTP/1.1\r\nhost: ",
             host,
             b"\r\n",
@@ -117,6 +119,7 @@ impl Heads {
         if let Some(length) = choice.length {
             write_line(out, &CONTENT_LENGTH, &HeaderValue::from(length));
         }
+        out.extend_from_slice(ask.to_proxy.unwrap_or_default());
         out.extend_from_slice(b"\r\n");
     }
 
@@ -150,12 +153,12 @@ impl Heads {
         audience: Audience,
     ) -> Option<&'a HeaderValue> {
         let asking = Asking { audience, is_errand: false };
-        let choice = self.choose(&Ask { request, asking, rest: &[] });
+        let choice = self.choose(&Ask { request, asking, rest: &[], to_proxy: None });
         choice.all().find(|(name, _)| name == USER_AGENT).map(|(_, value)| value)
     }
 
     fn choose<'a>(&'a self, ask: &Ask<'a>) -> Choice<'a> {
-        let &Ask { request, asking, rest } = ask;
+        let &Ask { request, asking, rest, .. } = ask;
         let spec = request.spec.as_deref();
         let body = spec.and_then(|spec| spec.body.as_ref()).map_or(0, Bytes::len);
         let length = (body > 0 || expects_body(request.method())).then_some(body);
@@ -251,7 +254,7 @@ mod tests {
     use crate::request::{Spec, Submission};
 
     fn ask(request: &Request, audience: Audience) -> Ask<'_> {
-        Ask { request, asking: Asking { audience, is_errand: false }, rest: &[] }
+        Ask { request, asking: Asking { audience, is_errand: false }, rest: &[], to_proxy: None }
     }
 
     fn header(name: &str, value: &str) -> Header {

@@ -54,6 +54,8 @@ pub(crate) enum Reached {
     Further,
 }
 
+const PROXY_AUTHENTICATION: u16 = 407;
+
 /// A peer that is made to wait for longer than this may leave.
 const LONG_PAUSE: Duration = Duration::from_millis(500);
 
@@ -96,7 +98,7 @@ pub(crate) async fn exchange(
     if let Some(slot) = rules.partial {
         slot.set(partial);
     }
-    let ask = Ask { request, asking, rest: &rest };
+    let ask = Ask { request, asking, rest: &rest, to_proxy: None };
     let response = match channel {
         Channel::Http1(connection) => over_http1(connection, &ask, heads, keeps, strict).await,
         Channel::Http2(place) => over_http2(place, &ask, heads, keeps, clock).await,
@@ -125,6 +127,8 @@ async fn over_http1<'a>(
     strict: bool,
 ) -> Result<(Box<Received>, Incoming<'a>), Exchanged> {
     let request = ask.request;
+    let lines = connection.to_proxy.clone();
+    let ask = &Ask { to_proxy: lines.as_deref(), ..*ask };
     heads.write_http1(connection.begin(), ask);
     let body = body_of(request);
     let sent = records_exchanges.then(|| [connection.keep(), &body].concat());
@@ -138,6 +142,13 @@ async fn over_http1<'a>(
         };
         Exchanged { reached, ..Exchanged::failed(failure) }
     })?;
+    if lines.is_some() && head.received.status == PROXY_AUTHENTICATION {
+        // The proxy's own answer: the origin was not asked.
+        return Err(Exchanged::unsent(Failure::new(
+            Code::ProxyAuth,
+            "the proxy asks for credentials, or for others (407)",
+        )));
+    }
     let mut received = head.received;
     received.remark = head.tolerated.remark();
     received.wire = sent.map(|request| Box::new(Wire { request: request.into(), ..Wire::default() }));

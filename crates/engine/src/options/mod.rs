@@ -2,6 +2,7 @@
 //! test proves them equal) and sends all of them.
 
 mod method;
+mod proxies;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use ipnet::IpNet;
 use crate::error::ConfigError;
 use method::idempotent_methods;
 pub use method::{IDEMPOTENT_METHODS, is_idempotent};
+pub use proxies::{HostPattern, Pattern, Proxy, ProxyId, ProxyKind, Routes, Rule};
 
 /// Limits on the time of ONE attempt, from the moment a slot is granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -233,6 +235,8 @@ pub struct Options {
     pub block_private: bool,
     /// Networks that are connected to all the same.
     pub allow_private: Vec<IpNet>,
+    /// Which requests go through which proxies.
+    pub routes: Routes,
     /// Which certificates to trust.
     pub verify: Verify,
     /// Which HTTP version.
@@ -275,6 +279,7 @@ impl Default for Options {
             https_only: false,
             block_private: false,
             allow_private: Vec::new(),
+            routes: Routes::default(),
             verify: Verify::default(),
             http2: Http2::default(),
             max_body_size: 64 << 20,

@@ -56,7 +56,9 @@ impl Signal {
             | Code::ConnectFailed
             | Code::TlsEof
             | Code::ProtocolEmpty
-            | Code::ProxyConnect => Self::Down,
+            | Code::ProxyRefused
+            | Code::ProxyTimeout
+            | Code::ProxyConnectStatus => Self::Down,
             code => match code.class() {
                 "input" | "blocked" | "dns" | "timeout" | "proxy" | "host" | "local" | "internal" => {
                     Self::Silent

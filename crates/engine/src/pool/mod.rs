@@ -4,6 +4,7 @@ mod h1;
 mod h2;
 mod line;
 mod origins;
+mod proxies;
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use h1::fuzzing;
@@ -11,6 +12,7 @@ pub(crate) use h1::{Framing, H1, NoHead, Reading, Scratch};
 pub(crate) use h2::{H2, NoResponse, StreamPlace};
 pub(crate) use line::Place;
 pub(crate) use origins::{Idle, Leave, Origin, OriginId, Origins, Protocol};
+pub(crate) use proxies::ProxyHealth;
 
 /// How long a connection waits for work.
 pub(crate) const IDLE: std::time::Duration = std::time::Duration::from_secs(60);

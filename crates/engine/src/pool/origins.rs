@@ -32,7 +32,7 @@ use tokio::sync::Notify;
 
 use super::H2;
 use super::line::Lines;
-use crate::options::Http2;
+use crate::options::{Http2, ProxyId};
 use crate::paged::Paged;
 use crate::politeness::HostId;
 use crate::request::Target;
@@ -137,6 +137,8 @@ impl<T> Idle<T> {
 /// What is known about one origin.
 pub(crate) struct Origin<T> {
     pub(crate) host: HostId,
+    /// Its connections lead through this proxy.
+    pub(crate) proxy: Option<ProxyId>,
     pub(crate) protocol: Protocol,
     /// It has served a request.
     has_served: bool,
@@ -173,6 +175,8 @@ impl<T> Origin<T> {
 /// All origins of a shard, and its idle connections in the order in which they became idle.
 pub(crate) struct Origins<T> {
     by_name: HashMap<Box<str>, OriginId>,
+    /// The same origins through proxies: their connections are others.
+    by_proxy: HashMap<ProxyId, HashMap<Box<str>, OriginId>>,
     all: Paged<Origin<T>>,
     line: VecDeque<(Rc<Idle<T>>, u32)>,
     idle: usize,
@@ -184,8 +188,9 @@ pub(crate) struct Origins<T> {
 impl<T> Origins<T> {
     /// `max_idle` connections may be idle; the one that has been idle longest makes room.
     pub(crate) fn new(max_idle: usize) -> Self {
-        let (by_name, line, lines) = (HashMap::new(), VecDeque::new(), Lines::new());
-        Self { by_name, all: Paged::new(), line, idle: 0, max_idle, lines }
+        let (by_name, by_proxy) = (HashMap::new(), HashMap::new());
+        let (all, line, lines) = (Paged::new(), VecDeque::new(), Lines::new());
+        Self { by_name, by_proxy, all, line, idle: 0, max_idle, lines }
     }
 
     /// The origin of `target` and its host, if it is known. O(1).
@@ -196,8 +201,34 @@ impl<T> Origins<T> {
 
     /// Adds the origin of `target`. It replaces an origin of the same name, whose requests and connections go on.
     pub(crate) fn add(&mut self, target: &Target, http2: Http2, host: HostId) -> OriginId {
+        let id = self.push(target, http2, host, None);
+        self.by_name.insert(target.origin().into(), id);
+        id
+    }
+
+    /// The origin of `target` through a proxy, added if it is new.
+    pub(crate) fn through(
+        &mut self,
+        proxy: ProxyId,
+        target: &Target,
+        http2: Http2,
+        host: HostId,
+    ) -> OriginId {
+        let known = self.by_proxy.get(&proxy).and_then(|origins| origins.get(target.origin()));
+        if let Some(&id) =
+            known.filter(|id| self.all.get(id.0 as usize).is_some_and(|origin| origin.host == host))
+        {
+            return id;
+        }
+        let id = self.push(target, http2, host, Some(proxy));
+        self.by_proxy.entry(proxy).or_default().insert(target.origin().into(), id);
+        id
+    }
+
+    fn push(&mut self, target: &Target, http2: Http2, host: HostId, proxy: Option<ProxyId>) -> OriginId {
         let number = self.all.push(Origin {
             host,
+            proxy,
             protocol: Protocol::before_asking(target, http2),
             has_served: false,
             opening: false,
@@ -206,9 +237,7 @@ impl<T> Origins<T> {
             idle: Vec::new(),
             changed: None,
         });
-        let id = OriginId(u32::try_from(number).unwrap_or(u32::MAX));
-        self.by_name.insert(target.origin().into(), id);
-        id
+        OriginId(u32::try_from(number).unwrap_or(u32::MAX))
     }
 
     /// The hosts of origins that have connections.
@@ -225,6 +254,10 @@ impl<T> Origins<T> {
         self.all.retain(|origin| knows(origin.host));
         self.by_name.retain(|_, id| self.all.get(id.0 as usize).is_some());
         self.by_name.shrink_to_fit();
+        for origins in self.by_proxy.values_mut() {
+            origins.retain(|_, id| self.all.get(id.0 as usize).is_some());
+            origins.shrink_to_fit();
+        }
     }
 
     /// Notes how a request of an origin ended. Returns whether it has served one, this one or another.

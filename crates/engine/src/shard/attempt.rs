@@ -13,7 +13,7 @@ use crate::outcome::{AttemptEnd, Outcome, Via};
 use crate::timings::Phase;
 
 /// How often a request is sent again at once that no server has worked on, where nothing shows that the server works.
-const MAX_RESENT: u32 = 3;
+pub(super) const MAX_RESENT: u32 = 3;
 
 /// 421: the connection was not for this authority. Source: RFC 9110, section 15.5.20.
 const MISDIRECTED: u16 = 421;
@@ -54,7 +54,10 @@ impl Attempted {
     /// What is known of it, but for what its host may mean by its status.
     fn end(&self) -> AttemptEnd {
         let status = self.exchanged.received.as_ref().map(|received| received.status);
-        let is_early = matches!(self.clock.phase(), Phase::Queue | Phase::Dns | Phase::Connect | Phase::Tls);
+        let is_early = matches!(
+            self.clock.phase(),
+            Phase::Queue | Phase::Dns | Phase::Connect | Phase::Proxy | Phase::Tls
+        );
         match (&self.exchanged.failure, status) {
             (None, Some(MISDIRECTED)) => AttemptEnd::Unsent,
             (None, _) => AttemptEnd::Answered,

@@ -10,7 +10,7 @@ use super::flight::Flight;
 use super::seat::Seat;
 use super::{Core, Shard};
 use crate::clock::PhaseClock;
-use crate::connect::{self, Opened};
+use crate::connect::{self, Opened, Way};
 use crate::error::{Code, Failure};
 use crate::exchange::handshake_failure;
 use crate::options::Http2;
@@ -41,7 +41,7 @@ pub(super) async fn dial(shard: &Rc<Shard>, flight: &Flight, clock: &PhaseClock)
     loop {
         let step = {
             let mut origins = shard.origins.borrow_mut();
-            match origins.get_mut(flight.origin) {
+            match origins.get_mut(flight.route) {
                 Some(origin) => next_step(origin),
                 None => Step::Open { shared: false },
             }
@@ -50,7 +50,7 @@ pub(super) async fn dial(shard: &Rc<Shard>, flight: &Flight, clock: &PhaseClock)
             Step::Enter(place) => return Ok(Line::Http2(place)),
             Step::Wait(changed) => changed.notified().await,
             Step::Open { shared } => {
-                let _opening = shared.then(|| Opening { shard: Rc::clone(shard), origin: flight.origin });
+                let _opening = shared.then(|| Opening { shard: Rc::clone(shard), origin: flight.route });
                 return open(shard, flight, clock).await;
             }
         }
@@ -95,25 +95,31 @@ async fn open(shard: &Rc<Shard>, flight: &Flight, clock: &PhaseClock) -> Result<
     let address = shard.address_of(flight.origin);
     let Core { guard, tls, .. } = &*shard.core;
     let target = &flight.request.target;
-    let http1_only = shard.protocol(flight.origin) == Some(Protocol::Http1);
-    let opened = connect::open(target, address, &shard.resolver, guard, tls, http1_only, clock).await?;
+    let http1_only = shard.protocol(flight.route) == Some(Protocol::Http1);
+    let proxy = shard.proxy_of(flight.route);
+    let way = Way { target, address, proxy: proxy.and_then(|id| shard.core.proxy(id)), http1_only };
+    let opened = connect::open(&way, &shard.resolver, guard, tls, clock).await?;
     let Opened { stream, remote, http2 } = opened;
-    if let Some(address) = address {
+    if let Some(address) = address.filter(|_| proxy.is_none()) {
         shard.core.router.addresses().connected(&flight.request.target, address);
     }
     flight.job.state.opened();
-    let known = shard.protocol(flight.origin);
+    let known = shard.protocol(flight.route);
     let http2 = http2 || (known == Some(Protocol::Http2) && !flight.request.target.is_https());
     if !http2 {
-        set_protocol(shard, flight.origin, Protocol::Http1);
-        return Ok(Line::Http1(H1::new(stream, remote, shard.scratch.clone())));
+        set_protocol(shard, flight.route, Protocol::Http1);
+        let mut connection = H1::new(stream, remote, shard.scratch.clone());
+        if let Some(proxy) = proxy.filter(|_| !target.is_https()) {
+            connection.to_proxy = shard.core.lines_for(proxy);
+        }
+        return Ok(Line::Http1(connection));
     }
     let window = shard.core.h2_window;
     let connection =
         H2::handshake(stream, remote, window).await.map_err(|error| handshake_failure(&error))?;
     let place = connection.enter();
     let mut origins = shard.origins.borrow_mut();
-    let Some(origin) = origins.get_mut(flight.origin) else {
+    let Some(origin) = origins.get_mut(flight.route) else {
         return Err(Failure::new(Code::InternalPanic, "an origin was forgotten"));
     };
     origin.protocol = Protocol::Http2;
@@ -131,7 +137,7 @@ impl Shard {
     pub(super) fn leaves_http2(&self, flight: &Flight) -> bool {
         let may = self.core.options.http2 == Http2::Auto;
         if may {
-            set_protocol(self, flight.origin, Protocol::Http1);
+            set_protocol(self, flight.route, Protocol::Http1);
         }
         may
     }

@@ -90,6 +90,8 @@ pub(super) struct Flight {
     pub(super) request: Request,
     pub(super) host: HostId,
     pub(super) origin: OriginId,
+    /// The origin, or the way to it through a proxy: where its connections are.
+    pub(super) route: OriginId,
     /// When it came to the engine.
     pub(super) arrived: Instant,
     /// When it came to its current queue.
@@ -129,6 +131,7 @@ impl Flight {
             job,
             host,
             origin,
+            route: origin,
             arrived: now,
             queued: now,
             course: None,

@@ -16,6 +16,7 @@ mod names;
 mod outages;
 mod permits;
 mod ports;
+mod proxies;
 mod refused;
 mod robots;
 mod router;
@@ -44,7 +45,7 @@ use crate::limits::Group;
 use crate::options::{Concurrency, Options};
 use crate::outcome::Outcome;
 use crate::politeness::{Aimd, HostId, Pace, ProbeWaits, Rules, Scheduler, SharedPace};
-use crate::pool::{Leave, OriginId, Origins, Scratch};
+use crate::pool::{Leave, OriginId, Origins, ProxyHealth, Scratch};
 use crate::request::{Request, Submission, Target};
 use crate::timings::WallClock;
 pub(crate) use capacity::Capacity;
@@ -98,6 +99,7 @@ pub(crate) struct Core {
     pub(crate) dns: DnsConfig,
     /// Which addresses may be connected to.
     pub(crate) guard: Guard,
+    pub(crate) proxies: ProxyHealth,
     pub(crate) permits: Permits,
     /// How many requests may go on without one.
     pub(crate) most_loans: u32,

@@ -132,6 +132,7 @@ impl Shard {
             flight.set_probe();
         }
         flight.leave();
+        self.set_route(&mut flight);
         Some(flight)
     }
 
@@ -147,8 +148,8 @@ impl Shard {
     /// Gives a request that holds its permits to an idle connection, or to a new worker.
     pub(super) fn dispatch(self: &Rc<Self>, seat: Seat) {
         let Some(flight) = seat.flight() else { return };
-        let (origin, job) = (flight.origin, flight.job.state.id);
-        let Some(seat) = self.origins.borrow_mut().assign(origin, seat) else { return };
+        let (route, job) = (flight.route, flight.job.state.id);
+        let Some(seat) = self.origins.borrow_mut().assign(route, seat) else { return };
         let id = self.workers.number();
         let post = Post::new();
         post.job.set(Some(job));

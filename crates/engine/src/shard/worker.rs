@@ -94,13 +94,13 @@ impl Worker {
         let mut looks = false;
         seat.sit(&self.post);
         while let Some(flight) = seat.flight() {
-            if self.held.as_ref().is_some_and(|held| held.origin != flight.origin) {
+            if self.held.as_ref().is_some_and(|held| held.origin != flight.route) {
                 // The host's next request is for another origin: a connection to that one has to take it.
                 seat.stand();
                 return self.shard.dispatch(seat);
             }
             self.post.job.set(Some(flight.job.state.id));
-            let origin = flight.origin;
+            let origin = flight.route;
             if !looks && self.held.is_none() && self.shard.origins.borrow().lines.has(origin) {
                 let Some(back) = self.wait_in_line(seat, false).await else { return };
                 (seat, looks) = (back, true);
@@ -161,7 +161,7 @@ impl Worker {
 
     /// Waits for a connection of the request's origin to become free. None: one has taken it.
     async fn wait_in_line(&mut self, mut seat: Seat, first: bool) -> Option<Seat> {
-        let origin = seat.flight()?.origin;
+        let origin = seat.flight()?.route;
         seat.stand();
         // While it looked for a port, a connection may have become idle.
         let seat = self.shard.origins.borrow_mut().assign(origin, seat)?;
@@ -177,7 +177,7 @@ impl Worker {
 
     /// Whether the connections of a request are not shared: then it can have one that another has left.
     fn has_own_lines(&self, flight: &Flight) -> bool {
-        self.shard.protocol(flight.origin) == Some(Protocol::Http1)
+        self.shard.protocol(flight.route) == Some(Protocol::Http1)
     }
 
     /// Sends the request once, within its limits.
@@ -246,6 +246,9 @@ impl Worker {
             flight.wait_again();
             shard.forward(flight);
             return Verdict::Moved;
+        }
+        if shard.leaves_proxy(&mut flight, &attempted) {
+            return Verdict::Again(flight);
         }
         let mut outcome = attempted.outcome();
         if outcome.end == AttemptEnd::Unsent && flight.hops() > 0 && !is_idempotent(flight.asked().method()) {
@@ -365,7 +368,7 @@ async fn once(
         None => match dial(shard, flight, clock).await {
             Ok(line) => {
                 // Where one port was free there may be another.
-                shard.origins.borrow().lines.call(flight.origin);
+                shard.origins.borrow().lines.call(flight.route);
                 (line, None)
             }
             Err(failure) => return (Exchanged::unsent(failure), None),
@@ -396,7 +399,7 @@ async fn once(
             connection.served = connection.served.saturating_add(1);
             let channel = Channel::Http1(&mut connection);
             let exchanged = exchange(channel, request, heads, asking, &rules, clock).await;
-            let held = connection.is_open().then_some(Held { connection, origin: flight.origin, idle });
+            let held = connection.is_open().then_some(Held { connection, origin: flight.route, idle });
             (exchanged, held)
         }
         Line::Http2(place) => {

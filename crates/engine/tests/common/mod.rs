@@ -2,6 +2,7 @@
 #![allow(dead_code, unused_imports)]
 
 mod frames;
+mod proxy;
 mod script;
 mod secure;
 
@@ -19,6 +20,7 @@ pub(crate) use frames::{
     ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, OK, PADDED, PING, PUSH_PROMISE,
     RST_STREAM, SETTINGS, data, field, frame, goaway, head, read_frame, reset,
 };
+pub(crate) use proxy::{Proxy, Refusal};
 pub(crate) use script::{Peer, Script};
 pub(crate) use secure::{Secure, Session};
 

@@ -12,6 +12,7 @@ use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -69,6 +70,8 @@ pub(crate) struct H1 {
     pub(crate) remote: Option<IpAddr>,
     /// Requests it has served.
     pub(crate) served: u32,
+    /// It leads to a proxy that takes requests in the clear: they name their whole URL, and have these lines.
+    pub(crate) to_proxy: Option<Arc<[u8]>>,
 }
 
 /// The interim responses before a final one.
@@ -104,6 +107,7 @@ impl H1 {
             over,
             remote,
             served: 0,
+            to_proxy: None,
         }
     }
 
