@@ -10,9 +10,11 @@ from tests.outputs.postgres_server import Postgres, find_postgres
 
 @pytest.fixture(scope="session", autouse=True)
 def _state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep the local state of runs apart from that of the user's runs."""
+    """Keep the state of runs apart from that of the user's, and the user's proxies out of the tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(os.environ, "XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+            patch.delitem(os.environ, name)
         yield
 
 

@@ -402,8 +402,6 @@ def test_the_options_of_the_output_are_told_from_all_others() -> None:
 @pytest.mark.parametrize(
     ("option", "value"),
     [
-        ("proxy", "http://127.0.0.1:1"),
-        ("proxies", ["http://127.0.0.1:1"]),
         ("cert", "client.pem"),
     ],
 )

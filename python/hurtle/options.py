@@ -14,6 +14,7 @@ from hurtle.attempts import PATIENCE_S, Retry, Timeout, names_of
 from hurtle.errors import ConfigError
 from hurtle.file_names import NameFrom
 from hurtle.limits import WAYS, Concurrency, HostLimits, LimitBy, Limits, read_limits
+from hurtle.proxies import ProxySpec, Routes, environment_routes, given_routes
 from hurtle.version import __version__
 
 USER_AGENT = f"hurtle/{__version__}"
@@ -61,6 +62,8 @@ class EngineOptions(TypedDict, total=False):
     https_only: bool
     block_private: bool
     allow_private: Sequence[str]
+    proxy: ProxySpec
+    trust_env: bool
     verify: bool | str | PathLike[str]
     http2: Literal["auto"] | bool
     max_body_size: int | str
@@ -209,6 +212,7 @@ class Options:
     https_only: bool = False
     block_private: bool = False
     allow_private: tuple[str, ...] = ()
+    routes: Routes = field(default=(), repr=False)
     verify: bool | str = True
     http2: Literal["auto"] | bool = "auto"
     max_body_size: int = 64 << 20
@@ -236,6 +240,12 @@ class Options:
             checks.seconds_or_none(name, getattr(self, name))
         for name in _FLAGS:
             checks.flag(name, getattr(self, name))
+        if self.block_private and any(through for _, through in self.routes):
+            raise ConfigError(
+                "block_private cannot be kept through a proxy, which resolves names itself: leave one out"
+                " (proxy=False ignores the environment's proxies)",
+                option="block_private",
+            )
         if self.allow_private and not self.block_private:
             raise ConfigError(
                 "allow_private has an effect only with block_private=True", option="allow_private"
@@ -278,7 +288,6 @@ class Options:
 
 
 _UNAVAILABLE: dict[str, tuple[object, ...]] = {
-    "proxy": (None,),
     "cert": (None,),
 }
 """Reserved names, with the values that have no effect; any other value is refused, never ignored."""
@@ -352,6 +361,7 @@ def _resolved(named: dict[str, Any]) -> dict[str, Any]:
         if named["on_oversize"] not in ("error", "truncate"):
             raise checks.wrong("on_oversize", named["on_oversize"], '"error" or "truncate"')
         values["truncate_oversize"] = named["on_oversize"] == "truncate"
+    values["routes"] = _routes(named)
     values["headers"] = _headers(named)
     if named.get("params") is not None:
         try:
@@ -359,6 +369,15 @@ def _resolved(named: dict[str, Any]) -> dict[str, Any]:
         except (TypeError, ValueError) as error:
             raise ConfigError(str(error), option="params") from error
     return values
+
+
+def _routes(named: dict[str, Any]) -> Routes:
+    """Return the rules for proxies: the option's, or else those of the environment."""
+    checks.flag("trust_env", named.get("trust_env", True))
+    given = named.get("proxy")
+    if given is None and named.get("trust_env", True):
+        return environment_routes()
+    return given_routes(given)
 
 
 def _headers(named: dict[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -78,7 +78,7 @@ fn test_socks_is_given_an_address_or_a_name() {
 }
 
 #[test]
-fn test_what_a_proxy_does_wrong_has_a_code_of_its_own() {
+fn test_c9_what_a_proxy_does_wrong_has_a_code_of_its_own() {
     let (server, closed) = (Server::start(Config::default()).unwrap(), Proxy::refusing(Refusal::Close));
     let (plain, tls) = (server.url("/bytes/5"), server.tls_url("/bytes/5").unwrap());
     let status = |status| Proxy::refusing(Refusal::Status(status));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, Method};
 use hurtle_engine::{
     Concurrency, ConfigError, Failure, Http2, IDEMPOTENT_METHODS, KeepOnRedirect, LimitBy, Limits,
-    OnOversize, Options, Rate, RateLimit, Refused, RetryPolicy, Timeouts, Verify, host_name,
+    OnOversize, Options, Rate, RateLimit, Refused, RetryPolicy, Routes, Timeouts, Verify, host_name,
 };
 use ipnet::IpNet;
 use pyo3::IntoPyObjectExt;
@@ -49,6 +49,7 @@ pub(crate) fn extract(options: &Bound<'_, PyAny>) -> PyResult<Options> {
         https_only: get(options, "https_only")?,
         block_private: get(options, "block_private")?,
         allow_private: networks(options)?,
+        routes: routes(options)?,
         verify: verify(&options.getattr("verify")?)?,
         http2: http2(&options.getattr("http2")?),
         max_body_size: get(options, "max_body_size")?,
@@ -206,6 +207,16 @@ fn networks(options: &Bound<'_, PyAny>) -> PyResult<Vec<IpNet>> {
     texts.iter().map(network).collect()
 }
 
+/// Pairs of a pattern and proxies.
+fn routes(options: &Bound<'_, PyAny>) -> PyResult<Routes> {
+    let rules: Vec<(String, Vec<String>)> = get(options, "routes")?;
+    let mut routes = Routes::default();
+    for (pattern, through) in &rules {
+        routes.add(pattern, through).map_err(|why| wrong(options.py(), "proxy", why))?;
+    }
+    Ok(routes)
+}
+
 fn verify(value: &Bound<'_, PyAny>) -> PyResult<Verify> {
     if let Ok(verify) = value.extract::<bool>() {
         return Ok(if verify { Verify::System } else { Verify::Nobody });
@@ -259,6 +270,7 @@ pub(crate) fn option_defaults(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     defaults.set_item("block_private", options.block_private)?;
     let allowed: Vec<String> = options.allow_private.iter().map(IpNet::to_string).collect();
     defaults.set_item("allow_private", allowed)?;
+    defaults.set_item("routes", PyList::empty(py))?;
     defaults.set_item("verify", options.verify == Verify::System)?;
     defaults.set_item("http2", if options.http2 == Http2::Auto { "auto" } else { "other" })?;
     defaults.set_item("max_body_size", options.max_body_size)?;

@@ -314,6 +314,16 @@ def _add_connection(group: argparse._ArgumentGroup) -> None:
     switch = argparse.BooleanOptionalAction
     group.add_argument("--https-only", action=switch, help="send nothing in the clear")
     group.add_argument(
+        "-x",
+        "--proxy",
+        action="append",
+        metavar="URL",
+        help="send through this proxy (http, https, socks5, socks5h); repeatable: used in turn",
+    )
+    group.add_argument(
+        "--trust-env", action=switch, help="without --proxy, those of http_proxy, https_proxy and all_proxy"
+    )
+    group.add_argument(
         "--block-private", action=switch, help="connect to addresses of the public internet only"
     )
     group.add_argument(
@@ -334,7 +344,7 @@ def _add_connection(group: argparse._ArgumentGroup) -> None:
         "--strict", action=argparse.BooleanOptionalAction, help="refuse what browsers tolerate in responses"
     )
     group.add_argument("--threads", type=int, metavar="N", help="threads of the engine (one per core)")
-    for names in (("-x", "--proxy"), ("--cert",)):
+    for names in (("--cert",),):
         group.add_argument(*names, action=Unavailable, help=argparse.SUPPRESS)
 
 

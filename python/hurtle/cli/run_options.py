@@ -15,7 +15,7 @@ _AS_GIVEN = (
     "concurrency", "concurrency_per_host", "rate_limit", "rate_limit_per_host", "limit_by", "robots",
     "deadline", "max_duration", "max_body_size", "on_oversize", "max_buffer", "on_error", "max_redirects",
     "strict", "threads", "user_agent", "ordered", "dedupe", "idempotency_key", "keep_on_redirect",
-    "https_only", "block_private", "allow_private",
+    "https_only", "block_private", "allow_private", "trust_env",
 )  # fmt: skip
 _TIMEOUTS = {
     "timeout": "total",
@@ -67,6 +67,8 @@ def _line(given: Namespace) -> dict[str, Any]:
         line["decode_content"] = given.decode_content
     if given.insecure or given.verify is not None:
         line["verify"] = given.verify if given.verify is not None else False
+    if given.proxy is not None:
+        line["proxy"] = given.proxy
     if given.http2 is not None:
         line["http2"] = {"auto": "auto", "always": True, "never": False}[given.http2]
     if headers := _headers(given):

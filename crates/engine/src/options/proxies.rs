@@ -164,6 +164,43 @@ impl HostPattern {
 }
 
 impl Pattern {
+    /// Reads `all`, `http`, `https`, a name, `*.` and a name for all below it, `.` and a name for both, an address or a
+    /// network; names may have a scheme in front: `https://*.example.com`.
+    ///
+    /// # Errors
+    /// It is none of these.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (https, host) = match text.split_once("://") {
+            Some((scheme, host)) if scheme.eq_ignore_ascii_case("http") => (Some(false), host),
+            Some((scheme, host)) if scheme.eq_ignore_ascii_case("https") => (Some(true), host),
+            Some((scheme, host)) if scheme.eq_ignore_ascii_case("all") => (None, host),
+            Some((scheme, _)) => return Err(format!("{scheme:?} is neither http nor https")),
+            None if text.eq_ignore_ascii_case("http") => (Some(false), ""),
+            None if text.eq_ignore_ascii_case("https") => (Some(true), ""),
+            None if text.eq_ignore_ascii_case("all") => (None, ""),
+            None => (None, text),
+        };
+        if host.is_empty() || host == "*" {
+            if text.is_empty() {
+                return Err("it is empty".to_owned());
+            }
+            return Ok(Self { https, hosts: None });
+        }
+        let name = |name: &str| ascii_host(name).map(Box::from);
+        let hosts = if let Some(rest) = host.strip_prefix("*.") {
+            HostPattern::Below(name(rest)?)
+        } else if let Some(rest) = host.strip_prefix('.') {
+            HostPattern::Domain(name(rest)?)
+        } else if let Ok(net) = host.parse::<IpNet>() {
+            HostPattern::Net(net.trunc())
+        } else if let Ok(address) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
+            HostPattern::Net(address.into())
+        } else {
+            HostPattern::Name(name(host)?)
+        };
+        Ok(Self { https, hosts: Some(hosts) })
+    }
+
     fn fits(&self, is_https: bool, host: &str) -> bool {
         self.https.is_none_or(|https| https == is_https)
             && self.hosts.as_ref().is_none_or(|hosts| hosts.fits(host))
@@ -189,6 +226,28 @@ pub struct Routes {
 }
 
 impl Routes {
+    /// Adds a rule: a pattern, and proxies as text. The same proxy in two rules is one.
+    ///
+    /// # Errors
+    /// What is wrong, without credentials.
+    pub fn add(&mut self, pattern: &str, through: &[String]) -> Result<(), String> {
+        let read = Pattern::parse(pattern).map_err(|why| format!("{pattern:?} is no pattern: {why}"))?;
+        let mut ids = Vec::with_capacity(through.len());
+        for text in through {
+            let proxy = Proxy::parse(text)?;
+            let known = self.proxies.iter().position(|other| *other == proxy);
+            let place = known.unwrap_or_else(|| {
+                self.proxies.push(proxy);
+                self.proxies.len() - 1
+            });
+            ids.push(ProxyId(
+                u16::try_from(place).map_err(|_| "there are more than 65,536 proxies".to_owned())?,
+            ));
+        }
+        self.rules.push(Rule { pattern: read, through: ids });
+        Ok(())
+    }
+
     /// The proxies for a URL; none: directly. `host` is as URLs have it, without brackets.
     pub(crate) fn through(&self, is_https: bool, host: &str) -> &[ProxyId] {
         // A dot at the end makes it no other host.
@@ -254,6 +313,45 @@ mod tests {
         });
         let routes = Routes { proxies: vec![], rules: rules.collect() };
         routes.through(is_https, host).first().map(|proxy| proxy.0)
+    }
+
+    #[test]
+    fn patterns_are_read_as_people_write_them() {
+        for (text, https, host, fits) in [
+            ("all", false, "a.example", true),
+            ("https", false, "a.example", false),
+            ("HTTPS://*.Example.com", true, "a.example.com", true),
+            ("https://*.example.com", true, "example.com", false),
+            ("http://example.com", false, "example.com", true),
+            ("all://example.com", true, "example.com", true),
+            (".example.com", true, "example.com", true),
+            (".example.com", true, "badexample.com", false),
+            ("10.1.2.3", true, "10.1.2.3", true),
+            ("10.1.2.3/8", true, "10.9.9.9", true),
+            ("::1", true, "::1", true),
+            ("bücher.example", true, "xn--bcher-kva.example", true),
+        ] {
+            let pattern = Pattern::parse(text).unwrap();
+            assert_eq!(pattern.fits(https, host), fits, "{text} {host}");
+        }
+        for text in ["", "ftp://a.example", "a b", "https://a/b", "*.", "http://a.example:80"] {
+            assert!(Pattern::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_of_two_rules_is_one() {
+        let mut routes = Routes::default();
+        let [one, two] = ["http://a.example:1", "http://b.example:1"].map(str::to_owned);
+        routes.add("https", &[one.clone(), two]).unwrap();
+        routes.add("all", &[one]).unwrap();
+        assert_eq!(routes.proxies.len(), 2);
+        assert_eq!(routes.through(false, "x.example"), [ProxyId(0)]);
+        assert!(
+            routes
+                .add("all", &["http://me:secret@a.example".to_owned()])
+                .is_err_and(|why| !why.contains("secret"))
+        );
     }
 
     #[test]

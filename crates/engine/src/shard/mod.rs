@@ -394,12 +394,6 @@ impl Shard {
         !flight.job.state.is_cancelled() && self.has_time(flight)
     }
 
-    /// Counts a worker as waiting for a descriptor or a port until the result is dropped.
-    fn lack(&self) -> Lack<'_> {
-        self.lacking.set(self.lacking.get() + 1);
-        Lack(&self.lacking)
-    }
-
     fn resume(self: &Rc<Self>, job: u64) {
         let Some(job) = self.jobs.borrow().get(&job).map(Rc::clone) else { return };
         job.gate.open();
@@ -421,15 +415,6 @@ impl Shard {
         self.workers.abort(job);
         self.robots_abandoned(job);
         self.pump();
-    }
-}
-
-/// One worker among those that wait for a descriptor or a port.
-struct Lack<'a>(&'a Cell<u32>);
-
-impl Drop for Lack<'_> {
-    fn drop(&mut self) {
-        self.0.set(self.0.get().saturating_sub(1));
     }
 }
 

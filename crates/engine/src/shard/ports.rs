@@ -1,5 +1,6 @@
 //! Waiting for a connection that exists, where this machine has no local port for a new one.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
@@ -16,6 +17,21 @@ impl Shard {
     /// to the same address, for which there are no others.
     pub(super) fn ask_for_a_port(&self) {
         self.core.tell_all(|| Message::FreePort);
+    }
+
+    /// Counts a worker as waiting for a descriptor or a port until the result is dropped.
+    pub(super) fn lack(&self) -> Lack<'_> {
+        self.lacking.set(self.lacking.get() + 1);
+        Lack(&self.lacking)
+    }
+}
+
+/// One worker among those that wait for a descriptor or a port.
+pub(super) struct Lack<'a>(&'a Cell<u32>);
+
+impl Drop for Lack<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
     }
 }
 
