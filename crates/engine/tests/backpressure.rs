@@ -4,6 +4,7 @@
 mod common;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use common::{Script, drain, engine, one_attempt, server, settled, start, wait_until};
@@ -175,4 +176,28 @@ fn test_a_row_larger_than_the_whole_buffer_comes_through() {
     let rows = drain(&start(&engine, &vec![server.url("/bytes/1000000"); 20]));
     rows.assert_complete(20);
     assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+}
+
+#[test]
+fn test_bodies_end_one_after_the_other_when_their_first_pieces_exceed_the_limit() {
+    const AT_ONCE: u32 = 24;
+    let all_asked = Arc::new(Barrier::new(AT_ONCE as usize));
+    let body = "x".repeat(400_000);
+    let script = Script::start(move |_, peer| {
+        if peer.request().is_none() {
+            return;
+        }
+        all_asked.wait();
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        peer.send(format!("{head}{:x}\r\n{body}\r\n0\r\n\r\n", body.len()));
+        peer.wait_for_end();
+    });
+    for threads in [1, 2] {
+        let options =
+            Options { max_buffer: 100_000, concurrency_per_host: Fixed(AT_ONCE), threads, ..one_attempt() };
+        let engine = engine(options);
+        let rows = drain(&start(&engine, &vec![script.url("/"); AT_ONCE as usize]));
+        rows.assert_complete(u64::from(AT_ONCE));
+        assert!(rows.0.iter().all(|row| row.ok && row.body.len() == 400_000));
+    }
 }

@@ -3,7 +3,9 @@
 //!
 //! A body may grow while there is room. Where there is none, one body at a time, the oldest that asks, may grow beyond
 //! the limit: what the others hold stays within it, with the copy that a consumer makes of each. So no body waits for
-//! ever, and no two exceed the limit.
+//! ever, and no two exceed the limit. What has come counts, though, whether there was room for it or not: the pieces on
+//! the way when bodies begin to wait, and the beginnings of bodies that are resumed. Where these alone exceed the limit,
+//! one body at a time goes on as soon as all others wait.
 //!
 //! Small bodies are not counted: see [`FREE`].
 
@@ -114,7 +116,14 @@ impl Table {
             () if is_stuck => 2 * room.rows + in_hand,
             () => 2 * room.rows + room.held_back + in_hand,
         };
-        (self.others(body) + self.copy_of_another(age, body) + consumer <= room.max).then_some(true)
+        let leaves_room = self.others(body) + self.copy_of_another(age, body) + consumer <= room.max;
+        (leaves_room || (consumer == 0 && self.is_alone(age, now))).then_some(true)
+    }
+
+    /// Whether no other body can end: all of them wait, or receive nothing.
+    fn is_alone(&self, age: Age, now: Instant) -> bool {
+        let rests = |body: &Body| body.wants.is_some() || now.saturating_duration_since(body.moved) > STALLED;
+        self.bodies.iter().all(|(other, body)| *other == age || rests(body))
     }
 
     /// What the largest of the other bodies takes a second time when it is done. The largest of all does not wait for
@@ -405,6 +414,32 @@ mod tests {
         assert!(game.ask(a, 200, ROOM), "the largest does not wait for the others");
         game.table.leave(a);
         assert!(!game.ask(b, 160, Room { rows: 60, ..ROOM }) && game.ask(b, 160, Room { rows: 50, ..ROOM }));
+    }
+
+    #[test]
+    fn one_body_goes_on_when_all_wait_and_what_has_come_exceeds_the_limit() {
+        let mut game = Game::new();
+        let bodies = [3, 1, 2].map(|index| game.enter(index));
+        assert!(bodies.iter().all(|&age| game.ask(age, 20, ROOM)));
+        for age in bodies {
+            game.table.hold_at_least(age, 90);
+        }
+        let [a, b, c] = bodies;
+        game.wait(a, 150);
+        assert!(!game.ask(c, 150, ROOM), "another one still comes");
+        game.wait(c, 150);
+        assert!(
+            game.table.settle(&Room { rows: 1, ..ROOM }, game.now).is_empty(),
+            "the consumer comes first"
+        );
+        game.wait(b, 150);
+        assert_eq!(game.table.settle(&ROOM, game.now).len(), 1);
+        assert_eq!((game.held(a), game.held(b), game.held(c)), (90, 150, 90), "the oldest goes on");
+        assert!(game.ask(b, 1000, ROOM), "to its end");
+        game.table.leave(b);
+        game.now += STALLED * 2;
+        assert_eq!(game.table.settle(&ROOM, game.now).len(), 1);
+        assert_eq!((game.held(a), game.held(c)), (90, 150), "and then the next");
     }
 
     #[test]
