@@ -18,7 +18,7 @@ use h2::Reason;
 use h2::server::{Connection, SendResponse};
 use http::{Method, Request, Response, Version};
 use hurtle_engine::Concurrency::Fixed;
-use hurtle_engine::{Code, Http2, Options, Spec, Timeouts, Verify};
+use hurtle_engine::{AttemptEnd, Code, Http2, Options, Spec, Timeouts, Verify};
 use tokio::net::{TcpListener, TcpStream};
 
 /// Trusts anyone: whom to trust is the subject of `tls.rs`.
@@ -276,6 +276,24 @@ fn test_p1_a_refused_stream_costs_no_attempt() {
     });
     let row = send(&engine(prior_knowledge()), &peer.url(), post);
     assert_eq!((row.code, row.attempts, row.ok), (None, 1, true), "nobody worked on it: {}", row.detail);
+}
+
+#[test]
+fn test_a_request_ends_when_a_server_that_answers_others_never_takes_it() {
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    let peer = Peer::start(100, |_, _, _, (ask, mut respond)| {
+        if ask.uri().path() == "/never" {
+            ASKED.fetch_add(1, Ordering::SeqCst);
+            respond.send_reset(Reason::REFUSED_STREAM);
+        } else {
+            answer(respond);
+        }
+    });
+    let engine = engine(prior_knowledge());
+    assert!(fetch_one(&engine, &peer.url()).ok);
+    let row = fetch_one(&engine, &format!("{}never", peer.url()));
+    assert_eq!((row.ok, row.end), (false, AttemptEnd::Unsent), "{}", row.detail);
+    assert!(ASKED.load(Ordering::SeqCst) <= 200, "{ASKED:?}");
 }
 
 #[test]

@@ -15,6 +15,10 @@ use crate::timings::Phase;
 /// How often a request is sent again at once that no server has worked on, where nothing shows that the server works.
 pub(super) const MAX_RESENT: u32 = 3;
 
+/// The same for a server that works: one that takes five of a hundred streams and closes gets to each of them in the end.
+/// One that has sent a request away so often may never take it, and that becomes an attempt.
+const MAX_SENT_AWAY: u32 = 100;
+
 /// 421: the connection was not for this authority. Source: RFC 9110, section 15.5.20.
 const MISDIRECTED: u16 = 421;
 
@@ -34,8 +38,7 @@ impl Attempted {
         let safe = matches!(*flight.request.method(), Method::GET | Method::HEAD);
         let few = flight.resent() < MAX_RESENT;
         match self.exchanged.reached {
-            // A server that answers a few requests on each connection and sends the rest away gets them all in the end.
-            Reached::Refusal => few || self.via.has_answered,
+            Reached::Refusal => few || (self.via.has_answered && flight.resent() < MAX_SENT_AWAY),
             Reached::Nothing => few && self.via.reused,
             Reached::Silence => few && self.via.reused && safe,
             // It has to wait for its room, this time before it is sent.
