@@ -117,6 +117,25 @@ fn test_a_host_that_asks_for_more_than_all_patience_is_believed_the_second_time(
 }
 
 #[test]
+fn test_a_first_answer_that_asks_for_more_than_all_patience_ends_no_other_request() {
+    let script = Script::start(|_, peer| {
+        while let Some(head) = peer.request() {
+            if head.starts_with("GET /first") {
+                peer.send("HTTP/1.1 429 No\r\nretry-after: 999999999\r\ncontent-length: 0\r\n\r\n");
+            } else {
+                std::thread::sleep(Duration::from_millis(100));
+                peer.send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+            }
+        }
+    });
+    let engine = with(|retries| retries.max_retry_after = Duration::from_millis(200));
+    let rows = fetch(&engine, &[vec![script.url("/first")], vec![script.url("/"); 30]].concat());
+    rows.assert_complete(31);
+    let statuses = |status| rows.0.iter().filter(|row| row.status == Some(status)).count();
+    assert_eq!((statuses(200), statuses(429)), (30, 1), "{rows:?}");
+}
+
+#[test]
 fn test_a_redirect_that_names_a_wait_delays_the_hop() {
     let script = Script::start(|_, peer| {
         while let Some(head) = peer.request() {

@@ -41,6 +41,8 @@ pub(crate) struct Refused {
     /// For how long it has refused everything, and how many waits have been in vain.
     pub(crate) refuses_for: Duration,
     pub(crate) in_vain: u32,
+    /// It said so to a request that went after an earlier refusal.
+    pub(crate) is_repeated: bool,
     /// When it is asked again.
     pub(crate) until: Option<Instant>,
 }

@@ -84,6 +84,8 @@ pub(crate) struct Refusals {
     last: Option<Opening>,
     /// When the last refusal was known: requests that went earlier belong to the cycle before.
     refused: Option<Instant>,
+    /// It was the answer to a request that went when an earlier one was known.
+    is_repeated: bool,
     /// What opened that cycle, while requests that it accepted may still be on their way back.
     stragglers: Option<Opening>,
     /// When the host last began to refuse everything, and how many waits have been in vain since.
@@ -132,6 +134,7 @@ impl Refusals {
             cycle: Cycle { opening: first, sent: accepted, accepted, ..Cycle::new(first.went) },
             last: served.map(|_| first),
             refused: None,
+            is_repeated: false,
             stragglers: None,
             since: None,
             in_vain: 0,
@@ -199,6 +202,11 @@ impl Refusals {
     /// Whether it is known how many requests the host takes in a while.
     pub(crate) fn has_quota(&self) -> bool {
         self.quota.is_some()
+    }
+
+    /// Whether the host refused although it had been left alone for as long as it said before.
+    pub(crate) fn are_repeated(&self) -> bool {
+        self.is_repeated
     }
 
     /// How many waits in a row have been in vain.
@@ -272,6 +280,7 @@ impl Refusals {
             return;
         }
         self.since.get_or_insert(ended);
+        self.is_repeated = self.refused.is_some();
         (self.refused, self.crowd, self.stragglers) = (Some(ended), 1, None);
         (self.clean, self.clean_since) = (0, ended);
         let is_first = self.cycle.accepted == 0;

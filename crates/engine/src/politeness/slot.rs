@@ -257,6 +257,7 @@ impl<T> Slot<T> {
         let refused = refusals.filter(|_| signal == Signal::Throttled).map(|refusals| Refused {
             refuses_for: refusals.refuses_for(note.ended).unwrap_or_default(),
             in_vain: refusals.in_vain(),
+            is_repeated: refusals.are_repeated(),
             until: self.next(note.ended),
         });
         Noted { change, refused, rate_per_s: refusals.and_then(Refusals::rate_per_s) }

@@ -42,7 +42,7 @@ impl Shard {
         if wants_more {
             self.scheduler.borrow_mut().set_wants_more(host);
         }
-        (wants_more && refused.in_vain >= CONFIRMED) || refused.refuses_for >= patience
+        (wants_more && refused.is_repeated && refused.in_vain >= CONFIRMED) || refused.refuses_for >= patience
     }
 
     /// Counts the rows of each job that wait for hosts that have only ever refused, while nothing else of it is in
