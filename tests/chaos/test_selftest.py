@@ -52,6 +52,21 @@ def test_a_broken_promise_is_noticed(case: Case, complaint: str) -> None:
     assert (score.passed, score.complaint) == (False, complaint)
 
 
+def test_what_is_wrong_with_a_certificate_is_said_with_what_to_do() -> None:
+    some = [BY_ID[name] for name in ("t3", "t4", "t7")]
+    with ChaosServer(some) as chaos:
+        details = [
+            response.error.detail
+            for response in hurtle.fetch([chaos.urls[case.id] for case in some], retries=0)
+            if response.error is not None
+        ]
+    assert details == [
+        "the certificate is self-signed and not trusted: to trust it, name a file with it in verify",
+        "the certificate's issuer is not trusted: to trust it, name a file with its certificate in verify",
+        "the peer answered with something else than TLS: is it an http:// port?",
+    ]
+
+
 def test_the_servers_are_loopback_hosts_of_their_own_and_stop() -> None:
     some = (BY_ID["h18"], BY_ID["c5"], BY_ID["t1"], BY_ID["i2"])
     with ChaosServer(some) as chaos:

@@ -205,7 +205,25 @@ fn explain(error: &Error) -> Failure {
         ) => Code::TlsClientCert,
         _ => Code::TlsHandshake,
     };
-    Failure::new(code, shorten(error.to_string()))
+    Failure::new(code, detail(code, error))
+}
+
+/// What is wrong, for people, and what to do where there is something to do.
+fn detail(code: Code, error: &Error) -> String {
+    match code {
+        Code::TlsNotTls => {
+            "the peer answered with something else than TLS: is it an http:// port?".to_owned()
+        }
+        Code::TlsSelfSigned => {
+            "the certificate is self-signed and not trusted: to trust it, name a file with it in verify"
+                .to_owned()
+        }
+        Code::TlsUnknownCa => {
+            "the certificate's issuer is not trusted: to trust it, name a file with its certificate in verify"
+                .to_owned()
+        }
+        _ => shorten(error.to_string()),
+    }
 }
 
 fn certificate_code(error: &CertificateError) -> Code {
