@@ -36,7 +36,7 @@ def tags_of(etag: str) -> str:
     return etag if coded is None else f'{etag}, {coded[1]}"'
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # as Known
 class Asked:
     """How a request was sent.
 
@@ -88,32 +88,38 @@ class ConditionalChunks:
         request = group.row
         if not isinstance(request, (str, Request)):
             return group
-        plain = Request(request) if isinstance(request, str) else request
-        known = self._earlier.find(plain.method, plain.url)
+        # Most are only a URL: a request made of it would cost more than all the rest.
+        method, url = ("GET", request) if isinstance(request, str) else (request.method, request.url)
+        known = self._earlier.find(method, url)
         if known is None:
             return group
-        own = self._all_own or _has_conditions(plain)
-        headers = () if own else self._conditions(plain, known)
+        own = self._all_own or (not isinstance(request, str) and _has_conditions(request))
+        headers = () if own else self._conditions(request, known)
         asked = Asked(known, bool(headers), own, dict(headers).get("if-modified-since"))
         # The copies get the same answer to the same request.
-        for index in (group.index, *(index for index, _ in group.copies)):
+        self._asked[group.index] = asked
+        for index, _ in group.copies:
             self._asked[index] = asked
         if not headers:
             return group
         return Group(group.index, Conditional(request, headers, known.moved), group.copies)
 
-    def _conditions(self, request: Request, known: Known) -> tuple[tuple[str, str], ...]:
+    def _conditions(self, request: str | Request, known: Known) -> tuple[tuple[str, str], ...]:
         """Return both conditions if both are known; the server uses the one that it understands best.
 
         Source: RFC 9110, section 13.1.3 (a date is ignored beside an entity tag).
         """
-        if request.method not in METHODS or _has_body(request) or not 200 <= known.status < 300:
+        if not 200 <= known.status < 300:
             return ()
+        has_params = self._all_have_params
+        if isinstance(request, Request):
+            if request.method not in METHODS or _has_body(request):
+                return ()
+            has_params = has_params or request.params is not None
         headers = []
         if known.etag is not None:
             headers.append(("if-none-match", tags_of(known.etag)))
         # If one URL stands for several resources, the date of one says nothing about another.
-        has_params = self._all_have_params or request.params is not None
         if known.modified is not None and not known.several and not has_params:
             headers.append(("if-modified-since", known.modified))
         return tuple(headers)

@@ -26,7 +26,7 @@ SUM_BYTES = 16
 """Bytes of a hash: two different rows practically never share one (RFC 7693, section 2.1)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for each request, and that would take four times as long
 class Known:
     """What an earlier run has for a URL.
 
@@ -89,8 +89,11 @@ class Earlier:
         digests = [digest_of(row, body) for row in rows]
         micros = [_micros(row) for row in rows]
         for row, digest, fetched in zip(rows, digests, micros, strict=True):
-            shown = [row["index"], row["method"], row["url"], row["status"], row["error"], fetched]
-            text = repr([*shown, digest, row.get("body_run"), row.get("body_index")])
+            # A list in Python's notation.
+            text = (
+                f"[{row['index']}, {row['method']!r}, {row['url']!r}, {row['status']}, {row['error']!r},"
+                f" {fetched}, {digest!r}, {row.get('body_run')!r}, {row.get('body_index')}]"
+            )
             value = blake2b(text.encode("utf-8", "replace"), digest_size=SUM_BYTES).digest()
             self._sum += int.from_bytes(value)
         self._sum %= 1 << 8 * SUM_BYTES
@@ -159,7 +162,9 @@ def digest_of(row: StoredRow, body: BodyOf) -> bytes | None:
     if row.get("body_encoding") is not None:
         # It would have been decoded if it could be.
         return None
-    found = body(row)
+    found = row.get("body")
+    if not isinstance(found, bytes):
+        found = body(row)
     return None if found is None else sha256(found).digest()
 
 
