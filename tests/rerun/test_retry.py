@@ -13,6 +13,7 @@ import pytest
 
 import hurtle
 from hurtle import Retry
+from hurtle.cli.main import main
 from hurtle.errors import ConfigError, JournalError, SinkError
 from hurtle.outputs.duckdb_file import DuckdbDatabase
 from hurtle.outputs.postgres import PostgresDatabase
@@ -21,6 +22,7 @@ from hurtle.outputs.sqlite import SqliteDatabase
 from hurtle.rerun import Rerun, recorded_options
 from hurtle.sinks import parts
 from hurtle.testing import Server
+from tests.formats.raw_server import RawServer
 from tests.runs.conftest import (
     DATABASES,
     FAILING,
@@ -396,3 +398,30 @@ def test_options_of_the_run_are_recalled_but_for_secrets(
             rerun = Rerun(client, out, urls)
             rerun.close()
             assert rerun.unlike == unlike
+
+
+@pytest.mark.parametrize("has_list", [True, False])
+def test_a_download_gets_the_files_that_failed(
+    tmp_path: Path, has_list: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n"
+    bad = b"HTTP/1.1 500 Oops\r\ncontent-length: 0\r\n\r\n"
+    pages = {"/a/data.csv": good + b"one1", "/b/data.csv": bad, "/c/data.csv": good + b"two2", "/d.bin": bad}
+    out, urls = tmp_path / "files", tmp_path / "urls.txt"
+    with RawServer(pages) as server:
+        urls.write_text("".join(f"{server.base}{path}\n" for path in pages))
+        assert hurtle.download(urls, out, retries=0, max_body_size="1 MB").failed == 2
+        if not has_list:
+            urls.unlink()
+        pages["/b/data.csv"], pages["/d.bin"] = good + b"late", good + b"last"
+        assert main(["retry", str(out), "--retries", "0"]) == 0
+        assert "2 rows to retry" in capsys.readouterr().err
+        assert hurtle.retry(out).requests == 0
+    found = {row["url"].rpartition(":")[2][5:]: row["body_path"] for row in hurtle.open_run(out)}
+    assert {(out / name).read_bytes() for name in found.values()} == {b"one1", b"late", b"two2", b"last"}
+    names = {path.name for path in out.iterdir()} - {".hurtle"}
+    assert names == set(found.values())
+    assert names == {"data.csv", "data-1.csv", "data-2.csv", "d.bin"}
+    if has_list:
+        # With its list a retry knows the names that the download gave.
+        assert (out / "data-1.csv").read_bytes() == b"late"

@@ -12,6 +12,7 @@ from hurtle.positions import Done, Span
 from hurtle.runs.run import Run
 from hurtle.runs.where import Where
 from hurtle.sinks.base import Sink
+from hurtle.sources import Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,10 @@ class RerunSink(Sink):
     @abstractmethod
     def run(self) -> Run:
         """Return the run with what this rerun has committed so far."""
+
+    def seen(self, source: Source) -> Source:
+        """Return the input of the run as its sink wants to see it: a download names its files by it."""
+        return source
 
     @abstractmethod
     def release(self) -> None:

@@ -5,13 +5,17 @@ parts of the rerun, which are in a folder beside it until then: after a crash th
 """
 
 from collections.abc import Collection, Iterable
+from functools import partial
 from pathlib import Path
 
 from hurtle.errors import ConfigError, SinkError
+from hurtle.file_names import FileNames, NameFrom
 from hurtle.formats import FORMATS, Format
 from hurtle.formats.bodies import STATE
+from hurtle.formats.downloads import Downloads
 from hurtle.formats.registry import bodies_apart
 from hurtle.outputs.answers import commit_answers
+from hurtle.outputs.download_folder import DownloadFolder
 from hurtle.outputs.folder import RunFolder
 from hurtle.outputs.kinds import format_of, unreadable
 from hurtle.outputs.layout import bodies_beside
@@ -32,6 +36,8 @@ from hurtle.rerun.base import Picked, RerunSink, all_but, done_of, not_ended, pi
 from hurtle.runs.opened import Found, run_of_file, run_of_folder
 from hurtle.runs.run import Run
 from hurtle.sinks.parts import PartsSink
+from hurtle.sources import Source
+from hurtle.sources.named import NamedSource
 
 
 class RerunFolder:
@@ -39,6 +45,7 @@ class RerunFolder:
 
     Args:
         found: The run.
+        folder: Its folder, not open yet.
         format: What its parts are, by name.
         where: The expression that picks the rows.
         restart: Whether to drop what an earlier rerun still wanted, and pick rows again.
@@ -48,13 +55,14 @@ class RerunFolder:
     def __init__(
         self,
         found: Found,
+        folder: RunFolder,
         format: str,  # noqa: A002 - the public name
         where: str,
         *,
         restart: bool,
         resend_unknown: bool,
     ) -> None:
-        self._folder = RunFolder(found.folder, format, found.shown, final=found.file)
+        self._folder = folder
         self._found = found
         self._format = format
         self._where = where
@@ -275,6 +283,35 @@ class RerunPartsSink(PartsSink, RerunSink):
         self._rerun.release()
 
 
+class RerunDownloadSink(RerunPartsSink):
+    """Takes the rows of a rerun of a download.
+
+    Args:
+        found: The run.
+        folder: Its folder, not picked from yet.
+        rows: What its parts are.
+        names: What rows are called.
+        name_from: As in the download.
+        column: As in the download.
+    """
+
+    def __init__(
+        self,
+        found: Found,
+        folder: RerunFolder,
+        rows: Downloads,
+        names: FileNames,
+        name_from: NameFrom,
+        column: str | None,
+    ) -> None:
+        super().__init__(found, folder, rows)
+        self._named = partial(NamedSource, names=names, name_from=name_from, column=column)
+
+    def seen(self, source: Source) -> Source:
+        """Return a source that tells the names of its rows."""
+        return self._named(source)
+
+
 def rerun_in_parts(found: Found, where: str, *, restart: bool, resend_unknown: bool) -> RerunPartsSink:
     """Pick rows of a run that is in a folder or a file, and keep other runs out.
 
@@ -288,11 +325,7 @@ def rerun_in_parts(found: Found, where: str, *, restart: bool, resend_unknown: b
         ConfigError, JournalError: As `open_rerun`.
     """
     if found.folder.name == STATE:
-        raise ConfigError(
-            f"{found.shown} is a download, which cannot be retried: download what failed to another folder,"
-            f" as in hurtle cat {found.shown} --where 'not ok' | jq -r .url | hurtle download - -o OTHER/",
-            option="out",
-        )
+        return _rerun_of_download(found, where, restart=restart, resend_unknown=resend_unknown)
     record: Record = {}
     if found.file is None:
         record = read_record(found.folder, found.shown) or {}
@@ -306,8 +339,26 @@ def rerun_in_parts(found: Found, where: str, *, restart: bool, resend_unknown: b
         format = format.compressed(str(compression))  # noqa: A001
     if found.file is not None and bodies_beside(found.file).is_dir():
         format = (bodies_apart(name) or format).beside_file(found.file.name)  # noqa: A001
-    folder = RerunFolder(found, format.name, where, restart=restart, resend_unknown=resend_unknown)
+    run_folder = RunFolder(found.folder, format.name, found.shown, final=found.file)
+    folder = RerunFolder(
+        found, run_folder, format.name, where, restart=restart, resend_unknown=resend_unknown
+    )
     return RerunPartsSink(found, folder, format)
+
+
+def _rerun_of_download(
+    found: Found, where: str, *, restart: bool, resend_unknown: bool
+) -> "RerunDownloadSink":
+    """Pick rows of a download. Their files get names as in the download; none is replaced."""
+    record = read_record(found.folder, found.shown) or {}
+    before = record.get("input")
+    rule: tuple[NameFrom, str | None] = before["names"] if isinstance(before, dict) else ("url", None)
+    name_from, column = rule
+    names = FileNames(name_from, column)
+    rows = Downloads(names)
+    run_folder = DownloadFolder(found.folder.parent, rows, found.shown)
+    folder = RerunFolder(found, run_folder, rows.name, where, restart=restart, resend_unknown=resend_unknown)
+    return RerunDownloadSink(found, folder, rows, names, name_from, column)
 
 
 def _write_newest(run: Run, format: Format, out: str) -> None:  # noqa: A002 - the public name

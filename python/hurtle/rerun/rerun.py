@@ -15,7 +15,7 @@ from hurtle.assembly import summary_of, watched
 from hurtle.errors import ConfigError
 from hurtle.formats.table import BODY_ENCODING
 from hurtle.job import Job
-from hurtle.options import OptionsDict
+from hurtle.options import FILE_DEFAULTS, OptionsDict
 from hurtle.outputs.identity import path_of, recalled, unlike
 from hurtle.outputs.record import Identity, input_difference, keeps_codings
 from hurtle.report import Summary
@@ -85,7 +85,11 @@ def recorded_options(out: str | PathLike[str], given: OptionsDict) -> OptionsDic
         ConfigError: There is no run, or it cannot be read now.
         JournalError: The record is damaged.
     """
-    return recalled(record_at(out).get("options"), given)
+    record = record_at(out)
+    before = record.get("input")
+    if isinstance(before, dict) and "names" in before:
+        given = {"timeout": FILE_DEFAULTS["timeout"], **given}
+    return recalled(record.get("options"), given)
 
 
 class Rerun:
@@ -129,6 +133,7 @@ class Rerun:
         self._open_input = open_input
         self._resend_unknown = resend_unknown
         self._job: Job | None = None
+        self._from_rows = False
         self._sink = open_rerun(out, where, restart=restart, resend_unknown=resend_unknown)
         self._refresh: Refresh | None = None
         try:
@@ -151,7 +156,7 @@ class Rerun:
     @property
     def from_rows(self) -> bool:
         """Whether the requests are made from the rows, because the input is missing."""
-        return isinstance(self._source, RowsSource)
+        return self._from_rows
 
     @property
     def unlike(self) -> list[str]:
@@ -245,11 +250,12 @@ class Rerun:
         if requests is None:
             path = record.get("path")
             if not isinstance(path, str) or not Path(path).is_file():
-                return RowsSource(self._sink, end), Identity()
+                self._from_rows = True
+                return self._sink.seen(RowsSource(self._sink, end)), Identity()
             requests = path
         try:
             source = self._open_input(requests)
-            fingerprint = source.fingerprint()
+            fingerprint = self._sink.seen(source).fingerprint()
         except OSError as error:
             raise ConfigError(f"{requests}: {error.strerror or error}", option="requests") from error
         if fingerprint is None:
@@ -264,7 +270,8 @@ class Rerun:
             self._compare_rows(source, end)
             source.close()
             source = self._open_input(requests)
-        return FirstRows(source, end), Identity(input=fingerprint, path=path_of(source))
+        seen = self._sink.seen(source)
+        return FirstRows(seen, end), Identity(input=fingerprint, path=path_of(source))
 
     def _refuse_another(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         if before != now:
