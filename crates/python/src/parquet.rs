@@ -2,6 +2,7 @@
 //!
 //! The bytes go back to Python, which writes them: an output has one way to open, to sync and to fail.
 
+mod bodies;
 mod copied;
 mod reader;
 mod settings;
@@ -33,10 +34,13 @@ use crate::body;
 use crate::lists::Texts;
 use crate::table;
 
-/// Rows are encoded in pieces of so many bytes of bodies, or so many rows: their memory is used again for the next piece,
-/// where that of a whole row group would go back to the system and be faulted in again.
-const PIECE_BYTES: usize = 256 << 10;
-const PIECE_ROWS: usize = 2_048;
+use bodies::BodyColumn;
+
+const BODY: &str = "body";
+
+/// Rows, but for their bodies, are encoded in pieces of so many: their memory is used again for the next piece, where that
+/// of a whole row group would go back to the system and be faulted in again.
+const PIECE_ROWS: usize = 512;
 /// What is written is handed over in pieces of up to so many bytes, for the same reason.
 const JOINED_BYTES: usize = 64 << 10;
 
@@ -75,6 +79,7 @@ struct Open {
     schema: SchemaRef,
     rows: table::Columns,
     added: Vec<Added>,
+    bodies: BodyColumn,
     /// The row group that is being encoded, and how many rows it has.
     group: Vec<ArrowColumnWriter>,
     in_group: usize,
@@ -172,7 +177,8 @@ impl ParquetFile {
             for (at, place) in places.into_iter().enumerate() {
                 let is_without = without_body.get(start + at).copied().unwrap_or_default();
                 if let Some(view) = rows.get(place) {
-                    open.rows.append_row(view, &labels, !is_without);
+                    open.rows.append_row(view, &labels, false);
+                    open.bodies.append(table::body_of(view).filter(|_| !is_without))?;
                 }
                 // Added columns have the values of all of these rows already.
                 if open.added.is_empty() {
@@ -252,7 +258,8 @@ impl Open {
         let mut noted: Vec<_> =
             shown.metadata().iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone())).collect();
         noted.push(KeyValue::new(ARROW_SCHEMA_META_KEY.to_owned(), encode_arrow_schema(shown)));
-        let properties = settings::properties(settings::compression(compression)?, noted);
+        let compression = settings::compression(compression)?;
+        let properties = settings::properties(compression, noted);
         let added = schema.fields().iter().skip(table::schema(Texts::Plain).fields().len());
         let added = added.map(|field| Added {
             name: field.name().clone(),
@@ -265,19 +272,19 @@ impl Open {
         let writer =
             SerializedFileWriter::new(Written::default(), columns.root_schema_ptr(), Arc::new(properties))?;
         let rows = table::Columns::with_capacity(0, 0);
-        Ok(Self { writer, schema, rows, added, group: Vec::new(), in_group: 0 })
+        let bodies = BodyColumn::new(compression);
+        Ok(Self { writer, schema, rows, added, bodies, group: Vec::new(), in_group: 0 })
     }
 
     /// Encodes the rows so far, if they are enough for a piece.
     fn encode_piece(&mut self) -> Result<(), ParquetError> {
-        let is_enough = self.rows.body_bytes() >= PIECE_BYTES || self.rows.len() >= PIECE_ROWS;
-        if is_enough { self.encode_rows() } else { Ok(()) }
+        if self.rows.len() >= PIECE_ROWS { self.encode_rows() } else { Ok(()) }
     }
 
     fn encode_rows(&mut self) -> Result<(), ParquetError> {
         let count = self.rows.len();
         // The next piece is likely as long: memory that grows by doubling is copied each time.
-        let next = table::Columns::with_capacity(count, self.rows.body_bytes());
+        let next = table::Columns::with_capacity(count, 0);
         let rows = std::mem::replace(&mut self.rows, next);
         let (_, mut columns, _) = rows.finish(Texts::Distinct)?.into_parts();
         columns.extend(self.added.iter_mut().map(Added::finish));
@@ -307,6 +314,10 @@ impl Open {
         let mut first = 0;
         for (field, pieces) in schema.fields().iter().zip(columns) {
             let mut leaves = 0;
+            if field.name() == BODY && !self.bodies.is_empty() {
+                first += 1;
+                continue;
+            }
             for piece in pieces {
                 leaves = 0;
                 for leaf in compute_leaves(field, &piece)? {
@@ -328,9 +339,15 @@ impl Open {
         if writers.is_empty() {
             return Ok(());
         }
+        let columns = self.writer.schema_descr().columns().to_vec();
         let mut group = self.writer.next_row_group()?;
-        for writer in writers {
-            writer.close()?.append_to_row_group(&mut group)?;
+        for (column, writer) in columns.into_iter().zip(writers) {
+            if column.path().parts() == [BODY] && !self.bodies.is_empty() {
+                let (pages, close) = self.bodies.finish(column)?;
+                group.append_column(&pages, close)?;
+            } else {
+                writer.close()?.append_to_row_group(&mut group)?;
+            }
         }
         group.close()?;
         Ok(())

@@ -112,6 +112,12 @@ pub(crate) fn header<'a>(view: &RowView<'a>, wanted: &str) -> Option<Cow<'a, str
     view.headers().find(|(name, _)| *name == wanted).map(|(_, value)| text_of_header(value))
 }
 
+/// The body, as far as it is in memory. Only a response has one; without a response it is null, which is not the same as
+/// empty.
+pub(crate) fn body_of(view: RowView<'_>) -> Option<&[u8]> {
+    (view.row.status.is_some() && view.row.file().is_none()).then(|| view.body())
+}
+
 /// Columns that grow batch by batch.
 ///
 /// A row is read once and written to every column while it is in the CPU cache; one pass per column would read it
@@ -188,11 +194,6 @@ impl Columns {
         self.index.len()
     }
 
-    /// Bytes of all bodies.
-    pub(crate) fn body_bytes(&self) -> usize {
-        self.body.values_slice().len()
-    }
-
     /// Appends rows.
     fn append(&mut self, batch: &Batch, labels: &Labels) {
         for view in batch.iter() {
@@ -249,9 +250,7 @@ impl Columns {
         self.body_encoding.append_option(view.body_encoding());
         self.bytes_wire.append_value(signed(row.wire_bytes));
         self.bytes_body.append_value(signed(row.body_len()));
-        // Only a response has a body; without one the body is null, which is not the same as empty.
-        let is_here = with_body && row.file().is_none();
-        self.body.append_option(row.status.filter(|_| is_here).map(|_| view.body()));
+        self.body.append_option(body_of(view).filter(|_| with_body));
         self.truncated.append_option(row.truncated.map(Truncated::as_str));
     }
 
