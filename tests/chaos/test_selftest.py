@@ -53,7 +53,7 @@ def test_a_broken_promise_is_noticed(case: Case, complaint: str) -> None:
 
 
 def test_what_is_wrong_with_a_certificate_is_said_with_what_to_do() -> None:
-    some = [BY_ID[name] for name in ("t3", "t4", "t7")]
+    some = tuple(BY_ID[name] for name in ("t3", "t4", "t7"))
     with ChaosServer(some) as chaos:
         details = [
             response.error.detail

@@ -67,6 +67,7 @@ pub(crate) struct Refusal {
 }
 
 /// What one host's refusals have taught. Every operation is O(1) and allocates nothing.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not states of one thing")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Refusals {
     /// Nobody asks before.
