@@ -161,6 +161,22 @@ fn closed_port() -> (socket2::Socket, u16) {
 }
 
 #[test]
+fn test_without_patience_a_host_that_only_refuses_is_given_up() {
+    let server = server();
+    let engine = with(|retries| {
+        retries.patience = None;
+        retries.backoff = Duration::from_millis(10);
+    });
+    let urls: Vec<String> = (0..200).map(|n| server.url(&format!("/status/429?{n}"))).collect();
+    let rows = fetch(&engine, &urls);
+    rows.assert_complete(200);
+    let never_sent = rows.0.iter().filter(|row| row.code == Some(Code::HostThrottled)).count();
+    assert!(never_sent > 100, "{never_sent}");
+    assert!(rows.0.iter().all(|row| row.code.is_some() || row.status == Some(429)));
+    assert!(server.stats().requests < 60, "{}", server.stats().requests);
+}
+
+#[test]
 fn test_a_post_that_was_never_sent_is_tried_again() {
     let (_socket, port) = closed_port();
     let rows = post(&engine(quick_retries(2)), &[format!("http://127.0.0.1:{port}/")]);
