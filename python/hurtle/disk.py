@@ -56,18 +56,55 @@ def save_file(source: Path, path: str | os.PathLike[str]) -> None:
 
 
 def temporary_folder(parent: str) -> Path:
-    """Create a folder that is removed when the process ends, or by the last that needs it.
+    """Create a folder for `leave_folder` to remove; at the latest it is removed when the process ends.
 
     Raises:
         OSError: It cannot be created.
     """
     from atexit import register
-    from shutil import rmtree
     from tempfile import mkdtemp
 
-    folder = mkdtemp(prefix="hurtle-", dir=parent)
-    register(rmtree, folder, ignore_errors=True)
+    _remove_left()
+    folder, process = mkdtemp(prefix="hurtle-", dir=parent), os.getpid()
+    if process not in _watched:
+        _watched.add(process)
+        register(_remove_all)
+    _created[folder] = process
     return Path(folder)
+
+
+def leave_folder(folder: Path) -> None:
+    """Remove a temporary folder as soon as it is empty: now, or when there is another one. Never raises."""
+    _left.add(str(folder))
+    _remove_left()
+
+
+_watched: set[int] = set()
+"""The processes that remove their folders when they end; a forked one has the list of its parent."""
+_created: dict[str, int] = {}
+"""The temporary folders that are there, and the process of each."""
+_left: set[str] = set()
+"""Those of them in which nothing new appears."""
+
+
+def _remove_left() -> None:
+    for folder in list(_left):
+        try:
+            os.rmdir(folder)  # noqa: PTH106 - text
+        except FileNotFoundError:
+            pass
+        except OSError:  # somebody still has a file there
+            continue
+        _left.discard(folder)
+        _created.pop(folder, None)
+
+
+def _remove_all() -> None:
+    from shutil import rmtree
+
+    for folder, process in _created.items():
+        if process == os.getpid():
+            rmtree(folder, ignore_errors=True)
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

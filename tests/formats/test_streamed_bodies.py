@@ -238,6 +238,9 @@ def test_a_stream_has_large_bodies_on_the_disk_if_it_is_told_where(
     results = hurtle.fetch(urls, body_folder=folder)
     assert len(files_in(folder)) == 1
     assert [len(response.content) for response in results] == [100, 3_000_000]
+    del results
+    hurtle.fetch(urls[:1], body_folder=folder)
+    assert list(folder.iterdir()) == [], "a folder goes when its last body has gone"
     for call in (
         lambda: hurtle.run(urls, tmp_path / "x.jsonl", body_folder=folder),
         lambda: hurtle.download(urls, tmp_path / "x", body_folder=folder),

@@ -1,7 +1,6 @@
 """One job with its feeder, from first request to last row, drained by a `for` loop or an event loop."""
 
 from collections.abc import AsyncGenerator, Callable, Container, Iterable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, cast
@@ -14,7 +13,7 @@ from hurtle.client.idempotency import FIELD, Keyed
 from hurtle.client.precautions import Precautions
 from hurtle.client.remaining import Remaining
 from hurtle.client.reorder import LEAST_ROWS, Reorder, Window, in_order
-from hurtle.disk import temporary_folder
+from hurtle.disk import leave_folder, temporary_folder
 from hurtle.errors import ClosedError
 from hurtle.options import Options
 from hurtle.stops import STOPPED
@@ -169,8 +168,7 @@ class Transfer:
         if self._feeder is not None:
             self._feeder.stop(wait=wait)
         if self._options.body_folder is not None and self._body_folder is not None:
-            with suppress(OSError):
-                self._body_folder.rmdir()  # unless a response still has its file there
+            leave_folder(self._body_folder)
         at_end, self._at_end = self._at_end, None
         if at_end is not None:
             at_end()
