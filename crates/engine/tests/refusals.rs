@@ -177,6 +177,30 @@ fn test_without_patience_a_host_that_only_refuses_is_given_up() {
 }
 
 #[test]
+fn test_a_redirect_that_names_a_wait_beyond_the_deadline_ends_at_once() {
+    let script = Script::answer(
+        "HTTP/1.1 303 See Other\r\nlocation: /next\r\nretry-after: 30\r\ncontent-length: 0\r\n\r\n",
+    );
+    let deadline = Some(Duration::from_secs(5));
+    let row = fetch_one(&engine(Options { deadline, threads: 1, ..Options::default() }), &script.url("/"));
+    assert_eq!((row.code, row.status, row.attempts), (Some(Code::TimeoutDeadline), Some(303), 1));
+    assert!(row.detail.contains("wait for 30.0 s"), "{}", row.detail);
+}
+
+#[test]
+fn test_a_post_is_sent_again_when_its_503_names_a_wait_that_was_rounded_down_to_nothing() {
+    let script = Script::start(|number, peer| {
+        if peer.request().is_some() {
+            let refusal = "503 No\r\nretry-after: 0";
+            let head = if number == 0 { refusal } else { "200 OK" };
+            peer.send(format!("HTTP/1.1 {head}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"));
+        }
+    });
+    let rows = post(&defaults(), &[script.url("/")]);
+    assert_eq!((rows.0[0].status, rows.0[0].throttled), (Some(200), 1));
+}
+
+#[test]
 fn test_a_post_that_was_never_sent_is_tried_again() {
     let (_socket, port) = closed_port();
     let rows = post(&engine(quick_retries(2)), &[format!("http://127.0.0.1:{port}/")]);

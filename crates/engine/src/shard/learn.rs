@@ -57,17 +57,19 @@ impl Shard {
         let is_excess = outcome.is_excess;
         let is_refusal = is_excess || (code.is_none() && matches!(status, Some(425 | 429 | 503)));
         let quotas = self.quotas(flight.host, outcome, is_refusal);
-        let wish = match status {
-            _ if is_refusal => {
-                self.retry_after(outcome).or_else(|| quotas.as_ref().and_then(Quotas::used_up))
-            }
+        let told = match status {
             Some(300..400) if code.is_none() => self.retry_after(outcome),
+            _ if is_refusal => self.retry_after(outcome),
             _ => None,
         };
+        // Rounded down to nothing it names no wait, but it says that there is one.
+        let is_told = told.is_some();
+        let wish = told.filter(|wait| !wait.is_zero());
+        let wish = wish.or_else(|| quotas.as_ref().filter(|_| is_refusal).and_then(Quotas::used_up));
         let policy = &self.core.options.retries;
         let retry_after = wish.map(|wish| wish.min(policy.max_retry_after));
         let signal =
-            if is_excess { Signal::Throttled } else { Signal::of(status, code, retry_after.is_some()) };
+            if is_excess { Signal::Throttled } else { Signal::of(status, code, is_told || wish.is_some()) };
         let is_retry = flight.attempt() > 1;
         let has_served = self.origins.borrow_mut().note(flight.origin, signal == Signal::Served);
         let (backoff, quotas) = (policy.backoff, quotas.as_ref());
@@ -113,8 +115,7 @@ impl Shard {
             let remark = asked.line.to_string();
             received.add_remark(Some(remark));
         }
-        // Rounded down to nothing it says nothing.
-        Some(wait).filter(|wait| !wait.is_zero())
+        Some(wait)
     }
 
     /// Whether the origin of a request has served any.

@@ -50,6 +50,19 @@ impl Shard {
         (wants_more && refused.is_repeated && refused.in_vain >= CONFIRMED) || refused.refuses_for >= patience
     }
 
+    /// What a request ends with whose wait before its next hop would be in vain: it, or its job, ends before.
+    pub(super) fn ends_before(&self, flight: &Flight, wait: Duration) -> Option<Failure> {
+        let then = Instant::now() + wait;
+        let (job, own) = (flight.job.state.expires, self.deadline(flight));
+        let (code, end) = match () {
+            () if job.is_some_and(|end| end <= then) => (Code::TimeoutJob, "max_duration"),
+            () if own.is_some_and(|end| end <= then) => (Code::TimeoutDeadline, "the deadline"),
+            () => return None,
+        };
+        let wait_s = wait.as_secs_f64();
+        Some(Failure::new(code, format!("{end} would end while the redirect has to wait for {wait_s:.1} s")))
+    }
+
     /// Counts the rows of each job that wait for hosts that have only ever refused, while nothing else of it is in
     /// flight. O(hosts that refuse, and what waits for them).
     pub(super) fn count_refused(&self) {

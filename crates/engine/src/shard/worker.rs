@@ -264,15 +264,18 @@ impl Worker {
         }
         match next_hop(&flight.request, flight.hops(), &outcome, &shard.hop_rules(&flight)) {
             Redirect::Follow(follow) => {
-                flight.take_hop(follow, &mut outcome, &shard.core.wall);
-                if let Some(wait) = wait {
-                    // The least time before the next request. Source: RFC 9110, section 10.2.3.
-                    let wait = wait.min(shard.core.options.retries.max_retry_after);
-                    shard.time.retry_at(Instant::now() + wait, flight);
-                    return Verdict::Gone;
+                // The least time before the next request. Source: RFC 9110, section 10.2.3.
+                let wait = wait.map(|wait| wait.min(shard.core.options.retries.max_retry_after));
+                outcome.failure = wait.and_then(|wait| shard.ends_before(&flight, wait));
+                if outcome.failure.is_none() {
+                    flight.take_hop(follow, &mut outcome, &shard.core.wall);
+                    if let Some(wait) = wait {
+                        shard.time.retry_at(Instant::now() + wait, flight);
+                        return Verdict::Gone;
+                    }
+                    shard.forward(flight);
+                    return Verdict::Moved;
                 }
-                shard.forward(flight);
-                return Verdict::Moved;
             }
             Redirect::Fail(failure) => outcome.failure = Some(failure),
             Redirect::None => {}
