@@ -189,7 +189,7 @@ mod tests {
         let look_ahead = LookAhead::new();
         look_ahead.enter(many(LOOK_AHEAD, SMALL));
         assert!(!look_ahead.widen(), "nobody waits");
-        for _ in 0..3 {
+        for _ in 0..2 {
             assert!(while_blocked(&look_ahead, || look_ahead.widen()));
             while !look_ahead.is_full() {
                 look_ahead.enter(Load::of_one(SMALL));
