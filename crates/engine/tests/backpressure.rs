@@ -27,11 +27,11 @@ fn test_s8_requests_stop_when_nobody_takes_rows_and_all_come_when_somebody_does(
     for threads in [1, 2] {
         let server = server();
         let options =
-            Options { threads, concurrency_per_host: Fixed(4), max_buffer: 8 << 20, ..Options::default() };
+            Options { threads, concurrency_per_host: Fixed(4), max_buffer: 16 << 20, ..Options::default() };
         let engine = engine(options);
         let job = start(&engine, &vec![server.url("/bytes/100000"); 300]);
         let sent = settled(CALM, || server.stats().requests);
-        // An eighth of it, ten rows, is the limit; requests that were in flight then still end.
+        // A sixteenth of it, ten rows, is the limit; requests that were in flight then still end.
         assert!((10..=10 + 8).contains(&sent), "{threads} threads: {sent} were sent");
         let rows = drain(&job);
         rows.assert_complete(300);

@@ -8,7 +8,7 @@ use super::bodies::Room;
 const NONE: u64 = u64::MAX;
 /// Requests start while the rows that wait take at most this part of the limit. More of them help nobody: a consumer
 /// that is slower than the engine stays behind, and a fast one needs them for a moment only, while it waits for a disk.
-const WAITING_PART: u64 = 8;
+const WAITING_PART: u64 = 16;
 
 #[derive(Debug)]
 pub(super) struct Buffer {
@@ -137,25 +137,25 @@ mod tests {
 
     #[test]
     fn a_shard_that_stopped_is_told_once_when_there_is_room() {
-        let buffer = Buffer::new(800);
+        let buffer = Buffer::new(1600);
         buffer.add(99);
         assert!(!buffer.is_full() && !buffer.stops_starts());
         assert!(!buffer.take(9), "nobody has stopped");
-        buffer.add(1600);
+        buffer.add(3200);
         assert!(buffer.is_full() && buffer.stops_starts() && buffer.stops_reading());
-        assert!(!buffer.take(1500), "190 are left");
+        assert!(!buffer.take(3100), "190 are left");
         assert!(buffer.take(100));
         assert!(!buffer.take(90));
     }
 
     #[test]
-    fn rows_that_wait_for_the_consumer_take_an_eighth_and_those_that_it_keeps_all() {
-        let buffer = Buffer::new(800);
+    fn rows_that_wait_for_the_consumer_take_a_sixteenth_and_those_that_it_keeps_all() {
+        let buffer = Buffer::new(1600);
         buffer.add(100);
         assert!(buffer.stops_starts() && !buffer.stops_reading());
         assert!(buffer.take(100));
-        assert!(!buffer.hold_back(790, 7) && !buffer.stops_starts());
+        assert!(!buffer.hold_back(1590, 7) && !buffer.stops_starts());
         buffer.add(10);
-        assert!(buffer.stops_starts() && buffer.hold_back(780, 7));
+        assert!(buffer.stops_starts() && buffer.hold_back(1580, 7));
     }
 }
