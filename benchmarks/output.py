@@ -25,18 +25,25 @@ REQUESTS = 100_000
 FEWEST_REQUESTS = 20_000
 """Two parts of 10,000 rows: with fewer requests there would be no whole part."""
 
+PLAIN, PACKED = "pages", "packed"
 BASE, PARQUET = "thrown away", "parquet"
-OUTPUTS = {
-    BASE: (None, PAGES),
-    PARQUET: ("parquet", PAGES),
-    "parquet, always the same page": ("parquet", 1),
-    "jsonl": ("jsonl", PAGES),
-    "sqlite": ("sqlite", PAGES),
+BASES = {PLAIN: BASE, PACKED: "gzip, thrown away"}
+OUTPUTS: dict[str, tuple[dict[str, str] | None, int, str]] = {
+    BASE: (None, PAGES, PLAIN),
+    PARQUET: ({"format": "parquet"}, PAGES, PLAIN),
+    "parquet, lz4": ({"format": "parquet", "compression": "lz4"}, PAGES, PLAIN),
+    "parquet, always the same page": ({"format": "parquet"}, 1, PLAIN),
+    "jsonl": ({"format": "jsonl"}, PAGES, PLAIN),
+    "sqlite": ({"format": "sqlite"}, PAGES, PLAIN),
+    BASES[PACKED]: (None, PAGES, PACKED),
+    "gzip, parquet": ({"format": "parquet"}, PAGES, PACKED),
+    "gzip, parquet, bodies coded": ({"format": "parquet", "bodies": "coded"}, PAGES, PACKED),
 }
-"""The format, and how many different pages. A page that repeats costs next to nothing to compress."""
+"""The options of the run, how many different pages, and whether they come as they are or as gzip. A page that
+repeats costs next to nothing to compress."""
 
 CODEC, LEVEL = "zstd", 1
-"""As in crates/python/src/parquet.rs."""
+"""As in hurtle/formats/parquet.py."""
 
 BLOCK_BYTES = 1 << 20
 COMPRESSING_RUNS = 5
@@ -54,7 +61,7 @@ def measure(terms: Terms) -> Result:
     requests = max(FEWEST_REQUESTS, round(REQUESTS * terms.share))
     with tempfile.TemporaryDirectory() as folder, nginx(Path(folder), pages()) as served:
         job = Job(
-            url=served.origins["http"] + "/pages",
+            url=f"{served.origins['http']}/{PLAIN}",
             requests=requests,
             concurrency=CONCURRENCY,
             body_bytes=PAGE_BYTES,
@@ -62,22 +69,26 @@ def measure(terms: Terms) -> Result:
         runs = {
             name: partial(
                 client("hurtle, to an output").run,
-                dataclasses.replace(job, options={"out": out, "pages": different}),
+                dataclasses.replace(
+                    job,
+                    url=f"{served.origins['http']}/{path}",
+                    options={"run": options, "pages": different},
+                ),
             )
-            for name, (out, different) in OUTPUTS.items()
+            for name, (options, different, path) in OUTPUTS.items()
         }
         taken = interleave(runs, terms, served.cpu_s, print)
     if taken.failed:
         raise RuntimeError(str(taken.failed))
     cpu = {name: Spread.of([one.client_cpu_us for one in samples]) for name, samples in taken.samples.items()}
-    base = cpu[BASE].median
+    bases = {name: cpu[BASES[path]].median for name, (_, _, path) in OUTPUTS.items()}
     compressing = _compressing_us()
     rows = [
         [
             name,
             spread.show(2),
-            f"{spread.median - base:+.2f} µs",
-            f"{spread.median / base - 1:+.0%}",
+            f"{spread.median - bases[name]:+.2f} µs",
+            f"{spread.median / bases[name] - 1:+.0%}",
             Spread.of([one.rate_per_s for one in taken.samples[name]]).show(0),
         ]
         for name, spread in cpu.items()
@@ -91,7 +102,8 @@ def measure(terms: Terms) -> Result:
             f" out of the sources of Python's library, {CONCURRENCY} at a time. Thrown away: `hurtle.stream`"
             " in a for-loop that reads only `ok`; dropping the engine's batches untouched takes the same"
             " time. Written: `hurtle.run` with parts of 10,000 rows, each fsynced, read back, hashed and"
-            " recorded."
+            " recorded. gzip: nginx has the same pages compressed; more is what such a row takes beyond"
+            f' "{BASES[PACKED]}".'
             f" Compressing alone, with zstd at level {LEVEL} in blocks of 1 MiB as in a Parquet file, takes"
             f" {compressing:.2f} µs per page."
             f" {taken.counted} rounds, {taken.thrown_away} disturbed runs made again."
@@ -100,7 +112,7 @@ def measure(terms: Terms) -> Result:
         rows=rows,
         figures={
             "client_cpu_us": {name: dataclasses.asdict(spread) for name, spread in cpu.items()},
-            "parquet_adds": cpu[PARQUET].median / base - 1,
+            "parquet_adds": cpu[PARQUET].median / bases[PARQUET] - 1,
             "compressing_us": compressing,
             "samples": {
                 name: [dataclasses.asdict(one) for one in samples] for name, samples in taken.samples.items()

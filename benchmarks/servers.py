@@ -52,6 +52,7 @@ server {{
     location = /small {{ return 200 "{small}"; }}
     location = /fresh {{ keepalive_timeout 0; return 200 "{small}"; }}
     location = /page.html {{ gzip_static on; default_type text/html; }}
+    location /packed/ {{ gzip_static on; }}
 }}
 server {{
     listen 127.0.0.1:{cold} ssl backlog=4096;
@@ -116,7 +117,7 @@ def nginx(folder: Path, pages: Sequence[bytes] = ()) -> Iterator[Served]:
 
     Args:
         folder: Where to put the FILES, by name.
-        pages: The bodies of /pages/0, /pages/1 and so on.
+        pages: The bodies of /pages/0, /pages/1 and so on; /packed/0 and so on are the same as gzip.
 
     Yields:
         Origins "http", "https" (HTTP/1.1 only), "h2" (HTTP/2 by ALPN) and "cold" (HTTPS, a new connection and
@@ -132,9 +133,11 @@ def nginx(folder: Path, pages: Sequence[bytes] = ()) -> Iterator[Served]:
         (folder / name).write_bytes(b"x" * length)
     (folder / "page.html").write_bytes(html_page())
     (folder / "page.html.gz").write_bytes(gzip.compress(html_page(), 6))
-    (folder / "pages").mkdir()
+    for name in ("pages", "packed"):
+        (folder / name).mkdir()
     for number, page in enumerate(pages):
         (folder / "pages" / str(number)).write_bytes(page)
+        (folder / "packed" / f"{number}.gz").write_bytes(gzip.compress(page, 6))
     http = HTTP.format(prefix=folder, small="x" * SMALL_BYTES, **ports)
     pin_to(SERVER_CORE)
     with Nginx(folder, http, list(ports.values()), MAIN) as server:

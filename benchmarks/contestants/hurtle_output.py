@@ -1,4 +1,4 @@
-"""hurtle, throwing rows away as they arrive or writing them; the option "out" says which."""
+"""hurtle, throwing rows away as they arrive or writing them; the option "run" says which."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 import tempfile
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import hurtle
 from benchmarks.contestants.harness import Job, WrongAnswerError, measure
@@ -19,14 +20,15 @@ class Consumer:
     """Fetches URLs that are all different, created before the clock runs.
 
     Args:
-        job: Its options are "pages", how many pages the server has at the URL, and "out": a format, or None.
+        job: Its options are "pages", how many pages the server has at the URL, and "run": the options of the
+            output, or None.
         folder: Where outputs go, each under a different name.
     """
 
     def __init__(self, job: Job, folder: Path) -> None:
         pages = job.options["pages"]
         self._urls = [f"{job.url}/{number % pages}?n={number}" for number in range(job.requests)]
-        self._format: str | None = job.options["out"]
+        self._options: dict[str, Any] | None = job.options["run"]
         self._folder = folder
         self._names = count()
 
@@ -37,16 +39,16 @@ class Consumer:
             WrongAnswerError: A response is not ok.
         """
         urls = self._urls[:requests]
-        if self._format is None:
+        if self._options is None:
             # The cheapest way to get every result: read nothing but whether it is ok.
             responses = hurtle.stream(urls, concurrency=job.concurrency, concurrency_per_host=job.per_host)
             ok = sum(response.ok for response in responses)
         else:
-            out = f"{self._folder}/{next(self._names)}{OUTPUTS[self._format]}"
+            out = f"{self._folder}/{next(self._names)}{OUTPUTS[self._options['format']]}"
             ok = hurtle.run(
                 urls,
                 out=out,
-                format=self._format,
+                **self._options,
                 concurrency=job.concurrency,
                 concurrency_per_host=job.per_host,
             ).ok

@@ -221,11 +221,16 @@ class Batch:
     def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]: ...
     def __arrow_c_schema__(self) -> object: ...
     def values(
-        self, places: Sequence[int] | None = None, without_body: Sequence[bool] | None = None
+        self,
+        places: Sequence[int] | None = None,
+        without_body: Sequence[bool] | None = None,
+        *,
+        with_flags: bool = True,
     ) -> list[tuple[Any, ...]]:
         """Return the values of rows, in the order of the columns: those at some places, or all.
 
         Lists are JSON in ASCII, instants ISO 8601. Bodies of rows that are marked in `without_body` are None.
+        Without `with_flags`, 1 and 0 stand for True and False.
         """
 
     def to_jsonl(self, *, bodies: bool = True) -> bytes:

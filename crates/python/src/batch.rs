@@ -148,15 +148,16 @@ impl Batch {
 
     /// Return the values of rows, in the order of the table's columns: some of them, by their places, or all. The bodies of
     /// those that are marked are None.
-    #[pyo3(signature = (places=None, without_body=None))]
+    #[pyo3(signature = (places=None, without_body=None, *, with_flags=true))]
     fn values<'py>(
         &self,
         py: Python<'py>,
         places: Option<Vec<usize>>,
         without_body: Option<Vec<bool>>,
+        with_flags: bool,
     ) -> PyResult<Vec<Bound<'py, PyTuple>>> {
         let labels = self.labels(py)?;
-        values::values(py, &self.rows, &labels, places, &without_body.unwrap_or_default())
+        values::values(py, &self.rows, &labels, places, &without_body.unwrap_or_default(), with_flags)
     }
 
     /// Return the rows as JSON lines, keys as in the result table; without `bodies` every body is null.

@@ -15,15 +15,16 @@ use crate::table::{Labels, header};
 const COLUMNS: usize = 33;
 
 /// The values of some rows, by their places in the batch, in the order of the table's columns. Lists are JSON in ASCII,
-/// instants ISO 8601. `without_body`: rows whose body is null.
+/// instants ISO 8601. `without_body`: rows whose body is null. `with_flags`: with True and False; else they are 1 and 0.
 pub(crate) fn values<'py>(
     py: Python<'py>,
     batch: &Batch,
     labels: &Labels,
     places: Option<Vec<usize>>,
     without_body: &[bool],
+    with_flags: bool,
 ) -> PyResult<Vec<Bound<'py, PyTuple>>> {
-    let mut shared = Shared::default();
+    let mut shared = Shared { with_flags, ..Shared::default() };
     let places = places.unwrap_or_else(|| (0..batch.len()).collect());
     let rows = places.into_iter().enumerate().filter_map(|(at, place)| {
         let is_without = without_body.get(at).copied().unwrap_or_default();
@@ -38,6 +39,7 @@ struct Shared<'b, 'py> {
     headers: Option<(&'b [u8], Bound<'py, PyString>)>,
     remote: Option<(IpAddr, Bound<'py, PyString>)>,
     instants: Instants,
+    with_flags: bool,
 }
 
 fn of_row<'b, 'py>(
@@ -68,7 +70,7 @@ fn of_row<'b, 'py>(
         url.into_any(),
         final_url.into_any(),
         redirects.into_any(),
-        row.ok().into_bound_py_any(py)?,
+        shared.flag(py, row.ok())?,
         row.status.into_bound_py_any(py)?,
         row.code.map(Code::as_str).into_bound_py_any(py)?,
         detail.into_bound_py_any(py)?,
@@ -84,7 +86,7 @@ fn of_row<'b, 'py>(
     values.extend([
         row.version.map(|version| PyString::intern(py, version_text(version))).into_bound_py_any(py)?,
         shared.remote(py, row.remote).into_bound_py_any(py)?,
-        row.conn_reused.into_bound_py_any(py)?,
+        shared.flag(py, row.conn_reused)?,
         shared.headers(py, view).into_any(),
         header(&view, "content-type").into_bound_py_any(py)?,
         header(&view, "content-encoding").into_bound_py_any(py)?,
@@ -110,6 +112,10 @@ impl<'b, 'py> Shared<'b, 'py> {
                 shown
             }
         }
+    }
+
+    fn flag(&self, py: Python<'py>, flag: bool) -> PyResult<Bound<'py, PyAny>> {
+        if self.with_flags { flag.into_bound_py_any(py) } else { u8::from(flag).into_bound_py_any(py) }
     }
 
     fn remote(&mut self, py: Python<'py>, address: Option<IpAddr>) -> Option<Bound<'py, PyString>> {

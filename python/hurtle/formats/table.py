@@ -103,26 +103,34 @@ def compact(value: object) -> str | None:
     return None if value is None else json.dumps(value, separators=(",", ":"))
 
 
-def values(rows: Rows, columns: Mapping[str, Kind] = COLUMNS) -> Iterator[tuple[Any, ...]]:
+def values(
+    rows: Rows, columns: Mapping[str, Kind] = COLUMNS, *, with_flags: bool = True
+) -> Iterator[tuple[Any, ...]]:
     """Yield rows as values in the order of columns: JSON as text, instants as ISO 8601, bodies as bytes.
 
     Args:
         rows: The rows.
         columns: Those of the result table, in order, and any others behind them.
+        with_flags: Whether booleans are True and False; otherwise they may be 1 and 0.
     """
     pieces, added = rows.pieces(), rows.added()
     if pieces is None or [*columns] != [*COLUMNS, *added]:
         return _values_of_records(rows, columns)
-    return _values_of_pieces(pieces, list(added.values()), rows.without_body())
+    return _values_of_pieces(pieces, list(added.values()), rows.without_body(), with_flags=with_flags)
 
 
 def _values_of_pieces(
-    pieces: Pieces, added: Sequence[Sequence[object]], without_body: Sequence[bool] | None
+    pieces: Pieces,
+    added: Sequence[Sequence[object]],
+    without_body: Sequence[bool] | None,
+    *,
+    with_flags: bool,
 ) -> Iterator[tuple[Any, ...]]:
     start = 0
     for batch, places in pieces:
         end = start + (len(batch) if places is None else len(places))
-        found = batch.values(places, None if without_body is None else without_body[start:end])
+        without = None if without_body is None else without_body[start:end]
+        found = batch.values(places, without, with_flags=with_flags)
         if added:
             behind = zip(*(column[start:end] for column in added), strict=True)
             yield from (row + more for row, more in zip(found, behind, strict=True))

@@ -157,7 +157,8 @@ class SqliteDatabase(DatabaseFile):
         self._begin()
         marks = ", ".join("?" * len(self.columns))
         insert = f"INSERT OR REPLACE INTO {RESULTS} ({quoted(self.columns)}) VALUES ({marks})"
-        self._opened.executemany(insert, values(rows, self.columns))
+        # sqlite3 looks for an adapter of each True and False, in vain.
+        self._opened.executemany(insert, values(rows, self.columns, with_flags=False))
 
     def commit(self) -> None:
         """Commit; the log is fsynced."""
