@@ -135,7 +135,8 @@ class ParquetWriter(Writer):
     def _put(self, pieces: Sequence[memoryview]) -> None:
         assert self._file is not None
         try:
-            self._file.writelines(pieces)
+            for piece in pieces:
+                self._file.write(piece)
         except OSError as error:
             raise self._output.failure(error) from error
 
@@ -324,8 +325,10 @@ def _copied(parts: Sequence[tuple[Path, bytes]], out: str, compression: str) -> 
             for number in range(groups):
                 with _reading(part):
                     data = copied.copy(part, number, hidden)
-                file.writelines(data)
-        file.writelines(copied.finish())
+                for piece in data:
+                    file.write(piece)
+        for piece in copied.finish():
+            file.write(piece)
 
 
 def _reader(path: Path) -> "ParquetReader":
