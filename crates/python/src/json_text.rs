@@ -98,6 +98,14 @@ impl Formatter for Ascii {
     }
 }
 
+/// JSON with what is not ASCII in it escaped: such characters are only in strings.
+pub(crate) fn to_ascii(json: &str) -> String {
+    let mut out = Vec::with_capacity(json.len());
+    // Writing to memory does not fail.
+    write_but(&mut out, json, |char| !char.is_ascii()).unwrap_or_default();
+    String::from_utf8_lossy(&out).into_owned()
+}
+
 /// Writes text with some of its characters escaped, of which none is in ASCII but DEL.
 fn write_but<W: ?Sized + Write>(writer: &mut W, text: &str, is_escaped: fn(char) -> bool) -> io::Result<()> {
     // The greatest byte is found many bytes at a time; checking each character takes ten times as long.

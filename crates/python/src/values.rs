@@ -7,7 +7,7 @@ use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 
-use crate::json_text::{Ascii, to_json};
+use crate::json_text::{Ascii, to_ascii, to_json};
 use crate::jsonl::{HeaderList, Instants, Redirects};
 use crate::shown::{phases, version_text};
 use crate::table::{Labels, header};
@@ -65,7 +65,7 @@ fn of_row<'b, 'py>(
     values.extend([
         row.index.into_bound_py_any(py)?,
         id.into_any(),
-        labels.meta(row.index).into_bound_py_any(py)?,
+        labels.meta(row.index).map(to_ascii).into_bound_py_any(py)?,
         PyString::intern(py, row.method.as_str()).into_any(),
         url.into_any(),
         final_url.into_any(),
