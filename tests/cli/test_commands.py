@@ -33,7 +33,7 @@ def test_help_lists_what_exists_and_nothing_else(capsys: pytest.CaptureFixture[s
     assert "report" not in out
     with contextlib.suppress(SystemExit):
         main(["fetch", "--help"])
-    assert "--proxy" not in capsys.readouterr().out
+    assert "--cert" not in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -200,7 +200,7 @@ def test_tls_is_verified_unless_asked(hurtle_server: Server) -> None:
         (["urls.txt", "--max-body-size", "huge"], "max_body_size='huge': must be"),
         (["urls.txt", "--verify", "no.pem"], "there is no such file"),
         (["urls.txt", "--verify", "urls.txt"], "verify"),
-        (["urls.txt", "-x", "http://127.0.0.1:1"], "-x/--proxy is not available in this version"),
+        (["urls.txt", "--cert", "client.pem"], "--cert is not available in this version"),
         (["urls.txt", "--cert", "me.pem"], "--cert is not available in this version"),
         (["urls.txt", "--rate-limit", "fast"], "rate_limit='fast': must be requests per time"),
         (
@@ -248,7 +248,7 @@ def test_a_wrong_call_is_one_sentence_and_status_2(
         ("zzz = 3", "unknown option 'zzz'; the options are allow_private, auth, block_private, "),
         ("rate_limit = 'fast'", "rate_limit='fast': must be requests per time above 0, such as 50"),
         ("rate_limit = 2026-11-22", "rate_limit=datetime.date(2026, 11, 22): must be"),
-        ("proxy = 'http://127.0.0.1:1'", "proxy is not available in this version"),
+        ("cert = 'client.pem'", "cert is not available in this version"),
         ("timeout = -1", "timeout=-1: must be"),
         ("[timeout]\nconect = 1", "timeout: unknown key 'conect'; allowed are total, connect, "),
         ("[retries]\nrounds = 'all'", "retries.rounds='all': must be"),
