@@ -84,7 +84,7 @@ impl Shard {
             let says_so = signal == Signal::Throttled && !is_excess;
             let is_plain = says_so || is_idempotent(flight.request.method());
             outcome.end = if is_plain { AttemptEnd::Refused } else { outcome.end };
-            gives_up = self.is_out_of_patience(flight.host, &refused, wish);
+            gives_up = self.is_out_of_patience(flight.host, &refused, wish, has_served);
             if let Some(until) = refused.until {
                 self.park_elsewhere(flight, until);
             }

@@ -35,13 +35,19 @@ impl Shard {
     }
 
     /// Whether nothing good can be expected of a host that refused: it has refused everything for as long as patience
-    /// lasts, or wants to be left alone for longer; without patience, as often as a host that is down is probed. `wish`:
-    /// the wait that it names.
-    pub(super) fn is_out_of_patience(&self, host: HostId, refused: &Refused, wish: Option<Duration>) -> bool {
+    /// lasts, or wants to be left alone for longer; without patience, as often as a host that is down is probed, if it never
+    /// served anything. `wish`: the wait that it names.
+    pub(super) fn is_out_of_patience(
+        &self,
+        host: HostId,
+        refused: &Refused,
+        wish: Option<Duration>,
+        has_served: bool,
+    ) -> bool {
         let policy = &self.core.options.retries;
         let Some(patience) = policy.patience else {
             // A refusal is a failure like any other: the host ends as one that is down does.
-            return refused.in_vain >= policy.rounds.max(1);
+            return !has_served && refused.in_vain >= policy.rounds.max(1);
         };
         let wants_more = wish.is_some_and(|wish| wish > patience);
         if wants_more {
