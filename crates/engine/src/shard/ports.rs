@@ -4,13 +4,15 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::seat::Seat;
-use super::worker::LOCAL_WAIT;
 use super::{Message, Shard};
 use crate::alarm::Alarm;
 use crate::pool::{OriginId, Place};
+
+/// The wait before a request is tried again for which this machine had no descriptor or port.
+pub(super) const LOCAL_WAIT: Duration = Duration::from_millis(50);
 
 impl Shard {
     /// None was free for a while: in each shard the connection that has been idle longest leaves its port. It may be one

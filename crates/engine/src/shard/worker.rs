@@ -30,9 +30,6 @@ use crate::pool::{H1, IDLE, Idle, Leave, OriginId, Protocol};
 use crate::random;
 use crate::retry::{self, Attempt, Ended};
 
-/// The wait before a request is tried again for which this machine had no descriptor or port.
-pub(super) const LOCAL_WAIT: Duration = Duration::from_millis(50);
-
 /// A kept-alive connection and the place where it waits.
 struct Held {
     connection: H1,
@@ -127,7 +124,7 @@ impl Worker {
                         self.shard.learn_of_lack(attempted.clock.started());
                     }
                     let lack = self.shard.lack();
-                    tokio::time::sleep(LOCAL_WAIT).await;
+                    tokio::time::sleep(ports::LOCAL_WAIT).await;
                     drop(lack);
                     continue;
                 }
