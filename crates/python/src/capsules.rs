@@ -27,6 +27,15 @@ pub(crate) fn schema_capsule<'py>(py: Python<'py>, schema: &Schema) -> PyResult<
     Ok(PyCapsule::new_with_value(py, schema, c"arrow_schema")?.into_any())
 }
 
+/// Batches as a capsule of a stream.
+pub(crate) fn stream_capsule(
+    py: Python<'_>,
+    batches: impl RecordBatchReader + Send + 'static,
+) -> PyResult<Bound<'_, PyAny>> {
+    let stream = FFI_ArrowArrayStream::new(Box::new(batches));
+    Ok(PyCapsule::new_with_value(py, stream, c"arrow_array_stream")?.into_any())
+}
+
 /// A batch as a pair of capsules, schema and array.
 pub(crate) fn array_capsules(py: Python<'_>, batch: RecordBatch) -> PyResult<Bound<'_, PyTuple>> {
     let schema = schema_capsule(py, &batch.schema())?;
@@ -77,9 +86,7 @@ impl ArrowStream {
         let _ = requested_schema;
         let batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner).take();
         let batches = batches.ok_or_else(|| PyRuntimeError::new_err("the stream was already read"))?;
-        let reader: Box<dyn RecordBatchReader + Send> = Box::new(Reader { batches });
-        Ok(PyCapsule::new_with_value(py, FFI_ArrowArrayStream::new(reader), c"arrow_array_stream")?
-            .into_any())
+        stream_capsule(py, Reader { batches })
     }
 
     #[expect(clippy::unused_self, reason = "a method by the Arrow PyCapsule interface")]

@@ -76,45 +76,74 @@ pub(crate) async fn open(
     tls: &TlsContext,
     clock: &PhaseClock,
 ) -> Result<Opened, Failure> {
-    if let Some(proxy) = way.proxy {
-        return open_through(proxy, way, resolver, guard, tls, clock).await;
-    }
-    let &Way { target, address, http1_only, .. } = way;
-    let tcp = if let Some(address) = address.or_else(|| target.host().parse().ok()) {
-        clock.enter(Phase::Connect);
-        tcp::dial(&[address], target.port(), guard).await?
-    } else {
-        clock.enter(Phase::Dns);
-        let addresses = resolver.lookup(target.host()).await?;
-        clock.enter(Phase::Connect);
-        tcp::dial(&addresses, target.port(), guard).await?
+    let (to_origin, remote) = match way.proxy {
+        Some(proxy) => reach_through(proxy, way.target, resolver, guard, tls, clock).await?,
+        None => {
+            let tcp = reach(way, resolver, guard, clock).await?;
+            let remote = peer_of(&tcp);
+            (Stream::Plain(tcp), remote)
+        }
     };
-    let remote = tcp.peer_addr().ok().map(|peer| peer.ip());
-    if !target.is_https() {
-        return Ok(Opened { stream: Stream::Plain(tcp), remote, http2: false });
+    if !way.target.is_https() {
+        return Ok(Opened { stream: to_origin, remote, http2: false });
     }
     clock.enter(Phase::Tls);
-    let stream = tls.handshake(target.host(), tcp, http1_only).await?;
-    let http2 = super::tls::negotiated_h2(&stream);
-    Ok(Opened { stream: Stream::Tls(Box::new(stream)), remote, http2 })
+    let (host, http1_only) = (way.target.host(), way.http1_only);
+    let (stream, http2) = match to_origin {
+        Stream::Plain(tcp) => {
+            let stream = tls.handshake(host, tcp, http1_only).await?;
+            let http2 = super::tls::negotiated_h2(&stream);
+            (Stream::Tls(Box::new(stream)), http2)
+        }
+        Stream::Tls(outer) => {
+            let stream = tls.handshake(host, *outer, http1_only).await?;
+            let http2 = super::tls::negotiated_h2(&stream);
+            (Stream::TlsInTls(Box::new(stream)), http2)
+        }
+        // Nothing is nested deeper.
+        nested @ Stream::TlsInTls(_) => (nested, false),
+    };
+    Ok(Opened { stream, remote, http2 })
 }
 
-async fn open_through(
-    proxy: &Proxy,
+fn peer_of(tcp: &TcpStream) -> Option<IpAddr> {
+    tcp.peer_addr().ok().map(|peer| peer.ip())
+}
+
+/// A connection to the origin itself.
+async fn reach(
     way: &Way<'_>,
+    resolver: &Resolver,
+    guard: &Guard,
+    clock: &PhaseClock,
+) -> Result<TcpStream, Failure> {
+    let &Way { target, address, .. } = way;
+    if let Some(address) = address.or_else(|| target.host().parse().ok()) {
+        clock.enter(Phase::Connect);
+        return tcp::dial(&[address], target.port(), guard).await;
+    }
+    clock.enter(Phase::Dns);
+    let addresses = resolver.lookup(target.host()).await?;
+    clock.enter(Phase::Connect);
+    tcp::dial(&addresses, target.port(), guard).await
+}
+
+/// A connection to a proxy, and the tunnel through it where one is needed.
+async fn reach_through(
+    proxy: &Proxy,
+    target: &Target,
     resolver: &Resolver,
     guard: &Guard,
     tls: &TlsContext,
     clock: &PhaseClock,
-) -> Result<Opened, Failure> {
-    let &Way { target, http1_only, .. } = way;
+) -> Result<(Stream, Option<IpAddr>), Failure> {
     if let Ok(address) = target.host().parse() {
         guard.admit(&[address])?;
     }
     clock.enter(Phase::Proxy);
     let tcp = through::reach(proxy, resolver).await?;
-    let remote = tcp.peer_addr().ok().map(|peer| peer.ip());
-    let to_proxy = match proxy.kind {
+    let remote = peer_of(&tcp);
+    let mut stream = match proxy.kind {
         ProxyKind::Http => Stream::Plain(tcp),
         ProxyKind::Https => {
             let stream = tls.handshake(&proxy.host, tcp, true).await;
@@ -124,28 +153,10 @@ async fn open_through(
             Stream::Plain(through::socks(tcp, proxy, target, resolver, guard).await?)
         }
     };
-    if !target.is_https() {
-        return Ok(Opened { stream: to_proxy, remote, http2: false });
+    if target.is_https() && !proxy.kind.is_socks() {
+        through::connect(&mut stream, proxy, target).await?;
     }
-    let mut to_proxy = to_proxy;
-    if !proxy.kind.is_socks() {
-        through::connect(&mut to_proxy, proxy, target).await?;
-    }
-    clock.enter(Phase::Tls);
-    let (stream, http2) = match to_proxy {
-        Stream::Plain(tcp) => {
-            let stream = tls.handshake(target.host(), tcp, http1_only).await?;
-            let http2 = super::tls::negotiated_h2(&stream);
-            (Stream::Tls(Box::new(stream)), http2)
-        }
-        Stream::Tls(outer) => {
-            let stream = tls.handshake(target.host(), *outer, http1_only).await?;
-            let http2 = super::tls::negotiated_h2(&stream);
-            (Stream::TlsInTls(Box::new(stream)), http2)
-        }
-        nested @ Stream::TlsInTls(_) => (nested, false),
-    };
-    Ok(Opened { stream, remote, http2 })
+    Ok((stream, remote))
 }
 
 impl AsyncRead for Stream {

@@ -104,7 +104,7 @@ fn refused(proxy: &Proxy, why: &str) -> Failure {
     Failure::new(Code::ProxyRefused, format!("{proxy}: {why}"))
 }
 
-/// What has come in answer to CONNECT so far.
+/// The answer to CONNECT, as far as it was received.
 #[derive(Debug, PartialEq, Eq)]
 enum Answer {
     /// The tunnel is open.

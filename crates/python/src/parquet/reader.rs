@@ -5,7 +5,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use arrow_array::ffi_stream::FFI_ArrowArrayStream;
 use arrow_array::{RecordBatch, RecordBatchReader};
 use arrow_schema::{ArrowError, SchemaRef};
 use parquet::arrow::ProjectionMask;
@@ -15,10 +14,10 @@ use parquet::arrow::arrow_reader::{
 use parquet::errors::ParquetError;
 use parquet::file::metadata::RowGroupMetaData;
 use pyo3::prelude::*;
-use pyo3::types::{PyCapsule, PyList, PyString};
+use pyo3::types::{PyList, PyString};
 
 use super::{raised, values};
-use crate::capsules::schema_capsule;
+use crate::capsules::{schema_capsule, stream_capsule};
 
 /// A Parquet file that is read. Its memory is that of the footer and, while rows are read, of one batch, and of one page
 /// of each column.
@@ -85,10 +84,7 @@ impl ParquetReader {
     ) -> PyResult<Bound<'py, PyAny>> {
         // The requested schema may be ignored.
         let _ = requested_schema;
-        let batches: Box<dyn RecordBatchReader + Send> =
-            Box::new(Batches::new(&self.file, self.footer.clone(), None, 0, self.size)?);
-        let stream = FFI_ArrowArrayStream::new(batches);
-        Ok(PyCapsule::new_with_value(py, stream, c"arrow_array_stream")?.into_any())
+        stream_capsule(py, Batches::new(&self.file, self.footer.clone(), None, 0, self.size)?)
     }
 
     fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
