@@ -76,13 +76,12 @@ pub(crate) async fn open(
     tls: &TlsContext,
     clock: &PhaseClock,
 ) -> Result<Opened, Failure> {
-    let (to_origin, remote) = match way.proxy {
-        Some(proxy) => reach_through(proxy, way.target, resolver, guard, tls, clock).await?,
-        None => {
-            let tcp = reach(way, resolver, guard, clock).await?;
-            let remote = peer_of(&tcp);
-            (Stream::Plain(tcp), remote)
-        }
+    let (to_origin, remote) = if let Some(proxy) = way.proxy {
+        reach_through(proxy, way.target, resolver, guard, tls, clock).await?
+    } else {
+        let tcp = reach(way, resolver, guard, clock).await?;
+        let remote = peer_of(&tcp);
+        (Stream::Plain(tcp), remote)
     };
     if !way.target.is_https() {
         return Ok(Opened { stream: to_origin, remote, http2: false });
